@@ -1,0 +1,35 @@
+// Package anchorhttp is a client of the part of Anchor's REST API that hands out
+// identity tokens, looks after identities and opens browser sessions with them.
+//
+//	client := anchorhttp.New(os.Getenv("ANCHORBROWSER_API_KEY"))
+//	session, err := client.CreateSession(ctx, anchorhttp.AuthenticatedSession(identityID))
+//
+// # Errors
+//
+// A refusal by Anchor is an [*Error] with the HTTP status. An answer that cannot
+// be right is [ErrInvalidAnswer]. An id that is no UUID is [ErrInvalidID], and a
+// client that cannot be used gives the error of [Client.Validate], both before
+// anything is sent. A call that ran out of time, or whose context was cancelled,
+// wraps [context.DeadlineExceeded] or [context.Canceled], and beside it the last
+// failure before that, when there was one: errors.As for [*Error] tells "Anchor
+// answered 503 until the time was over" from "Anchor did not answer". What is
+// left is a connection that failed.
+//
+// # Retries
+//
+// A call is tried again, twice by default, after a failed connection, an attempt
+// that took too long, and the statuses 408, 409, 429 and 5xx; the header
+// x-should-retry overrules the status. It waits half a second, then twice as long
+// each time up to 8 seconds, less up to a quarter at random; retry-after-ms and
+// Retry-After overrule that when they ask for less than a minute. A wait that
+// would end after the call's time is not begun: the failure comes back at once.
+//
+// # Secrets
+//
+// The API key is in no error, even when Anchor's answer repeats it, and in nothing
+// that is printed. Redirects are never followed, since the key would go along.
+// What must not be logged (an identity token and its hash, a session's URLs, a
+// proxy's password) is left out when its struct is printed, logged with slog or
+// encoded as JSON. One way around that is open: fmt cannot ask a value that stands
+// in an unexported field of another struct how to print it, and shows all of it.
+package anchorhttp
