@@ -1,0 +1,123 @@
+package anchortest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+)
+
+// timeFormat is how the API writes times: RFC 3339 in UTC with milliseconds.
+const timeFormat = "2006-01-02T15:04:05.000Z07:00"
+
+// routes is everything that the fake serves. GET …/credentials, which answers
+// plaintext passwords, is left out on purpose: connect never calls it.
+func (s *Server) routes() http.Handler {
+	api := http.NewServeMux()
+	api.HandleFunc("POST /v1/applications", s.createApplication)
+	api.HandleFunc("GET /v1/applications", s.listApplications)
+	api.HandleFunc("GET /v1/applications/{application}", s.getApplication)
+	api.HandleFunc("GET /v1/applications/{application}/identities", s.listIdentities)
+	api.HandleFunc("GET /v1/applications/{application}/auth-flows", s.listAuthFlows)
+	api.HandleFunc("POST /v1/applications/{application}/auth-flows", s.createAuthFlow)
+	api.HandleFunc("POST /v1/applications/{application}/tokens", s.createToken)
+	api.HandleFunc("GET /v1/identities/{identity}", s.getIdentity)
+	api.HandleFunc("PUT /v1/identities/{identity}", s.updateIdentity)
+	api.HandleFunc("DELETE /v1/identities/{identity}", s.deleteIdentity)
+	api.HandleFunc("POST /v1/identities/{identity}/reauthenticate", s.reauthenticateIdentity)
+	api.HandleFunc("POST /v1/sessions", s.createSession)
+	api.HandleFunc("GET /v1/sessions/{session}", s.getSession)
+	api.HandleFunc("DELETE /v1/sessions/{session}", s.deleteSession)
+	api.HandleFunc("/", notFound)
+
+	page := http.NewServeMux()
+	page.HandleFunc("GET "+hostedPath, s.showPage)
+	page.HandleFunc("POST "+hostedPath, s.submitPage)
+	page.HandleFunc("/", notFound)
+
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		clean := path.Clean(r.URL.Path)
+		switch {
+		case r.URL.Path != clean && r.URL.Path != clean+"/":
+			notFound(w, r) // Where the mux would redirect, which the API never does.
+		case !isAPI(r):
+			page.ServeHTTP(w, r)
+		case !s.authorized(r):
+			writeError(w, http.StatusUnauthorized, "The API key is missing or not valid.")
+		default:
+			api.ServeHTTP(w, r)
+		}
+	})
+}
+
+func isAPI(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/v1/") }
+
+func (s *Server) authorized(r *http.Request) bool {
+	return r.Header.Get("anchor-api-key") == s.apiKey
+}
+
+func notFound(w http.ResponseWriter, r *http.Request) {
+	writeError(w, http.StatusNotFound, "The fake does not serve "+r.Method+" "+r.URL.Path+".")
+}
+
+// writeError answers with the documented error body.
+func writeError(w http.ResponseWriter, status int, message string) {
+	type body struct {
+		Code    int    `json:"code"`
+		Message string `json:"message"`
+	}
+	writeJSON(w, status, map[string]body{"error": {status, message}})
+}
+
+func writeJSON(w http.ResponseWriter, status int, value any) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(value)
+}
+
+// readJSON decodes the request's body, which is in memory. On failure it
+// answers 400 and returns false. Fields that it does not know are ignored.
+func readJSON(w http.ResponseWriter, r *http.Request, value any) bool {
+	body, err := io.ReadAll(r.Body)
+	if err == nil {
+		err = decode(body, value)
+	}
+	if err != nil {
+		writeError(w, http.StatusBadRequest, "The request body is not the JSON that is expected: "+err.Error()+".")
+		return false
+	}
+	return true
+}
+
+// decode is [json.Unmarshal], but a number in an any stays as it was written.
+func decode(text []byte, value any) error {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	if err := decoder.Decode(value); err != nil {
+		return err
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return errors.New("something follows the value")
+	}
+	return nil
+}
+
+// timestamp is a time as the API writes it.
+type timestamp time.Time
+
+func (t timestamp) MarshalText() ([]byte, error) {
+	return time.Time(t).AppendFormat(nil, timeFormat), nil
+}
+
+// orNull is a text that the API answers as null when there is none.
+func orNull(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}

@@ -1,0 +1,367 @@
+package anchortest
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"net/http"
+	"net/url"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// unnamedIdentity is the name of an identity that was given none.
+const unnamedIdentity = "Unnamed Identity"
+
+// defaultPage is how many identities a page has when no limit is given.
+const defaultPage = 50
+
+// A Status is how far an identity's sign-in has come.
+type Status string
+
+const (
+	StatusPending   Status = "pending"
+	StatusValidated Status = "validated"
+	StatusFailed    Status = "failed"
+)
+
+// An Identity is what the fake knows of one.
+type Identity struct {
+	// ID is a UUID in lower case.
+	ID string
+	// ApplicationID is the application that it belongs to, which the API tells
+	// only through its list of an application's identities.
+	ApplicationID string
+	Name          string
+	// Source is the address of the site.
+	Source string
+	Status Status
+	// Metadata is what JSON holds, with numbers as [json.Number]: nothing is
+	// lost of a number that is read and written back. It is never nil when the
+	// fake returns it.
+	Metadata map[string]any
+	// CreatedAt and UpdatedAt are in UTC, to the millisecond.
+	CreatedAt, UpdatedAt time.Time
+}
+
+// clone copies an identity, so that what is kept and what was handed out share
+// nothing. It fails when JSON cannot hold the metadata.
+func (i Identity) clone() (*Identity, error) {
+	text, err := json.Marshal(i.Metadata)
+	if err == nil {
+		i.Metadata = nil
+		err = decode(text, &i.Metadata)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("anchortest: metadata of identity %s: %w", i.ID, err)
+	}
+	if i.Metadata == nil {
+		i.Metadata = map[string]any{}
+	}
+	return &i, nil
+}
+
+// copyOf is clone for an identity that is kept, and so has been through JSON.
+func copyOf(kept *Identity) Identity {
+	identity, err := kept.clone()
+	if err != nil {
+		panic(err)
+	}
+	return *identity
+}
+
+// PutIdentity adds an identity, or replaces the one with its ID, and returns
+// what is kept. Empty fields are filled in: a new ID, [Server.ApplicationID],
+// the site of the application as Source, [StatusValidated], and the moment of
+// the call. It panics when ID is no UUID, the application is unknown or JSON
+// cannot hold the Metadata.
+func (s *Server) PutIdentity(identity Identity) Identity {
+	now := s.time()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	kept, err := s.keep(identity, now)
+	if err != nil {
+		panic(err)
+	}
+	return copyOf(kept)
+}
+
+// keep is PutIdentity with the lock held.
+func (s *Server) keep(identity Identity, now time.Time) (*Identity, error) {
+	id, ok := parseUUID(cmp.Or(identity.ID, newUUID()))
+	if !ok {
+		return nil, fmt.Errorf("anchortest: identity id %q is not a UUID", identity.ID)
+	}
+	identity.ID = id
+	identity.ApplicationID = cmp.Or(identity.ApplicationID, s.applicationID)
+	app := s.applications.get(identity.ApplicationID)
+	if app == nil {
+		return nil, fmt.Errorf("anchortest: application %q is unknown", identity.ApplicationID)
+	}
+	identity.Name = cmp.Or(identity.Name, unnamedIdentity)
+	identity.Source = cmp.Or(identity.Source, app.url)
+	identity.Status = cmp.Or(identity.Status, StatusValidated)
+	identity.CreatedAt = toMillisecond(cmp.Or(identity.CreatedAt, now))
+	identity.UpdatedAt = toMillisecond(cmp.Or(identity.UpdatedAt, identity.CreatedAt))
+	kept, err := identity.clone()
+	if err != nil {
+		return nil, err
+	}
+	s.identities.put(id, kept)
+	return kept, nil
+}
+
+// Identity returns an identity, or false when there is none with this id or it
+// was deleted.
+func (s *Server) Identity(id string) (Identity, bool) {
+	id, _ = parseUUID(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	identity := s.identities.get(id)
+	if identity == nil {
+		return Identity{}, false
+	}
+	return copyOf(identity), true
+}
+
+// Identities returns the identities of all applications, oldest first.
+func (s *Server) Identities() []Identity {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var identities []Identity
+	for _, identity := range s.identities.all() {
+		identities = append(identities, copyOf(identity))
+	}
+	return identities
+}
+
+// SetMetadataMerge chooses what updating an identity does to its metadata. The
+// fake replaces it whole by default; with true it keeps the keys that an update
+// does not name. What Anchor does, its documentation does not say.
+func (s *Server) SetMetadataMerge(merge bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mergeMetadata = merge
+}
+
+// pathIdentity returns the identity that the path names, or answers 404 and
+// returns nil. It is called with the lock held.
+func (s *Server) pathIdentity(w http.ResponseWriter, r *http.Request) *Identity {
+	id, _ := parseUUID(r.PathValue("identity"))
+	identity := s.identities.get(id)
+	if identity == nil {
+		writeError(w, http.StatusNotFound, "Identity not found.")
+	}
+	return identity
+}
+
+func (s *Server) getIdentity(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	identity := s.pathIdentity(w, r)
+	if identity == nil {
+		return
+	}
+	writeJSON(w, http.StatusOK, struct {
+		ID        string         `json:"id"`
+		Name      string         `json:"name"`
+		Source    string         `json:"source"`
+		Status    Status         `json:"status"`
+		Metadata  map[string]any `json:"metadata"`
+		CreatedAt timestamp      `json:"created_at"`
+		UpdatedAt timestamp      `json:"updated_at"`
+	}{
+		identity.ID, identity.Name, identity.Source, identity.Status, identity.Metadata,
+		timestamp(identity.CreatedAt), timestamp(identity.UpdatedAt),
+	})
+}
+
+func (s *Server) updateIdentity(w http.ResponseWriter, r *http.Request) {
+	// Credentials may come along. The fake has no use for them.
+	var body struct {
+		Name     *string        `json:"name"`
+		Metadata map[string]any `json:"metadata"`
+	}
+	if !readJSON(w, r, &body) {
+		return
+	}
+	now := s.time()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	identity := s.pathIdentity(w, r)
+	if identity == nil {
+		return
+	}
+	if body.Name != nil {
+		identity.Name = *body.Name
+	}
+	if body.Metadata != nil {
+		if s.mergeMetadata {
+			maps.Copy(identity.Metadata, body.Metadata)
+		} else {
+			identity.Metadata = body.Metadata
+		}
+	}
+	identity.UpdatedAt = now
+	writeJSON(w, http.StatusOK, struct {
+		ID        string         `json:"id"`
+		Name      string         `json:"name"`
+		Metadata  map[string]any `json:"metadata"`
+		UpdatedAt timestamp      `json:"updated_at"`
+	}{identity.ID, identity.Name, identity.Metadata, timestamp(identity.UpdatedAt)})
+}
+
+func (s *Server) deleteIdentity(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if identity := s.pathIdentity(w, r); identity != nil {
+		s.identities.delete(identity.ID)
+		writeJSON(w, http.StatusOK, map[string]string{"message": "Identity deleted successfully."})
+	}
+}
+
+// reauthenticateIdentity signs in again, which in the fake always works and
+// takes no time.
+func (s *Server) reauthenticateIdentity(w http.ResponseWriter, r *http.Request) {
+	body := struct {
+		Sync bool `json:"sync"`
+	}{true}
+	if r.ContentLength != 0 && !readJSON(w, r, &body) {
+		return
+	}
+	now := s.time()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if identity := s.pathIdentity(w, r); identity != nil {
+		identity.Status, identity.UpdatedAt = StatusValidated, now
+		writeJSON(w, http.StatusOK, map[string]any{"identityId": identity.ID, "async": !body.Sync})
+	}
+}
+
+// listIdentities answers oldest first, so that a new identity stands on the
+// last page: a client that reads only the first one is found out.
+func (s *Server) listIdentities(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	wanted, err := metadataFilter(query)
+	if err != nil {
+		writeError(w, http.StatusBadRequest, err.Error()+".")
+		return
+	}
+	from, to, err := pageBounds(query.Get("page"), query.Get("limit"))
+	if err != nil {
+		writeError(w, http.StatusBadRequest, err.Error()+".")
+		return
+	}
+
+	type item struct {
+		ID        string    `json:"id"`
+		Name      string    `json:"name"`
+		AuthFlow  *string   `json:"auth_flow"`
+		Status    Status    `json:"status"`
+		CreatedAt timestamp `json:"created_at"`
+		UpdatedAt timestamp `json:"updated_at"`
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	app := s.pathApplication(w, r)
+	if app == nil {
+		return
+	}
+	items := []item{}
+	for _, identity := range s.identities.all() {
+		if identity.ApplicationID == app.id && nameMatches(identity.Name, query.Get("search")) && wanted.in(identity.Metadata) {
+			items = append(items, item{
+				identity.ID, identity.Name, orNull(standardFlow), identity.Status,
+				timestamp(identity.CreatedAt), timestamp(identity.UpdatedAt),
+			})
+		}
+	}
+	all := int64(len(items))
+	items = items[min(from, all):min(to, all)]
+	writeJSON(w, http.StatusOK, map[string]any{"identities": items})
+}
+
+// pageBounds is where a page begins and ends, counted from zero. Without page
+// and limit the list is whole.
+func pageBounds(page, limit string) (from, to int64, err error) {
+	if page == "" && limit == "" {
+		return 0, math.MaxInt64, nil
+	}
+	number, err := positive("page", page, 1)
+	if err != nil {
+		return 0, 0, err
+	}
+	size, err := positive("limit", limit, defaultPage)
+	if err != nil {
+		return 0, 0, err
+	}
+	return (number - 1) * size, number * size, nil
+}
+
+// positive reads a query parameter that has 31 bits, so that two of them can be
+// multiplied.
+func positive(name, text string, otherwise int64) (int64, error) {
+	if text == "" {
+		return otherwise, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 32)
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("%s must be a positive integer", name)
+	}
+	return n, nil
+}
+
+// A filter is a set of conditions that an identity's metadata must meet, all of
+// them.
+type filter []condition
+
+type condition struct {
+	key   string
+	meets func(value any) bool
+}
+
+func (f filter) in(metadata map[string]any) bool {
+	return !slices.ContainsFunc(f, func(c condition) bool {
+		value, found := metadata[c.key]
+		return !found || !c.meets(value)
+	})
+}
+
+// metadataFilter reads the filter of a query. The API's documents have it both
+// ways: as a JSON object, metadata={"plan":"pro"}, and as OpenAPI's deepObject,
+// metadata[plan]=pro, where every value is a text.
+func metadataFilter(query url.Values) (filter, error) {
+	var f filter
+	if text := query.Get("metadata"); text != "" {
+		var pairs map[string]any
+		if err := decode([]byte(text), &pairs); err != nil {
+			return nil, errors.New("metadata must be a JSON object")
+		}
+		for key, want := range pairs {
+			f = append(f, condition{key, func(value any) bool { return reflect.DeepEqual(value, want) }})
+		}
+	}
+	for name, values := range query {
+		key, found := strings.CutPrefix(name, "metadata[")
+		if !found || !strings.HasSuffix(key, "]") {
+			continue
+		}
+		f = append(f, condition{strings.TrimSuffix(key, "]"), func(value any) bool { return asText(value) == values[0] }})
+	}
+	return f, nil
+}
+
+// asText is a metadata value as a deepObject query writes it.
+func asText(value any) string {
+	if text, ok := value.(string); ok {
+		return text
+	}
+	text, _ := json.Marshal(value) // It came from JSON.
+	return string(text)
+}

@@ -1,0 +1,158 @@
+package anchortest
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// teamID is the team that the API key belongs to.
+const teamID = "fa4e0000-0000-4000-8000-00000000000a"
+
+// A Session is a browser session that was asked for. There is no browser behind
+// it.
+type Session struct {
+	// ID is a UUID.
+	ID string
+	// IdentityIDs are the identities that it is signed in with.
+	IdentityIDs []string
+	// Configuration is the request that made it, as JSON. It is empty when the
+	// request had no body.
+	Configuration []byte
+	// CreatedAt is in UTC, to the millisecond.
+	CreatedAt time.Time
+	// EndedAt is zero while the session runs.
+	EndedAt time.Time
+}
+
+func (s Session) clone() *Session {
+	s.IdentityIDs = slices.Clone(s.IdentityIDs)
+	s.Configuration = slices.Clone(s.Configuration)
+	return &s
+}
+
+// Sessions returns all sessions, ended ones too, oldest first.
+func (s *Server) Sessions() []Session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var sessions []Session
+	for _, session := range s.sessions.all() {
+		sessions = append(sessions, *session.clone())
+	}
+	return sessions
+}
+
+func (s *Server) createSession(w http.ResponseWriter, r *http.Request) {
+	// Only what the fake judges by. Identities stand at the top level.
+	type active struct {
+		Active bool `json:"active"`
+	}
+	var body struct {
+		Session struct {
+			Proxy active `json:"proxy"`
+		} `json:"session"`
+		Browser struct {
+			CaptchaSolver active `json:"captcha_solver"`
+		} `json:"browser"`
+		Identities []struct {
+			ID string `json:"id"`
+		} `json:"identities"`
+	}
+	var configuration json.RawMessage
+	if r.ContentLength != 0 {
+		if !readJSON(w, r, &configuration) {
+			return
+		}
+		if err := decode(configuration, &body); err != nil {
+			writeError(w, http.StatusBadRequest, "The request body is not the JSON that is expected: "+err.Error()+".")
+			return
+		}
+	}
+	if body.Browser.CaptchaSolver.Active && !body.Session.Proxy.Active {
+		writeError(w, http.StatusBadRequest, "CAPTCHA solver requires proxy to be active.")
+		return
+	}
+
+	session := Session{ID: newUUID(), Configuration: configuration, CreatedAt: s.time()}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, identity := range body.Identities {
+		id, _ := parseUUID(identity.ID)
+		if s.identities.get(id) == nil {
+			writeError(w, http.StatusBadRequest, "Identity not found.")
+			return
+		}
+		session.IdentityIDs = append(session.IdentityIDs, id)
+	}
+	s.sessions.put(session.ID, session.clone())
+
+	base := s.url
+	if base == "" {
+		base = requestOrigin(r)
+	}
+	query := "?" + url.Values{"sessionId": {session.ID}}.Encode()
+	writeJSON(w, http.StatusOK, map[string]any{"data": map[string]string{
+		"id":            session.ID,
+		"cdp_url":       strings.Replace(base, "http", "ws", 1) + "/cdp" + query,
+		"live_view_url": base + "/live" + query,
+	}})
+}
+
+// requestOrigin is the fake's address as this caller knows it.
+func requestOrigin(r *http.Request) string {
+	if r.TLS != nil {
+		return "https://" + r.Host
+	}
+	return "http://" + r.Host
+}
+
+func (s *Server) getSession(w http.ResponseWriter, r *http.Request) {
+	now := s.time()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	session := s.sessions.get(r.PathValue("session"))
+	if session == nil {
+		writeError(w, http.StatusNotFound, "Session not found.")
+		return
+	}
+	status := "running"
+	if !session.EndedAt.IsZero() {
+		status, now = "ended", session.EndedAt
+	}
+	configuration := session.Configuration
+	if len(configuration) == 0 {
+		configuration = []byte("{}")
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"data": map[string]any{
+		"session_id":    session.ID,
+		"team_id":       teamID,
+		"duration":      int(now.Sub(session.CreatedAt).Seconds()),
+		"status":        status,
+		"credits_used":  0,
+		"configuration": json.RawMessage(configuration),
+		"playground":    false,
+		"proxy_bytes":   0,
+		"tokens":        struct{}{},
+		"steps":         0,
+		"tags":          struct{}{},
+		"created_at":    timestamp(session.CreatedAt),
+	}})
+}
+
+// deleteSession ends a session. One that does not run is a 401, which the API's
+// reference has for a wrong key and a wrong session id alike.
+func (s *Server) deleteSession(w http.ResponseWriter, r *http.Request) {
+	now := s.time()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	session := s.sessions.get(r.PathValue("session"))
+	if session == nil || !session.EndedAt.IsZero() {
+		writeError(w, http.StatusUnauthorized, "Invalid API Key or browser session ID.")
+		return
+	}
+	session.EndedAt = now
+	writeJSON(w, http.StatusOK, map[string]any{"data": map[string]string{"status": "success"}})
+}

@@ -1,0 +1,150 @@
+// Command fakeanchor serves a fake of Anchor, API and hosted page, for trying
+// an app without an account: for front-end work, and for programs in other
+// languages, with Anchor's official SDKs too.
+//
+//	go run ./cmd/fakeanchor -addr 127.0.0.1:9797
+//
+// It prints what an app has to be configured with, as lines that a shell can
+// source, and serves until it is interrupted:
+//
+//	ANCHORBROWSER_BASE_URL=http://127.0.0.1:9797
+//	ANCHOR_APP_URL=http://127.0.0.1:9797
+//	ANCHORBROWSER_API_KEY=sk-fake-key-for-development-only
+//	ANCHOR_APPLICATION_ID=fa4e0000-0000-4000-8000-000000000001
+//
+// The values are the same after a restart; identities are not kept. Calls are
+// logged on the standard error stream, without keys, tokens and bodies. The
+// exit status is 2 for unusable flags and 1 for other errors.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"os/signal"
+	"regexp"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/anchorconnect/connect/anchortest"
+)
+
+// defaultAddr stays the same, so that a restart does not break an app's
+// configuration.
+const defaultAddr = "127.0.0.1:9797"
+
+// shutdownTimeout is how long calls under way may take to end.
+const shutdownTimeout = 5 * time.Second
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// After the first signal a second one ends the program at once.
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is the program without its process. It returns the exit status.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	opts, err := parseFlags(args, stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return 0
+	}
+	log := slog.New(slog.NewTextHandler(stderr, nil))
+	var fake *anchortest.Server
+	if err == nil {
+		fake, err = anchortest.Start(append(opts, anchortest.WithLogger(log))...)
+	}
+	var notListening *net.OpError
+	if err != nil && !errors.As(err, &notListening) {
+		fmt.Fprintf(stderr, "fakeanchor: %v (-h shows the flags)\n", err)
+		return 2
+	}
+	if err == nil {
+		err = serve(ctx, fake, stdout, log)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "fakeanchor: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+// serve tells how to use the fake and waits until ctx is done.
+func serve(ctx context.Context, fake *anchortest.Server, stdout io.Writer, log *slog.Logger) error {
+	defer fake.Close()
+	for _, v := range [][2]string{
+		{"ANCHORBROWSER_BASE_URL", fake.URL()},
+		{"ANCHOR_APP_URL", fake.URL()},
+		{"ANCHORBROWSER_API_KEY", fake.APIKey()},
+		{"ANCHOR_APPLICATION_ID", fake.ApplicationID()},
+	} {
+		if _, err := fmt.Fprintf(stdout, "%s=%s\n", v[0], quote(v[1])); err != nil {
+			return fmt.Errorf("print the configuration: %w", err)
+		}
+	}
+	log.Info("serving a fake of Anchor", "url", fake.URL())
+	<-ctx.Done()
+	log.Info("shutting down")
+
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancel()
+	if err := fake.Shutdown(ctx); err != nil {
+		return fmt.Errorf("shut down: %w", err)
+	}
+	return nil
+}
+
+// parseFlags turns the command line into options. When help is asked for it is
+// written to stderr and the error is [flag.ErrHelp].
+func parseFlags(args []string, stderr io.Writer) ([]anchortest.Option, error) {
+	flags := flag.NewFlagSet("fakeanchor", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.Usage = func() {}
+	addr := flags.String("addr", defaultAddr, "`address` to listen on; port 0 takes a free one")
+	key := flags.String("key", "", "API `key` that calls must carry (default a fixed one)")
+	application := flags.String("application", "", "`id` of the application, a UUID (default a fixed one)")
+	site := flags.String("site", "https://example.com", "`URL` of the application's site, whose host becomes its name")
+
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			fmt.Fprintln(stderr, "fakeanchor serves a fake of Anchor, API and hosted page, until it is interrupted.")
+			fmt.Fprintln(stderr, "Flags:")
+			flags.SetOutput(stderr)
+			flags.PrintDefaults()
+		}
+		return nil, err
+	}
+	if flags.NArg() > 0 {
+		return nil, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	u, err := url.Parse(*site)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return nil, fmt.Errorf("-site %q is not an http or https URL", *site)
+	}
+	opts := []anchortest.Option{anchortest.WithAddr(*addr), anchortest.WithApplication(u.Host, *site)}
+	if *key != "" {
+		opts = append(opts, anchortest.WithAPIKey(*key))
+	}
+	if *application != "" {
+		opts = append(opts, anchortest.WithApplicationID(*application))
+	}
+	return opts, nil
+}
+
+var shellSafe = regexp.MustCompile(`^[A-Za-z0-9_.:/@%+=,-]+$`)
+
+// quote makes a word of the shell (POSIX, section 2.2.2) that stands for text.
+func quote(text string) string {
+	if shellSafe.MatchString(text) {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestMain lets a test run this very program as a process of its own.
+func TestMain(m *testing.M) {
+	if os.Getenv("FAKEANCHOR_TEST_MAIN") != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// launch starts the program and returns it with the variables it prints.
+func launch(t *testing.T, args ...string) (*exec.Cmd, map[string]string, *bytes.Buffer) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	cmd := exec.CommandContext(ctx, os.Args[0], append([]string{"-addr", "127.0.0.1:0"}, args...)...)
+	cmd.Env = append(os.Environ(), "FAKEANCHOR_TEST_MAIN=1")
+	stderr := new(bytes.Buffer)
+	cmd.Stderr = stderr
+	stdout, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		cancel()
+		cmd.Wait() // Its error, if it has been waited for, says nothing new.
+	})
+	vars := map[string]string{}
+	lines := bufio.NewScanner(stdout)
+	for len(vars) < 4 && lines.Scan() {
+		name, value, found := strings.Cut(lines.Text(), "=")
+		require.True(t, found, lines.Text())
+		vars[name] = value
+	}
+	require.Len(t, vars, 4, stderr)
+	return cmd, vars, stderr
+}
+
+func get(t *testing.T, vars map[string]string) int {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), "GET", vars["ANCHORBROWSER_BASE_URL"]+"/v1/applications/"+vars["ANCHOR_APPLICATION_ID"], nil)
+	require.NoError(t, err)
+	req.Header.Set("anchor-api-key", vars["ANCHORBROWSER_API_KEY"])
+	res, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	return res.StatusCode
+}
+
+func TestProgram(t *testing.T) {
+	t.Parallel()
+
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		t.Run("it prints what an app needs, serves, and ends well on "+signal.String(), func(t *testing.T) {
+			t.Parallel()
+			cmd, vars, stderr := launch(t)
+			require.Equal(t, vars["ANCHORBROWSER_BASE_URL"], vars["ANCHOR_APP_URL"])
+			require.Equal(t, 200, get(t, vars))
+			require.NoError(t, cmd.Process.Signal(signal))
+			require.NoError(t, cmd.Wait(), stderr)
+			require.Contains(t, stderr.String(), "msg=call method=GET path=/v1/applications/"+vars["ANCHOR_APPLICATION_ID"]+" status=200")
+			require.NotContains(t, stderr.String(), vars["ANCHORBROWSER_API_KEY"])
+		})
+	}
+
+	t.Run("a restart changes nothing but the free port", func(t *testing.T) {
+		t.Parallel()
+		_, first, _ := launch(t)
+		_, second, _ := launch(t)
+		for _, name := range []string{"ANCHORBROWSER_API_KEY", "ANCHOR_APPLICATION_ID"} {
+			require.NotEmpty(t, first[name])
+			require.Equal(t, first[name], second[name])
+		}
+	})
+
+	t.Run("an address in use is one line and exit status 1", func(t *testing.T) {
+		t.Parallel()
+		_, vars, _ := launch(t)
+		var stdout, stderr bytes.Buffer
+		status := run(t.Context(), []string{"-addr", strings.TrimPrefix(vars["ANCHORBROWSER_BASE_URL"], "http://")}, &stdout, &stderr)
+		require.Equal(t, 1, status)
+		require.Empty(t, stdout.String())
+		require.Equal(t, 1, strings.Count(stderr.String(), "\n"))
+		require.Contains(t, stderr.String(), "address already in use")
+	})
+
+	t.Run("a shell can source what it prints", func(t *testing.T) {
+		t.Parallel()
+		var stdout bytes.Buffer
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		key := `it's $HOME;"x"`
+		key = strings.ReplaceAll(key, " ", "")
+		require.Zero(t, run(ctx, []string{"-addr", "127.0.0.1:0", "-key", key, "-application", "AAAAAAAA-0000-4000-8000-000000000001"}, &stdout, io.Discard))
+		shell := exec.CommandContext(t.Context(), "sh", "-c", `eval "$(cat)"; printf '%s|%s' "$ANCHORBROWSER_API_KEY" "$ANCHOR_APPLICATION_ID"`)
+		shell.Stdin = &stdout
+		out, err := shell.Output()
+		require.NoError(t, err)
+		require.Equal(t, key+"|aaaaaaaa-0000-4000-8000-000000000001", string(out))
+	})
+
+	t.Run("a standard output that cannot be written to is exit status 1", func(t *testing.T) {
+		t.Parallel()
+		r, w := io.Pipe()
+		require.NoError(t, r.Close())
+		var stderr bytes.Buffer
+		require.Equal(t, 1, run(t.Context(), []string{"-addr", "127.0.0.1:0"}, w, &stderr))
+		require.Contains(t, stderr.String(), "print the configuration")
+	})
+}
+
+func TestFlags(t *testing.T) {
+	t.Parallel()
+
+	for _, test := range []struct {
+		name string
+		args []string
+		says string
+	}{
+		{"an unknown flag", []string{"-bogus"}, "-bogus"},
+		{"an argument", []string{"serve"}, `"serve"`},
+		{"a site that is no URL", []string{"-site", "example.com"}, `-site "example.com"`},
+		{"a site of another scheme", []string{"-site", "ftp://example.com"}, "-site"},
+		{"a site without a host", []string{"-site", "https:///x"}, "-site"},
+		{"an application id that is no UUID", []string{"-application", "7"}, `"7" is not a UUID`},
+		{"a key with a space", []string{"-key", "s3 cret"}, "API key"},
+	} {
+		t.Run(test.name+" is one line and exit status 2", func(t *testing.T) {
+			t.Parallel()
+			var stdout, stderr bytes.Buffer
+			require.Equal(t, 2, run(t.Context(), append([]string{"-addr", "127.0.0.1:0"}, test.args...), &stdout, &stderr))
+			require.Empty(t, stdout.String())
+			require.Equal(t, 1, strings.Count(stderr.String(), "\n"), stderr.String())
+			require.Contains(t, stderr.String(), test.says)
+			require.NotContains(t, stderr.String(), "s3 cret")
+		})
+	}
+
+	t.Run("help names every flag and is no error", func(t *testing.T) {
+		t.Parallel()
+		var stdout, stderr bytes.Buffer
+		require.Zero(t, run(t.Context(), []string{"-h"}, &stdout, &stderr))
+		require.Empty(t, stdout.String())
+		for _, name := range []string{"-addr", "-key", "-application", "-site"} {
+			require.Contains(t, stderr.String(), "  "+name+" ")
+		}
+	})
+}
+
+func TestQuote(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"http://127.0.0.1:80": "http://127.0.0.1:80",
+		"http://[::1]:80":     "'http://[::1]:80'",
+		"sk-a_b.c":            "sk-a_b.c",
+		"":                    "''",
+		"a b":                 "'a b'",
+		"it's":                `'it'\''s'`,
+		"$(x)":                "'$(x)'",
+		"a\nb":                "'a\nb'",
+		"a#b":                 "'a#b'",
+		"~":                   "'~'",
+	} {
+		require.Equal(t, want, quote(text))
+	}
+}
