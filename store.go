@@ -1,0 +1,177 @@
+package connect
+
+import (
+	"context"
+	"time"
+)
+
+// A Store keeps what must outlive a request: starts that have not come back
+// yet, connections, and the calls that are still owed to Anchor. It is the one
+// part of connect that an app may want to write itself, on the users table it
+// already has; [NewMemoryStore] is enough for tests, and the sqlstore module
+// serves SQLite, PostgreSQL and MySQL. Package storetest proves any
+// implementation against the rules below.
+//
+// What every method keeps to:
+//
+//   - It may be called concurrently, by any number of goroutines and replicas.
+//   - A method that returns an error has changed nothing.
+//   - The error is one of those the method names, possibly wrapped, when the
+//     answer is "no". Any other error is a fault of the system: the person is
+//     told to try again (503), the log gets the cause and the flow stays open.
+//   - A cancelled or expired ctx is such a fault: the method returns in bounded
+//     time, with an error that wraps ctx.Err().
+//   - A store has no clock. Every moment it compares with comes as an argument,
+//     keeps at least microseconds, and is the same instant in whatever zone it
+//     was given.
+//   - Texts are compared byte by byte: case, accents and trailing spaces tell
+//     two users apart. A text that cannot be kept exactly (a NUL byte, bytes
+//     that are no UTF-8, more than a column holds) is an error, never a
+//     shortened or altered text. 1024 bytes must fit in ReturnTo, 255 elsewhere.
+//   - A user is known by an application's id and a user's id together. What one
+//     pair owns is never seen or changed through another.
+type Store interface {
+	// Bind records a start, live until p.ExpiresAt. A token hash that is
+	// already there is an error, and the start that has it stays as it was.
+	// p.Spent and p.IdentityID are ignored: a start begins live.
+	Bind(ctx context.Context, p Pending) error
+
+	// Pending returns the start with this token hash, whether it is live, spent
+	// or expired: which of them it is the caller reads from the answer. One
+	// that was never bound, or has been swept, is [ErrStateUnknown].
+	Pending(ctx context.Context, tokenHash string) (Pending, error)
+
+	// Spend ends a start without a connection, so that it can never be
+	// completed. Spending one that is spent, completed or unknown changes
+	// nothing and is no error.
+	Spend(ctx context.Context, tokenHash string) error
+
+	// Complete spends the start with this token hash and stores c as the
+	// connection of its user, in one transaction. The moment it judges by is
+	// c.ConnectedAt. In that same transaction it
+	//
+	//   - queues the task [TagIdentity] for c, not before tagAfter;
+	//   - when c replaces a connection with another identity, queues
+	//     [DeleteIdentity] for that identity, not before c.ConnectedAt, and
+	//     drops its task [TagIdentity].
+	//
+	// first is true for the call that stored c. Of any number of calls that
+	// race for one start exactly one returns true. A call for a start that was
+	// completed before by this user and with this identity returns false and no
+	// error, and changes nothing, even after the start has expired: it is the
+	// same return again, a reload.
+	//
+	// Otherwise it is refused, with the first of these that holds:
+	//
+	//   - [ErrStateUnknown]: no start has this token hash.
+	//   - [ErrAnotherUser]: the start was bound to another c.UserID or
+	//     c.ApplicationID.
+	//   - [ErrStateSpent]: it is spent, or was completed with another identity.
+	//   - [ErrStateExpired]: c.ConnectedAt is not before its ExpiresAt.
+	//   - [ErrIdentityRetired]: [DeleteIdentity] is queued for c.IdentityID.
+	//   - [ErrIdentityTaken]: c.IdentityID is the connection of any other user,
+	//     in this application or another. Two calls that race for one identity
+	//     must not both pass.
+	Complete(ctx context.Context, tokenHash string, c Connection, tagAfter time.Time) (first bool, err error)
+
+	// Connection returns the user's connection, or [ErrNotConnected]. It is the
+	// method on an app's own request path: one look-up by key.
+	Connection(ctx context.Context, applicationID, userID string) (Connection, error)
+
+	// Disconnect ends the user's connection and returns it, in one transaction
+	// that also queues [DeleteIdentity] for its identity, not before
+	// deleteAfter, and drops its task [TagIdentity]. No connection is
+	// [ErrNotConnected].
+	//
+	// Either way it spends every start of the user in this application, live or
+	// completed, so that nothing begun earlier outlives it: a return that is
+	// still under way is [ErrStateSpent], and so is a reload. (This is the one
+	// method that changes something beside returning an error: the starts,
+	// beside [ErrNotConnected].)
+	Disconnect(ctx context.Context, applicationID, userID string, deleteAfter time.Time) (Connection, error)
+
+	// Claim takes up to limit tasks whose NotBefore is not after now, the
+	// longest due first, and sets their NotBefore to until, so that nobody else
+	// is given them before: until is a lease, and a task whose worker died is
+	// given out again when it ends. Each returned task has the new NotBefore
+	// and one more in Attempts than before. Of several that claim at once no
+	// two are given the same task, and neither waits long for the other. None
+	// due is an empty answer and no error; so is a limit below one.
+	Claim(ctx context.Context, now, until time.Time, limit int) ([]Task, error)
+
+	// Done removes a task, found by its Kind and IdentityID. One that is not
+	// there is no error.
+	Done(ctx context.Context, t Task) error
+
+	// Postpone sets a task's NotBefore, found by its Kind and IdentityID. One
+	// that is not there is no error and is not made.
+	Postpone(ctx context.Context, t Task, notBefore time.Time) error
+
+	// Sweep removes up to limit starts whose ExpiresAt is before the moment
+	// given, whatever their state, and returns how many. Connections and tasks
+	// are never swept. A limit below one removes nothing.
+	Sweep(ctx context.Context, before time.Time, limit int) (int, error)
+}
+
+// Pending is a start: what was promised to a user when an identity token was
+// issued. It is kept under the token's hash, never the token.
+type Pending struct {
+	// TokenHash is Anchor's hash of the identity token, the key.
+	TokenHash string
+	// ApplicationID is the Anchor application that the token was issued for.
+	ApplicationID string
+	// UserID is the app's user who began, the only one who may finish.
+	UserID string
+	// ReturnTo is the local path to go to afterwards; empty means
+	// Config.SuccessURL.
+	ReturnTo string
+	// IssuedAt is when Anchor issued the token, by Anchor's clock. An identity
+	// that is older was not made with it.
+	IssuedAt time.Time
+	// ExpiresAt is when the start stops being live, by the app's clock.
+	ExpiresAt time.Time
+
+	// Spent says that the start can no longer be completed.
+	Spent bool
+	// IdentityID is the identity that it was completed with. It is empty while
+	// the start is live and when it was spent without a connection.
+	IdentityID string
+}
+
+// Connection is a user's account at the application's site, held by Anchor as
+// an identity. A user has at most one for an application.
+type Connection struct {
+	// ApplicationID is the Anchor application.
+	ApplicationID string
+	// UserID is the app's user.
+	UserID string
+	// IdentityID is Anchor's id of the identity, a UUID in lower case.
+	IdentityID string
+	// ConnectedAt is when the connection was stored, by the app's clock.
+	ConnectedAt time.Time
+}
+
+// TaskKind names a call that is owed to Anchor.
+type TaskKind string
+
+const (
+	// TagIdentity writes the user's id into the metadata of the identity.
+	TagIdentity TaskKind = "tag"
+	// DeleteIdentity deletes an identity that no connection uses any more.
+	DeleteIdentity TaskKind = "delete"
+)
+
+// A Task is a call owed to Anchor, stored in the transaction that makes it
+// necessary and kept until it has been made: an outbox. There is at most one
+// of each Kind for an identity; queuing it again leaves one, with the newer
+// values and no attempts.
+type Task struct {
+	Kind          TaskKind
+	ApplicationID string
+	UserID        string
+	IdentityID    string
+	// NotBefore is when the task may be claimed (again).
+	NotBefore time.Time
+	// Attempts is how often it has been claimed.
+	Attempts int
+}

@@ -1,0 +1,129 @@
+package storetest
+
+import (
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect"
+)
+
+var completing = topic{"completing", []check{
+	{"completing stores the connection, spends the start and queues the tag", func(t tb, s connect.Store) {
+		p := start("anna", "tab")
+		bind(t, s, p)
+		requireNoConnection(t, s, app, "anna")
+		c := complete(t, s, p, identity("anna"))
+		requireConnection(t, s, c)
+		requireStart(t, s, completed(p, c.IdentityID))
+		requireTasks(t, s, tag(c))
+	}},
+
+	{"a reload is no error, is not the first and changes nothing", func(t tb, s connect.Store) {
+		c := newScene(t, s)
+		requireReload(t, s, c.done, c.anna)
+		later := c.anna
+		later.ConnectedAt = noon.Add(time.Minute)
+		requireReload(t, s, c.done, later)
+		c.requireUnchanged(t, s)
+		c.requireTasksUnchanged(t, s)
+	}},
+
+	{"a start is completed once: with another identity it is ErrStateSpent", func(t tb, s connect.Store) {
+		c := newScene(t, s)
+		requireRefused(t, s, c.done, finished(c.done, identity("another")), connect.ErrStateSpent)
+		c.requireUnchanged(t, s)
+		c.requireTasksUnchanged(t, s)
+	}},
+
+	{"another user of the application may not complete a start, and the right one still may", func(t tb, s connect.Store) {
+		c := newScene(t, s)
+		stolen := finished(c.live, identity("new"))
+		stolen.UserID = "emil"
+		requireRefused(t, s, c.live, stolen, connect.ErrAnotherUser)
+		c.requireUnchanged(t, s)
+		c.requireTasksUnchanged(t, s)
+		complete(t, s, c.live, identity("new"))
+	}},
+
+	{"the same user id in another application may not complete a start, and the right one still may", func(t tb, s connect.Store) {
+		c := newScene(t, s)
+		stolen := finished(c.live, identity("new"))
+		stolen.ApplicationID = otherApp
+		requireRefused(t, s, c.live, stolen, connect.ErrAnotherUser)
+		requireNoConnection(t, s, otherApp, "anna")
+		c.requireUnchanged(t, s)
+		c.requireTasksUnchanged(t, s)
+		complete(t, s, c.live, identity("new"))
+	}},
+
+	{"a start that was never bound is ErrStateUnknown, and nothing is stored", func(t tb, s connect.Store) {
+		c := newScene(t, s)
+		unknown := start("emil", "never bound")
+		requireRefused(t, s, unknown, finished(unknown, identity("new")), connect.ErrStateUnknown)
+		requireNoStart(t, s, unknown.TokenHash)
+		c.requireUnchanged(t, s)
+		c.requireTasksUnchanged(t, s)
+	}},
+
+	{"of several reasons to refuse the first in order is given, and nothing changes", func(t tb, s connect.Store) {
+		c := newScene(t, s)
+		const carl, emil = "carl", "emil"
+		fresh, taken, retired := identity("fresh"), c.ben.IdentityID, c.dora.IdentityID
+		unknown := start("anna", "never bound")
+		late := c.live.ExpiresAt
+
+		for _, row := range []struct {
+			reasons  string
+			start    connect.Pending
+			user     string
+			identity string
+			at       time.Time
+			want     error
+		}{
+			{"unknown", unknown, "anna", fresh, noon, connect.ErrStateUnknown},
+			{"unknown, identity taken", unknown, "anna", taken, noon, connect.ErrStateUnknown},
+			{"unknown, identity retired", unknown, "anna", retired, noon, connect.ErrStateUnknown},
+			{"another user", c.live, emil, fresh, noon, connect.ErrAnotherUser},
+			{"another user, completed with this identity", c.done, emil, c.anna.IdentityID, noon, connect.ErrAnotherUser},
+			{"another user, completed with another identity", c.done, emil, fresh, noon, connect.ErrAnotherUser},
+			{"another user, spent", c.ended, emil, fresh, noon, connect.ErrAnotherUser},
+			{"another user, expired", c.live, emil, fresh, late, connect.ErrAnotherUser},
+			{"another user, identity retired", c.live, emil, retired, noon, connect.ErrAnotherUser},
+			{"another user, who has the identity", c.live, "ben", taken, noon, connect.ErrAnotherUser},
+			{"spent", c.ended, carl, fresh, noon, connect.ErrStateSpent},
+			{"spent, expired", c.ended, carl, fresh, late, connect.ErrStateSpent},
+			{"spent, identity retired", c.ended, carl, retired, noon, connect.ErrStateSpent},
+			{"spent, identity taken", c.ended, carl, taken, noon, connect.ErrStateSpent},
+			{"spent by disconnecting, identity retired by it", c.gone, "dora", retired, noon, connect.ErrStateSpent},
+			{"completed with another identity", c.done, "anna", fresh, noon, connect.ErrStateSpent},
+			{"completed with another identity, expired", c.done, "anna", fresh, late, connect.ErrStateSpent},
+			{"completed with another identity, this one retired", c.done, "anna", retired, noon, connect.ErrStateSpent},
+			{"completed with another identity, this one taken", c.done, "anna", taken, noon, connect.ErrStateSpent},
+			{"expired", c.live, "anna", fresh, late, connect.ErrStateExpired},
+			{"expired, identity retired", c.live, "anna", retired, late, connect.ErrStateExpired},
+			{"expired, identity taken", c.live, "anna", taken, late, connect.ErrStateExpired},
+			{"identity retired", c.live, "anna", retired, noon, connect.ErrIdentityRetired},
+			{"identity taken", c.live, "anna", taken, noon, connect.ErrIdentityTaken},
+		} {
+			first, err := s.Complete(t.Context(), row.start.TokenHash, connect.Connection{
+				ApplicationID: app, UserID: row.user, IdentityID: row.identity, ConnectedAt: row.at,
+			}, tagDue)
+			require.ErrorIs(t, err, row.want, "Complete that must be refused: %s", row.reasons)
+			require.False(t, first, "Complete that was refused says that it is the first: %s", row.reasons)
+			c.requireUnchanged(t, s)
+		}
+		c.requireTasksUnchanged(t, s)
+	}},
+
+	{"a start that was refused is completed by the next good return", func(t tb, s connect.Store) {
+		c := newScene(t, s)
+		p := c.fresh
+		stolen := finished(p, identity("new"))
+		stolen.UserID = "anna"
+		requireRefused(t, s, p, stolen, connect.ErrAnotherUser)
+		requireRefused(t, s, p, finished(p, c.ben.IdentityID), connect.ErrIdentityTaken)
+		requireRefused(t, s, p, finished(p, c.dora.IdentityID), connect.ErrIdentityRetired)
+		complete(t, s, p, identity("new"))
+	}},
+}}

@@ -1,0 +1,142 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect"
+)
+
+// patience is how long a call may take whose context has ended.
+const patience = 10 * time.Second
+
+// endedContexts are contexts that have ended in each way. In the last one
+// Err and Cause differ; a store gives Err.
+func endedContexts() (contexts map[string]context.Context, release func()) {
+	cancelled, cancel := context.WithCancel(context.Background())
+	cancel()
+	late, cancelLate := context.WithDeadline(context.Background(), time.Unix(1, 0))
+	caused, cancelCaused := context.WithCancelCause(context.Background())
+	cancelCaused(errors.New("the person closed the page"))
+	return map[string]context.Context{
+		"cancelled":              cancelled,
+		"past its deadline":      late,
+		"cancelled with a cause": caused,
+	}, cancelLate
+}
+
+// stopped is a check that a method does nothing when its context has ended.
+func stopped(method string, call func(ctx context.Context, s connect.Store, c scene) error) check {
+	return check{
+		method + " with a context that has ended says so in bounded time, and changes nothing",
+		func(t tb, s connect.Store) {
+			c := newScene(t, s)
+			contexts, release := endedContexts()
+			defer release()
+			for ended, ctx := range contexts {
+				answer := make(chan error, 1)
+				go func() { answer <- call(ctx, s, c) }()
+				timer := time.NewTimer(patience)
+				defer timer.Stop()
+				select {
+				case err := <-answer:
+					require.ErrorIs(t, err, ctx.Err(), "%s with a context that is %s", method, ended)
+				case <-timer.C:
+					require.Fail(t, "no answer in time", "%s with a context that is %s has not returned after %v", method, ended, patience)
+				}
+				c.requireUnchanged(t, s)
+			}
+			requireNoStart(t, s, hash("bound too late"))
+			c.requireTasksUnchanged(t, s)
+		},
+	}
+}
+
+var contexts = topic{"contexts", []check{
+	stopped("Bind", func(ctx context.Context, s connect.Store, c scene) error {
+		return s.Bind(ctx, start("emil", "bound too late"))
+	}),
+	stopped("Pending", func(ctx context.Context, s connect.Store, c scene) error {
+		_, err := s.Pending(ctx, c.live.TokenHash)
+		return err
+	}),
+	stopped("Spend", func(ctx context.Context, s connect.Store, c scene) error {
+		return s.Spend(ctx, c.live.TokenHash)
+	}),
+	stopped("Complete", func(ctx context.Context, s connect.Store, c scene) error {
+		first, err := s.Complete(ctx, c.live.TokenHash, finished(c.live, identity("too late")), tagDue)
+		if first {
+			return errors.New("it says that it is the first")
+		}
+		return err
+	}),
+	stopped("Connection", func(ctx context.Context, s connect.Store, c scene) error {
+		_, err := s.Connection(ctx, app, "anna")
+		return err
+	}),
+	stopped("Disconnect", func(ctx context.Context, s connect.Store, c scene) error {
+		_, err := s.Disconnect(ctx, app, "anna", noon)
+		return err
+	}),
+	// The one method that may change something beside an error.
+	stopped("Disconnect of a user who has no connection", func(ctx context.Context, s connect.Store, c scene) error {
+		_, err := s.Disconnect(ctx, app, "emil", noon)
+		return err
+	}),
+	stopped("Claim", func(ctx context.Context, s connect.Store, c scene) error {
+		tasks, err := s.Claim(ctx, deleteDue, deleteDue.Add(lease), plenty)
+		if len(tasks) > 0 {
+			return errors.New("it gives out tasks")
+		}
+		return err
+	}),
+	stopped("Done", func(ctx context.Context, s connect.Store, c scene) error {
+		return s.Done(ctx, tag(c.anna))
+	}),
+	stopped("Postpone", func(ctx context.Context, s connect.Store, c scene) error {
+		return s.Postpone(ctx, tag(c.anna), noon)
+	}),
+	stopped("Sweep", func(ctx context.Context, s connect.Store, c scene) error {
+		_, err := s.Sweep(ctx, noon.AddDate(1, 0, 0), plenty)
+		return err
+	}),
+
+	{"a Complete that is cut off has happened wholly or not at all, and can be repeated", func(t tb, s connect.Store) {
+		var want []connect.Task
+		for i := range 40 {
+			p := start(fmt.Sprint("user ", i), fmt.Sprint(i))
+			bind(t, s, p)
+			c := finished(p, identity(fmt.Sprint(i)))
+
+			// From a deadline that has passed to one that is never met, so that
+			// some of them end in the middle, however fast the store is.
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i*i*i)*micro)
+			first, err := s.Complete(ctx, p.TokenHash, c, tagDue)
+			cancel()
+			if err != nil {
+				require.ErrorIs(t, err, context.DeadlineExceeded, "Complete that is cut off")
+				require.False(t, first, "Complete that is cut off says that it is the first")
+			}
+
+			// Whether a commit went through may be unknown when the deadline
+			// falls into it, so an error leaves both open.
+			_, missing := s.Connection(t.Context(), app, p.UserID)
+			if missing != nil {
+				require.ErrorIs(t, missing, connect.ErrNotConnected, "Connection")
+				require.Error(t, err, "Complete that has stored no connection")
+				requireStart(t, s, p)
+				complete(t, s, p, c.IdentityID)
+			} else {
+				requireStart(t, s, completed(p, c.IdentityID))
+				requireReload(t, s, p, c)
+			}
+			requireConnection(t, s, c)
+			want = append(want, tag(c))
+		}
+		requireTasks(t, s, want...)
+	}},
+}}

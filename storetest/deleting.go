@@ -1,0 +1,77 @@
+package storetest
+
+import (
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect"
+)
+
+var deleting = topic{"deleting", []check{
+	{"the deletion is due at its moment and not a microsecond before", func(t tb, s connect.Store) {
+		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		disconnect(t, s, c)
+		requireDue(t, s, deleteDue.Add(-micro))
+		requireDue(t, s, deleteDue, deletion(c))
+	}},
+
+	{"an identity whose deletion is queued is ErrIdentityRetired for everybody", func(t tb, s connect.Store) {
+		c := newScene(t, s)
+		again := start("dora", "again")
+		elsewhere := startIn(otherApp, "dora", "elsewhere")
+		bind(t, s, again, elsewhere)
+		refuse := func() {
+			t.Helper()
+			for _, p := range []connect.Pending{again, elsewhere, c.live, c.fresh} {
+				requireRefused(t, s, p, finished(p, c.dora.IdentityID), connect.ErrIdentityRetired)
+			}
+		}
+		refuse()
+		claim(t, s, deleteDue, plenty)
+		refuse()
+		require.NoError(t, s.Postpone(t.Context(), deletion(c.dora), noon.AddDate(1, 0, 0)), "Postpone")
+		refuse()
+		requireStart(t, s, again)
+		requireStart(t, s, elsewhere)
+		requireNoConnection(t, s, otherApp, "dora")
+		c.requireUnchanged(t, s)
+	}},
+
+	{"an identity that was replaced is ErrIdentityRetired, for its own user too", func(t tb, s connect.Store) {
+		old := connected(t, s, start("anna", "old"), identity("old"))
+		c := connected(t, s, start("anna", "new"), identity("new"))
+		back, other := start("anna", "back"), start("ben", "other")
+		bind(t, s, back, other)
+		requireRefused(t, s, back, finished(back, old.IdentityID), connect.ErrIdentityRetired)
+		requireRefused(t, s, other, finished(other, old.IdentityID), connect.ErrIdentityRetired)
+		requireConnection(t, s, c)
+		requireTasks(t, s, deletion(old), tag(c))
+	}},
+
+	{"an identity whose deletion is done is like any other", func(t tb, s connect.Store) {
+		c := newScene(t, s)
+		require.NoError(t, s.Done(t.Context(), deletion(c.dora)), "Done")
+		emil := complete(t, s, c.fresh, c.dora.IdentityID)
+		requireConnection(t, s, emil)
+		requireTasks(t, s, tag(c.anna), tag(c.ben), tag(emil))
+	}},
+
+	{"deletions are leased, done and postponed as tags are", func(t tb, s connect.Store) {
+		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		disconnect(t, s, c)
+		requireDue(t, s, deleteDue, deletion(c))
+		requireDue(t, s, deleteDue.Add(lease-micro))
+		requireDue(t, s, deleteDue.Add(lease), again(deletion(c), 2))
+
+		later := deleteDue.Add(3*lease + time.Minute)
+		require.NoError(t, s.Postpone(t.Context(), deletion(c), later), "Postpone")
+		requireDue(t, s, later.Add(-micro))
+		requireDue(t, s, later, again(deletion(c), 3))
+
+		require.NoError(t, s.Done(t.Context(), tag(c)), "Done of a tag that is not there")
+		requireDue(t, s, later.Add(lease), again(deletion(c), 4))
+		require.NoError(t, s.Done(t.Context(), deletion(c)), "Done")
+		requireTasks(t, s)
+	}},
+}}

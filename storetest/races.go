@@ -1,0 +1,355 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect"
+)
+
+// rounds is how often a race is run that either side may win.
+const rounds = 20
+
+// race calls f(0) to f(n-1) at once and waits for all of them. They may not
+// fail the test themselves: that is for the test's own goroutine.
+func race(n int, f func(i int)) {
+	ready := make(chan struct{})
+	var running sync.WaitGroup
+	for i := range n {
+		running.Go(func() {
+			<-ready
+			f(i)
+		})
+	}
+	close(ready)
+	running.Wait()
+}
+
+// duel is race for two, who take turns in being called first.
+func duel(round int, a, b func()) {
+	sides := []func(){a, b}
+	race(2, func(i int) { sides[(i+round)%2]() })
+}
+
+// An answer is what one of many calls got.
+type answer struct {
+	first      bool
+	connection connect.Connection
+	err        error
+}
+
+// won counts the calls that won. All others must have got one of the errors.
+func won(t tb, answers []answer, otherwise ...error) (winners []int) {
+	t.Helper()
+	for i, a := range answers {
+		if a.first {
+			require.NoError(t, a.err, "the call that says it is the first")
+			winners = append(winners, i)
+			continue
+		}
+		require.True(t, slices.ContainsFunc(otherwise, func(want error) bool {
+			return want == nil && a.err == nil || want != nil && errors.Is(a.err, want)
+		}), "a call that lost the race returns %v, not one of %v", a.err, otherwise)
+	}
+	return winners
+}
+
+var races = topic{"races", []check{
+	{"of fifty equal calls of Complete exactly one is the first, and the others are reloads", func(t tb, s connect.Store) {
+		p := start("anna", "tab")
+		bind(t, s, p)
+		c := finished(p, identity("anna"))
+		answers := make([]answer, 50)
+		race(len(answers), func(i int) {
+			answers[i].first, answers[i].err = s.Complete(t.Context(), p.TokenHash, c, tagDue)
+		})
+		require.Len(t, won(t, answers, nil), 1, "calls that say they are the first")
+		requireConnection(t, s, c)
+		requireTasks(t, s, tag(c))
+	}},
+
+	{"of calls of Complete with different identities one is stored, and the others are ErrStateSpent", func(t tb, s connect.Store) {
+		p := start("anna", "tab")
+		bind(t, s, p)
+		answers := make([]answer, 20)
+		connections := make([]connect.Connection, len(answers))
+		for i := range connections {
+			connections[i] = finished(p, identity(fmt.Sprint(i)))
+		}
+		race(len(answers), func(i int) {
+			answers[i].first, answers[i].err = s.Complete(t.Context(), p.TokenHash, connections[i], tagDue)
+		})
+		winners := won(t, answers, connect.ErrStateSpent)
+		require.Len(t, winners, 1, "calls that say they are the first")
+		c := connections[winners[0]]
+		requireConnection(t, s, c)
+		requireStart(t, s, completed(p, c.IdentityID))
+		requireTasks(t, s, tag(c))
+	}},
+
+	{"of users who race for one identity one gets it, and the others are ErrIdentityTaken", func(t tb, s connect.Store) {
+		starts := make([]connect.Pending, 20)
+		for i := range starts {
+			application := app
+			if i%2 == 1 {
+				application = otherApp
+			}
+			label := fmt.Sprint(i)
+			starts[i] = startIn(application, "user "+label, label)
+		}
+		bind(t, s, starts...)
+		answers := make([]answer, len(starts))
+		race(len(starts), func(i int) {
+			answers[i].first, answers[i].err = s.Complete(t.Context(), starts[i].TokenHash, finished(starts[i], identity("shared")), tagDue)
+		})
+		winners := won(t, answers, connect.ErrIdentityTaken)
+		require.Len(t, winners, 1, "calls that say they are the first")
+		for i, p := range starts {
+			c := finished(p, identity("shared"))
+			if i == winners[0] {
+				requireConnection(t, s, c)
+				continue
+			}
+			requireNoConnection(t, s, p.ApplicationID, p.UserID)
+			requireStart(t, s, p)
+		}
+		requireTasks(t, s, tag(finished(starts[winners[0]], identity("shared"))))
+	}},
+
+	{"of one user's starts that race with different identities one stays, and the others are to be deleted", func(t tb, s connect.Store) {
+		starts := make([]connect.Pending, 10)
+		for i := range starts {
+			starts[i] = start("anna", fmt.Sprint(i))
+		}
+		bind(t, s, starts...)
+		answers := make([]answer, len(starts))
+		race(len(starts), func(i int) {
+			answers[i].first, answers[i].err = s.Complete(t.Context(), starts[i].TokenHash, finished(starts[i], identity(fmt.Sprint(i))), tagDue)
+		})
+		require.Len(t, won(t, answers), len(starts), "calls that say they are the first, each of its own start")
+
+		last, err := s.Connection(t.Context(), app, "anna")
+		require.NoError(t, err, "Connection")
+		var want []connect.Task
+		for i, p := range starts {
+			c := finished(p, identity(fmt.Sprint(i)))
+			requireStart(t, s, completed(p, c.IdentityID))
+			if c.IdentityID == last.IdentityID {
+				want = append(want, tag(c))
+				continue
+			}
+			want = append(want, deletion(c))
+		}
+		requireTasks(t, s, want...)
+	}},
+
+	{"whichever of Complete and Disconnect comes first, no connection outlives them", func(t tb, s connect.Store) {
+		var want []connect.Task
+		for i := range rounds {
+			user := fmt.Sprint("user ", i)
+			p := start(user, fmt.Sprint(user, "'s tab"))
+			c := finished(p, identity(user))
+			bind(t, s, p)
+			var completing, disconnecting answer
+			duel(i,
+				func() {
+					completing.first, completing.err = s.Complete(t.Context(), p.TokenHash, c, tagDue)
+				},
+				func() {
+					disconnecting.connection, disconnecting.err = s.Disconnect(t.Context(), app, user, deleteDue)
+				})
+			if completing.first {
+				require.NoError(t, completing.err, "Complete that came first")
+				require.NoError(t, disconnecting.err, "Disconnect that came second")
+				require.Equal(t, inUTC(c), inUTC(disconnecting.connection), "the connection that Disconnect returns")
+				want = append(want, deletion(c))
+			} else {
+				require.ErrorIs(t, disconnecting.err, connect.ErrNotConnected, "Disconnect that came first")
+				require.ErrorIs(t, completing.err, connect.ErrStateSpent, "Complete that came second")
+			}
+			requireNoConnection(t, s, app, user)
+			requireStart(t, s, spent(p))
+		}
+		requireTasks(t, s, want...)
+	}},
+
+	{"whichever of a replacing Complete and Disconnect comes first, no connection outlives them", func(t tb, s connect.Store) {
+		var want []connect.Task
+		for i := range rounds {
+			user := fmt.Sprint("user ", i)
+			old := connected(t, s, start(user, fmt.Sprint(user, "'s old tab")), identity(user+", old"))
+			p := start(user, fmt.Sprint(user, "'s tab"))
+			c := finished(p, identity(user))
+			bind(t, s, p)
+			var completing, disconnecting answer
+			duel(i,
+				func() {
+					completing.first, completing.err = s.Complete(t.Context(), p.TokenHash, c, tagDue)
+				},
+				func() {
+					disconnecting.connection, disconnecting.err = s.Disconnect(t.Context(), app, user, deleteDue)
+				})
+			require.NoError(t, disconnecting.err, "Disconnect of a user who has a connection either way")
+			want = append(want, deletion(old))
+			ended := old
+			if completing.first {
+				require.NoError(t, completing.err, "Complete that came first")
+				want = append(want, deletion(c))
+				ended = c
+			} else {
+				require.ErrorIs(t, completing.err, connect.ErrStateSpent, "Complete that came second")
+			}
+			require.Equal(t, inUTC(ended), inUTC(disconnecting.connection), "the connection that Disconnect returns")
+			requireNoConnection(t, s, app, user)
+			requireStart(t, s, spent(p))
+		}
+		requireTasks(t, s, want...)
+	}},
+
+	{"whichever of Complete and Spend comes first, their answers agree with the store", func(t tb, s connect.Store) {
+		var want []connect.Task
+		for i := range rounds {
+			user := fmt.Sprint("user ", i)
+			p := start(user, user)
+			c := finished(p, identity(user))
+			bind(t, s, p)
+			var completing, spending answer
+			duel(i,
+				func() { completing.first, completing.err = s.Complete(t.Context(), p.TokenHash, c, tagDue) },
+				func() { spending.err = s.Spend(t.Context(), p.TokenHash) })
+			require.NoError(t, spending.err, "Spend")
+			if completing.first {
+				require.NoError(t, completing.err, "Complete that came first")
+				requireStart(t, s, completed(p, c.IdentityID))
+				requireConnection(t, s, c)
+				want = append(want, tag(c))
+				continue
+			}
+			require.ErrorIs(t, completing.err, connect.ErrStateSpent, "Complete that came second")
+			requireStart(t, s, spent(p))
+			requireNoConnection(t, s, app, user)
+		}
+		requireTasks(t, s, want...)
+	}},
+
+	{"an identity that is being given up passes to nobody meanwhile", func(t tb, s connect.Store) {
+		for i := range rounds {
+			user, thief := fmt.Sprint("user ", i), fmt.Sprint("thief ", i)
+			c := connected(t, s, start(user, user), identity(user))
+			p := start(thief, thief)
+			bind(t, s, p)
+			newer := start(user, user+", again")
+			bind(t, s, newer)
+			var stealing, leaving answer
+			duel(i,
+				func() {
+					stealing.first, stealing.err = s.Complete(t.Context(), p.TokenHash, finished(p, c.IdentityID), tagDue)
+				},
+				func() {
+					if i%4 < 2 {
+						_, leaving.err = s.Disconnect(t.Context(), app, user, deleteDue)
+						return
+					}
+					leaving.first, leaving.err = s.Complete(t.Context(), newer.TokenHash, finished(newer, identity(user+", again")), tagDue)
+				})
+			require.NoError(t, leaving.err, "Disconnect, or Complete that replaces")
+			require.Empty(t, won(t, []answer{stealing}, connect.ErrIdentityTaken, connect.ErrIdentityRetired), "another user's calls of Complete that passed")
+			requireNoConnection(t, s, app, thief)
+			requireStart(t, s, p)
+		}
+	}},
+
+	{"of calls of Disconnect one ends the connection, and the others are ErrNotConnected", func(t tb, s connect.Store) {
+		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		answers := make([]answer, 20)
+		race(len(answers), func(i int) {
+			answers[i].connection, answers[i].err = s.Disconnect(t.Context(), app, "anna", deleteDue)
+			answers[i].first = answers[i].err == nil
+		})
+		winners := won(t, answers, connect.ErrNotConnected)
+		require.Len(t, winners, 1, "calls that ended the connection")
+		require.Equal(t, inUTC(c), inUTC(answers[winners[0]].connection), "the connection that Disconnect returns")
+		requireTasks(t, s, deletion(c))
+	}},
+
+	{"of calls of Bind with one token hash exactly one is kept", func(t tb, s connect.Store) {
+		starts := make([]connect.Pending, 20)
+		answers := make([]answer, len(starts))
+		for i := range starts {
+			starts[i] = start(fmt.Sprint("user ", i), "the same")
+		}
+		race(len(starts), func(i int) {
+			answers[i].err = s.Bind(t.Context(), starts[i])
+		})
+		var kept []connect.Pending
+		for i, a := range answers {
+			if a.err == nil {
+				kept = append(kept, starts[i])
+			}
+		}
+		require.Len(t, kept, 1, "starts that Bind says it has kept")
+		requireStart(t, s, kept[0])
+	}},
+
+	{"of tasks that many claim at once none is given out twice, and all are", func(t tb, s connect.Store) {
+		var want []connect.Task
+		for i := range 40 {
+			label := fmt.Sprint(i)
+			want = append(want, tag(connected(t, s, start("user "+label, label), identity(label))))
+		}
+		claimed := make([][]connect.Task, 8)
+		errs := make([]error, len(claimed))
+		race(len(claimed), func(i int) {
+			for {
+				tasks, err := s.Claim(t.Context(), tagDue, tagDue.Add(lease), 3)
+				if err != nil || len(tasks) == 0 {
+					errs[i] = err
+					return
+				}
+				claimed[i] = append(claimed[i], tasks...)
+			}
+		})
+		require.NoError(t, errors.Join(errs...), "Claim")
+		got := slices.Concat(claimed...)
+		for i := range got {
+			require.Equal(t, tagDue.Add(lease), got[i].NotBefore.UTC(), "NotBefore of a task that Claim returns is the end of its lease")
+			got[i].NotBefore = want[0].NotBefore
+		}
+		require.ElementsMatch(t, want, got, "the tasks that were given out")
+		requireDue(t, s, tagDue)
+	}},
+
+	{"of many sweeps at once each start is counted by one", func(t tb, s connect.Store) {
+		live := start("anna", "live")
+		bind(t, s, live)
+		for i := range 40 {
+			p := start("anna", fmt.Sprint(i))
+			p.ExpiresAt = noon.Add(-time.Hour)
+			bind(t, s, p)
+		}
+		swept := make([]int, 8)
+		errs := make([]error, len(swept))
+		race(len(swept), func(i int) {
+			for {
+				n, err := s.Sweep(t.Context(), noon, 3)
+				if err != nil || n < 1 {
+					errs[i] = err
+					return
+				}
+				swept[i] += n
+			}
+		})
+		require.NoError(t, errors.Join(errs...), "Sweep")
+		total := 0
+		for _, n := range swept {
+			total += n
+		}
+		require.Equal(t, 40, total, "how many starts the sweeps say they have removed, together")
+		requireStart(t, s, live)
+	}},
+}}

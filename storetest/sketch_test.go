@@ -1,0 +1,673 @@
+package storetest
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/anchorconnect/connect"
+)
+
+// sketch is a store that is right in everything but one flaw, or in everything
+// if it has none. It is written without a thought for speed, and otherwise than
+// connect.MemoryStore: lists and nothing else.
+type sketch struct {
+	flaw string
+
+	mu          sync.Mutex
+	starts      []*connect.Pending
+	connections []*connect.Connection
+	tasks       []*connect.Task
+	swept       []string // token hashes
+	deleted     []string // identities
+}
+
+// has says whether this is the store's flaw.
+func (s *sketch) has(flaw string) bool { return s.flaw == flaw }
+
+// gap lets everybody else in, in the middle of what should be one transaction.
+func (s *sketch) gap(flaw string) {
+	if s.has(flaw) {
+		s.mu.Unlock()
+		time.Sleep(time.Millisecond)
+		s.mu.Lock()
+	}
+}
+
+// enter begins a method.
+func (s *sketch) enter(ctx context.Context, method string) error {
+	err := ctx.Err()
+	switch {
+	case err == nil || s.has(method+" ignores its context"):
+		return nil
+	case s.has("gives the cause of a context's end"):
+		return context.Cause(ctx)
+	case s.has("hides that its context has ended"):
+		return errors.New("interrupted")
+	case s.has("does not return once its context has ended"):
+		time.Sleep(time.Hour)
+	}
+	return err
+}
+
+// text is a text as it is kept.
+func (s *sketch) text(text string) string {
+	switch {
+	case s.has("keeps texts in lower case"):
+		return strings.ToLower(text)
+	case s.has("trims spaces"):
+		return strings.TrimSpace(text)
+	case s.has("cuts texts at 255 bytes") && len(text) > 255:
+		return text[:255]
+	case s.has("cuts texts at a NUL byte"):
+		text, _, _ = strings.Cut(text, "\x00")
+	case s.has("repairs what is no UTF-8"):
+		return strings.ToValidUTF8(text, "\ufffd")
+	}
+	return text
+}
+
+// same compares two texts of a field.
+func (s *sketch) same(field, a, b string) bool {
+	switch {
+	case s.has("compares " + field + " without case"):
+		return strings.EqualFold(a, b)
+	case s.has("compares " + field + " without spaces at the end"):
+		return strings.TrimRight(a, " ") == strings.TrimRight(b, " ")
+	case s.has("compares " + field + " without accents"):
+		accents := strings.NewReplacer("\u00e1", "a", "\u0301", "")
+		return accents.Replace(a) == accents.Replace(b)
+	case s.has("compares " + field + " with one weight for all emoji"):
+		emoji := strings.NewReplacer("🍣", "", "🍺", "")
+		return emoji.Replace(a) == emoji.Replace(b)
+	case s.has("compares " + field + " in its first 254 bytes"):
+		return a[:min(len(a), 254)] == b[:min(len(b), 254)]
+	}
+	return a == b
+}
+
+// sameUser compares two users.
+func (s *sketch) sameUser(application, user, otherApplication, otherUser string) bool {
+	switch {
+	case s.has("tells users by their id alone"):
+		return s.same("UserID", user, otherUser)
+	case s.has("tells users by their application alone"):
+		return s.same("ApplicationID", application, otherApplication)
+	case s.has("runs the keys of a user together"):
+		return application+":"+user == otherApplication+":"+otherUser
+	case s.has("mixes up the keys of a user") && application == otherUser:
+		return user == otherApplication
+	}
+	return s.same("ApplicationID", application, otherApplication) && s.same("UserID", user, otherUser)
+}
+
+// moment is a moment as it is kept.
+func (s *sketch) moment(t time.Time) time.Time {
+	switch {
+	case s.has("keeps seconds"):
+		return t.Truncate(time.Second)
+	case s.has("keeps milliseconds"):
+		return t.Truncate(time.Millisecond)
+	case s.has("loses the carry when it rounds"):
+		rounded := t.Round(micro)
+		if rounded.Second() != t.Second() {
+			return rounded.Add(-time.Second)
+		}
+		return rounded
+	case s.has("keeps the wall clock without its zone"):
+		return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)
+	case s.has("keeps the wall clock of Berlin"):
+		berlin, err := time.LoadLocation("Europe/Berlin")
+		if err != nil {
+			panic(err)
+		}
+		t = t.In(berlin)
+		return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), berlin)
+	case s.has("counts nanoseconds in 64 bits"):
+		return time.Unix(0, t.UnixNano())
+	}
+	return t
+}
+
+// before compares two moments.
+func (s *sketch) before(a, b time.Time) bool {
+	switch {
+	case s.has("compares moments as texts"):
+		return a.Format(time.RFC3339Nano) < b.Format(time.RFC3339Nano)
+	case s.has("compares moments as texts in UTC"):
+		return a.UTC().Format(time.RFC3339Nano) < b.UTC().Format(time.RFC3339Nano)
+	}
+	return a.Before(b)
+}
+
+func (s *sketch) start(tokenHash string) *connect.Pending {
+	for _, p := range s.starts {
+		if s.same("TokenHash", p.TokenHash, s.text(tokenHash)) {
+			return p
+		}
+	}
+	return nil
+}
+
+func (s *sketch) connection(application, user string) *connect.Connection {
+	for _, c := range s.connections {
+		if s.sameUser(c.ApplicationID, c.UserID, s.text(application), s.text(user)) {
+			return c
+		}
+	}
+	return nil
+}
+
+func (s *sketch) task(kind connect.TaskKind, identityID string) *connect.Task {
+	for _, t := range s.tasks {
+		if t.Kind == kind && t.IdentityID == identityID {
+			return t
+		}
+	}
+	return nil
+}
+
+func (s *sketch) drop(kind connect.TaskKind, identityID string) {
+	s.tasks = slices.DeleteFunc(s.tasks, func(t *connect.Task) bool {
+		return t.Kind == kind && t.IdentityID == identityID
+	})
+}
+
+func (s *sketch) queue(kind connect.TaskKind, c connect.Connection, notBefore time.Time) {
+	queued := s.task(kind, c.IdentityID)
+	switch {
+	case queued != nil && s.has("queues a task once"):
+		return
+	case queued != nil && s.has("counts on when a task is queued again"):
+		queued.NotBefore = notBefore
+		return
+	case s.has("queues a task twice"):
+	case s.has("has one deletion for a user"):
+		s.tasks = slices.DeleteFunc(s.tasks, func(t *connect.Task) bool {
+			return t.Kind == kind && s.sameUser(t.ApplicationID, t.UserID, c.ApplicationID, c.UserID)
+		})
+	default:
+		s.drop(kind, c.IdentityID)
+	}
+	s.tasks = append(s.tasks, &connect.Task{
+		Kind: kind, ApplicationID: c.ApplicationID, UserID: c.UserID, IdentityID: c.IdentityID,
+		NotBefore: s.moment(notBefore),
+	})
+}
+
+func (s *sketch) Bind(ctx context.Context, p connect.Pending) error {
+	if err := s.enter(ctx, "Bind"); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	p.TokenHash, p.ApplicationID, p.UserID, p.ReturnTo = s.text(p.TokenHash), s.text(p.ApplicationID), s.text(p.UserID), s.text(p.ReturnTo)
+	p.IssuedAt, p.ExpiresAt = s.moment(p.IssuedAt), s.moment(p.ExpiresAt)
+	switch err := p.Validate(); {
+	case s.has("keeps any text"):
+	case s.has("keeps empty texts") && err != nil && strings.HasSuffix(err.Error(), "empty"):
+	case s.has("has columns of 191 bytes") && max(len(p.TokenHash), len(p.ApplicationID), len(p.UserID)) > 191:
+		return errors.New("too long")
+	case s.has("has return paths of 255 bytes") && len(p.ReturnTo) > 255:
+		return errors.New("too long")
+	case s.has("keeps a start that it refuses") && err != nil:
+		s.starts = append(s.starts, &p)
+		return err
+	case err != nil:
+		return err
+	}
+
+	bound := s.start(p.TokenHash)
+	s.gap("looks for a token hash in a transaction of its own")
+	switch {
+	case bound != nil && s.has("binds a token hash again"):
+		*bound = p
+		return nil
+	case bound != nil && s.has("says nothing of a token hash that is bound"):
+		return nil
+	case bound != nil, slices.Contains(s.swept, p.TokenHash):
+		return errors.New("bound already")
+	case s.has("keeps one start for a user"):
+		s.starts = slices.DeleteFunc(s.starts, func(other *connect.Pending) bool {
+			return s.sameUser(other.ApplicationID, other.UserID, p.ApplicationID, p.UserID)
+		})
+	case s.has("forgets the return path"):
+		p.ReturnTo = ""
+	case s.has("queues a tag for a start"):
+		s.queue(connect.TagIdentity, finished(p, ""), noon)
+	}
+	if !s.has("believes that a start is spent") {
+		p.Spent, p.IdentityID = false, ""
+	}
+	s.starts = append(s.starts, &p)
+	return nil
+}
+
+func (s *sketch) Pending(ctx context.Context, tokenHash string) (connect.Pending, error) {
+	if err := s.enter(ctx, "Pending"); err != nil {
+		return connect.Pending{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	p := s.start(tokenHash)
+	switch {
+	case p == nil && s.has("has an empty start for every token hash"):
+		return connect.Pending{TokenHash: tokenHash}, nil
+	case p == nil, s.has("hides what has expired") && p.ExpiresAt.Before(time.Now()):
+		return connect.Pending{}, connect.ErrStateUnknown
+	}
+	return *p, nil
+}
+
+func (s *sketch) Spend(ctx context.Context, tokenHash string) error {
+	if err := s.enter(ctx, "Spend"); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	p := s.start(tokenHash)
+	switch {
+	case p == nil && s.has("fails to spend an unknown start"):
+		return connect.ErrStateUnknown
+	case p == nil:
+		return nil
+	case s.has("removes a start that is spent"):
+		s.starts = slices.DeleteFunc(s.starts, func(other *connect.Pending) bool { return other == p })
+	case s.has("spends all starts of the user"):
+		for _, other := range s.starts {
+			other.Spent = other.Spent || s.sameUser(other.ApplicationID, other.UserID, p.ApplicationID, p.UserID)
+		}
+	case s.has("forgets the identity of a completed start that is spent"):
+		p.IdentityID = ""
+	}
+	read := *p
+	s.gap("reads a start, and writes it back when it is spent")
+	read.Spent = true
+	*p = read
+	return nil
+}
+
+// judge says whether c may complete p.
+func (s *sketch) judge(p *connect.Pending, c connect.Connection) (reload bool, err error) {
+	if s.has("judges the identity first") {
+		if err := s.judgeIdentity(c); err != nil {
+			return false, err
+		}
+	}
+	switch {
+	case p == nil:
+		return false, connect.ErrStateUnknown
+	case s.has("forgets whose start it is"):
+	case s.has("compares the user id of a start alone") && s.same("UserID", p.UserID, c.UserID):
+	case !s.sameUser(p.ApplicationID, p.UserID, c.ApplicationID, c.UserID):
+		return false, connect.ErrAnotherUser
+	}
+
+	now := c.ConnectedAt
+	if s.has("has a clock of its own") {
+		now = time.Now()
+	}
+	expired := !s.before(now, p.ExpiresAt)
+	switch {
+	case s.has("expires a microsecond early"):
+		expired = !s.before(now.Add(micro), p.ExpiresAt)
+	case s.has("expires a microsecond late"):
+		expired = s.before(p.ExpiresAt, now)
+	case s.has("never expires"):
+		expired = false
+	}
+
+	current := s.connection(c.ApplicationID, c.UserID)
+	switch {
+	case expired && s.has("calls a late reload expired"):
+		return false, connect.ErrStateExpired
+	case s.has("takes no reload that was replaced") && current != nil && current.IdentityID != p.IdentityID && p.IdentityID != "":
+		return false, connect.ErrStateSpent
+	case s.has("takes no reload") && p.Spent:
+		return false, connect.ErrStateSpent
+	case p.IdentityID == c.IdentityID && c.IdentityID != "":
+		return true, nil
+	case p.Spent && !s.has("completes a start that is spent"):
+		return false, connect.ErrStateSpent
+	case expired:
+		p.Spent = s.has("spends what has expired")
+		return false, connect.ErrStateExpired
+	}
+	return false, nil
+}
+
+// judgeIdentity says whether c may have its identity.
+func (s *sketch) judgeIdentity(c connect.Connection) error {
+	if t := s.task(connect.DeleteIdentity, c.IdentityID); t != nil {
+		switch {
+		case s.has("gives out retired identities"):
+		case s.has("gives out identities that are being deleted") && t.Attempts > 0:
+		case s.has("gives a retired identity back to its user") && s.sameUser(t.ApplicationID, t.UserID, c.ApplicationID, c.UserID):
+		default:
+			return connect.ErrIdentityRetired
+		}
+	}
+	if s.has("never gives out an identity that was deleted") && slices.Contains(s.deleted, c.IdentityID) {
+		return connect.ErrIdentityRetired
+	}
+	if s.has("looks for an identity's user in the starts") {
+		for _, p := range s.starts {
+			if p.IdentityID == c.IdentityID && p.UserID != c.UserID {
+				return connect.ErrIdentityTaken
+			}
+		}
+		return nil
+	}
+	for _, other := range s.connections {
+		switch {
+		case other.IdentityID != c.IdentityID:
+		case s.has("lets users share an identity"):
+		case s.has("looks for an identity's user in the application") && other.ApplicationID != c.ApplicationID:
+		case s.has("takes the same user id elsewhere for the same user") && other.UserID == c.UserID:
+		case !s.sameUser(other.ApplicationID, other.UserID, c.ApplicationID, c.UserID):
+			return connect.ErrIdentityTaken
+		}
+	}
+	return nil
+}
+
+func (s *sketch) Complete(ctx context.Context, tokenHash string, c connect.Connection, tagAfter time.Time) (bool, error) {
+	late := s.has("looks at its context when half is written")
+	if err := s.enter(ctx, "Complete"); err != nil && !late {
+		return false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	c.ApplicationID, c.UserID, c.IdentityID = s.text(c.ApplicationID), s.text(c.UserID), s.text(c.IdentityID)
+	c.ConnectedAt = s.moment(c.ConnectedAt)
+	if err := c.Validate(); err != nil && !s.has("keeps any text") && !s.has("keeps any identity") {
+		return false, err
+	}
+
+	p := s.start(tokenHash)
+	if p == nil && s.has("connects without a start") {
+		p = &connect.Pending{ApplicationID: c.ApplicationID, UserID: c.UserID, ExpiresAt: noon.AddDate(100, 0, 0)}
+	}
+	identityErr := s.judgeIdentity(c)
+	s.gap("judges the identity in a transaction of its own")
+	reload, err := s.judge(p, c)
+	s.gap("judges the start in a transaction of its own")
+	old := s.connection(c.ApplicationID, c.UserID)
+	s.gap("looks for the connection to replace in a transaction of its own")
+	if s.has("replaces the connection of the user id elsewhere") {
+		for _, other := range s.connections {
+			if other.UserID == c.UserID {
+				old = other
+			}
+		}
+	}
+	switch {
+	case reload && s.has("stores a reload"):
+		*old = c
+		return false, nil
+	case reload:
+		return s.has("says that a reload is the first"), nil
+	}
+	if err = cmp.Or(err, identityErr); err != nil {
+		switch {
+		case p != nil && s.has("spends what it refuses"):
+			p.Spent = true
+		case old != nil && errors.Is(err, connect.ErrIdentityTaken) && s.has("ends the old connection before it refuses the new one"):
+			s.connections = slices.DeleteFunc(s.connections, func(other *connect.Connection) bool { return other == old })
+		}
+		return false, err
+	}
+
+	s.store(old, c)
+	if late && ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	if !s.has("completes without spending") {
+		p.Spent, p.IdentityID = true, c.IdentityID
+	}
+	switch {
+	case s.has("tags at once"):
+		tagAfter = c.ConnectedAt
+	case s.has("drops the user's deletions when there is a new connection"):
+		s.tasks = slices.DeleteFunc(s.tasks, func(t *connect.Task) bool { return t.UserID == c.UserID })
+	}
+	s.queue(connect.TagIdentity, c, tagAfter)
+	return true, nil
+}
+
+// store stores c in the place of old, if there was one.
+func (s *sketch) store(old *connect.Connection, c connect.Connection) {
+	switch {
+	case old == nil:
+	case old.IdentityID == c.IdentityID && !s.has("deletes an identity that comes again"):
+	default:
+		if !s.has("forgets the replaced identity") {
+			s.queue(connect.DeleteIdentity, *old, c.ConnectedAt)
+		}
+		if !s.has("keeps the tag of a replaced identity") {
+			s.drop(connect.TagIdentity, old.IdentityID)
+		}
+	}
+	s.connections = slices.DeleteFunc(s.connections, func(other *connect.Connection) bool {
+		return other == old || s.sameUser(other.ApplicationID, other.UserID, c.ApplicationID, c.UserID)
+	})
+	s.connections = append(s.connections, &c)
+}
+
+func (s *sketch) Connection(ctx context.Context, applicationID, userID string) (connect.Connection, error) {
+	if err := s.enter(ctx, "Connection"); err != nil {
+		return connect.Connection{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	c := s.connection(applicationID, userID)
+	switch {
+	case c == nil && s.has("has an empty connection for every user"):
+		return connect.Connection{}, nil
+	case c == nil:
+		return connect.Connection{}, connect.ErrNotConnected
+	}
+	return *c, nil
+}
+
+func (s *sketch) Disconnect(ctx context.Context, applicationID, userID string, deleteAfter time.Time) (connect.Connection, error) {
+	err := s.enter(ctx, "Disconnect")
+	if err != nil && !s.has("spends starts before it looks at its context") {
+		return connect.Connection{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	applicationID, userID = s.text(applicationID), s.text(userID)
+	c := s.connection(applicationID, userID)
+	s.gap("looks for the connection to end in a transaction of its own")
+	for _, p := range s.starts {
+		switch {
+		case s.has("leaves live starts") && !p.Spent:
+		case s.has("leaves starts of who is not connected") && c == nil:
+		case s.has("leaves completed starts") && p.IdentityID != "":
+		case s.has("spends completed starts but keeps their identity") && p.Spent:
+		case s.has("spends everybody's starts"), s.sameUser(p.ApplicationID, p.UserID, applicationID, userID):
+			p.Spent, p.IdentityID = true, ""
+		}
+	}
+	switch {
+	case err != nil:
+		return connect.Connection{}, err
+	case c == nil && s.has("disconnects who is not connected"):
+		return connect.Connection{}, nil
+	case c == nil:
+		return connect.Connection{}, connect.ErrNotConnected
+	}
+	if !s.has("keeps the connection that it ends") {
+		s.connections = slices.DeleteFunc(s.connections, func(other *connect.Connection) bool { return other == c })
+	}
+	s.gap("ends the connection before it queues the deletion")
+	if s.has("deletes at once") {
+		deleteAfter = noon
+	}
+	if !s.has("forgets to queue the deletion") {
+		s.queue(connect.DeleteIdentity, *c, deleteAfter)
+	}
+	if !s.has("leaves the tag of who disconnects") {
+		s.drop(connect.TagIdentity, c.IdentityID)
+	}
+	return *c, nil
+}
+
+func (s *sketch) Claim(ctx context.Context, now, until time.Time, limit int) ([]connect.Task, error) {
+	if err := s.enter(ctx, "Claim"); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	var due []*connect.Task
+	for _, t := range s.tasks {
+		if !s.before(s.moment(now), t.NotBefore) && !(s.has("gives out a task once") && t.Attempts > 0) {
+			due = append(due, t)
+		}
+	}
+	slices.SortFunc(due, func(a, b *connect.Task) int {
+		order := 0
+		if s.before(a.NotBefore, b.NotBefore) {
+			order = -1
+		} else if s.before(b.NotBefore, a.NotBefore) {
+			order = 1
+		}
+		if s.has("claims the newest first") {
+			order = -order
+		}
+		return order
+	})
+	switch {
+	case limit < 1 && s.has("takes no limit for any limit"), s.has("claims without a limit"):
+		limit = len(due)
+	case len(due) == 0 && s.has("fails to claim when nothing is due"):
+		return nil, errors.New("no rows")
+	}
+	due = due[:min(len(due), max(limit, 0))]
+	s.gap("looks for tasks in a transaction of its own")
+
+	claimed := make([]connect.Task, 0, len(due))
+	for _, t := range due {
+		if !s.has("claims without a lease") && !(s.has("leases no deletions") && t.Kind == connect.DeleteIdentity) {
+			t.NotBefore = s.moment(until)
+		}
+		if !s.has("counts no attempts") {
+			t.Attempts++
+		}
+		given := *t
+		given.NotBefore = s.moment(until)
+		claimed = append(claimed, given)
+	}
+	return claimed, nil
+}
+
+func (s *sketch) Done(ctx context.Context, t connect.Task) error {
+	if err := s.enter(ctx, "Done"); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	queued := s.task(t.Kind, t.IdentityID)
+	switch {
+	case s.has("does not remove what is done"):
+		return nil
+	case queued == nil && s.has("fails to remove a task twice"):
+		return errors.New("no rows")
+	case queued != nil && s.has("removes claimed tasks alone") && queued.Attempts == 0:
+		return nil
+	case queued != nil && s.has("finds a task by all of its fields") && queued.UserID != t.UserID:
+		return nil
+	case s.has("finds a task by its identity alone"):
+		s.drop(connect.TagIdentity, t.IdentityID)
+	}
+	if t.Kind == connect.DeleteIdentity {
+		s.deleted = append(s.deleted, t.IdentityID)
+	}
+	s.drop(t.Kind, t.IdentityID)
+	return nil
+}
+
+func (s *sketch) Postpone(ctx context.Context, t connect.Task, notBefore time.Time) error {
+	if err := s.enter(ctx, "Postpone"); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	queued := s.task(t.Kind, t.IdentityID)
+	switch {
+	case queued == nil && s.has("makes a task to postpone"):
+		s.tasks = append(s.tasks, &t)
+		queued = &t
+	case queued == nil:
+		return nil
+	case s.has("counts attempts anew after postponing"):
+		queued.Attempts = 0
+	case s.has("postpones to later alone") && s.before(notBefore, queued.NotBefore):
+		return nil
+	}
+	queued.NotBefore = s.moment(notBefore)
+	return nil
+}
+
+func (s *sketch) Sweep(ctx context.Context, before time.Time, limit int) (int, error) {
+	if err := s.enter(ctx, "Sweep"); err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	if limit < 1 && s.has("takes no limit for any limit") || s.has("sweeps without a limit") {
+		limit = len(s.starts)
+	}
+	var gone []*connect.Pending
+	for _, p := range s.starts {
+		expired := s.before(p.ExpiresAt, s.moment(before))
+		switch {
+		case s.has("sweeps what expires at the moment"):
+			expired = !s.before(s.moment(before), p.ExpiresAt)
+		case s.has("sweeps live starts"):
+			expired = true
+		case s.has("sweeps live starts when there is room in a batch"):
+			expired = expired || len(gone) > 0
+		case s.has("sweeps no completed starts") && p.IdentityID != "":
+			expired = false
+		}
+		if expired && len(gone) < limit {
+			gone = append(gone, p)
+		}
+	}
+	s.gap("looks for what to sweep in a transaction of its own")
+	if len(gone) == 0 && s.has("fails to sweep nothing") {
+		return 0, errors.New("no rows")
+	}
+	for _, p := range gone {
+		if s.has("sweeps connections with their starts") {
+			s.connections = slices.DeleteFunc(s.connections, func(c *connect.Connection) bool { return c.IdentityID == p.IdentityID })
+		}
+		if s.has("sweeps tasks with their starts") {
+			s.tasks = slices.DeleteFunc(s.tasks, func(t *connect.Task) bool { return t.UserID == p.UserID })
+		}
+		if s.has("never binds again what was swept") {
+			s.swept = append(s.swept, p.TokenHash)
+		}
+	}
+	s.starts = slices.DeleteFunc(s.starts, func(p *connect.Pending) bool { return slices.Contains(gone, p) })
+	if s.has("miscounts what it sweeps") {
+		return limit, nil
+	}
+	return len(gone), nil
+}

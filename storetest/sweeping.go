@@ -1,0 +1,109 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect"
+)
+
+// sweep sweeps and says how many starts that must remove.
+func sweep(t tb, s connect.Store, before time.Time, limit, want int) {
+	t.Helper()
+	got, err := s.Sweep(t.Context(), before, limit)
+	require.NoError(t, err, "Sweep")
+	require.Equal(t, want, got, "how many starts Sweep says it has removed")
+}
+
+// sweepAll sweeps all starts there are.
+func sweepAll(t tb, s connect.Store, want int) {
+	t.Helper()
+	sweep(t, s, noon.AddDate(1, 0, 0), plenty, want)
+}
+
+var sweeping = topic{"sweeping", []check{
+	{"a sweep removes the starts that expired before its moment, and no others", func(t tb, s connect.Store) {
+		before, at, after := start("anna", "before"), start("anna", "at"), start("anna", "after")
+		before.ExpiresAt = noon.Add(-micro)
+		at.ExpiresAt = noon
+		after.ExpiresAt = noon.Add(micro)
+		bind(t, s, before, at, after)
+		sweep(t, s, noon, plenty, 1)
+		requireNoStart(t, s, before.TokenHash)
+		requireStart(t, s, at)
+		requireStart(t, s, after)
+		sweep(t, s, noon, plenty, 0)
+	}},
+
+	{"a sweep removes starts in whatever state, and never a connection or a task", func(t tb, s connect.Store) {
+		c := newScene(t, s)
+		sweepAll(t, s, 7)
+		for _, p := range []connect.Pending{c.live, c.done, c.expired, c.bens, c.ended, c.gone, c.fresh} {
+			requireNoStart(t, s, p.TokenHash)
+		}
+		requireConnection(t, s, c.anna)
+		requireConnection(t, s, c.ben)
+		c.requireTasksUnchanged(t, s)
+	}},
+
+	{"a start that was swept is ErrStateUnknown, and its token hash can be bound again", func(t tb, s connect.Store) {
+		p := start("anna", "tab")
+		c := connected(t, s, p, identity("anna"))
+		sweepAll(t, s, 1)
+		requireRefused(t, s, p, c, connect.ErrStateUnknown)
+		requireConnection(t, s, c)
+		again := start("ben", "tab")
+		bind(t, s, again)
+		requireStart(t, s, again)
+	}},
+
+	{"a sweep removes no more than its limit, and says how many", func(t tb, s connect.Store) {
+		live := start("anna", "live")
+		done := start("ben", "done")
+		bind(t, s, live)
+		c := connected(t, s, done, identity("ben"))
+		var expired []connect.Pending
+		for i := range 25 {
+			p := start(fmt.Sprint("user ", i), fmt.Sprint(i))
+			p.ExpiresAt = noon.Add(-time.Duration(i+1) * time.Minute)
+			bind(t, s, p)
+			expired = append(expired, p)
+		}
+		left := func() (n int) {
+			t.Helper()
+			for _, p := range expired {
+				_, err := s.Pending(t.Context(), p.TokenHash)
+				if errors.Is(err, connect.ErrStateUnknown) {
+					continue
+				}
+				require.NoError(t, err, "Pending")
+				n++
+			}
+			return n
+		}
+		for _, batch := range []struct{ swept, left int }{{10, 15}, {10, 5}, {5, 0}, {0, 0}} {
+			sweep(t, s, noon, 10, batch.swept)
+			require.Equal(t, batch.left, left(), "how many expired starts are left after a batch")
+			requireStart(t, s, live)
+			requireStart(t, s, completed(done, c.IdentityID))
+		}
+	}},
+
+	{"a sweep with a limit below one removes nothing and is no error", func(t tb, s connect.Store) {
+		p := start("anna", "tab")
+		p.ExpiresAt = noon.Add(-time.Hour)
+		bind(t, s, p)
+		for _, limit := range []int{0, -1, -1 << 31} {
+			sweep(t, s, noon, limit, 0)
+			requireStart(t, s, p)
+		}
+		sweep(t, s, noon, 1, 1)
+	}},
+
+	{"a sweep of a store without starts removes nothing", func(t tb, s connect.Store) {
+		sweepAll(t, s, 0)
+	}},
+}}

@@ -1,0 +1,147 @@
+package storetest
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect"
+)
+
+// tagging is about all tasks; tags are the ones at hand.
+var tagging = topic{"tagging", []check{
+	{"the tag is due at its moment and not a microsecond before", func(t tb, s connect.Store) {
+		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		requireDue(t, s, tagDue.Add(-micro))
+		requireDue(t, s, tagDue, tag(c))
+	}},
+
+	{"a store without tasks has none to claim", func(t tb, s connect.Store) {
+		requireTasks(t, s)
+		bind(t, s, start("anna", "tab"))
+		requireTasks(t, s)
+	}},
+
+	{"a claimed task is nobody else's until its lease ends, and then is given out again", func(t tb, s connect.Store) {
+		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		requireDue(t, s, tagDue, tag(c))
+		requireDue(t, s, tagDue)
+		requireDue(t, s, tagDue.Add(lease-micro))
+		requireDue(t, s, tagDue.Add(lease), again(tag(c), 2))
+		requireDue(t, s, tagDue.Add(2*lease-micro))
+		requireDue(t, s, tagDue.Add(2*lease), again(tag(c), 3))
+	}},
+
+	{"a task that is done is never given out again, and doing it twice is no error", func(t tb, s connect.Store) {
+		anna := connected(t, s, start("anna", "anna"), identity("anna"))
+		ben := connected(t, s, start("ben", "ben"), identity("ben"))
+		requireDue(t, s, tagDue, tag(anna), tag(ben))
+		for range 2 {
+			require.NoError(t, s.Done(t.Context(), tag(anna)), "Done")
+		}
+		requireTasks(t, s, again(tag(ben), 2))
+		requireConnection(t, s, anna)
+	}},
+
+	{"a task is done before it was claimed", func(t tb, s connect.Store) {
+		// The request that connected makes the tag itself.
+		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		require.NoError(t, s.Done(t.Context(), tag(c)), "Done of a task that nobody claimed")
+		requireTasks(t, s)
+	}},
+
+	{"a task is found by its kind and its identity, and by nothing else", func(t tb, s connect.Store) {
+		anna := connected(t, s, start("anna", "anna"), identity("anna"))
+		ben := connected(t, s, start("ben", "ben"), identity("ben"))
+		far := noon.AddDate(1, 0, 0)
+
+		// None of these is there.
+		for _, none := range []connect.Task{
+			deletion(anna),
+			{Kind: connect.TagIdentity, IdentityID: identity("nobody"), ApplicationID: app, UserID: "anna"},
+			{Kind: "other", IdentityID: anna.IdentityID},
+		} {
+			require.NoError(t, s.Done(t.Context(), none), "Done of a task that is not there")
+			require.NoError(t, s.Postpone(t.Context(), none, far), "Postpone of a task that is not there")
+		}
+		requireDue(t, s, tagDue, tag(anna), tag(ben))
+
+		// These are, whatever else they say.
+		require.NoError(t, s.Postpone(t.Context(), connect.Task{Kind: connect.TagIdentity, IdentityID: ben.IdentityID, UserID: "anna", Attempts: 7}, far), "Postpone")
+		require.NoError(t, s.Done(t.Context(), connect.Task{Kind: connect.TagIdentity, IdentityID: anna.IdentityID, UserID: "ben"}), "Done")
+		requireDue(t, s, far.Add(-micro))
+		requireDue(t, s, far, again(tag(ben), 2))
+	}},
+
+	{"a task that is postponed is due at its new moment and keeps its attempts", func(t tb, s connect.Store) {
+		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		requireDue(t, s, tagDue, tag(c))
+		later := tagDue.Add(3 * lease)
+		require.NoError(t, s.Postpone(t.Context(), tag(c), later), "Postpone")
+		requireDue(t, s, later.Add(-micro))
+		requireDue(t, s, later, again(tag(c), 2))
+
+		// Earlier than the lease ends, too.
+		sooner := later.Add(time.Minute)
+		require.NoError(t, s.Postpone(t.Context(), tag(c), sooner), "Postpone")
+		requireDue(t, s, sooner.Add(-micro))
+		requireDue(t, s, sooner, again(tag(c), 3))
+	}},
+
+	{"postponing a task that is not there makes none", func(t tb, s connect.Store) {
+		c := finished(start("anna", "tab"), identity("anna"))
+		require.NoError(t, s.Postpone(t.Context(), tag(c), noon), "Postpone of a task that is not there")
+		requireTasks(t, s)
+		connected(t, s, start("anna", "tab"), identity("anna"))
+		require.NoError(t, s.Done(t.Context(), tag(c)), "Done")
+		require.NoError(t, s.Postpone(t.Context(), tag(c), noon), "Postpone of a task that is done")
+		requireTasks(t, s)
+	}},
+
+	{"queuing a task again leaves one, with the newer values and no attempts", func(t tb, s connect.Store) {
+		connected(t, s, start("anna", "first"), identity("anna"))
+		claim(t, s, tagDue, plenty)
+		claim(t, s, tagDue.Add(lease), plenty)
+
+		p := start("anna", "second")
+		bind(t, s, p)
+		c := finished(p, identity("anna"))
+		sooner := tagDue.Add(-30 * time.Second) // though the lease ends later
+		first, err := s.Complete(t.Context(), p.TokenHash, c, sooner)
+		require.NoError(t, err, "Complete")
+		require.True(t, first, "Complete of a live start says that it is not the first")
+
+		requireDue(t, s, sooner.Add(-micro))
+		requireDue(t, s, sooner, tag(c))
+		requireTasks(t, s, again(tag(c), 2))
+	}},
+
+	{"a claim takes the tasks that are due longest", func(t tb, s connect.Store) {
+		want := make([]connect.Task, 9)
+		for _, i := range []int{4, 0, 7, 2, 8, 1, 6, 3, 5} {
+			label := fmt.Sprint(i)
+			p := start("user "+label, label)
+			bind(t, s, p)
+			c := finished(p, identity(label))
+			first, err := s.Complete(t.Context(), p.TokenHash, c, noon.Add(time.Duration(i)*micro))
+			require.NoError(t, err, "Complete")
+			require.True(t, first, "Complete of a live start says that it is not the first")
+			want[i] = tag(c)
+		}
+		// The last of the nine is not due yet.
+		now := noon.Add(7 * micro)
+		require.ElementsMatch(t, want[:3], claim(t, s, now, 3), "the three tasks that are due longest")
+		require.ElementsMatch(t, want[3:7], claim(t, s, now, 4), "the next four")
+		require.ElementsMatch(t, want[7:8], claim(t, s, now, 4), "the only one left that is due")
+		require.Empty(t, claim(t, s, now, 4), "tasks when all that are due are claimed")
+	}},
+
+	{"a claim with a limit below one takes nothing and is no error", func(t tb, s connect.Store) {
+		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		for _, limit := range []int{0, -1, -1 << 31} {
+			require.Empty(t, claim(t, s, tagDue, limit), "tasks of a claim with limit %d", limit)
+		}
+		requireDue(t, s, tagDue, tag(c))
+	}},
+}}

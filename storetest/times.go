@@ -1,0 +1,210 @@
+package storetest
+
+import (
+	"fmt"
+	"time"
+	_ "time/tzdata" // for zones on machines without a database of them
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect"
+)
+
+// zone loads a time zone.
+func zone(t tb, name string) *time.Location {
+	t.Helper()
+	location, err := time.LoadLocation(name)
+	require.NoError(t, err)
+	return location
+}
+
+// zones are far from each other, and not all of whole hours.
+func zones(t tb) []*time.Location {
+	t.Helper()
+	return []*time.Location{
+		time.UTC,
+		zone(t, "Asia/Kathmandu"),
+		zone(t, "America/St_Johns"),
+		zone(t, "Pacific/Kiritimati"),
+		time.FixedZone("", -12*60*60),
+		time.FixedZone("with a name", 60*60+17),
+	}
+}
+
+// requireEdge is a start that expires at this moment, completed a microsecond
+// before, and one that is completed at it.
+func requireEdge(t tb, s connect.Store, label string, expires, before, at time.Time) {
+	t.Helper()
+	p, late := start("user of "+label, label), start("user of "+label, label+", late")
+	p.ExpiresAt, late.ExpiresAt = expires, expires
+	bind(t, s, p, late)
+
+	c := finished(p, identity(label))
+	c.ConnectedAt = at
+	requireRefused(t, s, late, c, connect.ErrStateExpired)
+	c.ConnectedAt = before
+	completeAs(t, s, p, c)
+	requireConnection(t, s, c)
+	requireStart(t, s, completed(p, c.IdentityID))
+	requireStart(t, s, late)
+}
+
+var times = topic{"times", []check{
+	{"every moment is kept to the microsecond", func(t tb, s connect.Store) {
+		for _, us := range []int{0, 1, 9, 10, 100_000, 123_456, 500_000, 999_999} {
+			moment := time.Date(2044, time.February, 29, 23, 59, 59, us*1000, time.UTC)
+			label := fmt.Sprint(us)
+			p := start("user "+label, label)
+			p.IssuedAt, p.ExpiresAt = moment.Add(-time.Hour), moment.Add(time.Hour)
+			bind(t, s, p)
+			requireStart(t, s, p)
+			c := finished(p, identity(label))
+			c.ConnectedAt = moment
+			completeAs(t, s, p, c)
+			requireConnection(t, s, c)
+
+			due := noon.Add(time.Duration(us) * micro)
+			require.NoError(t, s.Postpone(t.Context(), tag(c), due), "Postpone")
+			requireDue(t, s, due.Add(-micro))
+			requireDue(t, s, due, tag(c))
+			require.NoError(t, s.Done(t.Context(), tag(c)), "Done")
+		}
+	}},
+
+	{"what is finer than a microsecond is lost at most, and moves no moment further", func(t tb, s connect.Store) {
+		for _, ns := range []int{1, 499, 500, 501, 999, 999_999_499, 999_999_999} {
+			moment := time.Date(2044, time.February, 29, 23, 59, 59, ns, time.UTC)
+			label := fmt.Sprint(ns)
+			p := start("user "+label, label)
+			p.IssuedAt, p.ExpiresAt = moment.Add(-time.Hour), moment.Add(time.Hour)
+			connection := finished(p, identity(label))
+			connection.ConnectedAt = moment
+			bind(t, s, p)
+			completeAs(t, s, p, connection)
+
+			got, err := s.Pending(t.Context(), p.TokenHash)
+			require.NoError(t, err, "Pending")
+			c, err := s.Connection(t.Context(), app, p.UserID)
+			require.NoError(t, err, "Connection")
+			for what, moved := range map[string]time.Duration{
+				"IssuedAt":    got.IssuedAt.Sub(p.IssuedAt),
+				"ExpiresAt":   got.ExpiresAt.Sub(p.ExpiresAt),
+				"ConnectedAt": c.ConnectedAt.Sub(moment),
+			} {
+				require.Less(t, moved.Abs(), micro, "how far %s has moved, of %v", what, moment)
+			}
+		}
+	}},
+
+	{"a moment is the same instant in whatever zone it was given", func(t tb, s connect.Store) {
+		for i, kept := range zones(t) {
+			for j, given := range zones(t) {
+				label := fmt.Sprint(i, "/", j)
+				requireEdge(t, s, label, noon.In(kept), noon.Add(-micro).In(given), noon.In(given))
+			}
+		}
+	}},
+
+	{"when clocks are set back, both of the two equal hours are told apart", func(t tb, s connect.Store) {
+		// In Berlin, 2:30 comes twice on this night: 0:30 and 1:30 in UTC.
+		berlin := zone(t, "Europe/Berlin")
+		once := time.Date(2026, time.October, 25, 0, 30, 0, 0, time.UTC).In(berlin)
+		twice := once.Add(time.Hour)
+		require.Equal(t, once.Format(time.DateTime), twice.Format(time.DateTime))
+
+		for label, moment := range map[string]time.Time{"once": once, "twice": twice} {
+			requireEdge(t, s, label, moment, moment.Add(-micro), moment)
+		}
+		p := start("anna", "between")
+		p.ExpiresAt = once
+		bind(t, s, p)
+		c := finished(p, identity("anna"))
+		c.ConnectedAt = twice
+		requireRefused(t, s, p, c, connect.ErrStateExpired)
+		sweep(t, s, twice, plenty, 3) // those that expire once; not the two that expire twice
+	}},
+
+	{"moments from 1970 to 9999 are kept", func(t tb, s connect.Store) {
+		for _, moment := range []time.Time{
+			time.Date(1970, time.January, 1, 0, 0, 1, 0, time.UTC),
+			time.Date(2001, time.September, 9, 1, 46, 40, 0, time.UTC), // a second of ten digits
+			time.Date(2038, time.January, 19, 3, 14, 8, 0, time.UTC),   // beyond 32 bits
+			time.Date(2262, time.April, 12, 0, 0, 0, 0, time.UTC),      // beyond 64 bits of nanoseconds
+			time.Date(9999, time.December, 31, 23, 59, 59, 999_999_000, time.UTC),
+		} {
+			requireEdge(t, s, moment.Format(time.DateOnly), moment, moment.Add(-micro), moment)
+		}
+		sweep(t, s, time.Date(2100, time.January, 1, 0, 0, 0, 0, time.UTC), plenty, 6)
+	}},
+
+	{"moments are ordered as instants, not as texts", func(t tb, s connect.Store) {
+		// In any spelling that leaves zeros or the zone as they come, some of
+		// these stand the wrong way round.
+		second := time.Date(2044, time.February, 29, 12, 0, 0, 0, time.UTC)
+		east, west := time.FixedZone("", 14*60*60), time.FixedZone("", -12*60*60)
+		ordered := []time.Time{
+			second.AddDate(-60, 0, 0),
+			second.Add(-time.Second).In(east),
+			second.Add(-micro).In(west),
+			second,
+			second.Add(micro).In(east),
+			second.Add(20 * micro),
+			second.Add(100 * micro).In(west),
+			second.Add(500 * time.Millisecond),
+			second.Add(time.Second).In(east),
+			second.AddDate(7000, 0, 0).In(west),
+		}
+		var queued []connect.Task
+		for i, moment := range ordered {
+			label := fmt.Sprint(i)
+			p := start("user "+label, label)
+			p.ExpiresAt = moment
+			bind(t, s, p)
+
+			other := start("tagged "+label, "tagged "+label)
+			other.ExpiresAt = noon.AddDate(7900, 0, 0)
+			bind(t, s, other)
+			c := finished(other, identity(label))
+			first, err := s.Complete(t.Context(), other.TokenHash, c, moment)
+			require.NoError(t, err, "Complete")
+			require.True(t, first, "Complete of a live start says that it is not the first")
+			queued = append(queued, tag(c))
+		}
+
+		// Each moment against every other, by expiry.
+		for i, expires := range ordered {
+			for j, at := range ordered {
+				label := fmt.Sprint(i, "/", j)
+				p := start("pair "+label, "pair "+label)
+				p.ExpiresAt = expires
+				bind(t, s, p)
+				c := finished(p, identity("pair "+label))
+				c.ConnectedAt = at
+				if j < i {
+					completeAs(t, s, p, c)
+					require.NoError(t, s.Done(t.Context(), tag(c)), "Done")
+				} else {
+					requireRefused(t, s, p, c, connect.ErrStateExpired)
+				}
+			}
+		}
+		// By Claim: each when it is due, and the one that is due longest first.
+		last := ordered[len(ordered)-1]
+		until := last.AddDate(900, 0, 0)
+		for i, moment := range ordered {
+			if i > 0 {
+				require.Empty(t, claimUntil(t, s, ordered[i-1], until, 1), "tasks before the one that is due at %v", moment)
+			}
+			got := claimUntil(t, s, last, until, 1)
+			require.Equal(t, []connect.Task{queued[i]}, got, "the one task that is due longest, at %v", moment)
+		}
+		// By Sweep.
+		for i, moment := range ordered {
+			want := 0
+			if i > 0 {
+				want = 1 + len(ordered)
+			}
+			sweep(t, s, moment, plenty, want)
+		}
+	}},
+}}
