@@ -1,0 +1,98 @@
+package connect
+
+import (
+	"context"
+	"net/url"
+	"strings"
+
+	"github.com/anchorconnect/connect/anchorhttp"
+)
+
+// applicationSite tells whether an identity belongs to an application. One key
+// sees the identities of every application of a project, and an identity does
+// not name its own, so its site is compared with the application's, which is
+// asked for once and kept. Where the two differ, as for an account service on
+// another host, the application's list of identities has the last word.
+type applicationSite struct {
+	anchor *anchorhttp.Client
+	id     string
+	// site holds the answer once there is one, and is the lock under which it
+	// is asked for: empty string in it means not asked yet.
+	site chan string
+}
+
+func newApplicationSite(anchor *anchorhttp.Client, id string) applicationSite {
+	a := applicationSite{anchor: anchor, id: id, site: make(chan string, 1)}
+	a.site <- ""
+	return a
+}
+
+// holds tells whether the identity is one of the application's.
+func (a applicationSite) holds(ctx context.Context, identity anchorhttp.Identity) (bool, error) {
+	site, err := a.ask(ctx)
+	if err != nil {
+		return false, err
+	}
+	if site == siteOf(identity.Source) && site != noSite {
+		return true, nil
+	}
+	// The list grows with the app. Its search by name finds most at once; how
+	// it matches is undocumented, so the whole list is read before a refusal.
+	if identity.Name != "" {
+		listed, err := a.lists(ctx, identity.ID, anchorhttp.IdentityFilter{Search: identity.Name})
+		if listed || err != nil {
+			return listed, err
+		}
+	}
+	return a.lists(ctx, identity.ID, anchorhttp.IdentityFilter{})
+}
+
+func (a applicationSite) lists(ctx context.Context, identityID string, filter anchorhttp.IdentityFilter) (bool, error) {
+	for item, err := range a.anchor.ApplicationIdentities(ctx, a.id, filter) {
+		if err != nil {
+			return false, err
+		}
+		if item.ID == identityID {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// ask returns the application's site. Of several callers at once one asks
+// Anchor and the others wait for its answer, or for their own ctx.
+func (a applicationSite) ask(ctx context.Context) (site string, err error) {
+	select {
+	case site = <-a.site:
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+	defer func() { a.site <- site }()
+	if site != "" {
+		return site, nil
+	}
+	application, err := a.anchor.Application(ctx, a.id)
+	if err != nil {
+		return "", err
+	}
+	return siteOf(application.URL), nil
+}
+
+// noSite is the site of an address without a host. It equals no other.
+const noSite = "none"
+
+// siteOf returns the host of an address, with its port when that is not the
+// scheme's own, in the one form it is compared in. "www." is left out: it is
+// the one prefix under which the same site is published by custom.
+func siteOf(address string) string {
+	u, err := url.Parse(strings.TrimSpace(address))
+	if err != nil || u.Hostname() == "" {
+		return noSite
+	}
+	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
+	host = strings.TrimPrefix(host, "www.")
+	if port := u.Port(); port != "" && !(u.Scheme == "https" && port == "443") && !(u.Scheme == "http" && port == "80") {
+		host += ":" + port
+	}
+	return host
+}

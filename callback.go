@@ -1,0 +1,466 @@
+package connect
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/anchorconnect/connect/anchorhttp"
+)
+
+const (
+	// clockAllowance is how much older than its token an identity may look.
+	// The token's moment is a Date header: whole seconds, cut off, and perhaps
+	// written by another machine of Anchor's than the one that dates identities.
+	clockAllowance = 5 * time.Second
+
+	// gatherTimeout bounds what a person waits for Anchor's answers.
+	gatherTimeout = 30 * time.Second
+
+	// externalUserID and connectedAt are the metadata keys of Anchor's own
+	// documentation.
+	externalUserID = "externalUserId"
+	connectedAt    = "connectedAt"
+
+	// repeated marks the request that our own page repeats.
+	repeated = "repeated"
+)
+
+// callback finishes a flow. Everything is proved before anything is written;
+// the state cookie and the start outlive it until the connection is stored, so
+// a reload after a crash or an outage goes on where this stopped.
+func (h *Handler) callback(w http.ResponseWriter, r *http.Request, state string) {
+	ctx := r.Context()
+	result := readReturn(r.URL.Query())
+
+	start, err := h.gatherStart(r, state, result)
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	if start.user.ID == "" && start.cookieErr == nil && !result.repeated && !acceptsJSON(r.Header) {
+		// A session cookie that is SameSite=Strict stays behind when another
+		// site sends the browser here. It comes along when one of our own pages
+		// does, so let one, once.
+		h.pages.repeat(w, result.repeat())
+		return
+	}
+	if err := proveStart(start); err != nil {
+		if errors.Is(err, ErrAnotherUser) && !start.pending.Spent {
+			// The browser changed hands between start and return: nobody may
+			// finish this any more.
+			if err := h.store.Spend(ctx, start.pending.TokenHash); err != nil {
+				h.fail(w, r, storeError("spend the start", err))
+				return
+			}
+		}
+		h.fail(w, r, err)
+		return
+	}
+	if result.err != nil {
+		h.fail(w, r, result.err)
+		return
+	}
+	if start.pending.Spent {
+		// The same return again: proved before, changes nothing.
+		h.succeed(w, r, start.pending)
+		return
+	}
+
+	start, identity, err := h.gatherIdentity(ctx, start, result.identityID)
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	if err := proveIdentity(identity); err != nil {
+		h.fail(w, r, err)
+		return
+	}
+
+	c := Connection{
+		ApplicationID: h.applicationID,
+		UserID:        start.user.ID,
+		IdentityID:    identity.identity.ID,
+		ConnectedAt:   h.now(),
+	}
+	first, err := h.store.Complete(ctx, start.pending.TokenHash, c, c.ConnectedAt.Add(taskLease))
+	if err != nil {
+		h.fail(w, r, storeError("complete the start", err))
+		return
+	}
+	if first {
+		h.log.InfoContext(ctx, "connect: connected", "user", c.UserID, "identity", c.IdentityID)
+		h.tagNow(ctx, c, identity.identity.Metadata)
+	}
+	h.succeed(w, r, start.pending)
+}
+
+// succeed sends the browser on.
+func (h *Handler) succeed(w http.ResponseWriter, r *http.Request, p Pending) {
+	to := p.ReturnTo
+	if to == "" {
+		to = h.successURL
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+// returned is what a callback's query says. It is the browser's word: nothing
+// in it is believed before it is proved.
+type returned struct {
+	identityID string
+	err        error // why there is no identityID
+	repeated   bool
+	query      url.Values // the parameters we know, to repeat the request with
+}
+
+// returnParameters are those that the hosted page may add: identity_id and
+// status today, identityId before, error and error_description by the custom of
+// OAuth (RFC 6749, section 4.1.2.1).
+var returnParameters = []string{"identity_id", "identityId", "status", "error", "error_description"}
+
+// readReturn reads the query of a callback.
+func readReturn(query url.Values) returned {
+	result := returned{repeated: query.Has(repeated), query: url.Values{}}
+	for _, name := range returnParameters {
+		if query.Has(name) {
+			result.query[name] = query[name]
+		}
+	}
+	result.identityID, result.err = readOutcome(query)
+	return result
+}
+
+func readOutcome(query url.Values) (identityID string, err error) {
+	for _, name := range returnParameters {
+		if len(query[name]) > 1 {
+			return "", fmt.Errorf("%w: %s stands there %d times", ErrBadIdentityID, name, len(query[name]))
+		}
+	}
+	switch status, failure := query.Get("status"), query.Get("error"); {
+	case isCancel(status) || isCancel(failure):
+		return "", ErrCancelled
+	case status != "" && status != "success" || failure != "":
+		// Even with an identity beside it.
+		return "", ErrSignInFailed
+	}
+	current, older := query.Get("identity_id"), query.Get("identityId")
+	if current != "" && older != "" && !strings.EqualFold(current, older) {
+		return "", fmt.Errorf("%w: identity_id and identityId differ", ErrBadIdentityID)
+	}
+	if current == "" {
+		current = older
+	}
+	if current == "" {
+		return "", ErrNotFinished
+	}
+	id, ok := anchorhttp.ParseID(current)
+	if !ok {
+		return "", fmt.Errorf("%w: it is no UUID", ErrBadIdentityID)
+	}
+	return id, nil
+}
+
+func isCancel(s string) bool {
+	switch strings.ToLower(s) {
+	case "cancel", "canceled", "cancelled", "access_denied":
+		return true
+	}
+	return false
+}
+
+// repeat is the address, relative to the callback's own, that makes the same
+// request once more.
+func (r returned) repeat() string {
+	query := maps.Clone(r.query)
+	query.Set(repeated, "1")
+	return "?" + query.Encode()
+}
+
+// startEvidence is what is known of a start when its callback arrives: the
+// proofs 1 to 4.
+type startEvidence struct {
+	now  time.Time
+	user User // zero: nobody is signed in
+
+	state     string // from the path; unused with a fixed callback address
+	fixed     bool
+	cookie    sealedState
+	cookieErr error
+
+	pending    Pending
+	pendingErr error     // ErrStateUnknown
+	later      []Pending // with a fixed address: more that prove, in order of age
+
+	applicationID string
+	identityID    string // what the return names, if anything
+}
+
+// gatherStart collects the evidence. An error is a fault, not a refusal.
+func (h *Handler) gatherStart(r *http.Request, state string, result returned) (startEvidence, error) {
+	e := startEvidence{
+		now:           h.now(),
+		state:         state,
+		fixed:         h.fixedCallback,
+		applicationID: h.applicationID,
+		identityID:    result.identityID,
+	}
+	user, err := h.signedIn(r)
+	if err != nil && !errors.Is(err, ErrNotSignedIn) {
+		return e, err
+	}
+	e.user = user
+
+	if h.fixedCallback {
+		return h.gatherFixed(r, e)
+	}
+	if e.cookie, e.cookieErr = h.cookies.find(r, state); e.cookieErr != nil || e.user.ID == "" {
+		return e, nil
+	}
+	e.pending, e.pendingErr, err = h.pending(r.Context(), e.cookie.tokenHash)
+	return e, err
+}
+
+// gatherFixed finds the start of a callback whose address carries no state,
+// among those that this browser has open: the one that was completed with this
+// very identity, or else every one that proves.
+func (h *Handler) gatherFixed(r *http.Request, e startEvidence) (startEvidence, error) {
+	cookies := h.cookies.all(r)
+	if len(cookies) == 0 {
+		e.cookieErr = ErrNoStateCookie
+		return e, nil
+	}
+	if e.user.ID == "" {
+		return e, nil
+	}
+	var best startEvidence
+	for i, cookie := range cookies {
+		candidate := e
+		candidate.cookie = cookie
+		var err error
+		if candidate.pending, candidate.pendingErr, err = h.pending(r.Context(), cookie.tokenHash); err != nil {
+			return e, err
+		}
+		switch proves := proveStart(candidate) == nil; {
+		case proves && candidate.pending.Spent:
+			return candidate, nil
+		case proves && proveStart(best) == nil:
+			best.later = append(best.later, candidate.pending)
+		case proves || i == 0:
+			best = candidate
+		}
+	}
+	return best, nil
+}
+
+// begunBefore is the start that an identity of this age came from: with a fixed
+// callback address the last that had begun by then.
+func (e startEvidence) begunBefore(created time.Time) Pending {
+	p := e.pending
+	for _, later := range e.later {
+		if isFresh(created, later.IssuedAt) {
+			p = later
+		}
+	}
+	return p
+}
+
+// pending looks a start up; err is a fault.
+func (h *Handler) pending(ctx context.Context, tokenHash string) (p Pending, unknown, err error) {
+	p, err = h.store.Pending(ctx, tokenHash)
+	if errors.Is(err, ErrStateUnknown) {
+		return Pending{}, err, nil
+	}
+	if err != nil {
+		return Pending{}, nil, storeError("look up the start", err)
+	}
+	return p, nil, nil
+}
+
+// proveStart holds proofs 1 to 4 against the evidence, in this order:
+//
+//  1. Somebody is signed in.
+//  2. The state in the address is ours.
+//  3. This browser is the one that started.
+//  4. The start is known, bound to this user, unspent and unexpired.
+//
+// A start that was completed with the very identity that comes back passes: it
+// is a reload, and leads to no write.
+func proveStart(e startEvidence) error {
+	switch {
+	case e.user.ID == "":
+		return ErrNotSignedIn
+	case !e.fixed && e.state == "":
+		return ErrStateMissing
+	case e.cookieErr != nil:
+		return e.cookieErr
+	case !e.fixed && subtle.ConstantTimeCompare([]byte(e.state), []byte(e.cookie.state)) != 1:
+		return ErrStateInvalid
+	case e.pendingErr != nil:
+		return e.pendingErr
+	case e.pending.UserID != e.user.ID:
+		return ErrAnotherUser
+	case e.pending.ApplicationID != e.applicationID:
+		return ErrStateUnknown
+	case e.pending.Spent && e.pending.IdentityID != "" && e.pending.IdentityID == e.identityID:
+		return nil
+	case e.pending.Spent:
+		return ErrStateSpent
+	case !e.now.Before(e.pending.ExpiresAt):
+		return ErrStateExpired
+	}
+	return nil
+}
+
+// identityEvidence is what is known of an identity that comes back: the proofs
+// 5 to 8.
+type identityEvidence struct {
+	user     User
+	issuedAt time.Time // the token's, by Anchor's clock
+
+	identity    anchorhttp.Identity
+	identityErr error // ErrIdentityNotFound
+
+	// inApplication: the identity's site is the application's, or the
+	// application's own list has it.
+	inApplication bool
+	// connected: the store has this identity as this user's connection.
+	connected bool
+}
+
+// gatherIdentity collects the evidence, and settles which start it is for. An
+// error is a fault, not a refusal.
+func (h *Handler) gatherIdentity(ctx context.Context, start startEvidence, id string) (startEvidence, identityEvidence, error) {
+	ctx, cancel := context.WithTimeout(ctx, gatherTimeout)
+	defer cancel()
+	e := identityEvidence{user: start.user}
+
+	identity, err := h.anchor.Identity(ctx, id)
+	if isNotFound(err) {
+		e.identityErr = ErrIdentityNotFound
+		return start, e, nil
+	}
+	if err != nil {
+		return start, e, upstreamError("get the identity", err)
+	}
+	e.identity = identity
+	start.pending = start.begunBefore(identity.CreatedAt)
+	e.issuedAt = start.pending.IssuedAt
+
+	if e.inApplication, err = h.application.holds(ctx, identity); err != nil {
+		return start, e, upstreamError("tell the identity's application", err)
+	}
+	if !isFresh(identity.CreatedAt, e.issuedAt) {
+		c, err := h.Connection(ctx, start.user.ID)
+		if err != nil && !errors.Is(err, ErrNotConnected) {
+			return start, e, err
+		}
+		e.connected = err == nil && c.IdentityID == identity.ID
+	}
+	return start, e, nil
+}
+
+// proveIdentity holds proofs 5 to 8 against the evidence, in this order:
+//
+//  5. Anchor knows the identity, and it is usable.
+//  6. It belongs to our application.
+//  7. It was made with this token, so is no older than it; or it is this
+//     user's connection already.
+//  8. Nobody else owns it, by its metadata. That no other user has it in the
+//     store is for [Store].Complete to prove, where nothing can come between.
+func proveIdentity(e identityEvidence) error {
+	switch {
+	case e.identityErr != nil:
+		return e.identityErr
+	case e.identity.Status != anchorhttp.StatusPending && e.identity.Status != anchorhttp.StatusValidated:
+		return fmt.Errorf("%w: its status is %q", ErrIdentityFailed, e.identity.Status)
+	case !e.inApplication:
+		return ErrWrongApplication
+	case !isFresh(e.identity.CreatedAt, e.issuedAt) && !e.connected:
+		return ErrIdentityTooOld
+	case !ownedBy(e.identity.Metadata, e.user.ID):
+		return ErrIdentityTaken
+	}
+	return nil
+}
+
+// isFresh tells whether an identity may have been made with a token. One without
+// a date is not.
+func isFresh(created, issued time.Time) bool {
+	return !created.Before(issued.Add(-clockAllowance))
+}
+
+// ownedBy tells whether metadata names this user, or nobody, as the identity's
+// owner. Whatever else stands under the key is somebody else's mark.
+func ownedBy(metadata map[string]any, userID string) bool {
+	owner, ok := metadata[externalUserID]
+	return !ok || owner == nil || owner == "" || owner == userID
+}
+
+// taggedMetadata is the metadata with the tag put in. The API may replace
+// metadata whole, so what was there stays.
+func taggedMetadata(metadata map[string]any, c Connection) map[string]any {
+	tagged := make(map[string]any, len(metadata)+2)
+	maps.Copy(tagged, metadata)
+	tagged[externalUserID] = c.UserID
+	tagged[connectedAt] = c.ConnectedAt.UTC().Format(time.RFC3339)
+	return tagged
+}
+
+// tagNow writes the tag in the request that connected, over the metadata just
+// read. What fails here is made up for by [Handler.Run]: the task is queued.
+func (h *Handler) tagNow(ctx context.Context, c Connection, metadata map[string]any) {
+	// The person may close the page now; the tag is made all the same.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), taskTimeout)
+	defer cancel()
+	task := Task{Kind: TagIdentity, ApplicationID: c.ApplicationID, UserID: c.UserID, IdentityID: c.IdentityID}
+	err := h.anchor.UpdateIdentity(ctx, c.IdentityID, anchorhttp.IdentityUpdate{Metadata: taggedMetadata(metadata, c)})
+	h.settle(ctx, task, err)
+}
+
+// upstreamError tells what a failed call to Anchor means to the person.
+func upstreamError(doing string, err error) error {
+	return fmt.Errorf("%w: %s: %w", upstreamCause(err), doing, err)
+}
+
+func upstreamCause(err error) error {
+	var answer *anchorhttp.Error
+	var network net.Error
+	switch {
+	case errors.Is(err, anchorhttp.ErrInvalidAnswer):
+		return ErrUpstreamInvalid
+	case errors.As(err, &answer):
+		switch code := answer.StatusCode; {
+		case code == http.StatusGatewayTimeout || code == http.StatusRequestTimeout:
+			return ErrUpstreamTimeout
+		case code == http.StatusTooManyRequests || code >= 500:
+			return ErrUpstreamUnavailable
+		}
+		// A refused key, an unknown application, a redirect.
+		return ErrUpstreamInvalid
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
+		return ErrUpstreamTimeout
+	}
+	return ErrUpstreamUnavailable
+}
+
+func isNotFound(err error) bool {
+	var answer *anchorhttp.Error
+	return errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound
+}
+
+// storeError passes on what the contract of [Store] names as an answer, and
+// calls everything else a fault.
+func storeError(doing string, err error) error {
+	var answer *causeError
+	if errors.As(err, &answer) {
+		return fmt.Errorf("%w: %s", err, doing)
+	}
+	return fmt.Errorf("%w: %s: %w", ErrStoreFailed, doing, err)
+}

@@ -1,0 +1,285 @@
+package connect
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect/anchorhttp"
+)
+
+const (
+	identityA = "11111111-1111-4111-8111-111111111111"
+	identityB = "22222222-2222-4222-8222-222222222222"
+	testApp   = "33333333-3333-4333-8333-333333333333"
+)
+
+var noon = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+
+// A start that proves, and an identity that proves, for the tables to break.
+
+func goodStart() startEvidence {
+	return startEvidence{
+		now:           noon.Add(time.Minute),
+		user:          User{ID: "ada"},
+		state:         "STATE",
+		cookie:        sealedState{state: "STATE", tokenHash: "hash"},
+		applicationID: testApp,
+		identityID:    identityA,
+		pending: Pending{
+			TokenHash: "hash", ApplicationID: testApp, UserID: "ada",
+			IssuedAt: noon, ExpiresAt: noon.Add(15 * time.Minute),
+		},
+	}
+}
+
+func goodIdentity() identityEvidence {
+	return identityEvidence{
+		user:     User{ID: "ada"},
+		issuedAt: noon,
+		identity: anchorhttp.Identity{
+			ID: identityA, Status: anchorhttp.StatusValidated, CreatedAt: noon.Add(time.Minute),
+		},
+		inApplication: true,
+	}
+}
+
+func TestEveryProofOfAReturn(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name     string
+		start    func(*startEvidence)
+		identity func(*identityEvidence)
+		want     error
+	}{
+		{name: "what holds all eight passes"},
+
+		// 1. Somebody is signed in.
+		{name: "1: nobody is signed in", start: func(e *startEvidence) { e.user = User{} }, want: ErrNotSignedIn},
+		{name: "1: nobody is signed in comes before a missing cookie", start: func(e *startEvidence) { e.user = User{}; e.cookieErr = ErrNoStateCookie }, want: ErrNotSignedIn},
+
+		// 2. The state in the address is ours.
+		{name: "2: the address has no state", start: func(e *startEvidence) { e.state = "" }, want: ErrStateMissing},
+		{name: "2: the address has another state than the cookie", start: func(e *startEvidence) { e.state = "OTHER" }, want: ErrStateInvalid},
+		{name: "2: the address has the beginning of the state", start: func(e *startEvidence) { e.state = "STAT" }, want: ErrStateInvalid},
+		{name: "2: the state in another case is another state", start: func(e *startEvidence) { e.state = "state" }, want: ErrStateInvalid},
+		{name: "2: a fixed callback address needs no state", start: func(e *startEvidence) { e.state, e.fixed = "", true }},
+
+		// 3. This browser is the one that started.
+		{name: "3: the browser has no cookie", start: func(e *startEvidence) { e.cookie, e.cookieErr = sealedState{}, ErrNoStateCookie }, want: ErrNoStateCookie},
+		{name: "3: the cookie is forged", start: func(e *startEvidence) { e.cookie, e.cookieErr = sealedState{}, ErrStateInvalid }, want: ErrStateInvalid},
+		{name: "3: a fixed callback address needs the cookie all the same", start: func(e *startEvidence) { e.fixed, e.cookieErr = true, ErrNoStateCookie }, want: ErrNoStateCookie},
+
+		// 4. The start is known, this user's, unspent and unexpired.
+		{name: "4: the store does not know the start", start: func(e *startEvidence) { e.pending, e.pendingErr = Pending{}, ErrStateUnknown }, want: ErrStateUnknown},
+		{name: "4: another user began", start: func(e *startEvidence) { e.pending.UserID = "eve" }, want: ErrAnotherUser},
+		{name: "4: a user whose id differs in case began", start: func(e *startEvidence) { e.pending.UserID = "Ada" }, want: ErrAnotherUser},
+		{name: "4: another user began, though it is expired", start: func(e *startEvidence) { e.pending.UserID = "eve"; e.now = noon.Add(time.Hour) }, want: ErrAnotherUser},
+		{name: "4: another user finished it with this identity", start: func(e *startEvidence) {
+			e.pending.UserID, e.pending.Spent, e.pending.IdentityID = "eve", true, identityA
+		}, want: ErrAnotherUser},
+		{name: "4: it was begun for another application", start: func(e *startEvidence) { e.pending.ApplicationID = identityB }, want: ErrStateUnknown},
+		{name: "4: it is spent", start: func(e *startEvidence) { e.pending.Spent = true }, want: ErrStateSpent},
+		{name: "4: it is spent, and the return names no identity", start: func(e *startEvidence) { e.pending.Spent, e.identityID = true, "" }, want: ErrStateSpent},
+		{name: "4: it was completed with another identity", start: func(e *startEvidence) { e.pending.Spent, e.pending.IdentityID = true, identityB }, want: ErrStateSpent},
+		{name: "4: it was completed with this identity, which is a reload", start: func(e *startEvidence) { e.pending.Spent, e.pending.IdentityID = true, identityA }},
+		{name: "4: a reload may come after the expiry", start: func(e *startEvidence) {
+			e.pending.Spent, e.pending.IdentityID, e.now = true, identityA, noon.Add(time.Hour)
+		}},
+		{name: "4: it expires at this very moment", start: func(e *startEvidence) { e.now = e.pending.ExpiresAt }, want: ErrStateExpired},
+		{name: "4: it expires in a moment", start: func(e *startEvidence) { e.now = e.pending.ExpiresAt.Add(-time.Nanosecond) }},
+
+		// 5. Anchor knows the identity, and it is usable.
+		{name: "5: Anchor does not know the identity", identity: func(e *identityEvidence) { e.identityErr = ErrIdentityNotFound }, want: ErrIdentityNotFound},
+		{name: "5: the identity failed", identity: func(e *identityEvidence) { e.identity.Status = "failed" }, want: ErrIdentityFailed},
+		{name: "5: the identity's status is a new one", identity: func(e *identityEvidence) { e.identity.Status = "suspended" }, want: ErrIdentityFailed},
+		{name: "5: the identity has no status", identity: func(e *identityEvidence) { e.identity.Status = "" }, want: ErrIdentityFailed},
+		{name: "5: a pending identity is usable", identity: func(e *identityEvidence) { e.identity.Status = anchorhttp.StatusPending }},
+
+		// 6. It belongs to our application.
+		{name: "6: the identity is another application's", identity: func(e *identityEvidence) { e.inApplication = false }, want: ErrWrongApplication},
+		{name: "6: another application's comes before its age", identity: func(e *identityEvidence) { e.inApplication, e.identity.CreatedAt = false, time.Time{} }, want: ErrWrongApplication},
+
+		// 7. It is fresh, or this user's already.
+		{name: "7: the identity is older than the token", identity: func(e *identityEvidence) { e.identity.CreatedAt = noon.Add(-time.Minute) }, want: ErrIdentityTooOld},
+		{name: "7: the identity has no date", identity: func(e *identityEvidence) { e.identity.CreatedAt = time.Time{} }, want: ErrIdentityTooOld},
+		{name: "7: the identity is older by just the allowance", identity: func(e *identityEvidence) { e.identity.CreatedAt = noon.Add(-clockAllowance) }},
+		{name: "7: the identity is older by a little more", identity: func(e *identityEvidence) {
+			e.identity.CreatedAt = noon.Add(-clockAllowance - time.Millisecond)
+		}, want: ErrIdentityTooOld},
+		{name: "7: an old identity that is connected already is this user's", identity: func(e *identityEvidence) {
+			e.identity.CreatedAt, e.connected = noon.Add(-time.Hour), true
+		}},
+		{name: "7: the user's mark alone makes an old identity no fresher", identity: func(e *identityEvidence) {
+			e.identity.CreatedAt = noon.Add(-time.Hour)
+			e.identity.Metadata = map[string]any{externalUserID: "ada"}
+		}, want: ErrIdentityTooOld},
+
+		// 8. Nobody else owns it.
+		{name: "8: the identity is marked as another user's", identity: func(e *identityEvidence) { e.identity.Metadata = map[string]any{externalUserID: "eve"} }, want: ErrIdentityTaken},
+		{name: "8: the mark of another user counts though it is connected", identity: func(e *identityEvidence) {
+			e.connected, e.identity.Metadata = true, map[string]any{externalUserID: "eve"}
+		}, want: ErrIdentityTaken},
+		{name: "8: the mark differs in case", identity: func(e *identityEvidence) { e.identity.Metadata = map[string]any{externalUserID: "ADA"} }, want: ErrIdentityTaken},
+		{name: "8: the mark is a number", identity: func(e *identityEvidence) { e.identity.Metadata = map[string]any{externalUserID: float64(7)} }, want: ErrIdentityTaken},
+		{name: "8: the mark is a list with the user in it", identity: func(e *identityEvidence) { e.identity.Metadata = map[string]any{externalUserID: []any{"ada"}} }, want: ErrIdentityTaken},
+		{name: "8: the mark is this user's", identity: func(e *identityEvidence) { e.identity.Metadata = map[string]any{externalUserID: "ada"} }},
+		{name: "8: the mark is empty", identity: func(e *identityEvidence) { e.identity.Metadata = map[string]any{externalUserID: ""} }},
+		{name: "8: the mark is null", identity: func(e *identityEvidence) { e.identity.Metadata = map[string]any{externalUserID: nil} }},
+		{name: "8: other metadata is no mark", identity: func(e *identityEvidence) { e.identity.Metadata = map[string]any{"plan": "pro"} }},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			start, identity := goodStart(), goodIdentity()
+			if test.start != nil {
+				test.start(&start)
+			}
+			if test.identity != nil {
+				test.identity(&identity)
+			}
+			err := proveStart(start)
+			if err == nil {
+				err = proveIdentity(identity)
+			}
+			if test.want == nil {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorIs(t, err, test.want)
+		})
+	}
+}
+
+func TestWhatACallbackSays(t *testing.T) {
+	t.Parallel()
+	const upper = "AAAAAAAA-AAAA-4AAA-8AAA-AAAAAAAAAAAA"
+	const lower = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa"
+	tests := []struct {
+		name, query, want string
+		err               error
+	}{
+		{name: "today's names", query: "identity_id=" + identityA + "&status=success", want: identityA},
+		{name: "the older name", query: "identityId=" + identityA, want: identityA},
+		{name: "today's name without a status", query: "identity_id=" + identityA, want: identityA},
+		{name: "both names that agree", query: "identity_id=" + identityA + "&identityId=" + identityA, want: identityA},
+		{name: "both names that agree but for case", query: "identity_id=" + upper + "&identityId=" + lower, want: lower},
+		{name: "capitals are the same identity", query: "identityId=" + upper, want: lower},
+		{name: "one name empty", query: "identity_id=&identityId=" + identityA, want: identityA},
+		{name: "what else is there does not matter", query: "identityId=" + identityA + "&utm=x&utm=y", want: identityA},
+
+		{name: "both names that differ", query: "identity_id=" + identityA + "&identityId=" + identityB, err: ErrBadIdentityID},
+		{name: "a repeated name", query: "identityId=" + identityA + "&identityId=" + identityB, err: ErrBadIdentityID},
+		{name: "a repeated name with the same value", query: "identity_id=" + identityA + "&identity_id=" + identityA, err: ErrBadIdentityID},
+		{name: "a repeated status", query: "identity_id=" + identityA + "&status=success&status=failed", err: ErrBadIdentityID},
+		{name: "no UUID", query: "identityId=42", err: ErrBadIdentityID},
+		{name: "a path", query: "identityId=" + url.QueryEscape("../applications"), err: ErrBadIdentityID},
+		{name: "a path behind a UUID", query: "identityId=" + identityA + url.QueryEscape("/credentials"), err: ErrBadIdentityID},
+		{name: "a query behind a UUID", query: "identityId=" + identityA + url.QueryEscape("?x=y"), err: ErrBadIdentityID},
+		{name: "a line end behind a UUID", query: "identityId=" + identityA + "%0d%0aX: y", err: ErrBadIdentityID},
+		{name: "a UUID in braces", query: "identityId=" + url.QueryEscape("{"+identityA+"}"), err: ErrBadIdentityID},
+
+		{name: "nothing", query: "", err: ErrNotFinished},
+		{name: "an empty identity", query: "identityId=", err: ErrNotFinished},
+		{name: "success without an identity", query: "status=success", err: ErrNotFinished},
+		{name: "a cancel", query: "status=cancelled", err: ErrCancelled},
+		{name: "a cancel spelt the other way", query: "status=Canceled", err: ErrCancelled},
+		{name: "a cancel in OAuth's words", query: "error=access_denied", err: ErrCancelled},
+		{name: "a cancel with an identity", query: "status=cancelled&identity_id=" + identityA, err: ErrCancelled},
+		{name: "a failure", query: "status=failed", err: ErrSignInFailed},
+		{name: "a failure with an identity", query: "status=failed&identity_id=" + identityA, err: ErrSignInFailed},
+		{name: "a status nobody knows, with an identity", query: "status=ok&identity_id=" + identityA, err: ErrSignInFailed},
+		{name: "an error", query: "error=server_error&error_description=x", err: ErrSignInFailed},
+		{name: "an error beside success", query: "error=x&status=success&identity_id=" + identityA, err: ErrSignInFailed},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			query, err := url.ParseQuery(test.query)
+			require.NoError(t, err)
+			result := readReturn(query)
+			require.Equal(t, test.want, result.identityID)
+			require.ErrorIs(t, result.err, test.err)
+		})
+	}
+}
+
+func TestARepeatedRequestSaysTheSameAndIsMarked(t *testing.T) {
+	t.Parallel()
+	query, err := url.ParseQuery(`identity_id=a"><script>&identity_id=b&status=success&other=x`)
+	require.NoError(t, err)
+	first := readReturn(query)
+	require.False(t, first.repeated)
+
+	u, err := url.Parse(first.repeat())
+	require.NoError(t, err)
+	require.Equal(t, url.Values{
+		"identity_id": {`a"><script>`, "b"}, "status": {"success"}, repeated: {"1"},
+	}, u.Query())
+	require.NotContains(t, first.repeat(), `"`)
+	require.True(t, readReturn(u.Query()).repeated)
+}
+
+func TestTheTagKeepsWhatWasThere(t *testing.T) {
+	t.Parallel()
+	before := map[string]any{"plan": "pro", externalUserID: "", "deep": map[string]any{"x": "y"}}
+	after := taggedMetadata(before, Connection{UserID: "ada", ConnectedAt: noon.In(time.FixedZone("", 3600))})
+	require.Equal(t, map[string]any{
+		"plan": "pro", "deep": map[string]any{"x": "y"}, "externalUserId": "ada", "connectedAt": "2026-05-04T12:00:00Z",
+	}, after)
+	require.Equal(t, "", before[externalUserID], "what was read is not written to")
+	require.Len(t, taggedMetadata(nil, Connection{UserID: "ada"}), 2)
+}
+
+func TestWhatAFailedCallMeans(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		err  error
+		want error
+	}{
+		{"down", &anchorhttp.Error{StatusCode: 503}, ErrUpstreamUnavailable},
+		{"broken", &anchorhttp.Error{StatusCode: 500}, ErrUpstreamUnavailable},
+		{"busy", &anchorhttp.Error{StatusCode: 429}, ErrUpstreamUnavailable},
+		{"its own upstream is slow", &anchorhttp.Error{StatusCode: 504}, ErrUpstreamTimeout},
+		{"it waited for us", &anchorhttp.Error{StatusCode: 408}, ErrUpstreamTimeout},
+		{"it refuses our key", &anchorhttp.Error{StatusCode: 401}, ErrUpstreamInvalid},
+		{"it does not know our application", &anchorhttp.Error{StatusCode: 404}, ErrUpstreamInvalid},
+		{"a redirect", &anchorhttp.Error{StatusCode: 302}, ErrUpstreamInvalid},
+		{"garbage", anchorhttp.ErrInvalidAnswer, ErrUpstreamInvalid},
+		{"too slow", context.DeadlineExceeded, ErrUpstreamTimeout},
+		{"too slow, says the network", &url.Error{Op: "Get", Err: timeoutError{}}, ErrUpstreamTimeout},
+		{"no connection", errors.New("connection refused"), ErrUpstreamUnavailable},
+		{"the browser went away", context.Canceled, ErrUpstreamUnavailable},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			err := upstreamError("get the identity", test.err)
+			require.ErrorIs(t, err, test.want)
+			require.ErrorIs(t, err, test.err)
+			require.Contains(t, []int{http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}, Explain(err).Status)
+		})
+	}
+}
+
+type timeoutError struct{}
+
+func (timeoutError) Error() string   { return "slow" }
+func (timeoutError) Timeout() bool   { return true }
+func (timeoutError) Temporary() bool { return true }
+
+func TestAStoresAnswerIsNoFault(t *testing.T) {
+	t.Parallel()
+	require.ErrorIs(t, storeError("complete", ErrIdentityTaken), ErrIdentityTaken)
+	require.NotErrorIs(t, storeError("complete", ErrIdentityTaken), ErrStoreFailed)
+	fault := errors.New("disk full")
+	require.ErrorIs(t, storeError("complete", fault), ErrStoreFailed)
+	require.ErrorIs(t, storeError("complete", fault), fault)
+	require.Equal(t, http.StatusServiceUnavailable, Explain(storeError("complete", fault)).Status)
+}

@@ -1,0 +1,612 @@
+package connect
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/anchorconnect/connect/anchorhttp"
+)
+
+const (
+	// maxTokenLife bounds what an identity token's expiry can promise. Anchor's
+	// tokens live 15 minutes; the state cookie lives an hour.
+	maxTokenLife = time.Hour
+
+	// maxFormBytes bounds the body of a start.
+	maxFormBytes = 16 << 10
+
+	// maxReturnTo is the longest return path in bytes; a [Store] keeps as much.
+	maxReturnTo = 1024
+)
+
+// Config is what [New] needs. The zero value of a field that says "Defaults to"
+// may be left; the others are required.
+type Config struct {
+	// Anchor is the client of Anchor's API, from anchorhttp.New.
+	Anchor *anchorhttp.Client
+
+	// ApplicationID is the Anchor application that users connect to, a UUID.
+	ApplicationID string
+
+	// PublicURL is where browsers find the handler: scheme, host and the path
+	// prefix it is mounted under, if any, such as "https://your-app.com" or
+	// "https://your-app.com/integrations". The callback address is built from
+	// it; the Host header is never believed. It is https, or http on a loopback
+	// host for development (Anchor itself takes only https callbacks). Cookies
+	// are Secure, and bound to the host by their name, exactly when it is https.
+	PublicURL string
+
+	// Store keeps starts, connections and owed calls.
+	Store Store
+
+	// User tells who is signed in, for example [SessionUser]. Nobody is
+	// [ErrNotSignedIn] or an empty ID; any other error is a fault (503). It is
+	// called concurrently, once for each request.
+	User func(*http.Request) (User, error)
+
+	// Secrets seal the state cookie: the first seals, all open. Each has at
+	// least 32 random bytes. To rotate, put the new one first, and drop the old
+	// one an hour later.
+	Secrets [][]byte
+
+	// SuccessURL is where the browser goes after connecting, when the start
+	// named no return_to: a local path or an http(s) address. Defaults to "/".
+	SuccessURL string
+
+	// SignInURL is the app's own sign-in page: a local path or an http(s)
+	// address. It is offered to who is not signed in, with the local path to
+	// come back to in its parameter return_to. Defaults to none: the pages then
+	// only say that signing in comes first.
+	SignInURL string
+
+	// ErrorHandler answers every request that ends in an error. [Explain] tells
+	// what to show. Defaults to a plain page, or JSON where the request accepts
+	// it. The error has been logged by then.
+	ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
+
+	// Logger gets refusals and faults. It is given no token, key, cookie or
+	// state. Defaults to slog.Default().
+	Logger *slog.Logger
+
+	// FixedCallbackURL makes every start use the one callback address
+	// PublicURL + "/identity-callback", for gateways and allow-lists that
+	// accept exact addresses only. The state then rides in the cookie alone,
+	// which is weaker: while a user has a start open, a link that an attacker
+	// made can finish it with an identity that the attacker created meanwhile.
+	// Leave it false unless something forces it.
+	FixedCallbackURL bool
+
+	// Now is the clock. Defaults to time.Now.
+	Now func() time.Time
+}
+
+// Handler serves the routes of connect, under PublicURL's path or with that
+// path stripped:
+//
+//	GET  /connect                    a page with the button
+//	POST /connect                    starts: 303 to the hosted page, or JSON
+//	GET  /connect/status             the user's connection, as JSON
+//	GET  /identity-callback/{state}  where the hosted page returns to
+//	POST /disconnect                 ends the user's connection
+//
+// It is safe for concurrent use. Make one with [New].
+type Handler struct {
+	anchor        *anchorhttp.Client
+	applicationID string
+	store         Store
+	user          func(*http.Request) (User, error)
+	successURL    string
+	signInURL     string
+	fixedCallback bool
+	now           func() time.Time
+	log           *slog.Logger
+	errorHandler  func(http.ResponseWriter, *http.Request, error)
+
+	origin      string // scheme://host[:port] of PublicURL, as browsers write it
+	prefix      string // path of PublicURL without a trailing slash
+	cookies     stateCookies
+	crossOrigin *http.CrossOriginProtection
+	pages       pages
+	application applicationSite
+}
+
+// New checks the configuration and returns a handler. Every field that is
+// missing or unusable is named in the error, together with the remedy.
+func New(cfg Config) (*Handler, error) {
+	h := &Handler{
+		anchor:        cfg.Anchor,
+		store:         cfg.Store,
+		user:          cfg.User,
+		fixedCallback: cfg.FixedCallbackURL,
+		now:           cfg.Now,
+		log:           cfg.Logger,
+		errorHandler:  cfg.ErrorHandler,
+		crossOrigin:   http.NewCrossOriginProtection(),
+	}
+	var problems []error
+	unusable := func(field, format string, args ...any) {
+		problems = append(problems, fmt.Errorf("connect: Config."+field+" "+format, args...))
+	}
+
+	if cfg.Anchor == nil {
+		unusable("Anchor", "is missing: give it anchorhttp.New(apiKey)")
+	} else if err := cfg.Anchor.Validate(); err != nil {
+		unusable("Anchor", "is unusable: %w", err)
+	}
+	if id, ok := anchorhttp.ParseID(cfg.ApplicationID); ok {
+		h.applicationID = id
+	} else {
+		unusable("ApplicationID", "is %q, not a UUID: copy the application's id from Anchor's dashboard", cfg.ApplicationID)
+	}
+	public, err := parsePublicURL(cfg.PublicURL)
+	if err != nil {
+		unusable("PublicURL", "%w", err)
+	} else {
+		h.origin = public.Scheme + "://" + public.Host
+		h.prefix = public.Path
+		// Behind a proxy that rewrites Host an old browser's Origin would look
+		// foreign. The configured origin is ours whatever Host says.
+		if err := h.crossOrigin.AddTrustedOrigin(h.origin); err != nil {
+			unusable("PublicURL", "is unusable: %w", err)
+		}
+	}
+	if cfg.Store == nil {
+		unusable("Store", "is missing: give it a Store, connect.NewMemoryStore() for a first try")
+	}
+	if cfg.User == nil {
+		unusable("User", "is missing: give it connect.SessionUser(…) or a func(*http.Request) (connect.User, error)")
+	}
+	if len(cfg.Secrets) == 0 {
+		unusable("Secrets", "is empty: give it at least one secret of 32 random bytes (openssl rand -hex 32)")
+	}
+	for i, secret := range cfg.Secrets {
+		if len(secret) < 32 {
+			unusable("Secrets", "has %d bytes at index %d: each needs at least 32 random bytes (openssl rand -hex 32)", len(secret), i)
+		}
+	}
+	h.successURL, err = parseDestination(cfg.SuccessURL, "/")
+	if err != nil {
+		unusable("SuccessURL", "%w", err)
+	}
+	h.signInURL, err = parseDestination(cfg.SignInURL, "")
+	if err != nil {
+		unusable("SignInURL", "%w", err)
+	}
+	if len(problems) > 0 {
+		return nil, errors.Join(problems...)
+	}
+
+	if h.cookies, err = newStateCookies(cfg.Secrets, public.Scheme == "https"); err != nil {
+		return nil, fmt.Errorf("connect: Config.Secrets: %w", err)
+	}
+	h.pages = newPages(cfg.Anchor.AppOrigin())
+	h.application = newApplicationSite(cfg.Anchor, h.applicationID)
+	if h.now == nil {
+		h.now = time.Now
+	}
+	if h.log == nil {
+		h.log = slog.Default()
+	}
+	if h.errorHandler == nil {
+		h.errorHandler = h.defaultErrorHandler
+	}
+	return h, nil
+}
+
+// parsePublicURL returns the address with its origin as browsers write it in an
+// Origin header, and its path without a trailing slash.
+func parsePublicURL(s string) (*url.URL, error) {
+	if s == "" {
+		return nil, errors.New(`is missing: give it the app's own address, such as "https://your-app.com"`)
+	}
+	u, err := url.Parse(s)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("is no address: %w", err)
+	case u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "":
+		return nil, fmt.Errorf(`is %q: it needs a scheme and a host, such as "https://your-app.com"`, s)
+	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return nil, errors.New("has a user, a query or a fragment: leave only scheme, host and path")
+	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+		return nil, fmt.Errorf("is %q: Anchor returns to https only, plain http serves loopback hosts in development", s)
+	case strings.ContainsFunc(u.Host, func(c rune) bool { return c >= utf8.RuneSelf }):
+		return nil, fmt.Errorf("has the host %q: write it as browsers do, in its punycode form (xn--…)", u.Host)
+	case u.EscapedPath() != u.Path:
+		return nil, fmt.Errorf("has the path %q: use a prefix that needs no escaping", u.EscapedPath())
+	}
+	u.Host = strings.ToLower(u.Host)
+	if port := u.Port(); port == "" || u.Scheme == "https" && port == "443" || u.Scheme == "http" && port == "80" {
+		u.Host = strings.TrimSuffix(strings.TrimSuffix(u.Host, port), ":")
+	}
+	u.Path = strings.TrimRight(u.Path, "/")
+	return u, nil
+}
+
+func isLoopback(host string) bool {
+	host = strings.ToLower(host)
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")
+}
+
+// parseDestination checks an address of the app's own configuration.
+func parseDestination(s, otherwise string) (string, error) {
+	if s == "" {
+		return otherwise, nil
+	}
+	if isLocalPath(s) {
+		return s, nil
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
+		return "", fmt.Errorf(`is %q: it needs to be a local path such as "/dashboard", or an http(s) address`, s)
+	}
+	return s, nil
+}
+
+// isLocalPath tells whether a browser that is sent to s stays on this origin.
+// Browsers take "//" and, since they read "\" as "/", also "/\" for the start
+// of another host; they drop tabs and line ends wherever they stand.
+func isLocalPath(s string) bool {
+	if !strings.HasPrefix(s, "/") || strings.HasPrefix(s, "//") || strings.Contains(s, `\`) ||
+		len(s) > maxReturnTo || !utf8.ValidString(s) {
+		return false
+	}
+	if strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c == 0x7f }) {
+		return false
+	}
+	u, err := url.Parse(s)
+	return err == nil && u.Scheme == "" && u.Host == "" && u.User == nil
+}
+
+// Register mounts the handler's routes on a mux: *http.ServeMux, a chi router,
+// or anything else with this Handle and patterns like "/identity-callback/{x}".
+// When PublicURL has a path, the routes are registered both under it and
+// without it, for muxes behind something that strips it. For other routers
+// mount the Handler itself, which finds its own routes.
+func (h *Handler) Register(mux interface {
+	Handle(pattern string, handler http.Handler)
+}) {
+	prefixes := []string{h.prefix}
+	if h.prefix != "" {
+		prefixes = append(prefixes, "")
+	}
+	for _, prefix := range prefixes {
+		for _, pattern := range []string{
+			"/connect", "/connect/status", "/identity-callback", "/identity-callback/{state}", "/disconnect",
+		} {
+			mux.Handle(prefix+pattern, h)
+		}
+	}
+}
+
+// ServeHTTP serves the routes that the [Handler] lists; any other path is 404.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// Whatever is answered below concerns one person and one moment, and the
+	// callback's address holds a state that no other site should be told.
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Referrer-Policy", "no-referrer")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+
+	page, state := findRoute(r.URL.Path, h.prefix)
+	read := r.Method == http.MethodGet || r.Method == http.MethodHead
+	write := r.Method == http.MethodPost
+	switch {
+	case page == routeConnect && read:
+		h.connectPage(w, r)
+	case page == routeConnect && write:
+		h.start(w, r)
+	case page == routeConnect:
+		methodNotAllowed(w, "GET, HEAD, POST")
+	case page == routeStatus && read:
+		h.status(w, r)
+	case page == routeStatus:
+		methodNotAllowed(w, "GET, HEAD")
+	case page == routeCallback && r.Method == http.MethodGet:
+		h.callback(w, r, state)
+	case page == routeCallback:
+		// HEAD neither: what sends it here is a link checker, not the browser
+		// that began.
+		methodNotAllowed(w, "GET")
+	case page == routeDisconnect && write:
+		h.disconnect(w, r)
+	case page == routeDisconnect:
+		methodNotAllowed(w, "POST")
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+const (
+	routeConnect    = "/connect"
+	routeStatus     = "/connect/status"
+	routeCallback   = "/identity-callback"
+	routeDisconnect = "/disconnect"
+)
+
+// findRoute tells which route a path is, whether the prefix is still on it or
+// has been stripped, and the state that a callback's path carries. No route is
+// an empty page.
+func findRoute(path, prefix string) (page, state string) {
+	if prefix != "" {
+		if rest, ok := strings.CutPrefix(path, prefix); ok {
+			if page, state = findRoute(rest, ""); page != "" {
+				return page, state
+			}
+		}
+	}
+	switch path {
+	case routeConnect, routeStatus, routeCallback, routeDisconnect:
+		return path, ""
+	}
+	if state, ok := strings.CutPrefix(path, routeCallback+"/"); ok && !strings.Contains(state, "/") {
+		return routeCallback, state
+	}
+	return "", ""
+}
+
+func methodNotAllowed(w http.ResponseWriter, allow string) {
+	w.Header().Set("Allow", allow)
+	http.Error(w, http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed)
+}
+
+// connectPage shows the button. It never issues a token: a GET can be made by
+// anybody who gets a link or an image in front of the user.
+func (h *Handler) connectPage(w http.ResponseWriter, r *http.Request) {
+	returnTo := r.URL.Query().Get("return_to")
+	if returnTo != "" && !isLocalPath(returnTo) {
+		h.fail(w, r, ErrReturnTo)
+		return
+	}
+	user, err := h.signedIn(r)
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	_, err = h.Connection(r.Context(), user.ID)
+	if err != nil && !errors.Is(err, ErrNotConnected) {
+		h.fail(w, r, err)
+		return
+	}
+	// Under no-referrer a browser sends "Origin: null" with the form, which
+	// older ones, without Sec-Fetch-Site, would be refused for. This address
+	// holds nothing that the app's own pages may not know.
+	w.Header().Set("Referrer-Policy", "same-origin")
+	h.pages.connect(w, connectData{
+		Action:    h.prefix + routeConnect,
+		ReturnTo:  returnTo,
+		Connected: err == nil,
+	})
+}
+
+// start issues an identity token, binds its hash to the user and sends the
+// browser to the hosted page.
+func (h *Handler) start(w http.ResponseWriter, r *http.Request) {
+	if err := h.fromOurPages(r); err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	user, err := h.signedIn(r)
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	returnTo, err := readReturnTo(w, r)
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+
+	ctx := r.Context()
+	state := newState()
+	token, err := h.anchor.CreateIdentityToken(ctx, h.applicationID, h.callbackURL(state))
+	if err != nil {
+		h.fail(w, r, upstreamError("issue an identity token", err))
+		return
+	}
+	// How long the token lives is read off Anchor's own clock and counted on
+	// ours, so that the two need not agree.
+	begun := h.now()
+	life := min(token.ExpiresAt.Sub(token.IssuedAt), maxTokenLife)
+	err = h.store.Bind(ctx, Pending{
+		TokenHash:     token.Hash,
+		ApplicationID: h.applicationID,
+		UserID:        user.ID,
+		ReturnTo:      returnTo,
+		IssuedAt:      token.IssuedAt,
+		ExpiresAt:     begun.Add(life),
+	})
+	if err != nil {
+		h.fail(w, r, storeError("bind the start", err))
+		return
+	}
+	if err := h.cookies.set(w, r, sealedState{state: state, tokenHash: token.Hash}, begun); err != nil {
+		h.fail(w, r, err)
+		return
+	}
+
+	hosted := h.anchor.HostedPageURL(token.Token, user.Name)
+	if acceptsJSON(r.Header) {
+		writeJSON(w, http.StatusOK, map[string]any{"redirectUrl": hosted})
+		return
+	}
+	http.Redirect(w, r, hosted, http.StatusSeeOther)
+}
+
+// callbackURL is where the hosted page shall return to. The state is a segment
+// of the path, because a path survives however the hosted page adds its own
+// parameters.
+func (h *Handler) callbackURL(state string) string {
+	address := h.origin + h.prefix + routeCallback
+	if !h.fixedCallback {
+		address += "/" + state
+	}
+	return address
+}
+
+// fromOurPages refuses what a page of another origin sent, and what one of our
+// own pages sent that was opened at another address than PublicURL's.
+func (h *Handler) fromOurPages(r *http.Request) error {
+	if err := h.crossOrigin.Check(r); err != nil {
+		return fmt.Errorf("%w: %w", ErrCrossOrigin, err)
+	}
+	// Origin is the browser's own view; Host may be a proxy's. Clients that
+	// send none (curl, and pages under no-referrer: "null") have passed the
+	// check above and are let through.
+	if origin := r.Header.Get("Origin"); origin != "" && origin != "null" && origin != h.origin {
+		return &WrongOriginError{Origin: origin, PublicOrigin: h.origin}
+	}
+	return nil
+}
+
+// signedIn asks the app who is there.
+func (h *Handler) signedIn(r *http.Request) (User, error) {
+	user, err := h.user(r)
+	switch {
+	case errors.Is(err, ErrNotSignedIn):
+		return User{}, err
+	case err != nil:
+		return User{}, fmt.Errorf("%w: %w", ErrUserLookup, err)
+	case user.ID == "":
+		return User{}, ErrNotSignedIn
+	}
+	if err := validateKey("the user's id", user.ID); err != nil {
+		return User{}, fmt.Errorf("%w: %w", ErrUserLookup, err)
+	}
+	return user, nil
+}
+
+// readReturnTo reads the field return_to of a form or of a JSON object.
+func readReturnTo(w http.ResponseWriter, r *http.Request) (string, error) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
+	var returnTo string
+	mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	switch mediaType {
+	case "application/json":
+		var body struct {
+			ReturnTo string `json:"return_to"`
+		}
+		if err := json.NewDecoder(r.Body).Decode(&body); err != nil && !errors.Is(err, io.EOF) {
+			return "", fmt.Errorf("%w: %w", ErrBadRequest, err)
+		}
+		returnTo = body.ReturnTo
+	case "multipart/form-data":
+		if err := r.ParseMultipartForm(maxFormBytes); err != nil {
+			return "", fmt.Errorf("%w: %w", ErrBadRequest, err)
+		}
+		returnTo = r.FormValue("return_to")
+	default:
+		if err := r.ParseForm(); err != nil {
+			return "", fmt.Errorf("%w: %w", ErrBadRequest, err)
+		}
+		returnTo = r.FormValue("return_to")
+	}
+	if returnTo != "" && !isLocalPath(returnTo) {
+		return "", ErrReturnTo
+	}
+	return returnTo, nil
+}
+
+// status answers the user's own connection.
+func (h *Handler) status(w http.ResponseWriter, r *http.Request) {
+	user, err := h.signedIn(r)
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	c, err := h.Connection(r.Context(), user.ID)
+	switch {
+	case errors.Is(err, ErrNotConnected):
+		writeJSON(w, http.StatusOK, map[string]any{"connected": false, "applicationId": h.applicationID})
+	case err != nil:
+		h.fail(w, r, err)
+	default:
+		writeJSON(w, http.StatusOK, map[string]any{
+			"connected":     true,
+			"applicationId": c.ApplicationID,
+			"identityId":    c.IdentityID,
+			"connectedAt":   c.ConnectedAt.UTC().Format(time.RFC3339),
+		})
+	}
+}
+
+// disconnect ends the user's connection. The row goes first; the identity
+// follows at once when Anchor can be reached, and otherwise by [Handler.Run].
+func (h *Handler) disconnect(w http.ResponseWriter, r *http.Request) {
+	if err := h.fromOurPages(r); err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	user, err := h.signedIn(r)
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	returnTo, err := readReturnTo(w, r)
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	c, err := h.store.Disconnect(r.Context(), h.applicationID, user.ID, h.now().Add(taskLease))
+	switch {
+	case errors.Is(err, ErrNotConnected):
+		// Doing it twice is fine.
+	case err != nil:
+		h.fail(w, r, storeError("disconnect", err))
+		return
+	default:
+		h.work(context.WithoutCancel(r.Context()), Task{
+			Kind: DeleteIdentity, ApplicationID: c.ApplicationID, UserID: c.UserID, IdentityID: c.IdentityID,
+		})
+	}
+	if acceptsJSON(r.Header) {
+		writeJSON(w, http.StatusOK, map[string]any{"connected": false})
+		return
+	}
+	if returnTo == "" {
+		returnTo = h.prefix + routeConnect
+	}
+	http.Redirect(w, r, returnTo, http.StatusSeeOther)
+}
+
+// Connection returns the user's connection, for the app's own pages and jobs:
+// one look-up in the store. No connection is [ErrNotConnected], a store that
+// failed [ErrStoreFailed].
+func (h *Handler) Connection(ctx context.Context, userID string) (Connection, error) {
+	c, err := h.store.Connection(ctx, h.applicationID, userID)
+	if err != nil && !errors.Is(err, ErrNotConnected) {
+		return Connection{}, storeError("look up the connection", err)
+	}
+	return c, err
+}
+
+// acceptsJSON tells a client that wants JSON from a browser that wants a page:
+// by Accept, and where that leaves it open, by the request's own Content-Type.
+func acceptsJSON(header http.Header) bool {
+	accept := header.Get("Accept")
+	if strings.Contains(accept, "text/html") {
+		return false
+	}
+	if strings.Contains(accept, "application/json") {
+		return true
+	}
+	mediaType, _, _ := mime.ParseMediaType(header.Get("Content-Type"))
+	return mediaType == "application/json"
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	// A client that went away is nobody to tell of a failed write.
+	_ = json.NewEncoder(w).Encode(body)
+}

@@ -1,0 +1,385 @@
+package connect
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/sessions"
+	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect/anchorhttp"
+)
+
+func goodConfig() Config {
+	return Config{
+		Anchor:        anchorhttp.New("test-key"),
+		ApplicationID: testApp,
+		PublicURL:     "https://app.example",
+		Store:         NewMemoryStore(),
+		User:          func(*http.Request) (User, error) { return User{ID: "ada"}, nil },
+		Secrets:       [][]byte{secretA},
+	}
+}
+
+func TestNewNamesEveryUnusableFieldAndTheRemedy(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name   string
+		change func(*Config)
+		want   []string // all in the error
+	}{
+		{"no client", func(c *Config) { c.Anchor = nil }, []string{"Config.Anchor", "anchorhttp.New"}},
+		{"a client without a key", func(c *Config) { c.Anchor = anchorhttp.New("") }, []string{"Config.Anchor", "key"}},
+		{"no application", func(c *Config) { c.ApplicationID = "" }, []string{"Config.ApplicationID", "UUID"}},
+		{"an application that is no UUID", func(c *Config) { c.ApplicationID = "my-app" }, []string{"Config.ApplicationID", `"my-app"`}},
+		{"no public URL", func(c *Config) { c.PublicURL = "" }, []string{"Config.PublicURL", "https://your-app.com"}},
+		{"a public URL without a scheme", func(c *Config) { c.PublicURL = "your-app.com" }, []string{"Config.PublicURL", "scheme"}},
+		{"a public URL without a host", func(c *Config) { c.PublicURL = "https:///x" }, []string{"Config.PublicURL", "host"}},
+		{"a public URL of another scheme", func(c *Config) { c.PublicURL = "ftp://your-app.com" }, []string{"Config.PublicURL", "scheme"}},
+		{"a public URL with a query", func(c *Config) { c.PublicURL = "https://your-app.com/?a=b" }, []string{"Config.PublicURL", "query"}},
+		{"a public URL with a fragment", func(c *Config) { c.PublicURL = "https://your-app.com/#a" }, []string{"Config.PublicURL", "fragment"}},
+		{"a public URL with a user", func(c *Config) { c.PublicURL = "https://u:p@your-app.com" }, []string{"Config.PublicURL", "user"}},
+		{"plain http in public", func(c *Config) { c.PublicURL = "http://your-app.com" }, []string{"Config.PublicURL", "https"}},
+		{"a host that is not written as browsers do", func(c *Config) { c.PublicURL = "https://bücher.example" }, []string{"Config.PublicURL", "punycode"}},
+		{"a prefix that needs escaping", func(c *Config) { c.PublicURL = "https://your-app.com/a%20b" }, []string{"Config.PublicURL", "escaping"}},
+		{"a public URL that does not parse", func(c *Config) { c.PublicURL = "https://[::1" }, []string{"Config.PublicURL"}},
+		{"no store", func(c *Config) { c.Store = nil }, []string{"Config.Store", "NewMemoryStore"}},
+		{"no user function", func(c *Config) { c.User = nil }, []string{"Config.User", "SessionUser"}},
+		{"no secrets", func(c *Config) { c.Secrets = nil }, []string{"Config.Secrets", "openssl"}},
+		{"a short secret", func(c *Config) { c.Secrets = [][]byte{secretA, []byte("short")} }, []string{"Config.Secrets", "5 bytes at index 1", "32"}},
+		{"a success URL of another scheme", func(c *Config) { c.SuccessURL = "javascript:alert(1)" }, []string{"Config.SuccessURL", "/dashboard"}},
+		{"a success URL that is no path", func(c *Config) { c.SuccessURL = "dashboard" }, []string{"Config.SuccessURL", "/dashboard"}},
+		{"a sign-in URL that is no path", func(c *Config) { c.SignInURL = "//evil.test" }, []string{"Config.SignInURL"}},
+		{"everything at once", func(c *Config) { *c = Config{} }, []string{"Anchor", "ApplicationID", "PublicURL", "Store", "User", "Secrets"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := goodConfig()
+			test.change(&cfg)
+			h, err := New(cfg)
+			require.Error(t, err)
+			require.Nil(t, h)
+			for _, part := range test.want {
+				require.ErrorContains(t, err, part)
+			}
+			require.NotContains(t, err.Error(), "%!", "a verb without its value")
+		})
+	}
+}
+
+func TestNewTakesWhatServes(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ publicURL, origin, prefix string }{
+		{"https://app.example", "https://app.example", ""},
+		{"https://app.example/", "https://app.example", ""},
+		{"https://APP.example:443/tools//", "https://app.example", "/tools"},
+		{"https://app.example:8443/a/b", "https://app.example:8443", "/a/b"},
+		{"http://localhost:8080", "http://localhost:8080", ""},
+		{"http://127.0.0.1:80", "http://127.0.0.1", ""},
+		{"http://[::1]:8080", "http://[::1]:8080", ""},
+		{"http://[::1]", "http://[::1]", ""},
+		{"http://my.localhost", "http://my.localhost", ""},
+	} {
+		t.Run(test.publicURL, func(t *testing.T) {
+			t.Parallel()
+			cfg := goodConfig()
+			cfg.PublicURL = test.publicURL
+			h, err := New(cfg)
+			require.NoError(t, err)
+			require.Equal(t, test.origin, h.origin)
+			require.Equal(t, test.prefix, h.prefix)
+			require.Equal(t, "/", h.successURL)
+		})
+	}
+}
+
+func TestAHandlerPrintsNoSecret(t *testing.T) {
+	t.Parallel()
+	cfg := goodConfig()
+	cfg.Anchor = anchorhttp.New("very-secret-key")
+	cfg.Secrets = [][]byte{[]byte("very-secret-seal-very-secret-seal")}
+	h, err := New(cfg)
+	require.NoError(t, err)
+	var log bytes.Buffer
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "handler", h)
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "handler", h)
+	for _, format := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d"} {
+		fmt.Fprintf(&log, format, h)
+		fmt.Fprintf(&log, format, *h) //nolint:govet // Printing is the point.
+	}
+	for _, secret := range [][]byte{[]byte("very-secret-key"), cfg.Secrets[0]} {
+		require.NotContains(t, log.String(), string(secret))
+		require.NotContains(t, log.String(), fmt.Sprintf("%x", secret))
+		require.NotContains(t, log.String(), strings.Trim(fmt.Sprint(secret), "[]"))
+	}
+}
+
+func TestAReturnPathStaysOnThisSite(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{
+		"/", "/dashboard", "/a/b?c=d&e=/f#g", "/?next=//evil.test", "/a//b", "/é", "/%2f/evil.test", "/a:b",
+		"/" + strings.Repeat("a", maxReturnTo-1),
+	} {
+		require.True(t, isLocalPath(path), path)
+	}
+	for _, path := range []string{
+		"", "dashboard", "//evil.test", "///evil.test", "https://evil.test", "https:evil.test", "javascript:alert(1)",
+		`/\evil.test`, `\\evil.test`, `/a\b`, "/\t/evil.test", "/\n/evil.test", "/a\r\nSet-Cookie: x=y", "/\x00", "/\x7f", " /a",
+		"/%zz", "/\xff", "?a=b", "#a", "@evil.test", "/" + strings.Repeat("a", maxReturnTo),
+	} {
+		require.False(t, isLocalPath(path), path)
+	}
+}
+
+// FuzzAReturnPath looks for a path that is let through and that some browser
+// would take elsewhere.
+func FuzzAReturnPath(f *testing.F) {
+	for _, seed := range []string{"/", "//evil.test", `/\evil.test`, "/\t/evil.test", "/a/../../b", "/.//evil.test", "/%2e%2e//x"} {
+		f.Add(seed)
+	}
+	base, err := url.Parse("https://app.example/identity-callback/STATE")
+	require.NoError(f, err)
+	f.Fuzz(func(t *testing.T, path string) {
+		if !isLocalPath(path) {
+			return
+		}
+		w := httptest.NewRecorder()
+		http.Redirect(w, httptest.NewRequest(http.MethodGet, "/identity-callback/STATE", nil), path, http.StatusSeeOther)
+		location := w.Result().Header.Get("Location")
+		// What browsers do before they parse (WHATWG URL, section 4.4).
+		location = strings.NewReplacer("\t", "", "\n", "", "\r", "", `\`, "/").Replace(strings.TrimSpace(location))
+		u, err := base.Parse(location)
+		require.NoError(t, err)
+		require.Equal(t, "https://app.example", u.Scheme+"://"+u.Host)
+	})
+}
+
+func TestRoutesAreFoundWithThePrefixAndWithoutIt(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ name, path, prefix, page, state string }{
+		{"the root", "/connect", "", routeConnect, ""},
+		{"status", "/connect/status", "", routeStatus, ""},
+		{"a callback", "/identity-callback/STATE", "", routeCallback, "STATE"},
+		{"a callback without a state", "/identity-callback", "", routeCallback, ""},
+		{"a callback with an empty state", "/identity-callback/", "", routeCallback, ""},
+		{"disconnect", "/disconnect", "", routeDisconnect, ""},
+		{"a prefix that is there", "/tools/connect", "/tools", routeConnect, ""},
+		{"a prefix that was stripped", "/connect", "/tools", routeConnect, ""},
+		{"a callback under a prefix", "/tools/identity-callback/STATE", "/tools", routeCallback, "STATE"},
+		{"a prefix that is a route, there", "/connect/connect", "/connect", routeConnect, ""},
+		{"a prefix that is a route, stripped", "/connect", "/connect", routeConnect, ""},
+		{"a prefix that is a route, status stripped", "/connect/status", "/connect", routeStatus, ""},
+		{"a deeper path", "/identity-callback/STATE/more", "", "", ""},
+		{"a name that only begins alike", "/connected", "", "", ""},
+		{"a prefix that only begins alike", "/toolsconnect", "/tools", "", ""},
+		{"a closing slash", "/connect/", "", "", ""},
+		{"another prefix", "/other/connect", "/tools", "", ""},
+		{"nothing", "", "", "", ""},
+		{"the prefix alone", "/tools", "/tools", "", ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			page, state := findRoute(test.path, test.prefix)
+			require.Equal(t, test.page, page)
+			require.Equal(t, test.state, state)
+		})
+	}
+}
+
+func TestWhoGetsJSON(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, accept, contentType string
+		want                      bool
+	}{
+		{"a browser", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "application/x-www-form-urlencoded", false},
+		{"a script", "application/json", "", true},
+		{"axios", "application/json, text/plain, */*", "", true},
+		{"a form without a word", "", "application/x-www-form-urlencoded", false},
+		{"fetch with a JSON body", "*/*", "application/json", true},
+		{"fetch without a body", "*/*", "", false},
+		{"a browser that would take JSON too", "text/html, application/json", "", false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			header := http.Header{}
+			header.Set("Accept", test.accept)
+			header.Set("Content-Type", test.contentType)
+			require.Equal(t, test.want, acceptsJSON(header))
+		})
+	}
+}
+
+func TestEveryCauseIsExplained(t *testing.T) {
+	t.Parallel()
+	codes := map[string]bool{}
+	for _, c := range causes {
+		require.False(t, codes[c.Code], "code %s twice", c.Code)
+		codes[c.Code] = true
+		require.Regexp(t, `^[a-z_]+$`, c.Code)
+		require.GreaterOrEqual(t, c.Status, 400)
+		require.NotEqual(t, http.StatusInternalServerError, c.Status)
+		require.NotEmpty(t, c.Title)
+		require.NotEmpty(t, c.Help)
+		require.Equal(t, c.Explanation, Explain(fmt.Errorf("doing something: %w", c)))
+	}
+	require.Equal(t, http.StatusInternalServerError, Explain(errors.New("x")).Status)
+}
+
+func TestTheREADMENamesEveryCause(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	for _, c := range causes {
+		require.Contains(t, string(readme), fmt.Sprintf("` | `%s` | %d | %s. %s |\n", c.Code, c.Status, c.Title, c.Help))
+	}
+}
+
+func TestSessionUserReadsTheUserOfAGorillaSession(t *testing.T) {
+	t.Parallel()
+	type id string
+	tests := []struct {
+		name  string
+		value any
+		want  string
+		err   error
+	}{
+		{"a string", "ada", "ada", nil},
+		{"an int", 42, "42", nil},
+		{"an int64", int64(42), "42", nil},
+		{"a uint", uint(42), "42", nil},
+		{"a Stringer", &url.URL{Path: "/ada"}, "/ada", nil},
+		{"no value", nil, "", ErrNotSignedIn},
+		{"a zero that was never set", 0, "", ErrNotSignedIn},
+		{"a zero of another type", int64(0), "", ErrNotSignedIn},
+		{"another type", id("ada"), "", errors.New("any")},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			store := sessions.NewCookieStore(secretA)
+			r := httptest.NewRequest(http.MethodGet, "/", nil)
+			session, err := store.Get(r, "session")
+			require.NoError(t, err)
+			session.Values["user_id"] = test.value
+
+			user, err := SessionUser(store, "session", "user_id")(r)
+			require.Equal(t, test.want, user.ID)
+			switch {
+			case test.err == nil:
+				require.NoError(t, err)
+			case errors.Is(test.err, ErrNotSignedIn):
+				require.ErrorIs(t, err, ErrNotSignedIn)
+			default:
+				require.Error(t, err)
+				require.NotErrorIs(t, err, ErrNotSignedIn)
+			}
+		})
+	}
+}
+
+func TestSessionUserTakesAForgedSessionForNobody(t *testing.T) {
+	t.Parallel()
+	store := sessions.NewCookieStore(secretA)
+	for _, value := range []string{"", "forged", strings.Repeat("A", 5000), "MTIz|x|y"} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.AddCookie(&http.Cookie{Name: "session", Value: value})
+		_, err := SessionUser(store, "session", "user_id")(r)
+		require.ErrorIs(t, err, ErrNotSignedIn, "%.20q", value)
+	}
+
+	files := sessions.NewFilesystemStore(t.TempDir(), secretA)
+	r, w := httptest.NewRequest(http.MethodGet, "/", nil), httptest.NewRecorder()
+	session, err := files.Get(r, "session")
+	require.NoError(t, err)
+	require.NoError(t, session.Save(r, w))
+	gone := sessions.NewFilesystemStore(t.TempDir(), secretA)
+	r = httptest.NewRequest(http.MethodGet, "/", nil)
+	r.AddCookie(w.Result().Cookies()[0])
+	_, err = SessionUser(gone, "session", "user_id")(r)
+	require.ErrorIs(t, err, ErrNotSignedIn, "its file is gone")
+}
+
+func TestSessionUserTellsAStoreThatFails(t *testing.T) {
+	t.Parallel()
+	down := errors.New("redis is down")
+	_, err := SessionUser(failingSessions{down}, "session", "user_id")(httptest.NewRequest(http.MethodGet, "/", nil))
+	require.ErrorIs(t, err, down)
+	require.NotErrorIs(t, err, ErrNotSignedIn)
+}
+
+type failingSessions struct{ err error }
+
+func (f failingSessions) Get(*http.Request, string) (*sessions.Session, error) { return nil, f.err }
+func (f failingSessions) New(*http.Request, string) (*sessions.Session, error) { return nil, f.err }
+func (f failingSessions) Save(*http.Request, http.ResponseWriter, *sessions.Session) error {
+	return f.err
+}
+
+func TestWhoIsSignedIn(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		user User
+		err  error
+		want error
+	}{
+		{name: "somebody", user: User{ID: "ada"}},
+		{name: "an id of 255 bytes", user: User{ID: strings.Repeat("a", 255)}},
+		{name: "nobody", want: ErrNotSignedIn},
+		{name: "nobody, as an error", err: ErrNotSignedIn, want: ErrNotSignedIn},
+		{name: "nobody, wrapped", err: fmt.Errorf("no session: %w", ErrNotSignedIn), want: ErrNotSignedIn},
+		{name: "an id beside an error counts for nothing", user: User{ID: "ada"}, err: ErrNotSignedIn, want: ErrNotSignedIn},
+		{name: "a fault", err: errors.New("database is down"), want: ErrUserLookup},
+		{name: "an id that is too long", user: User{ID: strings.Repeat("a", 256)}, want: ErrUserLookup},
+		{name: "an id with a NUL byte", user: User{ID: "a\x00"}, want: ErrUserLookup},
+		{name: "an id that is no UTF-8", user: User{ID: "a\xff"}, want: ErrUserLookup},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := goodConfig()
+			cfg.User = func(*http.Request) (User, error) { return test.user, test.err }
+			h, err := New(cfg)
+			require.NoError(t, err)
+			user, err := h.signedIn(httptest.NewRequest(http.MethodGet, "/", nil))
+			require.ErrorIs(t, err, test.want)
+			if test.want == nil {
+				require.Equal(t, test.user, user)
+			} else {
+				require.Zero(t, user)
+			}
+		})
+	}
+}
+
+func TestTheDelayOfATaskStaysShort(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "1s", taskDelay(0).String())
+	require.Equal(t, "2s", taskDelay(1).String())
+	require.Equal(t, "4s", taskDelay(2).String())
+	for _, attempts := range []int{-1, 3, 10, 63, 64, 1 << 40} {
+		require.LessOrEqual(t, taskDelay(attempts), maxTaskDelay)
+		require.Positive(t, taskDelay(attempts))
+	}
+	require.Less(t, max(maxTaskDelay, taskLease)+taskInterval, 10*time.Second, "the promise after a restart")
+}
+
+func jsonBody(t *testing.T, body []byte) map[string]any {
+	var v map[string]any
+	require.NoError(t, json.Unmarshal(body, &v), "%s", body)
+	return v
+}

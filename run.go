@@ -1,0 +1,174 @@
+package connect
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/anchorconnect/connect/anchorhttp"
+)
+
+const (
+	// taskInterval is how often Run looks for tasks.
+	taskInterval = time.Second
+
+	// taskBatch is how many tasks Run takes at once, and works on side by side.
+	taskBatch = 10
+
+	// taskTimeout bounds the upstream work on one task, and taskLease is how
+	// long the task is nobody else's meanwhile. A process that dies holds a task
+	// up no longer than that.
+	taskTimeout = 5 * time.Second
+	taskLease   = 6 * time.Second
+
+	// maxTaskDelay is the longest wait before a failed task is tried again. It
+	// is short enough that after an outage everything owed is made up for
+	// within ten seconds, and with taskBatch it bounds what an outage costs.
+	maxTaskDelay = 6 * time.Second
+
+	// sweepInterval is how often Run removes starts whose time is long over;
+	// sweepAfter is how long an expired one is kept, so that who comes back late
+	// is told that it has expired rather than that it is unknown.
+	sweepInterval = time.Minute
+	sweepAfter    = stateCookieLife
+	sweepBatch    = 1000
+)
+
+// Run makes up for what a request could not do: it tags identities and deletes
+// retired ones when Anchor was down or the process died, and it sweeps starts
+// that expired. An app needs it running as long as it serves:
+//
+//	go h.Run(ctx)
+//
+// Any number of replicas may run it on one store; no task is given to two of
+// them at once. It returns when ctx ends, with the cause.
+func (h *Handler) Run(ctx context.Context) error {
+	tasks := time.NewTicker(taskInterval)
+	defer tasks.Stop()
+	sweep := time.NewTicker(sweepInterval)
+	defer sweep.Stop()
+
+	h.sweep(ctx)
+	for {
+		h.workOff(ctx)
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tasks.C:
+		case <-sweep.C:
+			h.sweep(ctx)
+		}
+	}
+}
+
+// workOff works on due tasks until there are no more.
+func (h *Handler) workOff(ctx context.Context) {
+	for ctx.Err() == nil {
+		now := h.now()
+		tasks, err := h.store.Claim(ctx, now, now.Add(taskLease), taskBatch)
+		if err != nil {
+			h.logFault(ctx, "connect: claim tasks", err)
+			return
+		}
+		var working sync.WaitGroup
+		for _, task := range tasks {
+			working.Go(func() { h.work(ctx, task) })
+		}
+		working.Wait()
+		if len(tasks) < taskBatch {
+			return
+		}
+	}
+}
+
+// work makes the call that a task stands for, and settles it.
+func (h *Handler) work(ctx context.Context, task Task) {
+	upstream, cancel := context.WithTimeout(ctx, taskTimeout)
+	defer cancel()
+	var err error
+	switch task.Kind {
+	case TagIdentity:
+		err = h.tag(upstream, task)
+	case DeleteIdentity:
+		err = h.anchor.DeleteIdentity(upstream, task.IdentityID)
+	default:
+		// A newer release's task, for a newer replica to work off.
+		return
+	}
+	h.settle(ctx, task, err)
+}
+
+// tag reads the identity's metadata and writes it back with the tag.
+func (h *Handler) tag(ctx context.Context, task Task) error {
+	c, err := h.store.Connection(ctx, task.ApplicationID, task.UserID)
+	if errors.Is(err, ErrNotConnected) || err == nil && c.IdentityID != task.IdentityID {
+		return nil // Disconnected or replaced meanwhile: nothing is left to tag.
+	}
+	if err != nil {
+		return err
+	}
+	identity, err := h.anchor.Identity(ctx, task.IdentityID)
+	if isNotFound(err) {
+		h.log.WarnContext(ctx, "connect: the identity to tag is gone", "user", task.UserID, "identity", task.IdentityID)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if !ownedBy(identity.Metadata, task.UserID) {
+		// Another mark is never overwritten: a person has to look at this.
+		h.log.ErrorContext(ctx, "connect: the identity to tag is marked as another user's", "user", task.UserID, "identity", task.IdentityID)
+		return nil
+	}
+	metadata := taggedMetadata(identity.Metadata, c)
+	if identity.Metadata[externalUserID] == metadata[externalUserID] && identity.Metadata[connectedAt] == metadata[connectedAt] {
+		return nil // Tagged by a process that died before it could say so.
+	}
+	return h.anchor.UpdateIdentity(ctx, task.IdentityID, anchorhttp.IdentityUpdate{Metadata: metadata})
+}
+
+// settle removes a task that was done and puts one off that failed.
+func (h *Handler) settle(ctx context.Context, task Task, err error) {
+	// Whoever ends ctx now, the outcome is worth writing down.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), taskTimeout)
+	defer cancel()
+	if err == nil {
+		if err := h.store.Done(ctx, task); err != nil {
+			h.logFault(ctx, "connect: remove a task that was done", err, "kind", task.Kind, "identity", task.IdentityID)
+		}
+		return
+	}
+	delay := taskDelay(task.Attempts)
+	h.log.WarnContext(ctx, "connect: a task failed and will be tried again",
+		"kind", task.Kind, "user", task.UserID, "identity", task.IdentityID, "attempts", task.Attempts, "in", delay, "error", err)
+	if err := h.store.Postpone(ctx, task, h.now().Add(delay)); err != nil {
+		h.logFault(ctx, "connect: postpone a task", err, "kind", task.Kind, "identity", task.IdentityID)
+	}
+}
+
+// taskDelay is the wait after a task failed: one second, doubling.
+func taskDelay(attempts int) time.Duration {
+	return min(time.Second<<min(max(attempts, 0), 10), maxTaskDelay)
+}
+
+// sweep removes what expired long ago, a batch at a time.
+func (h *Handler) sweep(ctx context.Context) {
+	for ctx.Err() == nil {
+		n, err := h.store.Sweep(ctx, h.now().Add(-sweepAfter), sweepBatch)
+		if err != nil {
+			h.logFault(ctx, "connect: sweep", err)
+			return
+		}
+		if n < sweepBatch {
+			return
+		}
+	}
+}
+
+// logFault logs a failure of the store, unless it is only that ctx ended.
+func (h *Handler) logFault(ctx context.Context, message string, err error, args ...any) {
+	if ctx.Err() == nil {
+		h.log.ErrorContext(ctx, message, append(args, "error", err)...)
+	}
+}

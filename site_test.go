@@ -1,0 +1,356 @@
+package connect_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gorilla/sessions"
+	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect"
+	"github.com/anchorconnect/connect/anchorhttp"
+	"github.com/anchorconnect/connect/anchortest"
+)
+
+// site is an app with connect in it, on a TLS server, in front of a fake of
+// Anchor. Everything that happens to it goes through real HTTP.
+type site struct {
+	t       *testing.T
+	fake    *anchortest.Server
+	store   connect.Store
+	handler *connect.Handler
+	server  *httptest.Server
+	log     *syncBuffer
+	clock   *clock
+}
+
+// clock is the time, and can be moved.
+type clock struct {
+	mu     sync.Mutex
+	offset time.Duration
+}
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Now().Add(c.offset)
+}
+
+func (c *clock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.offset += d
+}
+
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// newSite starts an app whose configuration the options change. Its client of
+// the fake does not retry and waits two seconds at most.
+func newSite(t *testing.T, options ...func(*connect.Config)) *site {
+	t.Helper()
+	fake, err := anchortest.Start()
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, fake.Close()) })
+
+	s := &site{t: t, fake: fake, log: new(syncBuffer), clock: new(clock)}
+	fake.SetNow(s.clock.now)
+
+	sessionStore := sessions.NewCookieStore(bytes.Repeat([]byte("s"), 32))
+	sessionStore.Options = &sessions.Options{Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode}
+
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) {
+		session, _ := sessionStore.Get(r, "session")
+		session.Values["user_id"] = r.FormValue("user")
+		if r.FormValue("user") == "" {
+			delete(session.Values, "user_id")
+		}
+		require.NoError(t, session.Save(r, w))
+	})
+	s.server = httptest.NewUnstartedServer(mux)
+	s.server.Config.ErrorLog = slog.NewLogLogger(slog.NewTextHandler(s.log, nil), slog.LevelError)
+	s.server.StartTLS()
+	t.Cleanup(s.server.Close)
+
+	cfg := connect.Config{
+		Anchor:        fake.Client(anchorhttp.WithMaxRetries(0), anchorhttp.WithTimeout(2*time.Second)),
+		ApplicationID: fake.ApplicationID(),
+		PublicURL:     s.server.URL,
+		Store:         connect.NewMemoryStore(),
+		User:          connect.SessionUser(sessionStore, "session", "user_id"),
+		Secrets:       [][]byte{bytes.Repeat([]byte("k"), 32)},
+		SuccessURL:    "/dashboard?connected=true",
+		Logger:        slog.New(slog.NewTextHandler(s.log, nil)),
+		Now:           s.clock.now,
+	}
+	for _, option := range options {
+		option(&cfg)
+	}
+	s.store = cfg.Store
+	s.handler, err = connect.New(cfg)
+	require.NoError(t, err)
+	s.handler.Register(mux)
+
+	t.Cleanup(func() {
+		require.NotContains(t, s.log.String(), "panic", "no handler panics, whatever it is sent")
+	})
+	return s
+}
+
+// browser is somebody's browser: a cookie jar, and no redirect followed that
+// the test does not follow.
+type browser struct {
+	site   *site
+	client *http.Client
+	header http.Header
+}
+
+func (s *site) browser() *browser {
+	jar, err := cookiejar.New(nil)
+	require.NoError(s.t, err)
+	client := *s.server.Client()
+	client.Jar = jar
+	client.Timeout = 30 * time.Second
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &browser{site: s, client: &client, header: http.Header{"Accept": {"text/html"}}}
+}
+
+// signedIn is a browser in which this user is signed in.
+func (s *site) signedIn(user string) *browser {
+	b := s.browser()
+	b.signIn(user)
+	return b
+}
+
+// signIn signs a user in, or out with the empty name.
+func (b *browser) signIn(user string) {
+	a := b.post("/login", url.Values{"user": {user}})
+	require.Equal(b.site.t, http.StatusOK, a.status)
+}
+
+// answer is what came back, read.
+type answer struct {
+	status   int
+	header   http.Header
+	body     string
+	location string
+}
+
+func (b *browser) do(method, address, contentType, body string) answer {
+	a, err := b.try(method, address, contentType, body)
+	require.NoError(b.site.t, err)
+	return a
+}
+
+// try is do for goroutines, which must not end the test.
+func (b *browser) try(method, address, contentType, body string) (answer, error) {
+	if strings.HasPrefix(address, "/") {
+		address = b.site.server.URL + address
+	}
+	r, err := http.NewRequest(method, address, strings.NewReader(body))
+	if err != nil {
+		return answer{}, err
+	}
+	for name, values := range b.header {
+		r.Header[name] = values
+	}
+	if contentType != "" {
+		r.Header.Set("Content-Type", contentType)
+	}
+	res, err := b.client.Do(r)
+	if err != nil {
+		return answer{}, err
+	}
+	defer res.Body.Close()
+	content, err := io.ReadAll(res.Body)
+	return answer{res.StatusCode, res.Header, string(content), res.Header.Get("Location")}, err
+}
+
+func (b *browser) get(address string) answer { return b.do(http.MethodGet, address, "", "") }
+
+func (b *browser) post(address string, form url.Values) answer {
+	return b.do(http.MethodPost, address, "application/x-www-form-urlencoded", form.Encode())
+}
+
+// start presses the button and returns the hosted page's address.
+func (b *browser) start() string {
+	b.site.t.Helper()
+	a := b.post("/connect", nil)
+	require.Equal(b.site.t, http.StatusSeeOther, a.status, "%s", a.body)
+	require.True(b.site.t, strings.HasPrefix(a.location, b.site.fake.URL()+"/identity/create?token="), a.location)
+	return a.location
+}
+
+// approve signs in on the hosted page and returns the callback's address.
+func (s *site) approve(hosted string, options ...anchortest.ApproveOption) string {
+	s.t.Helper()
+	callback, err := s.fake.Approve(context.Background(), hosted, options...)
+	require.NoError(s.t, err)
+	return callback
+}
+
+// connect goes through the whole flow and returns the callback's address.
+func (b *browser) connect() string {
+	b.site.t.Helper()
+	callback := b.site.approve(b.start())
+	a := b.get(callback)
+	require.Equal(b.site.t, http.StatusSeeOther, a.status, "%s", a.body)
+	return callback
+}
+
+// identityIn is the identity's id in a callback's address.
+func identityIn(callback string) string {
+	u, err := url.Parse(callback)
+	if err != nil {
+		return ""
+	}
+	return u.Query().Get("identity_id") + u.Query().Get("identityId")
+}
+
+// withIdentity is the callback's address with another identity written into it.
+func withIdentity(callback, id string) string {
+	return strings.ReplaceAll(callback, identityIn(callback), id)
+}
+
+// connection is the user's connection in the store, zero without one.
+func (s *site) connection(user string) connect.Connection {
+	c, err := s.store.Connection(context.Background(), s.fake.ApplicationID(), user)
+	if err != nil {
+		require.ErrorIs(s.t, err, connect.ErrNotConnected)
+	}
+	return c
+}
+
+// tag is the identity's owner in its metadata at Anchor.
+func (s *site) tag(identityID string) any {
+	identity, ok := s.fake.Identity(identityID)
+	require.True(s.t, ok, "identity %s", identityID)
+	return identity.Metadata["externalUserId"]
+}
+
+// refused checks that a request was refused with this error and says so to a
+// person and to a script.
+func (b *browser) refused(want error, a answer) {
+	b.site.t.Helper()
+	e := connect.Explain(want)
+	require.Equal(b.site.t, e.Status, a.status, "%s", a.body)
+	require.Contains(b.site.t, a.body, e.Title)
+	require.Contains(b.site.t, b.site.log.String(), "code="+e.Code)
+}
+
+// run runs the handler's background work until the test ends.
+func (s *site) run() {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = s.handler.Run(ctx)
+	}()
+	s.t.Cleanup(func() { cancel(); <-ended })
+}
+
+// countingStore counts writes, and fails where it is told to.
+type countingStore struct {
+	connect.Store
+	mu     sync.Mutex
+	counts map[string]int
+	fail   map[string]error
+}
+
+func (s *countingStore) did(method string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.counts[method]++
+	return s.fail[method]
+}
+
+func newCountingStore() *countingStore {
+	return &countingStore{Store: connect.NewMemoryStore(), counts: map[string]int{}, fail: map[string]error{}}
+}
+
+func (s *countingStore) set(method string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail[method] = err
+}
+
+func (s *countingStore) count() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return fmt.Sprint(s.counts)
+}
+
+func (s *countingStore) Bind(ctx context.Context, p connect.Pending) error {
+	if err := s.did("Bind"); err != nil {
+		return err
+	}
+	return s.Store.Bind(ctx, p)
+}
+
+func (s *countingStore) Pending(ctx context.Context, tokenHash string) (connect.Pending, error) {
+	if err := s.did("Pending"); err != nil {
+		return connect.Pending{}, err
+	}
+	return s.Store.Pending(ctx, tokenHash)
+}
+
+func (s *countingStore) Spend(ctx context.Context, tokenHash string) error {
+	if err := s.did("Spend"); err != nil {
+		return err
+	}
+	return s.Store.Spend(ctx, tokenHash)
+}
+
+func (s *countingStore) Complete(ctx context.Context, tokenHash string, c connect.Connection, tagAfter time.Time) (bool, error) {
+	if err := s.did("Complete"); err != nil {
+		return false, err
+	}
+	return s.Store.Complete(ctx, tokenHash, c, tagAfter)
+}
+
+func (s *countingStore) Connection(ctx context.Context, applicationID, userID string) (connect.Connection, error) {
+	if err := s.did("Connection"); err != nil {
+		return connect.Connection{}, err
+	}
+	return s.Store.Connection(ctx, applicationID, userID)
+}
+
+func (s *countingStore) Disconnect(ctx context.Context, applicationID, userID string, deleteAfter time.Time) (connect.Connection, error) {
+	if err := s.did("Disconnect"); err != nil {
+		return connect.Connection{}, err
+	}
+	return s.Store.Disconnect(ctx, applicationID, userID, deleteAfter)
+}
+
+func (s *countingStore) Done(ctx context.Context, t connect.Task) error {
+	if err := s.did("Done"); err != nil {
+		return err
+	}
+	return s.Store.Done(ctx, t)
+}

@@ -1,0 +1,173 @@
+package connect
+
+import (
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gorilla/securecookie"
+)
+
+const (
+	// stateCookieLife is how long a browser keeps a state cookie. It is longer
+	// than any token lives, so that who comes back too late is told just that.
+	stateCookieLife = time.Hour
+
+	// maxStateCookies is how many starts a browser may have open at once. Each
+	// takes some 300 bytes of every request's Cookie header, which servers
+	// bound (431), so the oldest make room for the newest.
+	maxStateCookies = 5
+)
+
+// sealedState is what a state cookie holds, and all that it holds.
+type sealedState struct {
+	state     string
+	tokenHash string
+}
+
+// newState returns the unguessable half of a start: 130 bits in letters and
+// digits that need no escaping in a path.
+func newState() string { return rand.Text() }
+
+// stateCookies seals starts into cookies and opens them again. There is one
+// cookie for each start, so that two tabs do not break each other.
+type stateCookies struct {
+	codecs []securecookie.Codec // the first seals, all open
+	prefix string
+	secure bool
+}
+
+// newStateCookies derives the keys. secrets are taken in order: the first
+// seals, all open, which is how they are rotated.
+func newStateCookies(secrets [][]byte, secure bool) (stateCookies, error) {
+	c := stateCookies{prefix: "connect-", secure: secure}
+	if secure {
+		// Browsers let nobody but this very host set a __Host- cookie: no
+		// sibling domain and no plain-http answer can plant a start.
+		c.prefix = "__Host-connect-"
+	}
+	for _, secret := range secrets {
+		sign, err := hkdf.Key(sha256.New, secret, nil, "connect state cookie, signing", 32)
+		if err != nil {
+			return stateCookies{}, fmt.Errorf("derive the signing key: %w", err)
+		}
+		encrypt, err := hkdf.Key(sha256.New, secret, nil, "connect state cookie, encrypting", 32)
+		if err != nil {
+			return stateCookies{}, fmt.Errorf("derive the encrypting key: %w", err)
+		}
+		codec := securecookie.New(sign, encrypt)
+		codec.SetSerializer(securecookie.NopEncoder{})
+		codec.MaxAge(int(stateCookieLife / time.Second))
+		c.codecs = append(c.codecs, codec)
+	}
+	return c, nil
+}
+
+// name is the name of a start's cookie: the moment it began, so that names sort
+// by age, and a fingerprint of the state to find it by.
+func (c stateCookies) name(state string, begun time.Time) string {
+	return fmt.Sprintf("%s%010x-%s", c.prefix, max(begun.Unix(), 0), fingerprint(state))
+}
+
+func fingerprint(state string) string {
+	sum := sha256.Sum256([]byte(state))
+	return hex.EncodeToString(sum[:8])
+}
+
+// set gives the browser the cookie of a new start, and takes back the oldest of
+// those it sent when there would be more than maxStateCookies.
+func (c stateCookies) set(w http.ResponseWriter, r *http.Request, s sealedState, begun time.Time) error {
+	name := c.name(s.state, begun)
+	value, err := securecookie.EncodeMulti(name, []byte(s.state+"."+s.tokenHash), c.codecs...)
+	if err != nil {
+		return fmt.Errorf("seal the state cookie: %w", err)
+	}
+	var others []string
+	for _, cookie := range c.sent(r) {
+		others = append(others, cookie.Name)
+	}
+	slices.Sort(others)
+	for len(others) >= maxStateCookies {
+		http.SetCookie(w, c.cookie(others[0], "", -1))
+		others = others[1:]
+	}
+	http.SetCookie(w, c.cookie(name, value, int(stateCookieLife/time.Second)))
+	return nil
+}
+
+func (c stateCookies) cookie(name, value string, maxAge int) *http.Cookie {
+	return &http.Cookie{
+		Name:     name,
+		Value:    value,
+		Path:     "/",
+		MaxAge:   maxAge,
+		Secure:   c.secure,
+		HttpOnly: true,
+		// Lax is what lets the cookie come along when the hosted page sends the
+		// browser back, and keeps it away from requests that pages of other
+		// sites make on their own.
+		SameSite: http.SameSiteLaxMode,
+	}
+}
+
+// sent returns the state cookies that came with a request, unopened.
+func (c stateCookies) sent(r *http.Request) []*http.Cookie {
+	return slices.DeleteFunc(r.Cookies(), func(cookie *http.Cookie) bool {
+		rest, ours := strings.CutPrefix(cookie.Name, c.prefix)
+		begun, mark, whole := strings.Cut(rest, "-")
+		return !ours || !whole || len(begun) != 10 || len(mark) != 16
+	})
+}
+
+// find opens the cookie of the start with this state. No such cookie is
+// ErrNoStateCookie, one that cannot be opened ErrStateInvalid.
+func (c stateCookies) find(r *http.Request, state string) (sealedState, error) {
+	found := ErrNoStateCookie
+	mark := "-" + fingerprint(state)
+	for _, cookie := range c.sent(r) {
+		if !strings.HasSuffix(cookie.Name, mark) {
+			continue
+		}
+		s, err := c.open(cookie)
+		if err == nil {
+			return s, nil
+		}
+		found = err
+	}
+	return sealedState{}, found
+}
+
+// all opens every state cookie that can be opened, the oldest start first. Of
+// more than a browser is ever given only the newest count.
+func (c stateCookies) all(r *http.Request) []sealedState {
+	cookies := c.sent(r)
+	slices.SortStableFunc(cookies, func(a, b *http.Cookie) int { return strings.Compare(a.Name, b.Name) })
+	cookies = cookies[max(len(cookies)-maxStateCookies, 0):]
+	var states []sealedState
+	for _, cookie := range cookies {
+		if s, err := c.open(cookie); err == nil {
+			states = append(states, s)
+		}
+	}
+	return states
+}
+
+func (c stateCookies) open(cookie *http.Cookie) (sealedState, error) {
+	var value []byte
+	if err := securecookie.DecodeMulti(cookie.Name, cookie.Value, &value, c.codecs...); err != nil {
+		// The cause stays out of the error: it tells an attacker how far a
+		// forged cookie got.
+		return sealedState{}, ErrStateInvalid
+	}
+	state, tokenHash, ok := strings.Cut(string(value), ".")
+	if !ok {
+		return sealedState{}, ErrStateInvalid
+	}
+	return sealedState{state: state, tokenHash: tokenHash}, nil
+}

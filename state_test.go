@@ -1,0 +1,225 @@
+package connect
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+var (
+	secretA = bytes.Repeat([]byte("a"), 32)
+	secretB = bytes.Repeat([]byte("b"), 32)
+)
+
+func mustCookies(t *testing.T, secure bool, secrets ...[]byte) stateCookies {
+	c, err := newStateCookies(secrets, secure)
+	require.NoError(t, err)
+	return c
+}
+
+// sealed returns the cookies that a start sets, for a browser that sent others.
+func sealed(t *testing.T, c stateCookies, s sealedState, begun time.Time, others ...*http.Cookie) []*http.Cookie {
+	w := httptest.NewRecorder()
+	require.NoError(t, c.set(w, requestWith(others...), s, begun))
+	return w.Result().Cookies()
+}
+
+func requestWith(cookies ...*http.Cookie) *http.Request {
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	for _, cookie := range cookies {
+		r.AddCookie(cookie)
+	}
+	return r
+}
+
+func TestAStateIsUnguessableAndNeedsNoEscaping(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for range 1000 {
+		state := newState()
+		require.Regexp(t, `^[A-Z2-7]{26,}$`, state) // 26 × 5 bits
+		require.False(t, seen[state])
+		seen[state] = true
+	}
+}
+
+func TestAStateCookieOpensForItsOwnState(t *testing.T) {
+	t.Parallel()
+	c := mustCookies(t, true, secretA)
+	s := sealedState{state: newState(), tokenHash: strings.Repeat("0f", 32)}
+	cookies := sealed(t, c, s, noon)
+	require.Len(t, cookies, 1)
+
+	found, err := c.find(requestWith(cookies...), s.state)
+	require.NoError(t, err)
+	require.Equal(t, s, found)
+
+	_, err = c.find(requestWith(cookies...), newState())
+	require.ErrorIs(t, err, ErrNoStateCookie)
+	_, err = c.find(requestWith(), s.state)
+	require.ErrorIs(t, err, ErrNoStateCookie)
+}
+
+func TestAStateCookiesAttributes(t *testing.T) {
+	t.Parallel()
+	s := sealedState{state: newState(), tokenHash: "hash"}
+
+	cookie := sealed(t, mustCookies(t, true, secretA), s, noon)[0]
+	require.Regexp(t, `^__Host-connect-[0-9a-f]{10}-[0-9a-f]{16}$`, cookie.Name)
+	require.True(t, cookie.Secure)
+	require.True(t, cookie.HttpOnly)
+	require.Equal(t, "/", cookie.Path)
+	require.Empty(t, cookie.Domain)
+	require.Equal(t, http.SameSiteLaxMode, cookie.SameSite)
+	require.Equal(t, 3600, cookie.MaxAge)
+	require.Less(t, len(cookie.Name)+len(cookie.Value), 400)
+
+	// A browser takes __Host- over https only.
+	plain := sealed(t, mustCookies(t, false, secretA), s, noon)[0]
+	require.Regexp(t, `^connect-[0-9a-f]{10}-[0-9a-f]{16}$`, plain.Name)
+	require.False(t, plain.Secure)
+	require.True(t, plain.HttpOnly)
+}
+
+func TestAStateCookieShowsNothing(t *testing.T) {
+	t.Parallel()
+	s := sealedState{state: newState(), tokenHash: "the-hash-of-a-token"}
+	cookie := sealed(t, mustCookies(t, true, secretA), s, noon)[0]
+	require.NotContains(t, cookie.Name, s.state)
+	require.NotContains(t, cookie.Value, s.state)
+	other := sealed(t, mustCookies(t, true, secretA), s, noon)[0]
+	require.NotEqual(t, cookie.Value, other.Value, "sealed twice, it looks different")
+}
+
+func TestAnAlteredStateCookieIsRefused(t *testing.T) {
+	t.Parallel()
+	c := mustCookies(t, true, secretA)
+	s := sealedState{state: newState(), tokenHash: "hash"}
+	good := sealed(t, c, s, noon)[0]
+
+	for i := range good.Value {
+		bad := *good
+		flipped := byte('A')
+		if bad.Value[i] == 'A' {
+			flipped = 'B'
+		}
+		bad.Value = bad.Value[:i] + string(flipped) + bad.Value[i+1:]
+		if i == len(good.Value)-1 {
+			continue // Its lowest bits may be padding, which carries nothing.
+		}
+		_, err := c.find(requestWith(&bad), s.state)
+		require.ErrorIs(t, err, ErrStateInvalid, "byte %d", i)
+	}
+
+	// Sealed for one name, a value does not open under another.
+	other := sealed(t, c, sealedState{state: newState(), tokenHash: "other"}, noon)[0]
+	swapped := *good
+	swapped.Value = other.Value
+	_, err := c.find(requestWith(&swapped), s.state)
+	require.ErrorIs(t, err, ErrStateInvalid)
+
+	for _, value := range []string{"", "x", strings.Repeat("A", 5000), "%%%"} {
+		bad := *good
+		bad.Value = value
+		_, err := c.find(requestWith(&bad), s.state)
+		require.ErrorIs(t, err, ErrStateInvalid)
+	}
+}
+
+func TestSecretsRotate(t *testing.T) {
+	t.Parallel()
+	s := sealedState{state: newState(), tokenHash: "hash"}
+	old := mustCookies(t, true, secretA)
+	both := mustCookies(t, true, secretB, secretA)
+	fresh := mustCookies(t, true, secretB)
+
+	before := sealed(t, old, s, noon)
+	found, err := both.find(requestWith(before...), s.state)
+	require.NoError(t, err, "all open")
+	require.Equal(t, s, found)
+	_, err = fresh.find(requestWith(before...), s.state)
+	require.ErrorIs(t, err, ErrStateInvalid, "a dropped secret opens nothing")
+
+	after := sealed(t, both, s, noon)
+	_, err = fresh.find(requestWith(after...), s.state)
+	require.NoError(t, err, "the first seals")
+	_, err = old.find(requestWith(after...), s.state)
+	require.ErrorIs(t, err, ErrStateInvalid)
+}
+
+func TestAStateCookieDoesNotOpenForever(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := mustCookies(t, true, secretA)
+		s := sealedState{state: newState(), tokenHash: "hash"}
+		cookies := sealed(t, c, s, time.Now())
+
+		time.Sleep(stateCookieLife)
+		_, err := c.find(requestWith(cookies...), s.state)
+		require.NoError(t, err)
+		time.Sleep(2 * time.Second)
+		_, err = c.find(requestWith(cookies...), s.state)
+		require.ErrorIs(t, err, ErrStateInvalid)
+	})
+}
+
+func TestABrowserHoldsFiveStartsAtMost(t *testing.T) {
+	t.Parallel()
+	c := mustCookies(t, true, secretA)
+	jar := map[string]*http.Cookie{}
+	var states []string
+	for i := range 8 {
+		var sent []*http.Cookie
+		for _, cookie := range jar {
+			sent = append(sent, cookie)
+		}
+		s := sealedState{state: newState(), tokenHash: fmt.Sprint(i)}
+		states = append(states, s.state)
+		for _, cookie := range sealed(t, c, s, noon.Add(time.Duration(i)*time.Second), sent...) {
+			if cookie.MaxAge < 0 {
+				require.True(t, cookie.Secure, "a browser ignores a __Host- cookie that is not")
+				require.Equal(t, "/", cookie.Path)
+				delete(jar, cookie.Name)
+				continue
+			}
+			jar[cookie.Name] = cookie
+		}
+		require.LessOrEqual(t, len(jar), maxStateCookies)
+	}
+	var left []*http.Cookie
+	for _, cookie := range jar {
+		left = append(left, cookie)
+	}
+	r := requestWith(left...)
+	for i, state := range states {
+		_, err := c.find(r, state)
+		if i < 3 {
+			require.ErrorIs(t, err, ErrNoStateCookie, "start %d is among the oldest", i)
+		} else {
+			require.NoError(t, err, "start %d is among the newest", i)
+		}
+	}
+	open := c.all(r)
+	require.Len(t, open, maxStateCookies)
+	require.Equal(t, "3", open[0].tokenHash, "the oldest comes first")
+	require.Equal(t, "7", open[4].tokenHash)
+}
+
+func TestOtherCookiesAreLeftAlone(t *testing.T) {
+	t.Parallel()
+	c := mustCookies(t, true, secretA)
+	var others []*http.Cookie
+	for i := range 10 {
+		others = append(others, &http.Cookie{Name: fmt.Sprintf("__Host-connect-app%d", i), Value: "x"})
+	}
+	others = append(others, &http.Cookie{Name: "session", Value: "y"})
+	require.Len(t, sealed(t, c, sealedState{state: newState(), tokenHash: "h"}, noon, others...), 1)
+	require.Empty(t, c.all(requestWith(others...)))
+}
