@@ -69,7 +69,7 @@ var (
 		"This link is not valid any more", "We do not know this attempt any more. Connect your account again.")
 
 	// ErrAnotherUser: the start was bound to another user than the one signed
-	// in. The start is spent.
+	// in. The handler spends it.
 	ErrAnotherUser = cause("another_user", http.StatusForbidden,
 		"the start was bound to another user",
 		"Somebody else began this", "Connecting was begun by another user of this browser, so it was stopped. To connect your own account, start again.")

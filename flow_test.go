@@ -828,8 +828,9 @@ func TestTheStatus(t *testing.T) {
 	require.Contains(t, s.signedIn("eve").get("/connect/status").body, `"connected":false`, "another user's is never shown")
 
 	nobody := s.browser()
-	nobody.header.Set("Accept", "application/json")
-	require.Equal(t, http.StatusUnauthorized, nobody.get("/connect/status").status)
+	a = nobody.get("/connect/status")
+	require.Equal(t, http.StatusUnauthorized, a.status)
+	require.Contains(t, a.body, `"error":"not_signed_in"`, "it is JSON whatever is asked for")
 }
 
 // A session cookie that is SameSite=Strict stays behind on the way back from

@@ -179,28 +179,24 @@ func (m *MemoryStore) Disconnect(ctx context.Context, applicationID, userID stri
 	return c, nil
 }
 
-// Claim implements [Store]. It looks at every task, and sorts no more at a time
-// than twice its limit.
+// Claim implements [Store]. It looks at every task.
 func (m *MemoryStore) Claim(ctx context.Context, now, until time.Time, limit int) ([]Task, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("claim tasks: %w", err)
 	}
-	if limit < 1 {
-		return nil, nil
-	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 
-	var due []*Task
+	var due []*Task // sorted, and never more than limit
 	for _, t := range m.tasks {
 		if t.NotBefore.After(now) {
 			continue
 		}
-		if due = append(due, t); len(due)/2 >= limit {
-			due = longestDue(due, limit)
+		if i, _ := slices.BinarySearchFunc(due, t, longestDue); i < limit {
+			due = slices.Insert(due, i, t)
+			due = due[:min(len(due), limit)]
 		}
 	}
-	due = longestDue(due, limit)
 
 	claimed := make([]Task, len(due))
 	for i, t := range due {
@@ -211,12 +207,9 @@ func (m *MemoryStore) Claim(ctx context.Context, now, until time.Time, limit int
 	return claimed, nil
 }
 
-// longestDue sorts tasks, the longest due first, and cuts them to n.
-func longestDue(tasks []*Task, n int) []*Task {
-	slices.SortFunc(tasks, func(a, b *Task) int {
-		return cmp.Or(a.NotBefore.Compare(b.NotBefore), cmp.Compare(a.IdentityID, b.IdentityID))
-	})
-	return tasks[:min(len(tasks), n)]
+// longestDue orders tasks, the longest due first.
+func longestDue(a, b *Task) int {
+	return cmp.Or(a.NotBefore.Compare(b.NotBefore), cmp.Compare(a.IdentityID, b.IdentityID))
 }
 
 // Done implements [Store].

@@ -2,6 +2,7 @@ package connect_test
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
@@ -50,6 +51,32 @@ func TestMemoryStoreConnectionAllocatesNothing(t *testing.T) {
 			}))
 		})
 	}
+}
+
+// Not parallel either: the heap is everybody's.
+func TestMemoryStoreKeepsNothingOfWhatWasSwept(t *testing.T) {
+	const starts = 10_000
+	store := connect.NewMemoryStore()
+	before := heapInUse()
+	for i := range starts {
+		p, _ := memoryFlow(fmt.Sprint(i))
+		require.NoError(t, store.Bind(t.Context(), p))
+		swept, err := store.Sweep(t.Context(), p.ExpiresAt.Add(time.Second), 1)
+		require.NoError(t, err)
+		require.Equal(t, 1, swept)
+	}
+	// A start takes up some hundred bytes.
+	require.Less(t, heapInUse()-before, int64(50*starts))
+	runtime.KeepAlive(store)
+}
+
+// heapInUse is what the heap holds that is still reachable, in bytes.
+func heapInUse() int64 {
+	runtime.GC()
+	runtime.GC()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return int64(stats.HeapAlloc)
 }
 
 func BenchmarkMemoryStore(b *testing.B) {

@@ -103,7 +103,7 @@ func (h *Handler) defaultErrorHandler(w http.ResponseWriter, r *http.Request, er
 	// RequireIdentity brings requests here from any route of the app.
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	if acceptsJSON(r.Header) {
+	if page, _ := findRoute(r.URL.Path, h.prefix); acceptsJSON(r.Header) || page == routeStatus {
 		body := map[string]any{"error": e.Code, "message": e.Title + ". " + e.Help}
 		if errors.Is(err, ErrNotConnected) {
 			body["connectUrl"] = h.prefix + routeConnect

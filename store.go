@@ -15,19 +15,31 @@ import (
 // What every method keeps to:
 //
 //   - It may be called concurrently, by any number of goroutines and replicas.
-//   - A method that returns an error has changed nothing.
+//   - A method that returns an error has changed nothing. When ctx ends while
+//     a transaction is being committed, the call may have happened wholly, but
+//     never in part; repeating Complete is then a reload.
 //   - The error is one of those the method names, possibly wrapped, when the
 //     answer is "no". Any other error is a fault of the system: the person is
 //     told to try again (503), the log gets the cause and the flow stays open.
 //   - A cancelled or expired ctx is such a fault: the method returns in bounded
 //     time, with an error that wraps ctx.Err().
+//   - What other calls do at the same time is no fault: a store waits for them,
+//     or repeats by itself what the database broke off for their sake.
 //   - A store has no clock. Every moment it compares with comes as an argument,
 //     keeps at least microseconds, and is the same instant in whatever zone it
-//     was given.
+//     was given. Moments from 1970 to the end of 9999 are kept. What is finer
+//     than a microsecond may be cut or rounded, and a moment may come back in
+//     any zone.
 //   - Texts are compared byte by byte: case, accents and trailing spaces tell
 //     two users apart. A text that cannot be kept exactly (a NUL byte, bytes
 //     that are no UTF-8, more than a column holds) is an error, never a
-//     shortened or altered text. 1024 bytes must fit in ReturnTo, 255 elsewhere.
+//     shortened or altered text, and looking one up finds nothing that is
+//     there. 1024 bytes must fit in ReturnTo, 255 elsewhere; a longer text is
+//     kept exactly or refused. An IdentityID is a UUID in lower case, and may be
+//     kept in a column of that type.
+//   - An empty TokenHash, ApplicationID, UserID or IdentityID is an error too;
+//     ReturnTo may be empty. [Pending.Validate] and [Connection.Validate] are
+//     these checks.
 //   - A user is known by an application's id and a user's id together. What one
 //     pair owns is never seen or changed through another.
 type Store interface {
@@ -55,6 +67,9 @@ type Store interface {
 	//     [DeleteIdentity] for that identity, not before c.ConnectedAt, and
 	//     drops its task [TagIdentity].
 	//
+	// With the identity that the user has already, c is the newer connection,
+	// tagged again, and nothing is to be deleted.
+	//
 	// first is true for the call that stored c. Of any number of calls that
 	// race for one start exactly one returns true. A call for a start that was
 	// completed before by this user and with this identity returns false and no
@@ -68,10 +83,14 @@ type Store interface {
 	//     c.ApplicationID.
 	//   - [ErrStateSpent]: it is spent, or was completed with another identity.
 	//   - [ErrStateExpired]: c.ConnectedAt is not before its ExpiresAt.
-	//   - [ErrIdentityRetired]: [DeleteIdentity] is queued for c.IdentityID.
+	//   - [ErrIdentityRetired]: [DeleteIdentity] is queued for c.IdentityID, for
+	//     everybody, its former user too, and also while the task is claimed or
+	//     postponed. After Done the identity is like any other.
 	//   - [ErrIdentityTaken]: c.IdentityID is the connection of any other user,
-	//     in this application or another. Two calls that race for one identity
-	//     must not both pass.
+	//     in this application or another (where the same user id is another
+	//     user). Two calls that race for one identity must not both pass.
+	//
+	// Where among these a text that cannot be kept is refused is open.
 	Complete(ctx context.Context, tokenHash string, c Connection, tagAfter time.Time) (first bool, err error)
 
 	// Connection returns the user's connection, or [ErrNotConnected]. It is the
@@ -84,8 +103,9 @@ type Store interface {
 	// [ErrNotConnected].
 	//
 	// Either way it spends every start of the user in this application, live or
-	// completed, so that nothing begun earlier outlives it: a return that is
-	// still under way is [ErrStateSpent], and so is a reload. (This is the one
+	// completed: each becomes Spent with an empty IdentityID, so that nothing
+	// begun earlier outlives it. A return that is still under way is
+	// [ErrStateSpent], and so is a reload. (This is the one
 	// method that changes something beside returning an error: the starts,
 	// beside [ErrNotConnected].)
 	Disconnect(ctx context.Context, applicationID, userID string, deleteAfter time.Time) (Connection, error)
@@ -96,7 +116,8 @@ type Store interface {
 	// given out again when it ends. Each returned task has the new NotBefore
 	// and one more in Attempts than before. Of several that claim at once no
 	// two are given the same task, and neither waits long for the other. None
-	// due is an empty answer and no error; so is a limit below one.
+	// due is an empty answer and no error; so is a limit below one. They come in no
+	// particular order.
 	Claim(ctx context.Context, now, until time.Time, limit int) ([]Task, error)
 
 	// Done removes a task, found by its Kind and IdentityID. One that is not
@@ -109,7 +130,8 @@ type Store interface {
 
 	// Sweep removes up to limit starts whose ExpiresAt is before the moment
 	// given, whatever their state, and returns how many. Connections and tasks
-	// are never swept. A limit below one removes nothing.
+	// are never swept. A limit below one removes nothing. Afterwards the token
+	// hash is unknown, and may be bound again.
 	Sweep(ctx context.Context, before time.Time, limit int) (int, error)
 }
 
@@ -134,7 +156,8 @@ type Pending struct {
 	// Spent says that the start can no longer be completed.
 	Spent bool
 	// IdentityID is the identity that it was completed with. It is empty while
-	// the start is live and when it was spent without a connection.
+	// the start is live, when it was spent without a connection, and after
+	// Disconnect.
 	IdentityID string
 }
 

@@ -49,7 +49,7 @@ func TestApplication(t *testing.T) {
 	}
 }
 
-func nthID(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", n) }
+func nthID(n int) string { return fmt.Sprintf("abcdefab-0000-4000-8000-%012d", n) }
 
 // listOf is an answer that lists the identities from first to last.
 func listOf(first, last int) string {
@@ -204,6 +204,12 @@ func TestApplicationIdentitiesErrors(t *testing.T) {
 			require.Len(t, srv.requests(), 2)
 		})
 	}
+	t.Run("a list that is missing is not an empty one", func(t *testing.T) {
+		t.Parallel()
+		for _, err := range serve(t, says(200, `{"data":{}}`)).client().ApplicationIdentities(t.Context(), appID, anchorhttp.IdentityFilter{}) {
+			require.ErrorContains(t, err, "no list of identities")
+		}
+	})
 	t.Run("an unknown application", func(t *testing.T) {
 		t.Parallel()
 		srv := serve(t, says(404, `{"message":"no application"}`))

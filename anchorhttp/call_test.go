@@ -453,6 +453,7 @@ func TestRetries(t *testing.T) {
 					return
 				}
 				require.ErrorContains(t, err, "anchorhttp: GET /v1/identities/{id}: "+tt.text)
+				require.NotContains(t, err.Error(), "%!")
 				for _, want := range tt.is {
 					require.ErrorIs(t, err, want)
 				}
@@ -591,4 +592,27 @@ func TestConcurrentUse(t *testing.T) {
 	}
 	wg.Wait()
 	require.Len(t, srv.requests(), 20)
+}
+
+func TestAnAnswerCountsThoughTheContextEndsWithIt(t *testing.T) {
+	t.Parallel()
+	for _, code := range []int{200, 404, 503} {
+		for _, retries := range []int{0, 2} {
+			ctx, cancel := context.WithCancel(t.Context())
+			c := through(func(*http.Request) (*http.Response, error) {
+				cancel()
+				return response(code, identity(idA)), nil
+			}, anchorhttp.WithMaxRetries(retries))
+			_, err := c.Identity(ctx, idA)
+			if code == 200 {
+				require.NoError(t, err)
+				continue
+			}
+			var e *anchorhttp.Error
+			require.ErrorAs(t, err, &e)
+			require.Equal(t, code, e.StatusCode)
+			// Only where another attempt would have been made was it cancelled.
+			require.Equal(t, code == 503 && retries > 0, errors.Is(err, context.Canceled), err)
+		}
+	}
 }

@@ -74,7 +74,8 @@ func newError(status int, h http.Header, body []byte, now time.Time, redact func
 }
 
 // message finds the message in the forms that Anchor is known to use:
-// {"error": {"message": "…"}}, {"error": "…"} and {"message": "…"}.
+// {"error": {"message": "…"}}, {"message": "…"} and {"error": "…"}. With the last
+// two together the error is often no more than the status in words.
 func message(body []byte) string {
 	var outer struct{ Error, Message json.RawMessage }
 	if json.Unmarshal(body, &outer) != nil {
@@ -83,7 +84,7 @@ func message(body []byte) string {
 	var inner struct{ Message json.RawMessage }
 	// What is no object leaves inner empty.
 	_ = json.Unmarshal(outer.Error, &inner)
-	for _, raw := range []json.RawMessage{inner.Message, outer.Error, outer.Message} {
+	for _, raw := range []json.RawMessage{inner.Message, outer.Message, outer.Error} {
 		var s string
 		if json.Unmarshal(raw, &s) == nil && s != "" {
 			return s

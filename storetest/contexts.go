@@ -14,19 +14,25 @@ import (
 // patience is how long a call may take whose context has ended.
 const patience = 10 * time.Second
 
-// endedContexts are contexts that have ended in each way. In the last one
-// Err and Cause differ; a store gives Err.
-func endedContexts() (contexts map[string]context.Context, release func()) {
+// An endedContext is a context that has ended, and how.
+type endedContext struct {
+	how string
+	context.Context
+}
+
+func endedContexts() []endedContext {
 	cancelled, cancel := context.WithCancel(context.Background())
 	cancel()
-	late, cancelLate := context.WithDeadline(context.Background(), time.Unix(1, 0))
-	caused, cancelCaused := context.WithCancelCause(context.Background())
-	cancelCaused(errors.New("the person closed the page"))
-	return map[string]context.Context{
-		"cancelled":              cancelled,
-		"past its deadline":      late,
-		"cancelled with a cause": caused,
-	}, cancelLate
+	late, cancel := context.WithDeadline(context.Background(), time.Unix(1, 0))
+	cancel() // too late to change anything
+	// Of this one Err and Cause differ; a store gives Err.
+	caused, cancelCause := context.WithCancelCause(context.Background())
+	cancelCause(errors.New("the person closed the page"))
+	return []endedContext{
+		{"cancelled", cancelled},
+		{"past its deadline", late},
+		{"cancelled with a cause", caused},
+	}
 }
 
 // stopped is a check that a method does nothing when its context has ended.
@@ -35,18 +41,16 @@ func stopped(method string, call func(ctx context.Context, s connect.Store, c sc
 		method + " with a context that has ended says so in bounded time, and changes nothing",
 		func(t tb, s connect.Store) {
 			c := newScene(t, s)
-			contexts, release := endedContexts()
-			defer release()
-			for ended, ctx := range contexts {
+			for _, ctx := range endedContexts() {
 				answer := make(chan error, 1)
 				go func() { answer <- call(ctx, s, c) }()
 				timer := time.NewTimer(patience)
 				defer timer.Stop()
 				select {
 				case err := <-answer:
-					require.ErrorIs(t, err, ctx.Err(), "%s with a context that is %s", method, ended)
+					require.ErrorIs(t, err, ctx.Err(), "%s with a context that is %s", method, ctx.how)
 				case <-timer.C:
-					require.Fail(t, "no answer in time", "%s with a context that is %s has not returned after %v", method, ended, patience)
+					require.Fail(t, "no answer in time", "%s with a context that is %s has not returned after %v", method, ctx.how, patience)
 				}
 				c.requireUnchanged(t, s)
 			}

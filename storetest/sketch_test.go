@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/anchorconnect/connect"
@@ -24,6 +25,7 @@ type sketch struct {
 	tasks       []*connect.Task
 	swept       []string // token hashes
 	deleted     []string // identities
+	locked      atomic.Bool
 }
 
 // has says whether this is the store's flaw.
@@ -42,6 +44,8 @@ func (s *sketch) gap(flaw string) {
 func (s *sketch) enter(ctx context.Context, method string) error {
 	err := ctx.Err()
 	switch {
+	case s.locked.Load():
+		return errors.New("the database is locked")
 	case err == nil || s.has(method+" ignores its context"):
 		return nil
 	case s.has("gives the cause of a context's end"):
@@ -209,7 +213,6 @@ func (s *sketch) Bind(ctx context.Context, p connect.Pending) error {
 	p.TokenHash, p.ApplicationID, p.UserID, p.ReturnTo = s.text(p.TokenHash), s.text(p.ApplicationID), s.text(p.UserID), s.text(p.ReturnTo)
 	p.IssuedAt, p.ExpiresAt = s.moment(p.IssuedAt), s.moment(p.ExpiresAt)
 	switch err := p.Validate(); {
-	case s.has("keeps any text"):
 	case s.has("keeps empty texts") && err != nil && strings.HasSuffix(err.Error(), "empty"):
 	case s.has("has columns of 191 bytes") && max(len(p.TokenHash), len(p.ApplicationID), len(p.UserID)) > 191:
 		return errors.New("too long")
@@ -388,7 +391,7 @@ func (s *sketch) Complete(ctx context.Context, tokenHash string, c connect.Conne
 
 	c.ApplicationID, c.UserID, c.IdentityID = s.text(c.ApplicationID), s.text(c.UserID), s.text(c.IdentityID)
 	c.ConnectedAt = s.moment(c.ConnectedAt)
-	if err := c.Validate(); err != nil && !s.has("keeps any text") && !s.has("keeps any identity") {
+	if err := c.Validate(); err != nil && !s.has("keeps any identity") {
 		return false, err
 	}
 
@@ -397,6 +400,11 @@ func (s *sketch) Complete(ctx context.Context, tokenHash string, c connect.Conne
 		p = &connect.Pending{ApplicationID: c.ApplicationID, UserID: c.UserID, ExpiresAt: noon.AddDate(100, 0, 0)}
 	}
 	identityErr := s.judgeIdentity(c)
+	if s.has("is locked while it completes") {
+		s.locked.Store(true)
+		s.gap("is locked while it completes")
+		s.locked.Store(false)
+	}
 	s.gap("judges the identity in a transaction of its own")
 	reload, err := s.judge(p, c)
 	s.gap("judges the start in a transaction of its own")

@@ -131,9 +131,9 @@ var tagging = topic{"tagging", []check{
 		}
 		// The last of the nine is not due yet.
 		now := noon.Add(7 * micro)
-		require.ElementsMatch(t, want[:3], claim(t, s, now, 3), "the three tasks that are due longest")
-		require.ElementsMatch(t, want[3:7], claim(t, s, now, 4), "the next four")
-		require.ElementsMatch(t, want[7:8], claim(t, s, now, 4), "the only one left that is due")
+		requireSameTasks(t, want[:3], claim(t, s, now, 3), "the three tasks that are due longest")
+		requireSameTasks(t, want[3:7], claim(t, s, now, 4), "the next four")
+		requireSameTasks(t, want[7:8], claim(t, s, now, 4), "the only one left that is due")
 		require.Empty(t, claim(t, s, now, 4), "tasks when all that are due are claimed")
 	}},
 

@@ -26,15 +26,15 @@ var lookalikes = []string{
 }
 
 // unkeepable are texts that no store keeps.
-var unkeepable = map[string]string{
-	"a NUL byte inside":                  "an\x00na",
-	"a NUL byte at the end":              "anna\x00",
-	"nothing but a NUL byte":             "\x00",
-	"a byte that is no UTF-8":            "anna\xff",
-	"Latin-1":                            "ann\xe1",
-	"half a character":                   "anna\xf0\x9f\x8d",
-	"half of a surrogate pair":           "anna\xed\xa0\x80",
-	"an overlong encoding of a NUL byte": "anna\xc0\x80",
+var unkeepable = []struct{ what, text string }{
+	{"a NUL byte inside", "an\x00na"},
+	{"a NUL byte at the end", "anna\x00"},
+	{"nothing but a NUL byte", "\x00"},
+	{"a byte that is no UTF-8", "anna\xff"},
+	{"Latin-1", "ann\xe1"},
+	{"half a character", "anna\xf0\x9f\x8d"},
+	{"half of a surrogate pair", "anna\xed\xa0\x80"},
+	{"an overlong encoding of a NUL byte", "anna\xc0\x80"},
 }
 
 // tooLong are lengths in bytes that a store need not keep.
@@ -153,13 +153,13 @@ var texts = topic{"texts", []check{
 
 	{"a start with a NUL byte or invalid UTF-8 is refused, and nothing of it is kept", func(t tb, s connect.Store) {
 		c := newScene(t, s)
-		for what, text := range unkeepable {
+		for _, odd := range unkeepable {
 			for _, field := range fields {
 				p := start("anna", "odd")
-				field.set(&p, text)
-				require.Error(t, s.Bind(t.Context(), p), "Bind of a start whose %s is %s", field.name, what)
+				field.set(&p, odd.text)
+				require.Error(t, s.Bind(t.Context(), p), "Bind of a start whose %s is %s", field.name, odd.what)
 				_, err := s.Pending(t.Context(), p.TokenHash)
-				require.Error(t, err, "Pending of a start that Bind refused to keep: its %s is %s", field.name, what)
+				require.Error(t, err, "Pending of a start that Bind refused to keep: its %s is %s", field.name, odd.what)
 			}
 		}
 		requireNoStart(t, s, hash("odd"))
@@ -180,17 +180,17 @@ var texts = topic{"texts", []check{
 
 	{"a connection with an empty key, a NUL byte or invalid UTF-8 is refused, and the start stays live", func(t tb, s connect.Store) {
 		c := newScene(t, s)
-		odd := map[string]string{"empty": ""}
-		for what, text := range unkeepable {
-			odd[what] = text
-		}
-		for what, text := range odd {
-			identified, user, application := finished(c.fresh, text), finished(c.fresh, identity("new")), finished(c.fresh, identity("new"))
-			user.UserID, application.ApplicationID = text, text
-			for field, refused := range map[string]connect.Connection{"IdentityID": identified, "UserID": user, "ApplicationID": application} {
-				first, err := s.Complete(t.Context(), c.fresh.TokenHash, refused, tagDue)
-				require.Error(t, err, "Complete with a connection whose %s is %s", field, what)
-				require.False(t, first, "Complete that was refused says that it is the first: %s is %s", field, what)
+		for _, odd := range append(unkeepable[:len(unkeepable):len(unkeepable)], struct{ what, text string }{"empty", ""}) {
+			identified := finished(c.fresh, odd.text)
+			user, application := finished(c.fresh, identity("new")), finished(c.fresh, identity("new"))
+			user.UserID, application.ApplicationID = odd.text, odd.text
+			for _, refused := range []struct {
+				field      string
+				connection connect.Connection
+			}{{"IdentityID", identified}, {"UserID", user}, {"ApplicationID", application}} {
+				first, err := s.Complete(t.Context(), c.fresh.TokenHash, refused.connection, tagDue)
+				require.Error(t, err, "Complete with a connection whose %s is %s", refused.field, odd.what)
+				require.False(t, first, "Complete that was refused says that it is the first: %s is %s", refused.field, odd.what)
 			}
 			c.requireUnchanged(t, s)
 		}

@@ -1,0 +1,403 @@
+package storetest
+
+// A flaw is what is wrong with a sketch, and what a check that finds it says.
+type flaw struct {
+	name string
+	says []string
+}
+
+// flaws are what each check must find. Every check is here: one that no flaw
+// can fail is worth nothing.
+var flaws = map[string][]flaw{
+	"binding/a start is read back as it was bound": {
+		{"forgets the return path", []string{"the start that Pending returns", `- ReturnTo: (string) (len=16) "/reports?month=5"`, `+ ReturnTo: (string) ""`}},
+	},
+	"binding/a start begins live, whatever Spent and IdentityID say": {
+		{"believes that a start is spent", []string{"the start that Pending returns", "- Spent: (bool) false", `- IdentityID: (string) ""`}},
+	},
+	"binding/a start that was never bound is ErrStateUnknown": {
+		{"has an empty start for every token hash", []string{"Pending of a start that is not there", "connect: no start is known for the state"}},
+	},
+	"binding/a token hash is bound once, and its start stays as it was": {
+		{"binds a token hash again", []string{"Bind of a token hash that is bound already"}},
+		{"says nothing of a token hash that is bound", []string{"Bind of a token hash that is bound already"}},
+	},
+	"binding/a user has any number of starts, and each is completed on its own": {
+		{"keeps one start for a user", []string{"Complete of a live start", "connect: no start is known for the state"}},
+	},
+	"binding/a start that has expired is read back like any other": {
+		{"hides what has expired", []string{"Pending", "connect: no start is known for the state"}},
+	},
+
+	"spending/a start that was spent can be read, has no identity and cannot be completed": {
+		{"removes a start that is spent", []string{"Pending", "connect: no start is known for the state"}},
+		{"completes a start that is spent", []string{"Complete that must be refused", "connect: the start was spent before"}},
+	},
+	"spending/spending one start leaves all others live": {
+		{"spends all starts of the user", []string{"the start that Pending returns", "- Spent: (bool) false", "+ Spent: (bool) true"}},
+	},
+	"spending/spending a start that is spent or unknown changes nothing and is no error": {
+		{"fails to spend an unknown start", []string{"Spend of a start that is spent or unknown", "connect: no start is known for the state"}},
+	},
+	"spending/spending a start that was completed changes nothing and is no error": {
+		{"forgets the identity of a completed start that is spent", []string{"the start that Pending returns", `+ IdentityID: (string) ""`}},
+	},
+
+	"expiry/a start is live until the microsecond before it expires": {
+		{"expires a microsecond early", []string{"Complete of a live start", "connect: the start has expired"}},
+	},
+	"expiry/a start has expired at the very moment of its expiry, and from then on": {
+		{"expires a microsecond late", []string{"Complete that must be refused", "connect: the start has expired"}},
+		{"never expires", []string{"Complete that must be refused", "connect: the start has expired"}},
+	},
+	"expiry/an expiry is judged by ConnectedAt alone, in whatever year": {
+		{"has a clock of its own", []string{"Complete of a live start", "connect: the start has expired"}},
+	},
+	"expiry/expiring spends nothing": {
+		{"spends what has expired", []string{"Complete of a live start", "connect: the start was spent before"}},
+	},
+	"expiry/a reload passes even after the start has expired": {
+		{"calls a late reload expired", []string{"Complete once more, a reload", "connect: the start has expired"}},
+	},
+
+	"completing/completing stores the connection, spends the start and queues the tag": {
+		{"completes without spending", []string{"the start that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+	},
+	"completing/a reload is no error, is not the first and changes nothing": {
+		{"says that a reload is the first", []string{"Complete once more, a reload, says that it is the first"}},
+		{"takes no reload", []string{"Complete once more, a reload", "connect: the start was spent before"}},
+		{"stores a reload", []string{"the connection that Connection returns", "time.May, 17, 12, 1, 0, 123456000"}},
+	},
+	"completing/a start is completed once: with another identity it is ErrStateSpent": {
+		{"completes a start that is spent", []string{"Complete that must be refused", "connect: the start was spent before"}},
+	},
+	"completing/another user of the application may not complete a start, and the right one still may": {
+		{"forgets whose start it is", []string{"Complete that must be refused", "connect: the start was bound to another user"}},
+		{"spends what it refuses", []string{"the start that Pending returns", "- Spent: (bool) false", "+ Spent: (bool) true"}},
+	},
+	"completing/the same user id in another application may not complete a start, and the right one still may": {
+		{"compares the user id of a start alone", []string{"Complete that must be refused", "connect: the start was bound to another user"}},
+	},
+	"completing/a start that was never bound is ErrStateUnknown, and nothing is stored": {
+		{"connects without a start", []string{"Complete that must be refused", "connect: no start is known for the state"}},
+	},
+	"completing/of several reasons to refuse the first in order is given, and nothing changes": {
+		{"judges the identity first", []string{"Complete that must be refused: unknown, identity taken", "connect: no start is known for the state", "connect: the identity belongs to another user"}},
+		{"calls a late reload expired", []string{"Complete that must be refused: spent, expired", "connect: the start was spent before", "connect: the start has expired"}},
+	},
+	"completing/a start that was refused is completed by the next good return": {
+		{"spends what it refuses", []string{"Complete that must be refused", "connect: the identity belongs to another user", "connect: the start was spent before"}},
+	},
+
+	"replacing/a connection with another identity replaces the old one, and queues its deletion": {
+		{"forgets the replaced identity", []string{"the tasks that are due at 2061-05-17 12:05:00.123456", "actual : []string{}"}},
+		{"keeps the tag of a replaced identity", []string{"the tasks that are due", "+([]string) (len="}},
+	},
+	"replacing/a tag that somebody is working on is dropped when its identity is replaced": {
+		{"keeps the tag of a replaced identity", []string{"the tasks that are due", "+([]string) (len="}},
+	},
+	"replacing/the same identity again replaces nothing, and is the newer connection": {
+		{"deletes an identity that comes again", []string{"the tasks that are due", "-([]string) (len=1)", "+([]string) (len=2)", `"delete`}},
+	},
+	"replacing/each replaced identity has its own deletion": {
+		{"has one deletion for a user", []string{"the tasks that are due", "-([]string) (len=3)", "+([]string) (len=2)"}},
+	},
+	"replacing/a reload of the return that was replaced changes nothing": {
+		{"takes no reload that was replaced", []string{"Complete once more, a reload", "connect: the start was spent before"}},
+	},
+	"replacing/a refused return replaces nothing": {
+		{"ends the old connection before it refuses the new one", []string{"Connection", "connect: the user is not connected"}},
+	},
+	"replacing/replacing touches nobody else's connection": {
+		{"replaces the connection of the user id elsewhere", []string{"Connection", "connect: the user is not connected"}},
+	},
+
+	"conflict/the identity of another user is ErrIdentityTaken": {
+		{"lets users share an identity", []string{"Complete that must be refused", "connect: the identity belongs to another user"}},
+	},
+	"conflict/the identity of a user of another application is ErrIdentityTaken": {
+		{"looks for an identity's user in the application", []string{"Complete that must be refused", "connect: the identity belongs to another user"}},
+	},
+	"conflict/the identity of the same user id in another application is ErrIdentityTaken": {
+		{"takes the same user id elsewhere for the same user", []string{"Complete that must be refused", "connect: the identity belongs to another user"}},
+	},
+	"conflict/a user keeps the own connection when the identity of another is refused": {
+		{"ends the old connection before it refuses the new one", []string{"Connection", "connect: the user is not connected"}},
+	},
+	"conflict/an identity stays its user's after the start it came with was swept": {
+		{"looks for an identity's user in the starts", []string{"Complete that must be refused", "connect: the identity belongs to another user"}},
+	},
+
+	"isolation/users of one application have connections of their own": {
+		{"tells users by their application alone", []string{"Connection of a user who has none", "connect: the user is not connected"}},
+		{"has an empty connection for every user", []string{"Connection of a user who has none", "connect: the user is not connected"}},
+	},
+	"isolation/one user id in two applications is two users": {
+		{"tells users by their id alone", []string{"Connection of a user who has none", "connect: the user is not connected"}},
+	},
+	"isolation/an application's id and a user's id do not run together": {
+		{"runs the keys of a user together", []string{"the connection that Connection returns", `- ApplicationID: (string) (len=3) "a:b`, `- UserID: (string) (len=1) "c`}},
+	},
+	"isolation/an application's id is no user's id": {
+		{"mixes up the keys of a user", []string{"Connection of a user who has none", "connect: the user is not connected"}},
+	},
+
+	"tagging/the tag is due at its moment and not a microsecond before": {
+		{"tags at once", []string{"the tasks that are due at 2061-05-17 12:01:00.123455", `actual : []string{"tag`}},
+	},
+	"tagging/a store without tasks has none to claim": {
+		{"queues a tag for a start", []string{"the tasks that are due at 2071-05-17 12:00:00.123456", `actual : []string{"tag`}},
+		{"fails to claim when nothing is due", []string{"Claim", "no rows"}},
+	},
+	"tagging/a claimed task is nobody else's until its lease ends, and then is given out again": {
+		{"claims without a lease", []string{"the tasks that are due at 2061-05-17 12:01:00.123456", `actual : []string{"tag`}},
+		{"gives out a task once", []string{"the tasks that are due at 2061-05-17 13:01:00.123456", "actual : []string{}"}},
+		{"counts no attempts", []string{"the tasks that are due at 2061-05-17 12:01:00.123456", "claimed 1 times", "claimed 0 times"}},
+	},
+	"tagging/a task that is done is never given out again, and doing it twice is no error": {
+		{"does not remove what is done", []string{"the tasks that are due", "-([]string) (len=1)", "+([]string) (len=2)"}},
+		{"fails to remove a task twice", []string{"Done", "no rows"}},
+	},
+	"tagging/a task is done before it was claimed": {
+		{"removes claimed tasks alone", []string{"the tasks that are due at 2071-05-17 12:00:00.123456", `actual : []string{"tag`}},
+	},
+	"tagging/a task is found by its kind and its identity, and by nothing else": {
+		{"finds a task by its identity alone", []string{"the tasks that are due", "-([]string) (len=2)", "+([]string) (len=1)"}},
+		{"finds a task by all of its fields", []string{"the tasks that are due at 2062-05-17 12:00:00.123455", `actual : []string{"tag`}},
+	},
+	"tagging/a task that is postponed is due at its new moment and keeps its attempts": {
+		{"counts attempts anew after postponing", []string{"the tasks that are due at 2061-05-17 15:01:00.123456", "claimed 2 times", "claimed 1 times"}},
+		{"postpones to later alone", []string{"the tasks that are due at 2061-05-17 15:02:00.123456", "actual : []string{}"}},
+	},
+	"tagging/postponing a task that is not there makes none": {
+		{"makes a task to postpone", []string{"the tasks that are due at 2071-05-17 12:00:00.123456", `actual : []string{"tag`}},
+	},
+	"tagging/queuing a task again leaves one, with the newer values and no attempts": {
+		{"queues a task once", []string{"the tasks that are due at 2061-05-17 12:00:30.123456", "actual : []string{}"}},
+		{"queues a task twice", []string{"the tasks that are due", "-([]string) (len=1)", "+([]string) (len=2)"}},
+		{"counts on when a task is queued again", []string{"the tasks that are due at 2061-05-17 12:00:30.123456", "claimed 1 times", "claimed 3 times"}},
+	},
+	"tagging/a claim takes the tasks that are due longest": {
+		{"claims the newest first", []string{"the three tasks that are due longest"}},
+		{"claims without a limit", []string{"how many tasks Claim returns", `"8" is not less than or equal to "3"`}},
+	},
+	"tagging/a claim with a limit below one takes nothing and is no error": {
+		{"takes no limit for any limit", []string{"how many tasks Claim returns", `"1" is not less than or equal to "0"`}},
+	},
+
+	"deleting/the deletion is due at its moment and not a microsecond before": {
+		{"deletes at once", []string{"the tasks that are due at 2061-05-17 12:02:00.123455", `actual : []string{"delete`}},
+	},
+	"deleting/an identity whose deletion is queued is ErrIdentityRetired for everybody": {
+		{"gives out retired identities", []string{"Complete that must be refused", "connect: the identity is about to be deleted"}},
+		{"gives out identities that are being deleted", []string{"Complete that must be refused", "connect: the identity is about to be deleted"}},
+	},
+	"deleting/an identity that was replaced is ErrIdentityRetired, for its own user too": {
+		{"gives a retired identity back to its user", []string{"Complete that must be refused", "connect: the identity is about to be deleted"}},
+	},
+	"deleting/an identity whose deletion is done is like any other": {
+		{"never gives out an identity that was deleted", []string{"Complete of a live start", "connect: the identity is about to be deleted"}},
+	},
+	"deleting/deletions are leased, done and postponed as tags are": {
+		{"leases no deletions", []string{"the tasks that are due at 2061-05-17 13:02:00.123455", `actual : []string{"delete`}},
+	},
+
+	"disconnecting/disconnecting ends the connection, returns it, drops the tag and queues the deletion": {
+		{"keeps the connection that it ends", []string{"Connection of a user who has none", "connect: the user is not connected"}},
+		{"forgets to queue the deletion", []string{"the tasks that are due at 2071-05-17 12:00:00.123456", "actual : []string{}"}},
+		{"leaves the tag of who disconnects", []string{"the tasks that are due", "-([]string) (len=1)", "+([]string) (len=2)"}},
+	},
+	"disconnecting/disconnecting drops a tag that somebody is working on": {
+		{"leaves the tag of who disconnects", []string{"the tasks that are due", "-([]string) (len=1)", "+([]string) (len=2)"}},
+	},
+	"disconnecting/disconnecting who has no connection is ErrNotConnected and queues nothing": {
+		{"disconnects who is not connected", []string{"Disconnect of a user who has no connection", "connect: the user is not connected"}},
+	},
+	"disconnecting/disconnecting spends the user's live starts": {
+		{"leaves live starts", []string{"the start that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+	},
+	"disconnecting/disconnecting spends the user's live starts when there is no connection, too": {
+		{"leaves starts of who is not connected", []string{"the start that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+	},
+	"disconnecting/disconnecting spends the user's completed starts: a reload is ErrStateSpent": {
+		{"leaves completed starts", []string{"the start that Pending returns", `- IdentityID: (string) ""`}},
+		{"spends completed starts but keeps their identity", []string{"the start that Pending returns", `- IdentityID: (string) ""`}},
+	},
+	"disconnecting/disconnecting touches nothing of anybody else": {
+		{"spends everybody's starts", []string{"the start that Pending returns", "- Spent: (bool) false", "+ Spent: (bool) true"}},
+	},
+	"disconnecting/after disconnecting a new start connects again, and the deletion stays": {
+		{"drops the user's deletions when there is a new connection", []string{"the tasks that are due", "-([]string) (len=2)", "+([]string) (len=1)"}},
+	},
+	"disconnecting/disconnecting who has replaced a connection ends the newer one": {
+		{"has one deletion for a user", []string{"the tasks that are due at 2061-05-17 12:00:00.123456", "actual : []string{}"}},
+	},
+
+	"sweeping/a sweep removes the starts that expired before its moment, and no others": {
+		{"sweeps what expires at the moment", []string{"how many starts Sweep says it has removed", "expected: 1 actual : 2"}},
+		{"sweeps live starts", []string{"how many starts Sweep says it has removed", "expected: 1 actual : 3"}},
+		{"sweeps live starts when there is room in a batch", []string{"how many starts Sweep says it has removed", "expected: 1 actual : 3"}},
+	},
+	"sweeping/a sweep removes starts in whatever state, and never a connection or a task": {
+		{"sweeps no completed starts", []string{"how many starts Sweep says it has removed", "expected: 7 actual : 5"}},
+		{"sweeps connections with their starts", []string{"Connection", "connect: the user is not connected"}},
+		{"sweeps tasks with their starts", []string{"the tasks that are due", "actual : []string{}"}},
+	},
+	"sweeping/a start that was swept is ErrStateUnknown, and its token hash can be bound again": {
+		{"never binds again what was swept", []string{"Bind", "bound already"}},
+	},
+	"sweeping/a sweep removes no more than its limit, and says how many": {
+		{"sweeps without a limit", []string{"how many starts Sweep says it has removed", "expected: 10 actual : 25"}},
+		{"miscounts what it sweeps", []string{"how many starts Sweep says it has removed", "expected: 5 actual : 10"}},
+	},
+	"sweeping/a sweep with a limit below one removes nothing and is no error": {
+		{"takes no limit for any limit", []string{"how many starts Sweep says it has removed", "expected: 0 actual : 1"}},
+	},
+	"sweeping/a sweep of a store without starts removes nothing": {
+		{"fails to sweep nothing", []string{"Sweep", "no rows"}},
+	},
+
+	"contexts/Bind with a context that has ended says so in bounded time, and changes nothing": {
+		{"Bind ignores its context", []string{"Bind with a context that is cancelled", "context canceled"}},
+	},
+	"contexts/Pending with a context that has ended says so in bounded time, and changes nothing": {
+		{"Pending ignores its context", []string{"Pending with a context that is cancelled", "context canceled"}},
+		{"gives the cause of a context's end", []string{"Pending with a context that is cancelled with a cause", "context canceled", "the person closed the page"}},
+	},
+	"contexts/Spend with a context that has ended says so in bounded time, and changes nothing": {
+		{"Spend ignores its context", []string{"Spend with a context that is cancelled", "context canceled"}},
+	},
+	"contexts/Complete with a context that has ended says so in bounded time, and changes nothing": {
+		{"Complete ignores its context", []string{"Complete with a context that is cancelled", "context canceled", "it says that it is the first"}},
+	},
+	"contexts/Connection with a context that has ended says so in bounded time, and changes nothing": {
+		{"Connection ignores its context", []string{"Connection with a context that is cancelled", "context canceled"}},
+		{"does not return once its context has ended", []string{"Connection with a context that is cancelled has not returned after 10s", "no answer in time"}},
+	},
+	"contexts/Disconnect with a context that has ended says so in bounded time, and changes nothing": {
+		{"Disconnect ignores its context", []string{"Disconnect with a context that is cancelled", "context canceled"}},
+	},
+	"contexts/Disconnect of a user who has no connection with a context that has ended says so in bounded time, and changes nothing": {
+		{"spends starts before it looks at its context", []string{"the start that Pending returns", "- Spent: (bool) false", "+ Spent: (bool) true"}},
+	},
+	"contexts/Claim with a context that has ended says so in bounded time, and changes nothing": {
+		{"Claim ignores its context", []string{"Claim with a context that is cancelled", "context canceled", "it gives out tasks"}},
+		{"hides that its context has ended", []string{"Claim with a context that is cancelled", "context canceled", "interrupted"}},
+	},
+	"contexts/Done with a context that has ended says so in bounded time, and changes nothing": {
+		{"Done ignores its context", []string{"Done with a context that is cancelled", "context canceled"}},
+	},
+	"contexts/Postpone with a context that has ended says so in bounded time, and changes nothing": {
+		{"Postpone ignores its context", []string{"Postpone with a context that is cancelled", "context canceled"}},
+	},
+	"contexts/Sweep with a context that has ended says so in bounded time, and changes nothing": {
+		{"Sweep ignores its context", []string{"Sweep with a context that is cancelled", "context canceled"}},
+	},
+	"contexts/a Complete that is cut off has happened wholly or not at all, and can be repeated": {
+		{"looks at its context when half is written", []string{"the start that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+	},
+
+	"texts/every TokenHash is kept exactly, and told from all that look like it": {
+		{"compares TokenHash without case", []string{"Bind", "bound already"}},
+		{"compares TokenHash with one weight for all emoji", []string{"Bind", "bound already"}},
+	},
+	"texts/every ApplicationID is kept exactly, and told from all that look like it": {
+		{"compares ApplicationID without spaces at the end", []string{"the connection that Connection returns", `- ApplicationID: (string) (len=4) "anna`, `+ ApplicationID: (string) (len=6) "anna `}},
+		{"compares ApplicationID without accents", []string{"the connection that Connection returns", `- ApplicationID: (string) (len=4) "anna`, `+ ApplicationID: (string) (len=6) "ánna`}},
+	},
+	"texts/every UserID is kept exactly, and told from all that look like it": {
+		{"compares UserID without case", []string{"the connection that Connection returns", `- UserID: (string) (len=4) "anna`, `+ UserID: (string) (len=4) "ANNA`}},
+		{"compares UserID without accents", []string{"the connection that Connection returns", `- UserID: (string) (len=4) "anna`, `+ UserID: (string) (len=6) "ánna`}},
+		{"compares UserID without spaces at the end", []string{"the connection that Connection returns", `- UserID: (string) (len=4) "anna`, `+ UserID: (string) (len=6) "anna `}},
+		{"compares UserID with one weight for all emoji", []string{"the connection that Connection returns", `- UserID: (string) (len=4) "🍣`, `+ UserID: (string) (len=4) "🍺`}},
+		{"compares UserID in its first 254 bytes", []string{"the connection that Connection returns", `- UserID: (string) (len=255) "xxxxxxxxxxxxxxxxxxxx`, `+ UserID: (string) (len=254) "xxxxxxxxxxxxxxxxxxxx`}},
+		{"keeps texts in lower case", []string{"the start that Pending returns", `- UserID: (string) (len=4) "Anna`, `+ UserID: (string) (len=4) "anna`}},
+		{"trims spaces", []string{"the start that Pending returns", `- UserID: (string) (len=5) "anna `, `+ UserID: (string) (len=4) "anna`}},
+	},
+	"texts/a return path is kept exactly, up to 1024 bytes": {
+		{"trims spaces", []string{"the start that Pending returns", `- ReturnTo: (string) (len=3) " / "`, `+ ReturnTo: (string) (len=1) "/"`}},
+		{"has return paths of 255 bytes", []string{"Bind", "too long"}},
+	},
+	"texts/all texts may be 255 bytes long at once": {
+		{"has columns of 191 bytes", []string{"Bind", "too long"}},
+	},
+	"texts/a start with a NUL byte or invalid UTF-8 is refused, and nothing of it is kept": {
+		{"cuts texts at a NUL byte", []string{"Bind of a start whose TokenHash is a NUL byte inside"}},
+		{"repairs what is no UTF-8", []string{"Bind of a start whose TokenHash is a byte that is no UTF-8"}},
+		{"keeps a start that it refuses", []string{"Pending of a start that Bind refused to keep: its TokenHash is a NUL byte inside"}},
+	},
+	"texts/a start with an empty key is refused, and nothing of it is kept": {
+		{"keeps empty texts", []string{"Bind of a start whose TokenHash is empty"}},
+	},
+	"texts/a connection with an empty key, a NUL byte or invalid UTF-8 is refused, and the start stays live": {
+		{"keeps any identity", []string{"Complete with a connection whose IdentityID is a NUL byte inside"}},
+	},
+	"texts/a text that is longer than must fit is kept exactly or refused": {
+		{"cuts texts at 255 bytes", []string{"the start that Pending returns", "- TokenHash: (string) (len=256)", "+ TokenHash: (string) (len=255)"}},
+	},
+	"texts/a text that cannot be kept finds nothing that is there": {
+		{"cuts texts at 255 bytes", []string{`Pending of a token hash with "\x00" at its end`}},
+		{"cuts texts at a NUL byte", []string{`Pending of a token hash with "\x00" at its end`}},
+	},
+
+	"times/every moment is kept to the microsecond": {
+		{"keeps seconds", []string{"NotBefore of a task that Claim returns is the end of its lease", "+(time.Time) 2061-05-17 13:00:00 +0000 UTC"}},
+		{"keeps milliseconds", []string{"NotBefore of a task that Claim returns is the end of its lease", "+(time.Time) 2061-05-17 13:00:00.123 +0000 UTC"}},
+	},
+	"times/what is finer than a microsecond is lost at most, and moves no moment further": {
+		{"loses the carry when it rounds", []string{"how far IssuedAt has moved, of 2044-02-29 22:59:59.999999999", `"999.999999ms" is not less than "1µs"`}},
+	},
+	"times/a moment is the same instant in whatever zone it was given": {
+		{"keeps the wall clock without its zone", []string{"Complete of a live start", "connect: the start has expired"}},
+	},
+	"times/when clocks are set back, both of the two equal hours are told apart": {
+		{"keeps the wall clock of Berlin", []string{"the connection that Connection returns", "time.October, 25, 0, 29, 59, 999999000", "time.October, 25, 1, 29, 59, 999999000"}},
+	},
+	"times/moments from 1970 to 9999 are kept": {
+		{"counts nanoseconds in 64 bits", []string{"the connection that Connection returns", "expected: connect.Connection{", "time.Date(2262,"}},
+	},
+	"times/moments are ordered as instants, not as texts": {
+		{"compares moments as texts", []string{"Complete that must be refused", "connect: the start has expired"}},
+		{"compares moments as texts in UTC", []string{"Complete that must be refused", "connect: the start has expired"}},
+	},
+
+	"races/of fifty equal calls of Complete exactly one is the first, and the others are reloads": {
+		{"judges the start in a transaction of its own", []string{"calls that say they are the first", "should have 1 item(s), but has"}},
+	},
+	"races/of calls of Complete with different identities one is stored, and the others are ErrStateSpent": {
+		{"judges the start in a transaction of its own", []string{"calls that say they are the first", "should have 1 item(s), but has"}},
+	},
+	"races/of users who race for one identity one gets it, and the others are ErrIdentityTaken": {
+		{"judges the identity in a transaction of its own", []string{"calls that say they are the first", "should have 1 item(s), but has"}},
+	},
+	"races/of one user's starts that race with different identities one stays, and the others are to be deleted": {
+		{"looks for the connection to replace in a transaction of its own", []string{"the tasks that are due", `expected: []string{"delete`, `actual : []string{"tag`}},
+	},
+	"races/whichever of Complete and Disconnect comes first, no connection outlives them": {
+		{"looks for the connection to end in a transaction of its own", []string{"Disconnect that came second", "connect: the user is not connected"}},
+	},
+	"races/whichever of a replacing Complete and Disconnect comes first, no connection outlives them": {
+		{"looks for the connection to end in a transaction of its own", []string{"the connection that Disconnect returns"}},
+	},
+	"races/whichever of Complete and Spend comes first, their answers agree with the store": {
+		{"reads a start, and writes it back when it is spent", []string{"the start that Pending returns", `+ IdentityID: (string) ""`}},
+	},
+	"races/an identity that is being given up passes to nobody meanwhile": {
+		{"ends the connection before it queues the deletion", []string{"another user's calls of Complete that passed"}},
+	},
+	"races/of calls of Disconnect one ends the connection, and the others are ErrNotConnected": {
+		{"looks for the connection to end in a transaction of its own", []string{"calls that ended the connection", "should have 1 item(s), but has"}},
+	},
+	"races/of calls of Bind with one token hash exactly one is kept": {
+		{"looks for a token hash in a transaction of its own", []string{"starts that Bind says it has kept", "should have 1 item(s), but has"}},
+	},
+	"races/users who come and go at once do not get in each other's way": {
+		{"is locked while it completes", []string{"what the calls of all users return", "the database is locked"}},
+	},
+	"races/of tasks that many claim at once none is given out twice, and all are": {
+		{"looks for tasks in a transaction of its own", []string{"the tasks that were given out", "-([]string) (len=40)", "+([]string) (len="}},
+	},
+	"races/of many sweeps at once each start is counted by one": {
+		{"looks for what to sweep in a transaction of its own", []string{"how many starts the sweeps say they have removed, together", "expected: 40 actual : 320"}},
+	},
+}
