@@ -85,7 +85,12 @@ const noSite = "none"
 // scheme's own, in the one form it is compared in. "www." is left out: it is
 // the one prefix under which the same site is published by custom.
 func siteOf(address string) string {
-	u, err := url.Parse(strings.TrimSpace(address))
+	address = strings.TrimSpace(address)
+	if !strings.Contains(address, ":") {
+		// Anchor's own samples make applications of a bare host.
+		address = "https://" + address
+	}
+	u, err := url.Parse(address)
 	if err != nil || u.Hostname() == "" {
 		return noSite
 	}

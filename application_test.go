@@ -22,7 +22,9 @@ func TestTheSiteOfAnAddress(t *testing.T) {
 		{"a name that only begins with www stays", "https://wwwexample.com", "wwwexample.com"},
 		{"a user is no host", "https://example.com@evil.test/", "evil.test"},
 		{"nothing is no site", "", noSite},
-		{"a bare name is no address", "example.com", noSite},
+		{"a bare host is an address", "www.example.com", "example.com"},
+		{"a bare host with a path is an address", "example.com/login", "example.com"},
+		{"a bare host with a port is none", "example.com:8443", noSite},
 		{"garbage is no site", "https://[::1", noSite},
 		{"a mail address is no site", "mailto:ada@example.com", noSite},
 	}

@@ -342,7 +342,7 @@ func (h *Handler) gatherIdentity(ctx context.Context, start startEvidence, id st
 	e := identityEvidence{user: start.user}
 
 	identity, err := h.anchor.Identity(ctx, id)
-	if isNotFound(err) {
+	if anchorhttp.IsNotFound(err) {
 		e.identityErr = ErrIdentityNotFound
 		return start, e, nil
 	}

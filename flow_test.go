@@ -1131,3 +1131,31 @@ func TestNothingSecretIsLogged(t *testing.T) {
 		require.NotContains(t, log, secret)
 	}
 }
+
+// A gateway between here and Anchor that answers 404 with a page of its own
+// (while it is being deployed, say) must not make a deletion or a tag forgotten.
+func TestAGatewaysNotFoundIsNotTakenForAnchors(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	ada, grace := s.signedIn("ada"), s.signedIn("grace")
+	callback := ada.connect()
+	page := anchortest.Fault{Status: 404, Body: "<html>default backend - 404</html>", Header: http.Header{"Content-Type": {"text/html"}}}
+
+	put := page
+	put.Method = "PUT"
+	s.fake.Fault(put)
+	gracesCallback := grace.connect()
+	s.fake.ClearFaults()
+	waiting := s.approve(grace.start())
+	s.fake.Fault(page)
+	grace.refused(connect.ErrUpstreamInvalid, grace.get(waiting))
+	require.Equal(t, http.StatusSeeOther, ada.post("/disconnect", nil).status)
+
+	s.run()
+	time.Sleep(2 * taskInterval)
+	s.fake.ClearFaults()
+	require.Eventually(t, func() bool {
+		_, there := s.fake.Identity(identityIn(callback))
+		return !there && s.tag(identityIn(gracesCallback)) == "grace"
+	}, 10*time.Second, 20*time.Millisecond)
+}

@@ -109,7 +109,7 @@ func (h *Handler) tag(ctx context.Context, task Task) error {
 		return err
 	}
 	identity, err := h.anchor.Identity(ctx, task.IdentityID)
-	if isNotFound(err) {
+	if anchorhttp.IsNotFound(err) {
 		h.log.WarnContext(ctx, "connect: the identity to tag is gone", "user", task.UserID, "identity", task.IdentityID)
 		return nil
 	}

@@ -156,7 +156,7 @@ func (c *Client) attempt(ctx context.Context, r request, address string, body []
 
 	// The transport is called without an http.Client around it, which would
 	// follow redirects, with the key, and keep cookies.
-	res, err := c.transport.RoundTrip(req)
+	res, err := c.roundTrip(req)
 	if err != nil {
 		return answer{}, c.transportFailure(ctx, r, err)
 	}

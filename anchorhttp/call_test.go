@@ -187,7 +187,8 @@ func TestBodiesAreBounded(t *testing.T) {
 		_, err := srv.client().Identity(t.Context(), idA)
 		var e *anchorhttp.Error
 		require.ErrorAs(t, err, &e)
-		require.Equal(t, anchorhttp.Error{StatusCode: 403}, *e)
+		require.Equal(t, 403, e.StatusCode)
+		require.Empty(t, e.Message)
 	})
 }
 
@@ -252,6 +253,21 @@ func TestAnswersThatCannotBeRight(t *testing.T) {
 			require.Zero(t, v)
 			require.Len(t, srv.requests(), 1, "not retried")
 		})
+	}
+}
+
+func TestAnAnswerThatIsNotTheOneSaysWhatItLacks(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]string{
+		`{}`:                  "it has no id",
+		identity(idB):         "another id than the one asked for",
+		`{"id":17}`:           "the field id has another type",
+		`<html>`:              "no JSON",
+		`{"id":"` + idA + `"`: "no JSON",
+	} {
+		_, err := serve(t, says(200, body)).client().Identity(t.Context(), idA)
+		require.ErrorContains(t, err, "anchorhttp: GET /v1/identities/{id}: the answer is invalid: ")
+		require.ErrorContains(t, err, want)
 	}
 }
 

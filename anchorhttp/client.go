@@ -28,13 +28,14 @@ const (
 // A Client calls Anchor's API with one API key. Make it with [New]; it may be
 // used concurrently and never changes.
 type Client struct {
-	// authorize sets the API key on a request, and redact takes it out of a
-	// text. They are closures because fmt, which prints unexported fields too,
-	// cannot look into one.
+	// authorize sets the API key on a request, redact takes it out of a text, and
+	// roundTrip is the transport's. They are functions because fmt, which prints
+	// unexported fields too, cannot look into one: a transport may hold requests
+	// that are under way, and reading it meanwhile would be a data race.
 	authorize func(http.Header)
 	redact    func(string) string
+	roundTrip func(*http.Request) (*http.Response, error)
 
-	transport      http.RoundTripper
 	timeout        time.Duration
 	attemptTimeout time.Duration
 	maxRetries     int
@@ -101,7 +102,7 @@ func New(apiKey string, opts ...Option) *Client {
 	c := &Client{
 		authorize:      func(h http.Header) { h.Set("Anchor-Api-Key", apiKey) },
 		redact:         func(s string) string { return redact(s, apiKey) },
-		transport:      http.DefaultTransport,
+		roundTrip:      http.DefaultTransport.RoundTrip,
 		timeout:        cfg.timeout,
 		attemptTimeout: cfg.attemptTimeout,
 		maxRetries:     cfg.maxRetries,
@@ -117,7 +118,7 @@ func New(apiKey string, opts ...Option) *Client {
 	}
 	if hc := cfg.httpClient; hc != nil {
 		if hc.Transport != nil {
-			c.transport = hc.Transport
+			c.roundTrip = hc.Transport.RoundTrip
 		}
 		if hc.Timeout > 0 && (c.attemptTimeout == 0 || hc.Timeout < c.attemptTimeout) {
 			c.attemptTimeout = hc.Timeout

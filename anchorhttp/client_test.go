@@ -216,18 +216,37 @@ func requireHidden(t *testing.T, text string, secrets ...string) {
 
 func TestTheKeyIsNotPrinted(t *testing.T) {
 	t.Parallel()
-	hc := &http.Client{Transport: http.DefaultTransport}
-	opts := []anchorhttp.Option{anchorhttp.WithHTTPClient(hc), anchorhttp.WithTimeout(time.Second)}
+	opts := []anchorhttp.Option{anchorhttp.WithTimeout(time.Second)}
 	c := anchorhttp.New(testKey, opts...)
 	requireHidden(t, printed(t, c), testKey)
 	requireHidden(t, printed(t, *c), testKey)
 	requireHidden(t, printed(t, opts), testKey)
-	requireHidden(t, printed(t, hc), testKey)
 
 	broken := testKey + "\n"
 	c = anchorhttp.New(broken)
 	requireHidden(t, printed(t, c), testKey)
 	requireHidden(t, printed(t, c.Validate()), testKey)
+
+	// A verb that does not fit makes fmt follow a pointer in a field: into the
+	// transport, and what it is busy with.
+	t.Run("nor while a request is under way", func(t *testing.T) {
+		t.Parallel()
+		arrived, done := make(chan struct{}), make(chan struct{})
+		srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			arrived <- struct{}{}
+			<-done
+			says(200, identity(idA))(w, r)
+		})
+		busy := &busyTransport{next: srv.Client().Transport}
+		c := srv.client(anchorhttp.WithHTTPClient(&http.Client{Transport: busy}))
+		result := make(chan error)
+		go func() { _, err := c.Identity(t.Context(), idA); result <- err }()
+		<-arrived
+		text := printed(t, c) + printed(t, *c)
+		close(done)
+		require.NoError(t, <-result)
+		requireHidden(t, text, testKey)
+	})
 
 	t.Run("nor in the error when it stands in the wrong place", func(t *testing.T) {
 		t.Parallel()
@@ -238,6 +257,17 @@ func TestTheKeyIsNotPrinted(t *testing.T) {
 			requireHidden(t, printed(t, err), testKey)
 		}
 	})
+}
+
+// busyTransport keeps what it is busy with, as transports do.
+type busyTransport struct {
+	next    http.RoundTripper
+	current http.Header
+}
+
+func (b *busyTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	b.current = r.Header
+	return b.next.RoundTrip(r)
 }
 
 // unwrapAll is err and everything that it wraps.

@@ -1,6 +1,7 @@
 package anchorhttp
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,6 +37,18 @@ type Error struct {
 	// RetryAfter is how long Anchor asks to wait before the next call, by
 	// retry-after-ms or Retry-After: at most a day, zero when it does not say.
 	RetryAfter time.Duration
+
+	// foreign says that the body is no JSON: the answer of something between
+	// here and Anchor.
+	foreign bool
+}
+
+// IsNotFound tells whether err is Anchor saying that what was asked for is not
+// there: a 404 with a JSON body, or none. The 404 page of a gateway on the way
+// says nothing of the kind, and to take it for that would lose what is there.
+func IsNotFound(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.StatusCode == http.StatusNotFound && !e.foreign
 }
 
 func (e *Error) Error() string {
@@ -56,7 +69,7 @@ func (e *Error) Error() string {
 // newError reads an answer that is not 2xx. redact takes out what must not be
 // repeated.
 func newError(status int, h http.Header, body []byte, now time.Time, redact func(string) string) *Error {
-	e := &Error{StatusCode: status}
+	e := &Error{StatusCode: status, foreign: len(bytes.TrimSpace(body)) > 0 && !json.Valid(body)}
 	if status/100 == 3 {
 		e.Message = "a redirect, which is never followed: the base URL should be the API's own address"
 	} else {

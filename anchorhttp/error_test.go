@@ -1,6 +1,7 @@
 package anchorhttp
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -76,7 +77,7 @@ func TestNewError(t *testing.T) {
 		text   string
 	}{
 		{"everything", 429, header("X-Request-Id", "req_1", "Retry-After", "58"), `{"error":{"message":"Slow down"}}`,
-			Error{429, "Slow down", "req_1", 58 * time.Second}, "Anchor answered 429 Too Many Requests: Slow down (request req_1)"},
+			Error{StatusCode: 429, Message: "Slow down", RequestID: "req_1", RetryAfter: 58 * time.Second}, "Anchor answered 429 Too Many Requests: Slow down (request req_1)"},
 		{"nothing but a status", 402, nil, ``, Error{StatusCode: 402}, "Anchor answered 402 Payment Required"},
 		{"a status without a name", 599, nil, ``, Error{StatusCode: 599}, "Anchor answered 599"},
 		{"the other header of a request's id", 500, header("Request-Id", "req_2"), ``,
@@ -113,4 +114,29 @@ func TestNewError(t *testing.T) {
 		require.NotContains(t, got.Error(), "kk")
 		require.Equal(t, "[redacted]", got.RequestID)
 	})
+}
+
+func TestOnlyAnchorItselfSaysThatSomethingIsNotThere(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, body string
+		status     int
+		want       bool
+	}{
+		{"the documented body", `{"error":{"code":404,"message":"Identity not found"}}`, 404, true},
+		{"an older body", `{"message":"not found"}`, 404, true},
+		{"no body", " \n", 404, true},
+		{"a gateway's page", "<html>default backend</html>", 404, false},
+		{"a gateway's text", "404 page not found\n", 404, false},
+		{"another status", `{"error":{"code":410,"message":"gone"}}`, 410, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			e := newError(test.status, http.Header{}, []byte(test.body), time.Now(), func(s string) string { return s })
+			require.Equal(t, test.want, IsNotFound(fmt.Errorf("anchorhttp: GET: %w", e)))
+		})
+	}
+	require.False(t, IsNotFound(nil))
+	require.False(t, IsNotFound(ErrInvalidID))
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -178,13 +177,12 @@ func (c *Client) UpdateIdentity(ctx context.Context, id string, u IdentityUpdate
 	return err
 }
 
-// DeleteIdentity deletes an identity. One that is not there (404) is no error: it
-// is gone already.
+// DeleteIdentity deletes an identity. One that is not there ([IsNotFound]) is no
+// error: it is gone already.
 func (c *Client) DeleteIdentity(ctx context.Context, id string) error {
 	r := request{method: http.MethodDelete, path: "/v1/identities/{id}", id: id}
 	_, err := call(ctx, c, r, acknowledged(id))
-	var e *Error
-	if errors.As(err, &e) && e.StatusCode == http.StatusNotFound {
+	if IsNotFound(err) {
 		return nil
 	}
 	return err

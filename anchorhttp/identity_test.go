@@ -255,6 +255,12 @@ func TestDeleteIdentity(t *testing.T) {
 			require.Empty(t, srv.requests()[0].body)
 		})
 	}
+	t.Run("the 404 page of a gateway says nothing of the identity", func(t *testing.T) {
+		t.Parallel()
+		err := serve(t, says(404, `<html>Not Found</html>`)).client().DeleteIdentity(t.Context(), idA)
+		var e *anchorhttp.Error
+		require.ErrorAs(t, err, &e)
+	})
 	for _, status := range []int{400, 401, 403, 410, 500} {
 		err := serve(t, says(status, ``)).client().DeleteIdentity(t.Context(), idA)
 		var e *anchorhttp.Error

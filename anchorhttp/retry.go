@@ -16,8 +16,6 @@ const (
 	// jitter is the part of a wait that is taken off at random, so that many
 	// clients do not come back together.
 	jitter = 0.25
-	// maxObeyed: a longer wait asked for by Anchor does not hold up a call.
-	maxObeyed = time.Minute
 	// maxAsked bounds what a header may ask for.
 	maxAsked = 24 * time.Hour
 )
@@ -45,7 +43,7 @@ func shouldRetry(status int, h http.Header) bool {
 // made before it. h is the header of the last answer, nil if there was none.
 // random is in [0, 1).
 func waitFor(h http.Header, retries int, now time.Time, random float64) time.Duration {
-	if wait, ok := askedWait(h, now); ok && 0 <= wait && wait < maxObeyed {
+	if wait, ok := askedWait(h, now); ok && wait >= 0 {
 		return wait
 	}
 	wait := maxWait

@@ -74,7 +74,7 @@ func TestWaitFor(t *testing.T) {
 		{"a part of a second", header("Retry-After", "1.5"), 0, 0, 1500 * time.Millisecond},
 		{"no second at all", header("Retry-After", "0"), 0, 0, 0},
 		{"just below a minute", header("Retry-After", "59.999"), 0, 0, 59999 * time.Millisecond},
-		{"a minute is not obeyed", header("Retry-After", "60"), 0, 0, 500 * time.Millisecond},
+		{"a minute is obeyed too: it is the context that ends a call", header("Retry-After", "60"), 0, 0, time.Minute},
 		{"nor a negative number", header("Retry-After", "-1"), 1, 0, time.Second},
 		{"nor infinity", header("Retry-After", "Inf"), 0, 0, 500 * time.Millisecond},
 		{"nor NaN", header("Retry-After", "NaN"), 0, 0, 500 * time.Millisecond},
@@ -104,6 +104,7 @@ func TestAskedWait(t *testing.T) {
 		ok     bool
 	}{
 		{"nothing", nil, 0, false},
+		{"NaN is nothing", header("retry-after-ms", "NaN", "Retry-After", "NaN"), 0, false},
 		{"a minute", header("Retry-After", "60"), time.Minute, true},
 		{"a day at most", header("Retry-After", "86401"), 24 * time.Hour, true},
 		{"a day at most, of what no duration holds", header("Retry-After", "1e300"), 24 * time.Hour, true},

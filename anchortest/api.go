@@ -40,9 +40,8 @@ func (s *Server) routes() http.Handler {
 	page.HandleFunc("/", notFound)
 
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		clean := path.Clean(r.URL.Path)
 		switch {
-		case r.URL.Path != clean && r.URL.Path != clean+"/":
+		case r.URL.Path != path.Clean(r.URL.Path):
 			notFound(w, r) // Where the mux would redirect, which the API never does.
 		case !isAPI(r):
 			page.ServeHTTP(w, r)

@@ -2,7 +2,6 @@ package anchortest
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"net/http"
 	"path"
@@ -124,9 +123,10 @@ func (f *Fault) answer() *answer {
 }
 
 // goOn writes until the caller hangs up.
-func (f *Fault) goOn(w http.ResponseWriter, ctx context.Context) {
-	piece := []byte(strings.Repeat(cmp.Or(f.Body, " "), 4096/len(cmp.Or(f.Body, " "))+1))
-	for ctx.Err() == nil {
+func (f *Fault) goOn(w http.ResponseWriter) {
+	body := cmp.Or(f.Body, " ")
+	piece := []byte(strings.Repeat(body, 4096/len(body)+1))
+	for {
 		if _, err := w.Write(piece); err != nil {
 			return
 		}

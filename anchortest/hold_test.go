@@ -92,6 +92,7 @@ func TestHold(t *testing.T) {
 		require.NoError(t, <-c)
 		require.NoError(t, <-rename(soon(t), t, s, id, "later"), "the hold is over")
 		require.Equal(t, "later", nameOf(s, id))
+		require.Empty(t, s.holds)
 	})
 
 	t.Run("waiting in vain ends with the context and tells how many came", func(t *testing.T) {

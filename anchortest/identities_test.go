@@ -163,7 +163,9 @@ func TestIdentities(t *testing.T) {
 			Status: StatusValidated, Metadata: map[string]any{}, CreatedAt: now, UpdatedAt: now,
 		}, kept)
 
-		s.PutIdentity(Identity{})
+		seeded := s.PutIdentity(Identity{CreatedAt: now.Add(time.Microsecond).In(time.FixedZone("", 3600))})
+		require.Equal(t, now, seeded.CreatedAt)
+		require.Equal(t, now, seeded.UpdatedAt)
 		kept.Name, kept.Status = "Ann", StatusPending
 		require.Equal(t, kept, s.PutIdentity(kept))
 		require.Len(t, s.Identities(), 2)
@@ -241,6 +243,7 @@ func TestListIdentities(t *testing.T) {
 		{"by deepObject, a text of digits", "?metadata[note]=5", []string{"Cy"}},
 		{"by deepObject, true", "?metadata[beta]=true", []string{"Ann Smith"}},
 		{"by deepObject, another value", "?metadata[plan]=free", []string{}},
+		{"by half a deepObject, which is none", "?metadata[plan=free", []string{"Ann Smith", "Bob", "Cy"}},
 		{"by name and metadata", "?search=bob&metadata[plan]=pro", []string{"Bob"}},
 		{"a page", "?page=2&limit=2", []string{"Cy"}},
 		{"a limit alone", "?limit=2", []string{"Ann Smith", "Bob"}},
@@ -288,10 +291,12 @@ func TestUUID(t *testing.T) {
 		"{00000000-0000-4000-8000-00000000000}": false,
 		"00000000-0000-4000-8000-00000000000g":  false,
 		"00000000-0000-4000-8000_000000000000":  false,
+		"00000000_0000-4000-8000-000000000000":  false,
+		"00000000-0000_4000-8000-000000000000":  false,
+		"00000000-0000-4000_8000-000000000000":  false,
 		"0000000-00000-4000-8000-000000000000":  false,
-		"00000000-00000-400-8000-000000000000":  false,
-		"00000000-0000-40008-000-000000000000":  false,
 		unknownID + "0":                         false,
+		unknownID + "00":                        false,
 		unknownID + "\n":                        false,
 	} {
 		_, ok := parseUUID(text)

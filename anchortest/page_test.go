@@ -103,14 +103,18 @@ func TestHostedPage(t *testing.T) {
 		require.Equal(t, http.StatusSeeOther, submit(t, s, url.Values{"token": {token}, "outcome": {"approve"}}).status)
 	})
 
-	t.Run("a token in the address of the form does not count", func(t *testing.T) {
+	t.Run("what stands in the address of the form does not count", func(t *testing.T) {
 		t.Parallel()
 		s := start(t)
-		req, err := http.NewRequest("POST", s.URL()+"/identity/create?outcome=approve&token="+newToken(t, s, callback), nil)
-		require.NoError(t, err)
-		r, err := try(t.Context(), req)
-		require.NoError(t, err)
-		require.Equal(t, 400, r.status)
+		token := newToken(t, s, callback)
+		for form, want := range map[string]int{"token=" + token: 400, "outcome=approve": 404} {
+			req, err := http.NewRequest("POST", s.URL()+"/identity/create?outcome=approve&token="+token, strings.NewReader(form))
+			require.NoError(t, err)
+			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			r, err := try(t.Context(), req)
+			require.NoError(t, err)
+			require.Equal(t, want, r.status)
+		}
 		require.Empty(t, s.Identities())
 	})
 

@@ -70,7 +70,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer.sendTo(w)
 	switch {
 	case fault.Endless:
-		fault.goOn(w, r.Context())
+		fault.goOn(w)
 	case fault.Drop:
 		http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)

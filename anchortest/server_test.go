@@ -3,6 +3,8 @@ package anchortest
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -306,6 +308,31 @@ func TestRequestBodies(t *testing.T) {
 		require.Equal(t, identity, kept)
 		calls := s.Calls()
 		require.Len(t, calls[len(calls)-1].Body, maxBody)
+	})
+	t.Run("none in chunks is the same as none", func(t *testing.T) {
+		req := request(t, s, "POST", "/v1/sessions", "")
+		req.Body, req.ContentLength = io.NopCloser(strings.NewReader("")), -1
+		r, err := try(t.Context(), req)
+		require.NoError(t, err)
+		require.Equal(t, 200, r.status, r.body)
+	})
+	t.Run("one that breaks off has no effect", func(t *testing.T) {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL(), "http://"))
+		require.NoError(t, err)
+		defer conn.Close()
+		_, err = fmt.Fprintf(conn, "PUT /v1/identities/%s HTTP/1.1\r\nHost: x\r\nAnchor-Api-Key: %s\r\nContent-Length: 99\r\n\r\n{\"name\":\"cut\"}", identity.ID, s.APIKey())
+		require.NoError(t, err)
+		require.NoError(t, conn.(*net.TCPConn).CloseWrite())
+		answer, err := io.ReadAll(conn)
+		require.NoError(t, err)
+		require.Empty(t, answer)
+		kept, _ := s.Identity(identity.ID)
+		require.NotEqual(t, "cut", kept.Name)
+	})
+	t.Run("the caller's request is left as it was", func(t *testing.T) {
+		req := httptest.NewRequest("POST", "/v1/sessions", io.NopCloser(strings.NewReader("{}")))
+		s.ServeHTTP(httptest.NewRecorder(), req)
+		require.EqualValues(t, -1, req.ContentLength)
 	})
 	t.Run("just under a megabyte is taken", func(t *testing.T) {
 		big := `{"name":"` + strings.Repeat("a", maxBody-20) + `"}`

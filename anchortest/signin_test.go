@@ -107,7 +107,6 @@ func TestApprove(t *testing.T) {
 			"another scheme":    "https" + s.URL()[len("http"):] + "/identity/create?token=" + token,
 			"somebody's server": "http://user@" + s.URL()[len("http://"):] + "/identity/create?token=" + token,
 			"a path alone":      "/identity/create?token=" + token,
-			"no token":          s.URL() + "/identity/create",
 			"two tokens":        s.URL() + "/identity/create?token=" + token + "&token=" + token,
 			"no URL":            "http://a b/?token=" + token,
 			"nothing":           "",
@@ -116,7 +115,9 @@ func TestApprove(t *testing.T) {
 			require.Error(t, err, what)
 			require.NotContains(t, err.Error(), token, what)
 		}
-		_, err := s.Approve(t.Context(), s.URL()+"/identity/create?token="+token)
+		_, err := s.Approve(t.Context(), s.URL()+"/identity/create")
+		require.ErrorContains(t, err, "0 tokens")
+		_, err = s.Approve(t.Context(), s.URL()+"/identity/create?token="+token)
 		require.NoError(t, err)
 	})
 
@@ -124,8 +125,10 @@ func TestApprove(t *testing.T) {
 		t.Parallel()
 		_, _, err := readHostedURL("https://any.example/identity/create?token=x", "")
 		require.NoError(t, err)
-		_, _, err = readHostedURL("https://any.example/identity/other?token=x", "")
-		require.Error(t, err)
+		for _, path := range []string{"/identity/other", "/other/create", "/"} {
+			_, _, err = readHostedURL("https://any.example"+path+"?token=x", "")
+			require.ErrorContains(t, err, "is not the hosted page", path)
+		}
 	})
 
 	t.Run("a token works once", func(t *testing.T) {

@@ -106,8 +106,7 @@ func serve(ctx context.Context, fake *anchortest.Server, stdout io.Writer, log *
 // written to stderr and the error is [flag.ErrHelp].
 func parseFlags(args []string, stderr io.Writer) ([]anchortest.Option, error) {
 	flags := flag.NewFlagSet("fakeanchor", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	flags.Usage = func() {}
+	flags.SetOutput(io.Discard) // What went wrong is said once, by run.
 	addr := flags.String("addr", defaultAddr, "`address` to listen on; port 0 takes a free one")
 	key := flags.String("key", "", "API `key` that calls must carry (default a fixed one)")
 	application := flags.String("application", "", "`id` of the application, a UUID (default a fixed one)")

@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -78,6 +80,36 @@ func TestProgram(t *testing.T) {
 		})
 	}
 
+	t.Run("a call under way when it is told to end is answered", func(t *testing.T) {
+		t.Parallel()
+		cmd, vars, stderr := launch(t)
+		conn, err := net.Dial("tcp", strings.TrimPrefix(vars["ANCHORBROWSER_BASE_URL"], "http://"))
+		require.NoError(t, err)
+		defer conn.Close()
+		require.NoError(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
+		_, err = fmt.Fprintf(conn, "POST /v1/sessions HTTP/1.1\r\nHost: x\r\nAnchor-Api-Key: %s\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n", vars["ANCHORBROWSER_API_KEY"])
+		require.NoError(t, err)
+		answers := bufio.NewReader(conn)
+		res, err := http.ReadResponse(answers, nil)
+		require.NoError(t, err)
+		require.Equal(t, 100, res.StatusCode, "the call has begun")
+
+		require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+		for { // Until it does not listen any more.
+			other, err := net.Dial("tcp", conn.RemoteAddr().String())
+			if err != nil {
+				break
+			}
+			other.Close()
+		}
+		_, err = fmt.Fprint(conn, "{}")
+		require.NoError(t, err)
+		res, err = http.ReadResponse(answers, nil)
+		require.NoError(t, err)
+		require.Equal(t, 200, res.StatusCode)
+		require.NoError(t, cmd.Wait(), stderr)
+	})
+
 	t.Run("a restart changes nothing but the free port", func(t *testing.T) {
 		t.Parallel()
 		_, first, _ := launch(t)
@@ -150,6 +182,16 @@ func TestFlags(t *testing.T) {
 			require.NotContains(t, stderr.String(), "s3 cret")
 		})
 	}
+
+	t.Run("the process says it once too", func(t *testing.T) {
+		t.Parallel()
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-bogus")
+		cmd.Env = append(os.Environ(), "FAKEANCHOR_TEST_MAIN=1")
+		out, err := cmd.CombinedOutput()
+		require.Error(t, err)
+		require.Equal(t, 2, cmd.ProcessState.ExitCode())
+		require.Equal(t, 1, strings.Count(string(out), "\n"), string(out))
+	})
 
 	t.Run("help names every flag and is no error", func(t *testing.T) {
 		t.Parallel()
