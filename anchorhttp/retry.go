@@ -71,7 +71,7 @@ func askedWait(h http.Header, now time.Time) (time.Duration, bool) {
 
 func units(s string, unit time.Duration) (time.Duration, bool) {
 	n, err := strconv.ParseFloat(s, 64)
-	if err != nil || math.IsNaN(n) {
+	if err != nil || math.IsNaN(n) || math.IsInf(n, 0) {
 		return 0, false
 	}
 	// Bounded before the conversion, which an overflow would spoil.
