@@ -1,0 +1,193 @@
+package sqlstore
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect"
+)
+
+func TestJudge(t *testing.T) {
+	t.Parallel()
+	c := connection("anna", "1")
+	live := func(change func(r *reasons)) reasons {
+		r := reasons{known: true, start: start("anna", "")}
+		change(&r)
+		return r
+	}
+	everything := func(r *reasons) {
+		r.start.ExpiresAt = noon
+		r.retired, r.taken = true, true
+	}
+	for name, row := range map[string]struct {
+		given reasons
+		want  error
+	}{
+		"nothing is known": {reasons{retired: true, taken: true}, connect.ErrStateUnknown},
+		"another user": {live(func(r *reasons) {
+			everything(r)
+			r.start.UserID, r.start.Spent, r.start.IdentityID = "ben", true, "1"
+		}), connect.ErrAnotherUser},
+		"another application": {live(func(r *reasons) {
+			everything(r)
+			r.start.ApplicationID, r.start.Spent, r.start.IdentityID = "other", true, "1"
+		}), connect.ErrAnotherUser},
+		"a reload": {live(func(r *reasons) {
+			r.start.Spent, r.start.IdentityID = true, "1"
+		}), nil},
+		"a reload, whatever has become of start and identity": {live(func(r *reasons) {
+			everything(r)
+			r.start.Spent, r.start.IdentityID = true, "1"
+		}), nil},
+		"spent": {live(func(r *reasons) {
+			everything(r)
+			r.start.Spent = true
+		}), connect.ErrStateSpent},
+		"completed with another identity": {live(func(r *reasons) {
+			everything(r)
+			r.start.Spent, r.start.IdentityID = true, "2"
+		}), connect.ErrStateSpent},
+		"expired at this moment": {live(everything), connect.ErrStateExpired},
+		"expired, finer than the store keeps": {live(func(r *reasons) {
+			r.start.ExpiresAt = noon.Add(time.Nanosecond)
+		}), connect.ErrStateExpired},
+		"retired": {live(func(r *reasons) {
+			r.start.ExpiresAt = noon.Add(time.Microsecond)
+			r.retired, r.taken = true, true
+		}), connect.ErrIdentityRetired},
+		"taken":            {live(func(r *reasons) { r.taken = true }), connect.ErrIdentityTaken},
+		"no reason at all": {live(func(*reasons) {}), errOvertaken},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			require.Equal(t, row.want, row.given.judge(c))
+		})
+	}
+}
+
+// A round trip is what costs time, so their number is held here. What stands
+// for one is said at traffic.
+func TestRoundTrips(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d *database) {
+		db, w := watched(t, d)
+		s := d.emptyIn(t, db)
+		require.NoError(t, s.Migrate(t.Context()))
+		first, again, same, spent := start("anna", "first"), start("anna", "again"), start("anna", "same"), start("anna", "spent")
+		bind(t, s, again, same, spent)
+
+		// holds requires that f takes so many statements, and whether they are a
+		// transaction.
+		holds := func(name string, statements int, transaction string, f func()) {
+			t.Helper()
+			sent := w.during(f)
+			var began, ended string
+			var count int
+			for _, sending := range sent {
+				switch sending {
+				case "begin":
+					began = sending
+				case "commit", "rollback":
+					ended = sending
+				default:
+					count++
+				}
+			}
+			require.Equal(t, statements, count, "statements of %s: %q", name, sent)
+			require.Equal(t, transaction, ended, "the end of %s", name)
+			require.Equal(t, ended != "", began != "", "the beginning of %s", name)
+			t.Logf("%s: %d, %s", name, count, ended)
+		}
+		on := func(sqlite, postgreSQL, mySQL int) int {
+			return map[Dialect]int{SQLite: sqlite, PostgreSQL: postgreSQL, MySQL: mySQL}[d.dialect]
+		}
+		commit := map[Dialect]string{SQLite: "commit", MySQL: "commit"}[d.dialect]
+		rollback := map[Dialect]string{SQLite: "rollback", MySQL: "rollback"}[d.dialect]
+
+		holds("Bind", 1, "", func() { bind(t, s, first) })
+		holds("a whole callback", on(5, 3, 5), commit, func() {
+			_, err := s.Pending(t.Context(), first.TokenHash)
+			require.NoError(t, err)
+			complete(t, s, first, "1")
+			require.NoError(t, s.Done(t.Context(), tag("anna", "1")))
+		})
+		holds("Connection", 1, "", func() { requireConnection(t, s, "anna", "1") })
+		holds("Complete, again with another identity", on(3, 1, 3), commit, func() { complete(t, s, again, "2") })
+		holds("Complete, a reload", 2, commit, func() {
+			first, err := s.Complete(t.Context(), again.TokenHash, connection("anna", "2"), tagDue)
+			require.NoError(t, err)
+			require.False(t, first)
+		})
+		holds("Complete, refused", 2, rollback, func() {
+			_, err := s.Complete(t.Context(), again.TokenHash, connection("anna", "3"), tagDue)
+			require.ErrorIs(t, err, connect.ErrStateSpent)
+		})
+		require.NoError(t, s.Done(t.Context(), tag("anna", "2")))
+		holds("Complete, again with the same identity", on(3, 1, 4), commit, func() {
+			c := connection("anna", "2")
+			c.ConnectedAt = noon.Add(time.Second)
+			first, err := s.Complete(t.Context(), same.TokenHash, c, tagDue)
+			require.NoError(t, err)
+			require.True(t, first)
+		})
+		holds("Spend", 1, "", func() { require.NoError(t, s.Spend(t.Context(), spent.TokenHash)) })
+		holds("Claim", on(2, 1, 2), commit, func() {
+			tasks, err := s.Claim(t.Context(), tagDue, tagDue, 10)
+			require.NoError(t, err)
+			require.Len(t, tasks, 2)
+		})
+		holds("Claim, nothing due", 1, commit, func() {
+			tasks, err := s.Claim(t.Context(), noon.Add(-time.Second), tagDue, 10)
+			require.NoError(t, err)
+			require.Empty(t, tasks)
+		})
+		holds("Postpone", 1, "", func() { require.NoError(t, s.Postpone(t.Context(), tag("anna", "2"), noon)) })
+		holds("Disconnect", on(3, 3, 4), "commit", func() { disconnect(t, s, "anna") })
+		holds("Disconnect, not connected", 2, "commit", func() {
+			_, err := s.Disconnect(t.Context(), application, "anna", deleteDue)
+			require.ErrorIs(t, err, connect.ErrNotConnected)
+		})
+		holds("Sweep", 1, "", func() {
+			n, err := s.Sweep(t.Context(), noon.AddDate(1, 0, 0), 10)
+			require.NoError(t, err)
+			require.Equal(t, 4, n)
+		})
+		holds("Claim and Sweep, with a limit below one", 0, "", func() {
+			_, err := s.Claim(t.Context(), noon, tagDue, 0)
+			require.NoError(t, err)
+			_, err = s.Sweep(t.Context(), noon, -1)
+			require.NoError(t, err)
+		})
+	})
+}
+
+// MySQL counts a row that is set to what it was as none, unless a parameter of
+// the driver says otherwise.
+func TestUnchangedConnection(t *testing.T) {
+	t.Parallel()
+	for name, parameters := range map[string]string{
+		"MySQL counts changed rows": "",
+		"MySQL counts found rows":   "clientFoundRows=true",
+		"MySQL prepares statements": "interpolateParams=false",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := on(t, MySQL)
+			s := d.emptyIn(t, d.open(t, withParameters(d.url(t), parameters)))
+			require.NoError(t, s.Migrate(t.Context()))
+			for _, tokenHash := range []string{"first", "again", "and again"} {
+				p := start("anna", tokenHash)
+				bind(t, s, p)
+				complete(t, s, p, "1")
+				requireConnection(t, s, "anna", "1")
+				requireTasks(t, s, tag("anna", "1"))
+			}
+			other := start("anna", "other")
+			bind(t, s, other)
+			complete(t, s, other, "2")
+			requireTasks(t, s, deletion("anna", "1"), tag("anna", "2"))
+		})
+	}
+}

@@ -1,0 +1,503 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect"
+)
+
+// calls are all methods of a store, on a user who is connected and has another
+// start. Each is given a store in which everything is there for it to change.
+var calls = map[string]func(ctx context.Context, s *Store) error{
+	"Bind":    func(ctx context.Context, s *Store) error { return s.Bind(ctx, start("anna", "new")) },
+	"Pending": func(ctx context.Context, s *Store) error { _, err := s.Pending(ctx, "live"); return err },
+	"Spend":   func(ctx context.Context, s *Store) error { return s.Spend(ctx, "live") },
+	"Complete": func(ctx context.Context, s *Store) error {
+		first, err := s.Complete(ctx, "live", connection("anna", "2"), tagDue)
+		if err == nil && !first {
+			return errors.New("it is not the first")
+		}
+		return err
+	},
+	"Connection": func(ctx context.Context, s *Store) error {
+		_, err := s.Connection(ctx, application, "anna")
+		return err
+	},
+	"Disconnect": func(ctx context.Context, s *Store) error {
+		_, err := s.Disconnect(ctx, application, "anna", deleteDue)
+		return err
+	},
+	"Claim": func(ctx context.Context, s *Store) error {
+		tasks, err := s.Claim(ctx, tagDue, deleteDue, 10)
+		if err == nil && len(tasks) != 1 {
+			return fmt.Errorf("it has claimed %d tasks", len(tasks))
+		}
+		return err
+	},
+	"Done":     func(ctx context.Context, s *Store) error { return s.Done(ctx, tag("anna", "1")) },
+	"Postpone": func(ctx context.Context, s *Store) error { return s.Postpone(ctx, tag("anna", "1"), deleteDue) },
+	"Sweep": func(ctx context.Context, s *Store) error {
+		n, err := s.Sweep(ctx, noon.AddDate(1, 0, 0), 1)
+		if err == nil && n != 1 {
+			return fmt.Errorf("it has swept %d starts", n)
+		}
+		return err
+	},
+}
+
+// prepare makes a store what calls begin with.
+func prepare(t *testing.T, s *Store) {
+	t.Helper()
+	require.NoError(t, s.Migrate(t.Context()))
+	done, live := start("anna", "done"), start("anna", "live")
+	bind(t, s, done, live)
+	complete(t, s, done, "1")
+}
+
+// contents are all rows of a store.
+func contents(t *testing.T, s *Store) (all []string) {
+	t.Helper()
+	for _, query := range []string{
+		"SELECT token_hash, application_id, user_id, return_to, issued_at, expires_at, spent, identity_id FROM connect_pending ORDER BY token_hash",
+		"SELECT application_id, user_id, identity_id, connected_at FROM connect_connections ORDER BY application_id, user_id",
+		"SELECT identity_id, kind, application_id, user_id, not_before, attempts FROM connect_tasks ORDER BY identity_id",
+	} {
+		found, err := s.db.QueryContext(t.Context(), prefixed(s, query))
+		require.NoError(t, err)
+		defer found.Close()
+		columns, err := found.Columns()
+		require.NoError(t, err)
+		for found.Next() {
+			values := make([]any, len(columns))
+			for i := range values {
+				values[i] = new(sql.NullString)
+			}
+			require.NoError(t, found.Scan(values...))
+			row := ""
+			for _, value := range values {
+				row += value.(*sql.NullString).String + "|"
+			}
+			all = append(all, row)
+		}
+		require.NoError(t, found.Err())
+	}
+	return all
+}
+
+// Each round trip of each method fails once, at its place.
+func TestFaultAtEachStep(t *testing.T) {
+	t.Parallel()
+	transient := map[Dialect]error{
+		SQLite:     sqliteError(5),
+		PostgreSQL: &pgconn.PgError{Code: "40P01"},
+		MySQL:      &mysql.MySQLError{Number: 1213},
+	}
+	broken := errors.New("broken")
+
+	onEach(t, func(t *testing.T, d *database) {
+		for name, call := range calls {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				// What it sends when nothing fails, and what comes of it.
+				db, w := watched(t, d)
+				s := d.emptyIn(t, db)
+				prepare(t, s)
+				before := contents(t, s)
+				var sent []string
+				sent = w.during(func() { require.NoError(t, call(t.Context(), s)) })
+				after := contents(t, s)
+				restore(t, s)
+
+				for i := range sent {
+					failAt := func(err error) {
+						n := 0
+						w.setBefore(func(string) error {
+							n++
+							if n == i+1 {
+								return err
+							}
+							return nil
+						})
+					}
+
+					failAt(broken)
+					err := call(t.Context(), s)
+					w.setBefore(nil)
+					require.ErrorIs(t, err, broken, "a fault at %q", sent[i])
+					require.ErrorContains(t, err, "sqlstore: ")
+					require.Equal(t, before, contents(t, s), "a fault at %q changes nothing", sent[i])
+
+					failAt(transient[d.dialect])
+					err = call(t.Context(), s)
+					w.setBefore(nil)
+					require.NoError(t, err, "broken off at %q", sent[i])
+					require.Equal(t, after, contents(t, s), "broken off at %q", sent[i])
+					restore(t, s)
+				}
+			})
+		}
+	})
+}
+
+// restore empties a store and prepares it again.
+func restore(t *testing.T, s *Store) {
+	t.Helper()
+	empty(t, s)
+	prepare(t, s)
+}
+
+func empty(t *testing.T, s *Store) {
+	t.Helper()
+	for _, table := range []string{"pending", "connections", "tasks"} {
+		_, err := s.db.Exec("DELETE FROM " + s.prefix + table)
+		require.NoError(t, err)
+	}
+}
+
+func TestDeadlock(t *testing.T) {
+	t.Parallel()
+	for _, dialect := range []Dialect{PostgreSQL, MySQL} {
+		t.Run("a real deadlock is tried again, "+string(dialect), func(t *testing.T) {
+			t.Parallel()
+			d := on(t, dialect)
+			db, w := watched(t, d)
+			s := d.emptyIn(t, db)
+			prepare(t, s)
+			other, err := d.pool()
+			require.NoError(t, err)
+
+			// Disconnect locks the starts and then the connection; this one does
+			// it the other way round. Disconnect is the victim: on PostgreSQL
+			// because it has waited for longer, on MySQL because it has changed
+			// less.
+			tx, err := other.BeginTx(t.Context(), s.tx)
+			require.NoError(t, err)
+			defer tx.Rollback()
+			for i := range 20 {
+				_, err := tx.Exec(prefixed(s, fmt.Sprintf("INSERT INTO connect_tasks VALUES ('heavy %d', 'tag', 'x', 'x', 0, 0)", i)))
+				require.NoError(t, err)
+			}
+			_, err = tx.Exec(prefixed(s, "UPDATE connect_connections SET connected_at = 1 WHERE user_id = 'anna'"))
+			require.NoError(t, err)
+
+			done := make(chan error)
+			var c connect.Connection
+			sent := w.during(func() {
+				go func() {
+					var err error
+					c, err = s.Disconnect(t.Context(), application, "anna", deleteDue)
+					done <- err
+				}()
+				time.Sleep(200 * time.Millisecond)
+				_, err := tx.Exec(prefixed(s, "UPDATE connect_pending SET return_to = '/' WHERE user_id = 'anna'"))
+				require.NoError(t, err, "this one must not be the victim")
+				require.NoError(t, tx.Commit())
+				require.NoError(t, <-done)
+			})
+			begun := 0
+			for _, sending := range sent {
+				if sending == "begin" {
+					begun++
+				}
+			}
+			require.Greater(t, begun, 1, "the first attempt was broken off")
+			require.Equal(t, "1", c.IdentityID)
+			requireConnection(t, s, "anna", "")
+		})
+	}
+}
+
+func TestKilledConnection(t *testing.T) {
+	t.Parallel()
+	for _, dialect := range []Dialect{PostgreSQL, MySQL} {
+		t.Run("a connection that is killed midway changes nothing, and the next call has another, "+string(dialect), func(t *testing.T) {
+			t.Parallel()
+			d := on(t, dialect)
+			s := d.emptyIn(t, d.open(t, d.url(t)))
+			prepare(t, s)
+			before := contents(t, s)
+
+			for name, locked := range map[string]string{
+				"Complete":   "UPDATE connect_connections SET connected_at = 1 WHERE user_id = 'anna'",
+				"Disconnect": "UPDATE connect_connections SET connected_at = 1 WHERE user_id = 'anna'",
+				"Spend":      "UPDATE connect_pending SET return_to = '/x' WHERE token_hash = 'live'",
+			} {
+				holding(t, s, func(func()) {
+					done := make(chan error, 1)
+					go func() { done <- calls[name](t.Context(), s) }()
+					kill(t, d, s)
+					select {
+					case err := <-done:
+						require.ErrorContains(t, err, "sqlstore: ", name)
+					case <-time.After(10 * time.Second):
+						require.Fail(t, "it has not come back", name)
+					}
+				}, locked)
+				require.Equal(t, before, contents(t, s), name)
+			}
+			require.NoError(t, calls["Complete"](t.Context(), s))
+		})
+	}
+}
+
+// kill waits until a statement on the tables of s waits for a lock, and kills
+// its connection.
+func kill(t *testing.T, d *database, s *Store) {
+	t.Helper()
+	admin, err := d.pool()
+	require.NoError(t, err)
+	find, end := "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE $1", "SELECT pg_terminate_backend(%d)"
+	if d.dialect == MySQL {
+		// 0.1 s: a statement that has taken that long waits.
+		find, end = "SELECT id FROM information_schema.processlist WHERE time_ms > 100 AND info LIKE ? AND id <> CONNECTION_ID()", "KILL %d"
+	}
+	require.Eventually(t, func() bool {
+		var id int64
+		if err := admin.QueryRow(find, "%"+s.prefix+"%").Scan(&id); err != nil {
+			return false
+		}
+		_, err := admin.Exec(fmt.Sprintf(end, id))
+		return err == nil
+	}, 10*time.Second, 20*time.Millisecond)
+}
+
+func TestPoolAndServerFaults(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d *database) {
+		t.Run("a closed pool is said at once", func(t *testing.T) {
+			t.Parallel()
+			db := d.open(t, d.url(t))
+			s := New(db, d.dialect)
+			require.NoError(t, db.Close())
+			for name, call := range calls {
+				err := call(t.Context(), s)
+				require.ErrorContains(t, err, "sqlstore: ", name)
+				require.ErrorContains(t, err, "database is closed", name)
+			}
+			require.ErrorContains(t, s.Migrate(t.Context()), "sqlstore: migrate: ")
+		})
+
+		t.Run("an exhausted pool is waited for as long as ctx allows", func(t *testing.T) {
+			t.Parallel()
+			db := d.open(t, d.url(t))
+			db.SetMaxOpenConns(1)
+			s := d.emptyIn(t, db)
+			prepare(t, s)
+			before := contents(t, s)
+			conn, err := db.Conn(t.Context())
+			require.NoError(t, err)
+			defer conn.Close()
+			for name, call := range calls {
+				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+				defer cancel()
+				begun := time.Now()
+				require.ErrorIs(t, call(ctx, s), context.DeadlineExceeded, name)
+				require.Less(t, time.Since(begun), time.Second, name)
+			}
+			require.NoError(t, conn.Close())
+			require.Equal(t, before, contents(t, s))
+		})
+
+		t.Run("a lock is waited for as long as ctx allows and little longer", func(t *testing.T) {
+			t.Parallel()
+			s := d.emptyIn(t, d.open(t, d.url(t)))
+			prepare(t, s)
+			before := contents(t, s)
+			for _, name := range []string{"Spend", "Complete", "Disconnect"} {
+				holding(t, s, func(func()) {
+					ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+					defer cancel()
+					begun := time.Now()
+					require.ErrorIs(t, calls[name](ctx, s), context.DeadlineExceeded, name)
+					require.Less(t, time.Since(begun), settle+3*time.Second, name)
+					// PostgreSQL is told to cancel what it was sent, in the
+					// background.
+					time.Sleep(500 * time.Millisecond)
+				}, "UPDATE connect_pending SET return_to = '/x' WHERE token_hash = 'live'")
+				time.Sleep(200 * time.Millisecond)
+				if d.dialect == MySQL && name == "Spend" {
+					// The one that takes place after all: MySQL does not look
+					// whether its client is still there while it waits.
+					restore(t, s)
+					continue
+				}
+				require.Equal(t, before, contents(t, s), name)
+			}
+		})
+	})
+
+	for _, dialect := range []Dialect{PostgreSQL, MySQL} {
+		t.Run("a server that nobody listens for is said at once, "+string(dialect), func(t *testing.T) {
+			t.Parallel()
+			d := on(t, dialect)
+			listener, err := net.Listen("tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			require.NoError(t, listener.Close())
+			s := New(d.open(t, atAddress(t, d, listener.Addr())), dialect)
+			begun := time.Now()
+			for name, call := range calls {
+				require.ErrorContains(t, call(t.Context(), s), "refused", name)
+			}
+			require.Less(t, time.Since(begun), 10*time.Second)
+		})
+
+		t.Run("a server that falls silent is waited for as long as ctx allows and little longer, "+string(dialect), func(t *testing.T) {
+			t.Parallel()
+			d := on(t, dialect)
+			relay := newRelay(t, d)
+			s := d.emptyIn(t, d.open(t, atAddress(t, d, relay.listener.Addr())))
+			prepare(t, s)
+			relay.silent.Store(true)
+			var calling sync.WaitGroup
+			for name, call := range calls {
+				calling.Go(func() {
+					ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+					defer cancel()
+					begun := time.Now()
+					err := call(ctx, s)
+					if !errors.Is(err, context.DeadlineExceeded) {
+						t.Errorf("%s: %v", name, err)
+					}
+					if took := time.Since(begun); took > settle+3*time.Second {
+						t.Errorf("%s has taken %v", name, took)
+					}
+				})
+			}
+			calling.Wait()
+		})
+	}
+}
+
+func TestSQLiteLocks(t *testing.T) {
+	t.Parallel()
+	d := on(t, SQLite)
+
+	t.Run("without a busy_timeout a lock is waited for by trying again", func(t *testing.T) {
+		t.Parallel()
+		databaseURL := withParameters(d.url(t), "_timeout=0&_txlock=deferred")
+		s := New(d.open(t, databaseURL), SQLite)
+		prepare(t, s)
+		for name, call := range calls {
+			done := make(chan error, 1)
+			holding(t, s, func(commit func()) {
+				go func() { done <- call(t.Context(), s) }()
+				time.Sleep(100 * time.Millisecond)
+				commit()
+			}, "UPDATE connect_schema SET version = version")
+			require.NoError(t, <-done, name)
+			restore(t, s)
+		}
+	})
+
+	t.Run("a database in memory serves a pool of one connection", func(t *testing.T) {
+		t.Parallel()
+		db := d.open(t, "file::memory:")
+		db.SetMaxOpenConns(1)
+		s := New(db, SQLite)
+		for name, call := range calls {
+			prepare(t, s)
+			require.NoError(t, call(t.Context(), s), name)
+			empty(t, s)
+		}
+	})
+
+	t.Run("a transaction that was not begun as immediate waits for the lock all the same", func(t *testing.T) {
+		t.Parallel()
+		s := New(d.open(t, withParameters(d.url(t), "_txlock=deferred")), SQLite)
+		prepare(t, s)
+		var calling sync.WaitGroup
+		for i := range 20 {
+			calling.Go(func() {
+				p := start(fmt.Sprint("user ", i), fmt.Sprint(i))
+				err := s.Bind(t.Context(), p)
+				if err == nil {
+					_, err = s.Complete(t.Context(), p.TokenHash, connection(p.UserID, fmt.Sprint("identity ", i)), tagDue)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		calling.Wait()
+	})
+}
+
+// atAddress is the URL of a database at another address.
+func atAddress(t *testing.T, d *database, address net.Addr) string {
+	t.Helper()
+	u, err := url.Parse(d.url(t))
+	require.NoError(t, err)
+	u.Host = address.String()
+	return u.String()
+}
+
+// A relay stands before a server and can fall silent: it goes on reading, and
+// passes nothing on.
+type relay struct {
+	listener net.Listener
+	silent   atomic.Bool
+}
+
+func newRelay(t *testing.T, d *database) *relay {
+	t.Helper()
+	u, err := url.Parse(d.url(t))
+	require.NoError(t, err)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	r := &relay{listener: listener}
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(func() {
+		cancel()
+		listener.Close()
+	})
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", u.Host)
+			if err != nil {
+				client.Close()
+				return
+			}
+			context.AfterFunc(ctx, func() {
+				client.Close()
+				server.Close()
+			})
+			pass := func(to, from net.Conn) {
+				defer to.Close()
+				_, _ = io.Copy(relayWriter{to, &r.silent}, from)
+			}
+			go pass(client, server)
+			go pass(server, client)
+		}
+	}()
+	return r
+}
+
+type relayWriter struct {
+	to     net.Conn
+	silent *atomic.Bool
+}
+
+func (w relayWriter) Write(p []byte) (int, error) {
+	if w.silent.Load() {
+		return len(p), nil
+	}
+	return w.to.Write(p)
+}

@@ -1,0 +1,160 @@
+package sqlstore
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect"
+)
+
+// flow is all that one user does to a store: begin, return, have the tag made.
+func flow(ctx context.Context, s *Store, user string) error {
+	p := start(user, "start of "+user)
+	if err := s.Bind(ctx, p); err != nil {
+		return err
+	}
+	if _, err := s.Pending(ctx, p.TokenHash); err != nil {
+		return err
+	}
+	first, err := s.Complete(ctx, p.TokenHash, connection(user, "identity of "+user), tagDue)
+	if err != nil {
+		return err
+	}
+	if !first {
+		return fmt.Errorf("%s is not the first", user)
+	}
+	return s.Done(ctx, tag(user, "identity of "+user))
+}
+
+func TestManyFlows(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d *database) {
+		t.Run("64 users connect at once, while others sweep and claim", func(t *testing.T) {
+			t.Parallel()
+			s := d.migrated(t)
+			const users = 64
+			errs := make(chan error, users+2)
+			begin, end := make(chan struct{}), make(chan struct{})
+			var connecting, working sync.WaitGroup
+			for i := range users {
+				connecting.Go(func() {
+					<-begin
+					errs <- flow(t.Context(), s, fmt.Sprint("user ", i))
+				})
+			}
+			for name, work := range map[string]func() error{
+				"sweep": func() error { _, err := s.Sweep(t.Context(), noon, 10); return err },
+				"claim": func() error { _, err := s.Claim(t.Context(), tagDue, deleteDue, 10); return err },
+			} {
+				working.Go(func() {
+					for {
+						select {
+						case <-end:
+							return
+						case <-time.After(10 * time.Millisecond):
+						}
+						if err := work(); err != nil {
+							errs <- fmt.Errorf("%s: %w", name, err)
+							return
+						}
+					}
+				})
+			}
+			close(begin)
+			connecting.Wait()
+			close(end)
+			working.Wait()
+			close(errs)
+			for err := range errs {
+				require.NoError(t, err)
+			}
+			for i := range users {
+				user := fmt.Sprint("user ", i)
+				requireConnection(t, s, user, "identity of "+user)
+			}
+			requireTasks(t, s)
+		})
+
+		t.Run("a user's tabs return at once, each with another identity: one stays, the others are to be deleted", func(t *testing.T) {
+			t.Parallel()
+			s := d.migrated(t)
+			const tabs = 12
+			for i := range tabs {
+				bind(t, s, start("anna", fmt.Sprint("tab ", i)))
+			}
+			errs := make([]error, tabs)
+			var returning sync.WaitGroup
+			for i := range tabs {
+				returning.Go(func() {
+					_, errs[i] = s.Complete(t.Context(), fmt.Sprint("tab ", i), connection("anna", identityNumber(i)), tagDue)
+				})
+			}
+			returning.Wait()
+			for _, err := range errs {
+				require.NoError(t, err)
+			}
+			c, err := s.Connection(t.Context(), application, "anna")
+			require.NoError(t, err)
+			var want []connect.Task
+			for i := range tabs {
+				if id := identityNumber(i); id == c.IdentityID {
+					want = append(want, tag("anna", id))
+				} else {
+					want = append(want, deletion("anna", id))
+				}
+			}
+			requireTasks(t, s, want...)
+		})
+	})
+}
+
+// TestSeveralProcesses runs this test again in processes of their own, all on
+// one SQLite file.
+func TestSeveralProcesses(t *testing.T) {
+	const variable = "CONNECT_TEST_PROCESS"
+	const flows = 25
+	d := on(t, SQLite)
+
+	if databaseURL := os.Getenv(variable); databaseURL != "" {
+		s := New(d.open(t, databaseURL), SQLite)
+		require.NoError(t, s.Migrate(t.Context()))
+		var connecting sync.WaitGroup
+		for i := range flows {
+			connecting.Go(func() {
+				if err := flow(t.Context(), s, fmt.Sprintf("user %d of %d", i, os.Getpid())); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		connecting.Wait()
+		return
+	}
+
+	t.Parallel()
+	databaseURL := d.url(t)
+	const processes = 4
+	failures := make([]error, processes)
+	outputs := make([][]byte, processes)
+	var running sync.WaitGroup
+	for i := range processes {
+		running.Go(func() {
+			process := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestSeveralProcesses$")
+			process.Env = append(os.Environ(), variable+"="+databaseURL)
+			outputs[i], failures[i] = process.CombinedOutput()
+		})
+	}
+	running.Wait()
+	for i, err := range failures {
+		require.NoError(t, err, string(outputs[i]))
+	}
+	s := New(d.open(t, databaseURL), SQLite)
+	require.Equal(t, processes*flows, scalar[int](t, s.db, "SELECT COUNT(*) FROM connect_connections"))
+	requireTasks(t, s)
+}

@@ -1,0 +1,269 @@
+package sqlstore
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect"
+)
+
+// Each of these calls has begun, and waits for a lock, when another transaction
+// changes what it has looked at before. On SQLite that cannot be: there the
+// other one comes first as a whole.
+func TestOvertaken(t *testing.T) {
+	t.Parallel()
+
+	const (
+		lockAnnasStart = "UPDATE connect_pending SET return_to = '/locked' WHERE token_hash = 'annas'"
+		lockAnna       = "UPDATE connect_connections SET connected_at = connected_at - 1 WHERE user_id = 'anna'"
+	)
+	// A step makes Complete wait at a certain point.
+	for _, row := range []struct {
+		name string
+		// before is the state that it begins with, anna's start aside.
+		before func(t *testing.T, s *Store)
+		// locked is what another transaction sends before and commits after, and
+		// then what else happens while the call waits for it.
+		locked []string
+		then   func(t *testing.T, s *Store)
+		// identity is what anna's start is completed with.
+		identity string
+		want     error
+		after    func(t *testing.T, s *Store)
+	}{
+		{
+			name:     "by a disconnect that retires the identity, before the start is spent",
+			before:   func(t *testing.T, s *Store) {},
+			locked:   []string{lockAnnasStart},
+			then:     func(t *testing.T, s *Store) { connected(t, s, "ben", "1"); disconnect(t, s, "ben") },
+			identity: "1",
+			want:     connect.ErrIdentityRetired,
+			after:    func(t *testing.T, s *Store) { requireTasks(t, s, deletion("ben", "1")) },
+		},
+		{
+			name:     "by a deletion that is queued at the same time",
+			before:   func(t *testing.T, s *Store) {},
+			locked:   []string{"INSERT INTO connect_tasks VALUES ('1', 'delete', 'application', 'ben', 0, 0)"},
+			identity: "1",
+			want:     connect.ErrIdentityRetired,
+			after:    func(t *testing.T, s *Store) { requireTasks(t, s, deletion("ben", "1")) },
+		},
+		{
+			name:     "by another user with the same identity, before the start is spent",
+			before:   func(t *testing.T, s *Store) {},
+			locked:   []string{lockAnnasStart},
+			then:     func(t *testing.T, s *Store) { connected(t, s, "ben", "1") },
+			identity: "1",
+			want:     connect.ErrIdentityTaken,
+			after:    func(t *testing.T, s *Store) { requireConnection(t, s, "ben", "1"); requireTasks(t, s) },
+		},
+		{
+			name:   "by another user with the same identity, whose tag is due",
+			before: func(t *testing.T, s *Store) {},
+			locked: []string{
+				"INSERT INTO connect_connections VALUES ('application', 'ben', '1', 0)",
+				"INSERT INTO connect_tasks VALUES ('1', 'tag', 'application', 'ben', 7, 3)",
+			},
+			identity: "1",
+			want:     connect.ErrIdentityTaken,
+			after: func(t *testing.T, s *Store) {
+				tagOfBen := tag("ben", "1")
+				tagOfBen.Attempts = 4
+				requireTasks(t, s, tagOfBen)
+			},
+		},
+		{
+			name:     "by another user with the same identity, at the last moment",
+			before:   func(t *testing.T, s *Store) {},
+			locked:   []string{"INSERT INTO connect_connections VALUES ('application', 'ben', '1', 0)"},
+			identity: "1",
+			want:     connect.ErrIdentityTaken,
+			after:    func(t *testing.T, s *Store) { requireTasks(t, s) },
+		},
+		{
+			name:     "by another user with the same identity, when it is to replace one",
+			before:   func(t *testing.T, s *Store) { connected(t, s, "anna", "0") },
+			locked:   []string{"INSERT INTO connect_connections VALUES ('application', 'ben', '1', 0)"},
+			identity: "1",
+			want:     connect.ErrIdentityTaken,
+			after:    func(t *testing.T, s *Store) { requireConnection(t, s, "anna", "0"); requireTasks(t, s) },
+		},
+		{
+			name:     "by the user's other tab, before the start is spent",
+			before:   func(t *testing.T, s *Store) {},
+			locked:   []string{lockAnnasStart},
+			then:     func(t *testing.T, s *Store) { connected(t, s, "anna", "1") },
+			identity: "2",
+			after: func(t *testing.T, s *Store) {
+				requireConnection(t, s, "anna", "2")
+				requireTasks(t, s, deletion("anna", "1"), tag("anna", "2"))
+			},
+		},
+		{
+			name:     "by the user's other tab, at the last moment",
+			before:   func(t *testing.T, s *Store) {},
+			locked:   []string{"INSERT INTO connect_connections VALUES ('application', 'anna', '1', 0)"},
+			identity: "2",
+			after: func(t *testing.T, s *Store) {
+				requireConnection(t, s, "anna", "2")
+				requireTasks(t, s, deletion("anna", "1"), tag("anna", "2"))
+			},
+		},
+		{
+			name:     "by the user's other tab, before the start is spent, when both replace a connection",
+			before:   func(t *testing.T, s *Store) { connected(t, s, "anna", "0") },
+			locked:   []string{lockAnnasStart},
+			then:     func(t *testing.T, s *Store) { connected(t, s, "anna", "1") },
+			identity: "2",
+			after: func(t *testing.T, s *Store) {
+				requireConnection(t, s, "anna", "2")
+				requireTasks(t, s, deletion("anna", "0"), deletion("anna", "1"), tag("anna", "2"))
+			},
+		},
+		{
+			name:     "by the user's other tab, at the last moment, when both replace a connection",
+			before:   func(t *testing.T, s *Store) { connected(t, s, "anna", "0") },
+			locked:   []string{"UPDATE connect_connections SET identity_id = '1' WHERE user_id = 'anna'"},
+			identity: "2",
+			after: func(t *testing.T, s *Store) {
+				requireConnection(t, s, "anna", "2")
+				// The other transaction has not queued the deletion of 0.
+				requireTasks(t, s, deletion("anna", "1"), tag("anna", "2"))
+			},
+		},
+		{
+			name:     "by the user's other tab, with the same identity",
+			before:   func(t *testing.T, s *Store) {},
+			locked:   []string{"INSERT INTO connect_connections VALUES ('application', 'anna', '1', 0)"},
+			identity: "1",
+			after: func(t *testing.T, s *Store) {
+				requireConnection(t, s, "anna", "1")
+				requireTasks(t, s, tag("anna", "1"))
+			},
+		},
+		{
+			name:     "by the same return, which has stored just the same",
+			before:   func(t *testing.T, s *Store) { connected(t, s, "anna", "1") },
+			locked:   []string{lockAnnasStart},
+			then:     func(t *testing.T, s *Store) {},
+			identity: "1",
+			after:    func(t *testing.T, s *Store) { requireTasks(t, s, tag("anna", "1")) },
+		},
+		{
+			name:     "by the end of the start",
+			before:   func(t *testing.T, s *Store) {},
+			locked:   []string{"UPDATE connect_pending SET spent = TRUE WHERE token_hash = 'annas'"},
+			identity: "1",
+			want:     connect.ErrStateSpent,
+			after:    func(t *testing.T, s *Store) { requireTasks(t, s) },
+		},
+		{
+			name:     "by the sweeping of the start",
+			before:   func(t *testing.T, s *Store) {},
+			locked:   []string{"DELETE FROM connect_pending WHERE token_hash = 'annas'"},
+			identity: "1",
+			want:     connect.ErrStateUnknown,
+			after:    func(t *testing.T, s *Store) { requireTasks(t, s) },
+		},
+		{
+			name:   "by the end of the connection that it is to replace",
+			before: func(t *testing.T, s *Store) { connected(t, s, "anna", "0") },
+			locked: []string{
+				"DELETE FROM connect_connections WHERE user_id = 'anna'",
+				"INSERT INTO connect_tasks VALUES ('0', 'delete', 'application', 'anna', 0, 0)",
+			},
+			identity: "1",
+			after: func(t *testing.T, s *Store) {
+				requireConnection(t, s, "anna", "1")
+				requireTasks(t, s, deletion("anna", "0"), tag("anna", "1"))
+			},
+		},
+		{
+			name:     "by nothing that matters to the connection that it replaces",
+			before:   func(t *testing.T, s *Store) { connected(t, s, "anna", "0") },
+			locked:   []string{lockAnna},
+			identity: "1",
+			after: func(t *testing.T, s *Store) {
+				requireConnection(t, s, "anna", "1")
+				requireTasks(t, s, deletion("anna", "0"), tag("anna", "1"))
+			},
+		},
+	} {
+		t.Run("a return is overtaken "+row.name, func(t *testing.T) {
+			t.Parallel()
+			on := onEach
+			if row.then != nil {
+				on = onServers // SQLite has one writer at a time.
+			}
+			on(t, func(t *testing.T, d *database) {
+				s := d.migrated(t)
+				row.before(t, s)
+				annas := start("anna", "annas")
+				bind(t, s, annas)
+				var first bool
+				var err error
+				complete := func() {
+					first, err = s.Complete(t.Context(), annas.TokenHash, connection("anna", row.identity), tagDue)
+				}
+				meanwhileThen(t, s, complete, func() {
+					if row.then != nil {
+						row.then(t, s)
+					}
+				}, row.locked...)
+
+				require.ErrorIs(t, err, row.want)
+				require.Equal(t, row.want == nil, first)
+				if row.want == nil {
+					requireConnection(t, s, "anna", row.identity)
+				}
+				row.after(t, s)
+			})
+		})
+	}
+}
+
+func TestDisconnectOvertaken(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d *database) {
+		t.Run("a disconnect waits for a return under way and then ends its connection", func(t *testing.T) {
+			t.Parallel()
+			s := d.migrated(t)
+			annas := start("anna", "annas")
+			bind(t, s, annas)
+			var c connect.Connection
+			var err error
+			meanwhile(t, s, func() {
+				c, err = s.Disconnect(t.Context(), application, "anna", deleteDue)
+			},
+				"UPDATE connect_pending SET spent = TRUE, identity_id = '1' WHERE token_hash = 'annas'",
+				"INSERT INTO connect_tasks VALUES ('1', 'tag', 'application', 'anna', 0, 0)",
+				"INSERT INTO connect_connections VALUES ('application', 'anna', '1', "+noonMicros+")",
+			)
+			require.NoError(t, err)
+			require.Equal(t, connection("anna", "1"), c)
+			requireConnection(t, s, "anna", "")
+			requireTasks(t, s, deletion("anna", "1"))
+			_, err = s.Complete(t.Context(), "annas", connection("anna", "1"), tagDue)
+			require.ErrorIs(t, err, connect.ErrStateSpent)
+		})
+
+		t.Run("two disconnects of one user end the connection once", func(t *testing.T) {
+			t.Parallel()
+			s := d.migrated(t)
+			connected(t, s, "anna", "1")
+			var err error
+			meanwhile(t, s, func() {
+				_, err = s.Disconnect(t.Context(), application, "anna", deleteDue)
+			},
+				"UPDATE connect_pending SET identity_id = '' WHERE user_id = 'anna'",
+				"DELETE FROM connect_connections WHERE user_id = 'anna'",
+				"INSERT INTO connect_tasks VALUES ('1', 'delete', 'application', 'anna', 0, 5)",
+			)
+			require.ErrorIs(t, err, connect.ErrNotConnected)
+			first := deletion("anna", "1")
+			first.Attempts = 6
+			requireTasks(t, s, first)
+		})
+	})
+}

@@ -1,0 +1,178 @@
+package sqlstore
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// rows is how many each table holds here: enough for a planner to shun a scan.
+const rows = 4000
+
+// fill makes so many rows in each table, and lets the planner know.
+func fill(t *testing.T, s *Store) {
+	t.Helper()
+	text := func(prefix string) string { return "'" + prefix + " ' || n" }
+	numbers := fmt.Sprintf("WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < %d) SELECT ", rows)
+	into := func(table, values string) string {
+		return "INSERT INTO " + table + " " + numbers + values + " FROM numbers"
+	}
+	if s.dialect == MySQL {
+		text = func(prefix string) string { return "CONCAT('" + prefix + " ', n)" }
+		numbers = "SELECT "
+		into = func(table, values string) string {
+			return fmt.Sprintf("INSERT INTO %s SELECT %s FROM (SELECT seq AS n FROM (%s) s) numbers", table, values, series())
+		}
+	}
+	statements := []string{
+		into("connect_pending", text("hash")+", 'application', "+text("user")+", '/', 0, n, FALSE, ''"),
+		into("connect_connections", "'application', "+text("user")+", "+text("identity")+", n"),
+		into("connect_tasks", text("identity")+", 'tag', 'application', "+text("user")+", n, 0"),
+	}
+	for _, table := range []string{"pending", "connections", "tasks"} {
+		statements = append(statements, map[Dialect]string{
+			SQLite: "ANALYZE ", PostgreSQL: "ANALYZE ", MySQL: "ANALYZE TABLE ",
+		}[s.dialect]+"connect_"+table)
+	}
+	for _, statement := range statements {
+		_, err := s.db.ExecContext(t.Context(), prefixed(s, statement))
+		require.NoError(t, err, statement)
+	}
+}
+
+// series is a query of the numbers from 1, for MySQL, whose limit on recursion
+// is lower than that.
+func series() string {
+	digits := "(SELECT 0 d UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9)"
+	return fmt.Sprintf("SELECT 1 + a.d + 10 * b.d + 100 * c.d + 1000 * e.d AS seq FROM %[1]s a, %[1]s b, %[1]s c, %[1]s e HAVING seq <= %[2]d", digits, rows)
+}
+
+// explain returns what a statement's plan says, a line for each step.
+func explain(t *testing.T, s *Store, statement string, args []any) []string {
+	t.Helper()
+	how := map[Dialect]string{SQLite: "EXPLAIN QUERY PLAN ", PostgreSQL: "EXPLAIN ", MySQL: "EXPLAIN "}[s.dialect]
+	found, err := s.db.QueryContext(t.Context(), how+statement, args...)
+	require.NoError(t, err, statement)
+	defer found.Close()
+	columns, err := found.Columns()
+	require.NoError(t, err)
+	var plan []string
+	for found.Next() {
+		values := make([]any, len(columns))
+		for i := range values {
+			values[i] = new(any)
+		}
+		require.NoError(t, found.Scan(values...))
+		var step strings.Builder
+		for i, value := range values {
+			value := *value.(*any)
+			if b, ok := value.([]byte); ok {
+				value = string(b)
+			}
+			fmt.Fprintf(&step, "%s=%v; ", columns[i], value)
+		}
+		plan = append(plan, step.String())
+	}
+	require.NoError(t, found.Err())
+	require.NotEmpty(t, plan)
+	return plan
+}
+
+// No statement may read a whole table, however large it is.
+func TestPlans(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d *database) {
+		s := d.migrated(t)
+		fill(t, s)
+
+		const hash, user, identity, us, limit = "hash 7", "user 7", "identity 7", int64(20), 10
+		args := map[string][]any{
+			"bind":             {"new", application, user, "/", us, us},
+			"pending":          {hash},
+			"spend":            {hash},
+			"sweep":            {us, limit},
+			"connection":       {application, user},
+			"completeAtOnce":   {hash, application, user, "new", us, us},
+			"spendStart":       {"new", hash, application, user, us, "new", "new", application, user},
+			"queueTasks":       {us, hash, us, application, user, "new"},
+			"putConnection":    {application, user, "new", us},
+			"addConnection":    {us, hash},
+			"changeConnection": {"new", us, application, user, "new", "new"},
+			"reasons":          {identity, identity, application, user, hash},
+			"spendStarts":      {application, user},
+			"takeConnection":   {application, user},
+			"dropConnection":   {application, user},
+			"queueDeletion":    {identity, application, user, us},
+			"claimAtOnce":      {us, us, limit},
+			"pick":             {us, limit},
+			"lease":            {us, identity, "identity 8"},
+			"done":             {identity, "tag"},
+			"postpone":         {us, identity, "tag"},
+		}
+		texts := reflect.ValueOf(s.sql)
+		for i := range texts.NumField() {
+			name, text := texts.Type().Field(i).Name, texts.Field(i).String()
+			require.Contains(t, args, name)
+			if text == "" {
+				continue
+			}
+			if name == "lease" {
+				text += "(?, ?)"
+			}
+			if strings.HasPrefix(text, "INSERT") && strings.Contains(text, "VALUES (?") {
+				continue // It reads nothing.
+			}
+			for _, step := range explain(t, s, text, args[name]) {
+				switch d.dialect {
+				case SQLite:
+					require.NotContains(t, step, "detail=SCAN p", name)
+					require.NotContains(t, step, "detail=SCAN c", name)
+					require.NotContains(t, step, "detail=SCAN t", name)
+				case PostgreSQL:
+					require.NotContains(t, step, "Seq Scan", name)
+				case MySQL:
+					if strings.Contains(step, "table=<union") {
+						continue // the answer itself
+					}
+					require.NotContains(t, step, "type=ALL", name)
+					require.NotContains(t, step, "type=index;", name)
+				}
+			}
+		}
+
+		t.Run("a start is found by its token hash, however many its user has", func(t *testing.T) {
+			for _, name := range []string{"completeAtOnce", "spendStart", "reasons"} {
+				text := texts.FieldByName(name).String()
+				if text == "" {
+					continue
+				}
+				plan := strings.Join(explain(t, s, text, args[name]), "\n")
+				require.Contains(t, plan, map[Dialect]string{
+					SQLite: "USING PRIMARY KEY (token_hash=?)", PostgreSQL: s.prefix + "pending_pkey", MySQL: "key=PRIMARY",
+				}[d.dialect], name)
+				require.NotContains(t, strings.ReplaceAll(plan, "possible_keys=PRIMARY,"+s.prefix+"pending_user", ""), s.prefix+"pending_user", name)
+			}
+		})
+
+		t.Run("sweeping and claiming walk along their index, and sort nothing", func(t *testing.T) {
+			for name, text := range map[string]string{
+				"sweep": s.sql.sweep,
+				"claim": s.sql.claimAtOnce + s.sql.pick, // one of them is empty
+			} {
+				index := map[string]string{"sweep": "pending_expiry", "claim": "tasks_due"}[name]
+				parameters := map[string][]any{"sweep": args["sweep"], "claim": args["pick"]}[name]
+				if d.dialect == PostgreSQL && name == "claim" {
+					parameters = args["claimAtOnce"]
+				}
+				plan := strings.Join(explain(t, s, text, parameters), "\n")
+				require.Contains(t, plan, s.prefix+index, name)
+				require.NotContains(t, plan, "Sort", name)
+				require.NotContains(t, plan, "filesort", name)
+				require.NotContains(t, plan, "TEMP B-TREE", name)
+			}
+		})
+	})
+}

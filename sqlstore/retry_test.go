@@ -1,0 +1,193 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect"
+)
+
+// sqliteError has the shape of modernc.org/sqlite's error, which only the driver
+// can make.
+type sqliteError int
+
+func (sqliteError) Error() string { return "SQLite has failed" }
+func (e sqliteError) Code() int   { return int(e) }
+
+func TestErrors(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		err                  error
+		transient, duplicate bool
+	}{
+		"PostgreSQL, serialization failure": {err: &pgconn.PgError{Code: "40001"}, transient: true},
+		"PostgreSQL, deadlock":              {err: &pgconn.PgError{Code: "40P01"}, transient: true},
+		"PostgreSQL, duplicate":             {err: &pgconn.PgError{Code: "23505"}, duplicate: true},
+		"PostgreSQL, null":                  {err: &pgconn.PgError{Code: "23502"}},
+		"PostgreSQL, cancelled":             {err: &pgconn.PgError{Code: "57014"}},
+		"MySQL, deadlock":                   {err: &mysql.MySQLError{Number: 1213}, transient: true},
+		"MySQL, lock wait timeout":          {err: &mysql.MySQLError{Number: 1205}, transient: true},
+		"MySQL, duplicate":                  {err: &mysql.MySQLError{Number: 1062}, duplicate: true},
+		"MySQL, no such table":              {err: &mysql.MySQLError{Number: 1146}},
+		"SQLite, busy":                      {err: sqliteError(5), transient: true},
+		"SQLite, busy with an old snapshot": {err: sqliteError(5 | 2<<8), transient: true},
+		"SQLite, locked":                    {err: sqliteError(6), transient: true},
+		"SQLite, constraint":                {err: sqliteError(19)},
+		"SQLite, constraint, extended":      {err: sqliteError(19 | 5<<8)},
+		"a connection that was never used":  {err: driver.ErrBadConn, transient: true},
+		"overtaken":                         {err: errOvertaken, transient: true},
+		"any other":                         {err: errors.New("1213")},
+		"none":                              {},
+		"a struct with a number of its own": {err: numberError{Number: "1213"}},
+		"a nil pointer":                     {err: (*numberError)(nil)},
+		"that ctx has ended":                {err: context.DeadlineExceeded},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			require.Equal(t, row.transient, isTransient(row.err))
+			require.Equal(t, row.duplicate, isDuplicate(row.err))
+			if row.err != nil {
+				wrapped := fmt.Errorf("wrapped: %w", row.err)
+				require.Equal(t, row.transient, isTransient(wrapped), "wrapped")
+				require.Equal(t, row.duplicate, isDuplicate(wrapped), "wrapped")
+			}
+		})
+	}
+}
+
+type numberError struct{ Number string }
+
+func (numberError) Error() string { return "" }
+
+func TestDo(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("broken")
+
+	// try runs do with an operation that answers with errs, one after the other,
+	// and returns how often it was tried and how long it took.
+	try := func(ctx context.Context, takes time.Duration, errs ...error) (attempts int, took time.Duration, err error) {
+		begun := time.Now()
+		err = new(Store).do(ctx, "try", func() error {
+			time.Sleep(takes)
+			err := errs[min(attempts, len(errs)-1)]
+			attempts++
+			return err
+		})
+		return attempts, time.Since(begun), err
+	}
+	inBubble := func(name string, test func(t *testing.T)) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, test)
+		})
+	}
+
+	inBubble("what succeeds is done once", func(t *testing.T) {
+		attempts, took, err := try(t.Context(), 0, nil)
+		require.NoError(t, err)
+		require.Equal(t, 1, attempts)
+		require.Zero(t, took)
+	})
+	inBubble("a fault is not tried again", func(t *testing.T) {
+		attempts, took, err := try(t.Context(), 0, broken)
+		require.EqualError(t, err, "sqlstore: try: broken")
+		require.ErrorIs(t, err, broken)
+		require.Equal(t, 1, attempts)
+		require.Zero(t, took)
+	})
+	inBubble("an answer is passed on as it is, and not tried again", func(t *testing.T) {
+		for _, answer := range []error{
+			connect.ErrStateUnknown, connect.ErrAnotherUser, connect.ErrStateSpent, connect.ErrStateExpired,
+			connect.ErrIdentityRetired, connect.ErrIdentityTaken, connect.ErrNotConnected,
+		} {
+			attempts, _, err := try(t.Context(), 0, answer)
+			require.Equal(t, answer, err)
+			require.Equal(t, 1, attempts)
+		}
+	})
+	inBubble("a deadlock is tried again until it succeeds", func(t *testing.T) {
+		deadlock := &pgconn.PgError{Code: "40P01"}
+		attempts, took, err := try(t.Context(), 0, deadlock, deadlock, nil)
+		require.NoError(t, err)
+		require.Equal(t, 3, attempts)
+		require.Less(t, took, 3*firstWait)
+	})
+	inBubble("a deadlock is tried again until it fails in another way", func(t *testing.T) {
+		attempts, _, err := try(t.Context(), 0, sqliteError(5), broken)
+		require.ErrorIs(t, err, broken)
+		require.Equal(t, 2, attempts)
+	})
+	inBubble("after so many attempts it is given up, with the last error", func(t *testing.T) {
+		attempts, took, err := try(t.Context(), 0, sqliteError(5))
+		require.EqualError(t, err, "sqlstore: try: SQLite has failed")
+		require.Equal(t, maxAttempts, attempts)
+		require.NotZero(t, took)
+		require.Less(t, took, 2*time.Second)
+	})
+	inBubble("the waits are random", func(t *testing.T) {
+		_, one, _ := try(t.Context(), 0, sqliteError(5))
+		_, other, _ := try(t.Context(), 0, sqliteError(5))
+		require.NotEqual(t, one, other)
+	})
+	inBubble("a database that has waited for long itself is not tried so often", func(t *testing.T) {
+		attempts, _, err := try(t.Context(), 2*time.Second, sqliteError(5))
+		require.Error(t, err)
+		require.Equal(t, 3, attempts)
+	})
+	inBubble("waiting ends with ctx, which is the cause then", func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+		defer cancel()
+		attempts, took, err := try(ctx, 20*time.Millisecond, sqliteError(5))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorContains(t, err, "SQLite has failed")
+		require.Equal(t, 2, attempts)
+		require.LessOrEqual(t, took, 40*time.Millisecond+firstWait)
+	})
+	inBubble("that ctx has ended is said once", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, _, err := try(ctx, 0, fmt.Errorf("the driver says: %w", context.Canceled))
+		require.EqualError(t, err, "sqlstore: try: the driver says: context canceled")
+	})
+}
+
+func TestOutlive(t *testing.T) {
+	t.Parallel()
+	inBubble := func(name string, test func(t *testing.T, longer context.Context, end, cancel func())) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ctx, end := context.WithCancel(t.Context())
+				defer end()
+				longer, cancel := outlive(ctx)
+				defer cancel()
+				test(t, longer, end, cancel)
+			})
+		})
+	}
+	inBubble("what was sent has a while longer than ctx, and no more", func(t *testing.T, longer context.Context, end, cancel func()) {
+		time.Sleep(time.Hour)
+		end()
+		time.Sleep(settle - 1)
+		synctest.Wait()
+		require.NoError(t, longer.Err())
+		time.Sleep(1)
+		synctest.Wait()
+		require.ErrorIs(t, longer.Err(), context.Canceled)
+	})
+	inBubble("it ends at once when it is done with", func(t *testing.T, longer context.Context, end, cancel func()) {
+		end()
+		synctest.Wait()
+		cancel()
+		require.ErrorIs(t, longer.Err(), context.Canceled)
+	})
+}

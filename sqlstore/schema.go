@@ -1,0 +1,168 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"fmt"
+	"hash/fnv"
+	"io/fs"
+	"strings"
+)
+
+// schemaFiles are the migrations, one folder for each dialect. A file's number
+// is the schema version that it leads to, and its last statement records it.
+// They may be run by hand, and a file that has been released never changes.
+//
+//go:embed schema
+var schemaFiles embed.FS
+
+// A migration leads from the schema version before it to its own. Its version is
+// its place in the list, from 1.
+type migration struct{ text string }
+
+// migrationsFor reads the migrations of a dialect, in order.
+func migrationsFor(d Dialect, prefix string) []migration {
+	// A pattern of ours over files of ours: neither call can fail.
+	names, _ := fs.Glob(schemaFiles, "schema/"+string(d)+"/*.sql")
+	var all []migration
+	for _, name := range names {
+		text, _ := schemaFiles.ReadFile(name)
+		all = append(all, migration{strings.ReplaceAll(string(text), defaultPrefix, prefix)})
+	}
+	return all
+}
+
+// statements splits a migration for drivers that take one at a time.
+func (m migration) statements() []string {
+	var all []string
+	for _, statement := range strings.Split(m.text, ";\n") {
+		if statement = strings.TrimSpace(statement); statement != "" {
+			all = append(all, statement)
+		}
+	}
+	return all
+}
+
+// Schema returns the SQL that makes all tables, for teams with a migration tool
+// of their own. It may be run more than once, and leaves the tables as
+// [Store.Migrate] does, which then finds nothing left to do. [New] must be given
+// the same table prefix.
+//
+// It panics if d is unknown or an option is not valid.
+func Schema(d Dialect, options ...Option) string {
+	mustKnow(d)
+	var b strings.Builder
+	for _, m := range migrationsFor(d, tablePrefix(options)) {
+		b.WriteString(m.text)
+	}
+	return b.String()
+}
+
+// Migrate makes the tables, or brings older ones up to date. It does nothing but
+// read when they are, so it may be called whenever an app starts, by any number
+// of replicas at once: one migrates, the others wait for it.
+//
+// Tables of a newer schema than this release knows are an error, because it
+// cannot tell whether it may still write to them. To roll back an app that has
+// migrated, roll back to a release that knows the schema.
+func (s *Store) Migrate(ctx context.Context) error {
+	return s.migrate(ctx, migrationsFor(s.dialect, s.prefix))
+}
+
+func (s *Store) migrate(ctx context.Context, all []migration) error {
+	return s.do(ctx, "migrate", func() error {
+		version, err := s.schemaVersion(ctx, s.db)
+		if err != nil || version == len(all) {
+			return err
+		}
+		switch s.dialect {
+		case MySQL:
+			return s.migrateUnderLock(ctx, all)
+		default:
+			return s.inTx(ctx, func(tx *sql.Tx) error { return s.migrateInTx(ctx, tx, all) })
+		}
+	})
+}
+
+// migrateInTx migrates where tables can be made in a transaction.
+func (s *Store) migrateInTx(ctx context.Context, tx *sql.Tx, all []migration) error {
+	// On SQLite this reads first after all. When another process has migrated
+	// meanwhile, the first write fails as busy, and do begins again.
+	if s.dialect == PostgreSQL {
+		if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", s.lockKey()); err != nil {
+			return err
+		}
+	}
+	return s.runMigrations(ctx, tx, all)
+}
+
+// migrateUnderLock migrates on MySQL, which commits after each statement that
+// makes a table. One that was broken off is begun again: every statement can be
+// repeated, and the last one records the version.
+func (s *Store) migrateUnderLock(ctx context.Context, all []migration) error {
+	conn, err := s.db.Conn(ctx) // The lock belongs to the connection.
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	for locked := false; !locked; {
+		// A second at a time, so that the server does not wait on for a client
+		// that has left.
+		err := conn.QueryRowContext(ctx, "SELECT COALESCE(GET_LOCK(?, 1), 0)", s.lockName()).Scan(&locked)
+		if err != nil {
+			return err
+		}
+	}
+	defer conn.ExecContext(context.WithoutCancel(ctx), "DO RELEASE_LOCK(?)", s.lockName())
+	return s.runMigrations(ctx, conn, all)
+}
+
+// runMigrations runs what is missing. The caller holds a lock.
+func (s *Store) runMigrations(ctx context.Context, r runner, all []migration) error {
+	version, err := s.schemaVersion(ctx, r)
+	if err != nil {
+		return err
+	}
+	if version > len(all) {
+		return fmt.Errorf("the tables %s… have schema version %d, and this release of sqlstore knows versions up to %d: use a newer one",
+			s.prefix, version, len(all))
+	}
+	for i, m := range all[version:] {
+		for _, statement := range m.statements() {
+			if _, err := r.ExecContext(ctx, statement); err != nil {
+				return fmt.Errorf("to schema version %d: %w", version+i+1, err)
+			}
+		}
+	}
+	return nil
+}
+
+// schemaVersion reads the version that the tables have, 0 when there are none.
+func (s *Store) schemaVersion(ctx context.Context, r runner) (int, error) {
+	table := s.prefix + "schema"
+	find := map[Dialect]string{
+		SQLite: "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?)",
+		// Not to_regclass: its cache may not know yet what was committed while
+		// this transaction waited for the lock.
+		PostgreSQL: "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = ANY (current_schemas(false)) AND tablename = $1)",
+		MySQL:      "SELECT EXISTS (SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?)",
+	}[s.dialect]
+	var exists bool
+	if err := r.QueryRowContext(ctx, find, table).Scan(&exists); err != nil || !exists {
+		return 0, err
+	}
+	var version int
+	err := r.QueryRowContext(ctx, "SELECT COALESCE(MAX(version), 0) FROM "+table).Scan(&version)
+	return version, err
+}
+
+// lockName names the lock that migrations are made under.
+func (s *Store) lockName() string { return "connect sqlstore " + s.prefix }
+
+// lockKey is lockName for PostgreSQL, whose advisory locks have numbers.
+func (s *Store) lockKey() int64 {
+	h := fnv.New64a()
+	h.Write([]byte(s.lockName()))
+	return int64(h.Sum64())
+}

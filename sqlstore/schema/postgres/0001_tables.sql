@@ -1,0 +1,48 @@
+-- Schema version 1 of connect's tables, for PostgreSQL 12 and later.
+-- Texts compare byte by byte whatever the database's collation.
+-- Moments are microseconds since 1970-01-01 00:00:00 UTC. To read one:
+-- to_timestamp(expires_at / 1e6)
+
+CREATE TABLE IF NOT EXISTS connect_schema (
+    version INTEGER NOT NULL PRIMARY KEY
+);
+
+-- Starts: what was promised to a user when an identity token was issued.
+CREATE TABLE IF NOT EXISTS connect_pending (
+    token_hash     TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    application_id TEXT COLLATE "C" NOT NULL,
+    user_id        TEXT COLLATE "C" NOT NULL,
+    return_to      TEXT COLLATE "C" NOT NULL,
+    issued_at      BIGINT           NOT NULL,
+    expires_at     BIGINT           NOT NULL,
+    spent          BOOLEAN          NOT NULL,
+    identity_id    TEXT COLLATE "C" NOT NULL
+);
+
+CREATE INDEX IF NOT EXISTS connect_pending_user ON connect_pending (application_id, user_id);
+
+CREATE INDEX IF NOT EXISTS connect_pending_expiry ON connect_pending (expires_at);
+
+-- Connections: the one identity of each user.
+CREATE TABLE IF NOT EXISTS connect_connections (
+    application_id TEXT COLLATE "C" NOT NULL,
+    user_id        TEXT COLLATE "C" NOT NULL,
+    identity_id    TEXT COLLATE "C" NOT NULL UNIQUE,
+    connected_at   BIGINT           NOT NULL,
+    PRIMARY KEY (application_id, user_id)
+);
+
+-- Tasks: calls owed to Anchor. An identity is owed its tag while it is
+-- connected and its deletion afterwards, never both, so it is the key alone.
+CREATE TABLE IF NOT EXISTS connect_tasks (
+    identity_id    TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    kind           TEXT COLLATE "C" NOT NULL,
+    application_id TEXT COLLATE "C" NOT NULL,
+    user_id        TEXT COLLATE "C" NOT NULL,
+    not_before     BIGINT           NOT NULL,
+    attempts       INTEGER          NOT NULL
+);
+
+CREATE INDEX IF NOT EXISTS connect_tasks_due ON connect_tasks (not_before);
+
+INSERT INTO connect_schema (version) VALUES (1) ON CONFLICT DO NOTHING;

@@ -1,0 +1,47 @@
+-- Schema version 1 of connect's tables, for SQLite 3.37 and later.
+-- Moments are microseconds since 1970-01-01 00:00:00 UTC. To read one:
+-- datetime(expires_at / 1000000, 'unixepoch')
+
+CREATE TABLE IF NOT EXISTS connect_schema (
+    version INTEGER NOT NULL PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+
+-- Starts: what was promised to a user when an identity token was issued.
+CREATE TABLE IF NOT EXISTS connect_pending (
+    token_hash     TEXT    NOT NULL PRIMARY KEY,
+    application_id TEXT    NOT NULL,
+    user_id        TEXT    NOT NULL,
+    return_to      TEXT    NOT NULL,
+    issued_at      INTEGER NOT NULL,
+    expires_at     INTEGER NOT NULL,
+    spent          INTEGER NOT NULL,
+    identity_id    TEXT    NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX IF NOT EXISTS connect_pending_user ON connect_pending (application_id, user_id);
+
+CREATE INDEX IF NOT EXISTS connect_pending_expiry ON connect_pending (expires_at);
+
+-- Connections: the one identity of each user.
+CREATE TABLE IF NOT EXISTS connect_connections (
+    application_id TEXT    NOT NULL,
+    user_id        TEXT    NOT NULL,
+    identity_id    TEXT    NOT NULL UNIQUE,
+    connected_at   INTEGER NOT NULL,
+    PRIMARY KEY (application_id, user_id)
+) STRICT, WITHOUT ROWID;
+
+-- Tasks: calls owed to Anchor. An identity is owed its tag while it is
+-- connected and its deletion afterwards, never both, so it is the key alone.
+CREATE TABLE IF NOT EXISTS connect_tasks (
+    identity_id    TEXT    NOT NULL PRIMARY KEY,
+    kind           TEXT    NOT NULL,
+    application_id TEXT    NOT NULL,
+    user_id        TEXT    NOT NULL,
+    not_before     INTEGER NOT NULL,
+    attempts       INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX IF NOT EXISTS connect_tasks_due ON connect_tasks (not_before);
+
+INSERT OR IGNORE INTO connect_schema (version) VALUES (1);

@@ -1,0 +1,173 @@
+package sqlstore
+
+import (
+	"database/sql"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect"
+)
+
+func TestNewPanics(t *testing.T) {
+	t.Parallel()
+	db := new(sql.DB)
+	require.PanicsWithValue(t, "sqlstore: the *sql.DB is nil", func() { New(nil, SQLite) })
+	require.PanicsWithValue(t,
+		`sqlstore: unknown dialect "oracle": want sqlstore.SQLite, sqlstore.PostgreSQL or sqlstore.MySQL`,
+		func() { New(db, "oracle") })
+	require.Panics(t, func() { New(db, "") })
+	require.Panics(t, func() { Schema("oracle") })
+
+	for _, prefix := range []string{
+		"", "_", "1a_", "Connect_", "a-", "a.b", "a b", `a"`, "a;", "a`", "é_", "a\n", strings.Repeat("a", 31),
+	} {
+		require.Panics(t, func() { New(db, SQLite, WithTablePrefix(prefix)) }, "prefix %q", prefix)
+		require.Panics(t, func() { Schema(SQLite, WithTablePrefix(prefix)) }, "prefix %q", prefix)
+	}
+	for _, prefix := range []string{"a", "a1_", "connect_staging_", strings.Repeat("a", 30)} {
+		require.NotPanics(t, func() { New(db, SQLite, WithTablePrefix(prefix)) }, "prefix %q", prefix)
+	}
+}
+
+func TestTablePrefix(t *testing.T) {
+	t.Parallel()
+
+	for _, d := range databases {
+		t.Run("every statement on "+d.name+" carries the prefix", func(t *testing.T) {
+			t.Parallel()
+			texts := reflect.ValueOf(statementsFor(d.dialect, "other_"))
+			for i := range texts.NumField() {
+				text := texts.Field(i).String()
+				name := texts.Type().Field(i).Name
+				require.NotContains(t, text, "connect_", name)
+				if text != "" {
+					require.Contains(t, text, "other_", name)
+				}
+				if d.dialect == PostgreSQL {
+					require.NotContains(t, text, "?", name)
+				}
+			}
+			require.NotContains(t, Schema(d.dialect, WithTablePrefix("other_")), "connect_")
+			require.NotContains(t, Schema(d.dialect), "other_")
+		})
+	}
+
+	onEach(t, func(t *testing.T, d *database) {
+		t.Run("stores in one database share nothing", func(t *testing.T) {
+			t.Parallel()
+			one := d.migrated(t)
+			// The longest prefix there is.
+			prefix := randomPrefix() + strings.Repeat("x", 18)
+			other := d.emptyIn(t, one.db, WithTablePrefix(prefix))
+			require.Len(t, other.prefix, 30)
+			require.NoError(t, other.Migrate(t.Context()))
+
+			for _, s := range []*Store{one, other} {
+				annas := start("anna", "annas")
+				bind(t, s, annas)
+				complete(t, s, annas, "1")
+			}
+			disconnect(t, one, "anna")
+			requireConnection(t, one, "anna", "")
+			requireConnection(t, other, "anna", "1")
+			requireTasks(t, one, deletion("anna", "1"))
+			requireTasks(t, other, tag("anna", "1"))
+			_, err := other.Sweep(t.Context(), noon.AddDate(1, 0, 0), 10)
+			require.NoError(t, err)
+			_, err = one.Pending(t.Context(), "annas")
+			require.NoError(t, err)
+			_, err = other.Pending(t.Context(), "annas")
+			require.ErrorIs(t, err, connect.ErrStateUnknown)
+		})
+	})
+}
+
+func TestUnkeepableTexts(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d *database) {
+		db, w := watched(t, d)
+		s := New(db, d.dialect)
+		for what, odd := range map[string]string{
+			"holds a NUL byte":   "secret\x00",
+			"is not valid UTF-8": "secret\xff",
+			"has 256 bytes":      "secret" + strings.Repeat("x", 250),
+		} {
+			for method, call := range map[string]func() error{
+				"Bind":                     func() error { return s.Bind(t.Context(), start("anna", odd)) },
+				"Pending":                  func() error { _, err := s.Pending(t.Context(), odd); return err },
+				"Spend":                    func() error { return s.Spend(t.Context(), odd) },
+				"Complete, the token hash": func() error { _, err := s.Complete(t.Context(), odd, connection("anna", "1"), tagDue); return err },
+				"Complete, the identity":   func() error { _, err := s.Complete(t.Context(), "annas", connection("anna", odd), tagDue); return err },
+				"Connection, the user":     func() error { _, err := s.Connection(t.Context(), application, odd); return err },
+				"Connection, application":  func() error { _, err := s.Connection(t.Context(), odd, "anna"); return err },
+				"Disconnect, the user":     func() error { _, err := s.Disconnect(t.Context(), application, odd, deleteDue); return err },
+				"Disconnect, application":  func() error { _, err := s.Disconnect(t.Context(), odd, "anna", deleteDue); return err },
+				"Done, the identity":       func() error { return s.Done(t.Context(), tag("anna", odd)) },
+				"Done, the kind":           func() error { return s.Done(t.Context(), connect.Task{Kind: connect.TaskKind(odd)}) },
+				"Postpone":                 func() error { return s.Postpone(t.Context(), tag("anna", odd), noon) },
+			} {
+				sent := w.during(func() {
+					err := call()
+					require.ErrorContains(t, err, "sqlstore: ", method)
+					require.ErrorContains(t, err, what, method)
+					require.NotContains(t, err.Error(), "secret", method)
+				})
+				require.Empty(t, sent, "%s with a text that %s is refused before anything is sent", method, what)
+			}
+		}
+	})
+}
+
+func TestBindErrors(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d *database) {
+		t.Run("that a token hash is bound already is said without quoting it", func(t *testing.T) {
+			t.Parallel()
+			s := d.migrated(t)
+			bind(t, s, start("anna", "secret"))
+			err := s.Bind(t.Context(), start("ben", "secret"))
+			require.EqualError(t, err, "sqlstore: bind a start: its token hash is bound already")
+		})
+	})
+}
+
+func TestClaimIsOrdered(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d *database) {
+		t.Run("a claim returns the longest due first, and any number", func(t *testing.T) {
+			t.Parallel()
+			s := d.migrated(t)
+			const n = leaseBatch + 7
+			tx, err := s.db.Begin()
+			require.NoError(t, err)
+			defer tx.Rollback()
+			insert := prefixed(s, "INSERT INTO connect_tasks VALUES (?, 'tag', 'application', 'anna', ?, 0)")
+			if d.dialect == PostgreSQL {
+				insert = numbered(insert)
+			}
+			for i := range n {
+				// In another order than that of the keys.
+				due := i * 7919 % n
+				_, err := tx.Exec(insert, identityNumber(i), due)
+				require.NoError(t, err)
+			}
+			require.NoError(t, tx.Commit())
+
+			tasks, err := s.Claim(t.Context(), noon, tagDue, n+1)
+			require.NoError(t, err)
+			require.Len(t, tasks, n)
+			for i, task := range tasks {
+				require.Equal(t, i, number(t, task.IdentityID)*7919%n)
+				require.Equal(t, tagDue, task.NotBefore)
+				require.Equal(t, 1, task.Attempts)
+			}
+			tasks, err = s.Claim(t.Context(), tagDue, tagDue, n+1)
+			require.NoError(t, err)
+			require.Len(t, tasks, n, "all are leased until then, and due again")
+			require.Equal(t, 2, tasks[n-1].Attempts)
+		})
+	})
+}

@@ -1,0 +1,303 @@
+package sqlstore
+
+import (
+	"strconv"
+	"strings"
+)
+
+// statements are the texts that a store sends. A text that a dialect has no use
+// for is empty there.
+type statements struct {
+	bind, pending, spend, sweep string
+	connection                  string
+
+	// completeAtOnce is all of Complete in one statement, on PostgreSQL.
+	completeAtOnce string
+	// spendStart, queueTasks and then putConnection are Complete elsewhere. On
+	// MySQL addConnection or changeConnection stand for putConnection.
+	spendStart, queueTasks                         string
+	putConnection, addConnection, changeConnection string
+	// reasons reads what a refusal is judged by. That none of them holds is the
+	// condition of completeAtOnce and of spendStart.
+	reasons string
+
+	// spendStarts, takeConnection, dropConnection and queueDeletion are
+	// Disconnect. Except on MySQL, takeConnection drops the connection itself.
+	spendStarts, takeConnection, dropConnection, queueDeletion string
+
+	// claimAtOnce is all of Claim in one statement, on PostgreSQL. Elsewhere
+	// pick locks tasks and lease sets their new NotBefore; its text ends before
+	// the list of their identities. claimAtOnce and pick return the NotBefore
+	// that was and the new Attempts.
+	claimAtOnce, pick, lease string
+	done, postpone           string
+}
+
+// statementsFor puts a dialect's texts together.
+func statementsFor(d Dialect, prefix string) statements {
+	s := statements{
+		bind: `
+INSERT INTO connect_pending (token_hash, application_id, user_id, return_to, issued_at, expires_at, spent, identity_id)
+VALUES (?, ?, ?, ?, ?, ?, FALSE, '')
+ON CONFLICT (token_hash) DO NOTHING`,
+
+		pending: `
+SELECT application_id, user_id, return_to, issued_at, expires_at, spent, identity_id
+FROM connect_pending WHERE token_hash = ?`,
+
+		spend: `
+UPDATE connect_pending SET spent = TRUE WHERE token_hash = ? AND NOT spent`,
+
+		reasons: `
+SELECT p.application_id, p.user_id, p.expires_at, p.spent, p.identity_id,
+	EXISTS (SELECT 1 FROM connect_tasks t WHERE t.identity_id = ? AND t.kind = 'delete'),
+	EXISTS (SELECT 1 FROM connect_connections c WHERE c.identity_id = ? AND NOT (c.application_id = ? AND c.user_id = ?))
+FROM connect_pending p WHERE p.token_hash = ?`,
+
+		connection: `
+SELECT identity_id, connected_at FROM connect_connections WHERE application_id = ? AND user_id = ?`,
+
+		// Without its identity a completed start is no reload any more.
+		spendStarts: `
+UPDATE connect_pending SET spent = TRUE, identity_id = ''
+WHERE application_id = ? AND user_id = ? AND (NOT spent OR identity_id <> '')`,
+
+		takeConnection: `
+DELETE FROM connect_connections WHERE application_id = ? AND user_id = ?
+RETURNING identity_id, connected_at`,
+
+		// The deletion takes the place of the tag.
+		queueDeletion: `
+INSERT INTO connect_tasks (identity_id, kind, application_id, user_id, not_before, attempts)
+VALUES (?, 'delete', ?, ?, ?, 0)
+ON CONFLICT (identity_id) DO UPDATE SET
+	kind = EXCLUDED.kind, application_id = EXCLUDED.application_id, user_id = EXCLUDED.user_id,
+	not_before = EXCLUDED.not_before, attempts = 0`,
+
+		done: `
+DELETE FROM connect_tasks WHERE identity_id = ? AND kind = ?`,
+
+		postpone: `
+UPDATE connect_tasks SET not_before = ? WHERE identity_id = ? AND kind = ?`,
+	}
+
+	switch d {
+	case SQLite:
+		s.forSQLite()
+	case PostgreSQL:
+		s.forPostgreSQL()
+	case MySQL:
+		s.forMySQL()
+	}
+	for _, text := range s.all() {
+		*text = strings.TrimSpace(strings.ReplaceAll(*text, defaultPrefix, prefix))
+		if d == PostgreSQL {
+			*text = numbered(*text)
+		}
+	}
+	return s
+}
+
+// all are the addresses of all texts.
+func (s *statements) all() []*string {
+	return []*string{
+		&s.bind, &s.pending, &s.spend, &s.sweep, &s.connection,
+		&s.completeAtOnce, &s.spendStart, &s.queueTasks, &s.putConnection, &s.addConnection, &s.changeConnection, &s.reasons,
+		&s.spendStarts, &s.takeConnection, &s.dropConnection, &s.queueDeletion,
+		&s.claimAtOnce, &s.pick, &s.lease, &s.done, &s.postpone,
+	}
+}
+
+// numbered turns ?, ? into PostgreSQL's $1, $2. No text has a question mark that
+// is no parameter.
+func numbered(query string) string {
+	var b strings.Builder
+	for n := 1; ; n++ {
+		before, after, found := strings.Cut(query, "?")
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		b.WriteString("$" + strconv.Itoa(n))
+		query = after
+	}
+}
+
+// spendStart spends a start that can be completed, where that is a statement of
+// its own.
+const spendStart = `
+UPDATE connect_pending SET identity_id = ?, spent = TRUE
+WHERE token_hash = ? AND application_id = ? AND user_id = ? AND NOT spent AND expires_at > ?
+	AND NOT EXISTS (SELECT 1 FROM connect_tasks t WHERE t.identity_id = ? AND t.kind = 'delete')
+	AND NOT EXISTS (SELECT 1 FROM connect_connections c WHERE c.identity_id = ? AND NOT (c.application_id = ? AND c.user_id = ?))`
+
+// forSQLite adds what SQLite writes in its own way. There is one writer at a
+// time, so nothing can happen between two statements of a transaction.
+func (s *statements) forSQLite() {
+	s.sweep = `
+DELETE FROM connect_pending WHERE token_hash IN (
+	SELECT token_hash FROM connect_pending WHERE expires_at < ? ORDER BY expires_at LIMIT ?)`
+
+	s.spendStart = spendStart
+
+	// The tag of the new identity, and the deletion of the one it replaces.
+	s.queueTasks = `
+INSERT INTO connect_tasks (identity_id, kind, application_id, user_id, not_before, attempts)
+SELECT p.identity_id, 'tag', p.application_id, p.user_id, ?, 0
+FROM connect_pending p WHERE p.token_hash = ?
+UNION ALL
+SELECT c.identity_id, 'delete', c.application_id, c.user_id, ?, 0
+FROM connect_connections c WHERE c.application_id = ? AND c.user_id = ? AND c.identity_id <> ?
+ON CONFLICT (identity_id) DO UPDATE SET
+	kind = EXCLUDED.kind, application_id = EXCLUDED.application_id, user_id = EXCLUDED.user_id,
+	not_before = EXCLUDED.not_before, attempts = 0`
+
+	s.putConnection = `
+INSERT INTO connect_connections (application_id, user_id, identity_id, connected_at)
+VALUES (?, ?, ?, ?)
+ON CONFLICT (application_id, user_id) DO UPDATE SET
+	identity_id = EXCLUDED.identity_id, connected_at = EXCLUDED.connected_at`
+
+	// It begins with a write, as every transaction on SQLite must, and so leaves
+	// the old not_before for lease to replace.
+	s.pick = `
+UPDATE connect_tasks SET attempts = attempts + 1 WHERE identity_id IN (
+	SELECT identity_id FROM connect_tasks WHERE not_before <= ? ORDER BY not_before LIMIT ?)
+RETURNING identity_id, kind, application_id, user_id, not_before, attempts`
+
+	s.lease = `
+UPDATE connect_tasks SET not_before = ? WHERE identity_id IN `
+}
+
+// forPostgreSQL adds what PostgreSQL writes in its own way. Its own texts number
+// their parameters where they need one twice.
+func (s *statements) forPostgreSQL() {
+	s.sweep = `
+DELETE FROM connect_pending WHERE token_hash = ANY (ARRAY(
+	SELECT token_hash FROM connect_pending WHERE expires_at < ? ORDER BY expires_at LIMIT ?
+	FOR UPDATE SKIP LOCKED))`
+
+	// Every part sees the tables as they were when the statement began. What
+	// has changed since, while it waited for a lock, is caught by the locks and
+	// the unique keys, in this order:
+	//
+	//  - start takes the start as it is by now, not as it was.
+	//  - tag stores nothing over a deletion or another user's tag; without it
+	//    no other part does anything. The caller looks again.
+	//  - old takes the user's connection as it is by now. One that it cannot see
+	//    yet makes added fail, and an identity that somebody else has connected
+	//    makes added or changed fail, as a duplicate key. That undoes all of the
+	//    statement, and the caller looks again.
+	s.completeAtOnce = `
+WITH start AS MATERIALIZED (
+	SELECT application_id, user_id, expires_at, spent FROM connect_pending WHERE token_hash = $1
+	FOR UPDATE
+), tag AS (
+	INSERT INTO connect_tasks AS task (identity_id, kind, application_id, user_id, not_before, attempts)
+	SELECT $4, 'tag', application_id, user_id, $6::bigint, 0 FROM start
+	WHERE application_id = $2 AND user_id = $3 AND NOT spent AND expires_at > $5
+		AND NOT EXISTS (SELECT 1 FROM connect_tasks t WHERE t.identity_id = $4 AND t.kind = 'delete')
+		AND NOT EXISTS (SELECT 1 FROM connect_connections c WHERE c.identity_id = $4 AND NOT (c.application_id = $2 AND c.user_id = $3))
+	ON CONFLICT (identity_id) DO UPDATE SET not_before = EXCLUDED.not_before, attempts = 0
+	WHERE task.kind = 'tag' AND task.application_id = EXCLUDED.application_id AND task.user_id = EXCLUDED.user_id
+	RETURNING identity_id
+), old AS MATERIALIZED (
+	SELECT identity_id FROM connect_connections
+	WHERE application_id = $2 AND user_id = $3 AND EXISTS (SELECT 1 FROM tag)
+	FOR UPDATE
+), changed AS (
+	UPDATE connect_connections SET identity_id = $4, connected_at = $5
+	WHERE application_id = $2 AND user_id = $3 AND EXISTS (SELECT 1 FROM old)
+), added AS (
+	INSERT INTO connect_connections (application_id, user_id, identity_id, connected_at)
+	SELECT $2, $3, identity_id, $5::bigint FROM tag WHERE NOT EXISTS (SELECT 1 FROM old)
+), deletion AS (
+	INSERT INTO connect_tasks (identity_id, kind, application_id, user_id, not_before, attempts)
+	SELECT identity_id, 'delete', $2, $3, $5::bigint, 0 FROM old WHERE identity_id <> $4
+	ON CONFLICT (identity_id) DO UPDATE SET
+		kind = EXCLUDED.kind, application_id = EXCLUDED.application_id, user_id = EXCLUDED.user_id,
+		not_before = EXCLUDED.not_before, attempts = 0
+)
+UPDATE connect_pending SET spent = TRUE, identity_id = $4
+WHERE token_hash = $1 AND EXISTS (SELECT 1 FROM tag)`
+
+	s.claimAtOnce = `
+WITH due AS MATERIALIZED (
+	SELECT identity_id, not_before FROM connect_tasks
+	WHERE not_before <= $1 ORDER BY not_before LIMIT $3
+	FOR UPDATE SKIP LOCKED
+)
+UPDATE connect_tasks t SET not_before = $2, attempts = t.attempts + 1
+FROM due WHERE t.identity_id = due.identity_id
+RETURNING t.identity_id, t.kind, t.application_id, t.user_id, due.not_before, t.attempts`
+}
+
+// forMySQL adds what MySQL and MariaDB write in their own way, in words that
+// both know. Reads inside a writing statement lock nothing in READ COMMITTED, so
+// each step checks what it builds on.
+func (s *statements) forMySQL() {
+	// What IGNORE would let through beside a duplicate, such as a text that is
+	// too long, has been refused before.
+	s.bind = `
+INSERT IGNORE INTO connect_pending (token_hash, application_id, user_id, return_to, issued_at, expires_at, spent, identity_id)
+VALUES (?, ?, ?, ?, ?, ?, FALSE, '')`
+
+	s.sweep = `
+DELETE FROM connect_pending WHERE expires_at < ? ORDER BY expires_at LIMIT ?`
+
+	s.spendStart = spendStart
+
+	// The tag of the new identity, and the deletion of the one it replaces. A
+	// deletion that was queued meanwhile stays one, and then the next step
+	// stores nothing.
+	s.queueTasks = `
+INSERT INTO connect_tasks (identity_id, kind, application_id, user_id, not_before, attempts)
+SELECT p.identity_id, 'tag', p.application_id, p.user_id, CAST(? AS SIGNED), 0
+FROM connect_pending p WHERE p.token_hash = ?
+UNION ALL
+SELECT c.identity_id, 'delete', c.application_id, c.user_id, CAST(? AS SIGNED), 0
+FROM connect_connections c WHERE c.application_id = ? AND c.user_id = ? AND c.identity_id <> ?
+ON DUPLICATE KEY UPDATE
+	kind = IF(connect_tasks.kind = 'delete', connect_tasks.kind, VALUES(kind)), application_id = VALUES(application_id), user_id = VALUES(user_id),
+	not_before = VALUES(not_before), attempts = 0`
+
+	// A user's first connection. It stores nothing when the user has one, or
+	// somebody else has the identity.
+	s.addConnection = `
+INSERT IGNORE INTO connect_connections (application_id, user_id, identity_id, connected_at)
+SELECT p.application_id, p.user_id, p.identity_id, CAST(? AS SIGNED)
+FROM connect_pending p JOIN connect_tasks t ON t.identity_id = p.identity_id AND t.kind = 'tag'
+WHERE p.token_hash = ?`
+
+	// It stores nothing over a connection that queueTasks has not seen, whose
+	// identity is not to be deleted yet.
+	s.changeConnection = `
+UPDATE connect_connections SET identity_id = ?, connected_at = ?
+WHERE application_id = ? AND user_id = ?
+AND (identity_id = ? OR EXISTS (SELECT 1 FROM connect_tasks t WHERE t.identity_id = connect_connections.identity_id AND t.kind = 'delete'))
+AND EXISTS (SELECT 1 FROM connect_tasks t WHERE t.identity_id = ? AND t.kind = 'tag')`
+
+	s.takeConnection = `
+SELECT identity_id, connected_at FROM connect_connections WHERE application_id = ? AND user_id = ?
+FOR UPDATE`
+
+	s.dropConnection = `
+DELETE FROM connect_connections WHERE application_id = ? AND user_id = ?`
+
+	s.queueDeletion = `
+INSERT INTO connect_tasks (identity_id, kind, application_id, user_id, not_before, attempts)
+VALUES (?, 'delete', ?, ?, ?, 0)
+ON DUPLICATE KEY UPDATE
+	kind = VALUES(kind), application_id = VALUES(application_id), user_id = VALUES(user_id),
+	not_before = VALUES(not_before), attempts = 0`
+
+	// The index is forced because sorting a small table would lock all of it.
+	s.pick = `
+SELECT identity_id, kind, application_id, user_id, not_before, attempts + 1
+FROM connect_tasks FORCE INDEX (connect_tasks_due)
+WHERE not_before <= ? ORDER BY not_before LIMIT ?
+FOR UPDATE SKIP LOCKED`
+
+	s.lease = `
+UPDATE connect_tasks SET not_before = ?, attempts = attempts + 1 WHERE identity_id IN `
+}

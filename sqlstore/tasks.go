@@ -1,0 +1,114 @@
+package sqlstore
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/anchorconnect/connect"
+)
+
+// Claim implements [connect.Store], in one statement on PostgreSQL and in a
+// transaction elsewhere. The answer is ordered, the longest due first.
+func (s *Store) Claim(ctx context.Context, now, until time.Time, limit int) ([]connect.Task, error) {
+	const doing = "claim tasks"
+	if limit < 1 {
+		return nil, nil
+	}
+	var tasks []connect.Task
+	err := s.do(ctx, doing, func() (err error) {
+		if s.sql.claimAtOnce != "" {
+			return s.writing(ctx, func(ctx context.Context, conn *sql.Conn) error {
+				tasks, err = queryTasks(ctx, conn, s.sql.claimAtOnce, micros(now), micros(until), limit)
+				return err
+			})
+		}
+		return s.inTx(ctx, func(tx *sql.Tx) error {
+			tasks, err = queryTasks(ctx, tx, s.sql.pick, micros(now), limit)
+			if err != nil {
+				return err
+			}
+			return s.lease(ctx, tx, tasks, until)
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(tasks, func(a, b connect.Task) int {
+		return cmp.Or(a.NotBefore.Compare(b.NotBefore), cmp.Compare(a.IdentityID, b.IdentityID))
+	})
+	for i := range tasks {
+		tasks[i].NotBefore = fromMicros(micros(until))
+	}
+	return tasks, nil
+}
+
+// queryTasks reads tasks with the NotBefore that they had.
+func queryTasks(ctx context.Context, r runner, query string, args ...any) ([]connect.Task, error) {
+	rows, err := r.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var tasks []connect.Task
+	for rows.Next() {
+		var t connect.Task
+		var notBefore int64
+		if err := rows.Scan(&t.IdentityID, &t.Kind, &t.ApplicationID, &t.UserID, &notBefore, &t.Attempts); err != nil {
+			return nil, err
+		}
+		t.NotBefore = fromMicros(notBefore)
+		tasks = append(tasks, t)
+	}
+	return tasks, rows.Err()
+}
+
+// leaseBatch is how many tasks one statement leases, well within the number of
+// parameters that any database takes.
+const leaseBatch = 500
+
+// lease sets the new NotBefore of tasks that were picked.
+func (s *Store) lease(ctx context.Context, tx *sql.Tx, tasks []connect.Task, until time.Time) error {
+	for batch := range slices.Chunk(tasks, leaseBatch) {
+		args := []any{micros(until)}
+		for _, t := range batch {
+			args = append(args, t.IdentityID)
+		}
+		ids := "(?" + strings.Repeat(", ?", len(batch)-1) + ")"
+		if _, err := send(ctx, tx, s.sql.lease+ids, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func validTask(t connect.Task) error {
+	return cmp.Or(validKey("kind", string(t.Kind)), validKey("identity id", t.IdentityID))
+}
+
+// Done implements [connect.Store].
+func (s *Store) Done(ctx context.Context, t connect.Task) error {
+	const doing = "remove a task"
+	if err := validTask(t); err != nil {
+		return failed(ctx, doing, err)
+	}
+	return s.do(ctx, doing, func() error {
+		_, err := s.write(ctx, s.sql.done, t.IdentityID, string(t.Kind))
+		return err
+	})
+}
+
+// Postpone implements [connect.Store].
+func (s *Store) Postpone(ctx context.Context, t connect.Task, notBefore time.Time) error {
+	const doing = "postpone a task"
+	if err := validTask(t); err != nil {
+		return failed(ctx, doing, err)
+	}
+	return s.do(ctx, doing, func() error {
+		_, err := s.write(ctx, s.sql.postpone, micros(notBefore), t.IdentityID, string(t.Kind))
+		return err
+	})
+}

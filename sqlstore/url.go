@@ -1,0 +1,149 @@
+package sqlstore
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// ParseURL turns the URL of a database, as an environment variable holds it,
+// into what [database/sql.Open] and [New] take. The app imports the driver:
+//
+//	file:connect.db                            "sqlite" (modernc.org/sqlite)
+//	postgres://user:password@host:5432/name    "pgx" (github.com/jackc/pgx/v5/stdlib), also postgresql://
+//	mysql://user:password@host:3306/name       "mysql" (github.com/go-sql-driver/mysql)
+//
+// What has a meaning in a URL is percent-encoded in the user and the password.
+// Parameters after a question mark are the driver's own and are kept. What the
+// store works best with is added, unless it is given: on SQLite
+// _txlock=immediate, write-ahead logging and a busy_timeout of 2 seconds; on
+// MySQL interpolateParams=true, which saves a round trip for each statement.
+//
+// An error says what is wrong in one line. It holds no part of the URL but the
+// scheme, because a piece of a broken URL could be a piece of the password.
+func ParseURL(databaseURL string) (driver, dsn string, d Dialect, err error) {
+	scheme, rest, _ := strings.Cut(databaseURL, ":")
+	switch strings.ToLower(scheme) {
+	case "file":
+		driver, d = "sqlite", SQLite
+		dsn, err = sqliteDSN(rest)
+	case "postgres", "postgresql":
+		driver, d = "pgx", PostgreSQL
+		dsn = databaseURL
+		_, err = parseServerURL(databaseURL)
+	case "mysql":
+		driver, d = "mysql", MySQL
+		dsn, err = mysqlDSN(databaseURL)
+	default:
+		err = errors.New("unknown scheme")
+		if validScheme.MatchString(scheme) && strings.HasPrefix(rest, "//") {
+			err = fmt.Errorf("unknown scheme %q", scheme)
+		}
+	}
+	if err != nil {
+		return "", "", "", fmt.Errorf("sqlstore: database URL: %w: want file:…, postgres://…, postgresql://… or mysql://…", err)
+	}
+	return driver, dsn, d, nil
+}
+
+// validScheme tells a scheme from what else can stand before a colon.
+var validScheme = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*$`)
+
+// sqliteDSN adds the parameters that SQLite needs to be written to by several
+// connections.
+func sqliteDSN(rest string) (string, error) {
+	path, query, _ := strings.Cut(rest, "?")
+	if path == "" {
+		return "", errors.New("it names no file")
+	}
+	given, err := url.ParseQuery(query)
+	if err != nil {
+		return "", errors.New("its parameters cannot be read")
+	}
+	dsn := "file:" + path
+	add := func(parameter string) {
+		if query != "" {
+			query += "&"
+		}
+		query += parameter
+	}
+	if !given.Has("_txlock") {
+		add("_txlock=immediate")
+	}
+	if !given.Has("_busy_timeout") && !given.Has("_timeout") && !hasPragma(given, "busy_timeout") {
+		add("_pragma=busy_timeout(2000)")
+	}
+	if !given.Has("_journal_mode") && !given.Has("_journal") && !hasPragma(given, "journal_mode") {
+		add("_pragma=journal_mode(WAL)")
+	}
+	if query != "" {
+		dsn += "?" + query
+	}
+	return dsn, nil
+}
+
+// hasPragma looks for _pragma=name(value) and _pragma=name=value.
+func hasPragma(given url.Values, name string) bool {
+	return slices.ContainsFunc(given["_pragma"], func(pragma string) bool {
+		return strings.HasPrefix(strings.ToLower(strings.TrimSpace(pragma)), name)
+	})
+}
+
+// parseServerURL parses the URL of a server.
+func parseServerURL(databaseURL string) (*url.URL, error) {
+	u, err := url.Parse(databaseURL)
+	if err != nil || u.Opaque != "" || u.Fragment != "" {
+		return nil, errors.New("it cannot be read, perhaps because its user or password is not percent-encoded")
+	}
+	return u, nil
+}
+
+// mysqlDSN writes a URL the way of go-sql-driver/mysql, which takes users and
+// passwords as they are.
+func mysqlDSN(databaseURL string) (string, error) {
+	u, err := parseServerURL(databaseURL)
+	if err != nil {
+		return "", err
+	}
+	name := strings.TrimPrefix(u.Path, "/")
+	switch {
+	case u.Hostname() == "":
+		return "", errors.New("it names no host")
+	case name == "":
+		return "", errors.New("it names no database")
+	case strings.Contains(u.User.Username(), ":"):
+		return "", errors.New("its user holds a colon, which the driver cannot take")
+	}
+	given, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return "", errors.New("its parameters cannot be read")
+	}
+
+	var dsn strings.Builder
+	if u.User != nil {
+		dsn.WriteString(u.User.Username())
+		if password, ok := u.User.Password(); ok {
+			dsn.WriteString(":" + password)
+		}
+		dsn.WriteString("@")
+	}
+	port := u.Port()
+	if port == "" {
+		port = "3306"
+	}
+	dsn.WriteString("tcp(" + net.JoinHostPort(u.Hostname(), port) + ")/" + url.PathEscape(name))
+	// The driver looks for the last slash of all.
+	query := strings.ReplaceAll(u.RawQuery, "/", "%2F")
+	if !given.Has("interpolateParams") {
+		if query != "" {
+			query += "&"
+		}
+		query += "interpolateParams=true"
+	}
+	dsn.WriteString("?" + query)
+	return dsn.String(), nil
+}
