@@ -1,0 +1,305 @@
+package main
+
+import (
+	"bytes"
+	"database/sql"
+	"embed"
+	"encoding/json"
+	"errors"
+	"html/template"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+	"github.com/gorilla/sessions"
+
+	"github.com/anchorconnect/connect"
+	"github.com/anchorconnect/connect/anchorhttp"
+	"github.com/anchorconnect/connect/examples/internal/demo"
+)
+
+// integrations is the path that connect is mounted under.
+const integrations = "/integrations"
+
+// requestTimeout bounds a request, and with it what it may wait for the
+// database. connect alone waits up to 30 seconds for Anchor.
+const requestTimeout = 40 * time.Second
+
+const (
+	// Browsers share cookies among the ports of a host, so the name is one
+	// that no other example has.
+	sessionName = "chi-session"
+	userKey     = "user_id"
+)
+
+//go:embed pages
+var pageFiles embed.FS
+
+type config struct {
+	db            *database
+	anchor        *anchorhttp.Client
+	applicationID string
+	publicURL     string
+	secrets       [][]byte
+	sessionSecret []byte
+}
+
+type app struct {
+	config
+	sessions *sessions.CookieStore
+	pages    *template.Template
+
+	// What connect adds.
+	store   *Store
+	connect *connect.Handler
+}
+
+func newApp(cfg config) (*app, error) {
+	a := &app{
+		config:   cfg,
+		sessions: sessions.NewCookieStore(cfg.sessionSecret),
+		pages:    template.Must(template.ParseFS(pageFiles, "pages/*.html")),
+		store:    &Store{cfg.db},
+	}
+	a.sessions.Options = &sessions.Options{
+		Path:     "/",
+		MaxAge:   7 * 24 * 60 * 60,
+		HttpOnly: true,
+		Secure:   demo.IsHTTPS(cfg.publicURL),
+		SameSite: http.SameSiteLaxMode,
+	}
+	var err error
+	a.connect, err = connect.New(connect.Config{
+		Anchor:        cfg.anchor,
+		ApplicationID: cfg.applicationID,
+		PublicURL:     cfg.publicURL + integrations,
+		Store:         a.store,
+		// connect.SessionUser would do for the id. This adds the name, which
+		// Anchor shows beside the identity.
+		User: func(r *http.Request) (connect.User, error) {
+			u, err := a.currentUser(r)
+			return connect.User{ID: u.ID, Name: u.Name}, err
+		},
+		Secrets:    cfg.secrets,
+		SuccessURL: "/account?connected=true",
+		SignInURL:  "/",
+	})
+	return a, err
+}
+
+func (a *app) routes() http.Handler {
+	r := chi.NewRouter()
+	r.Use(logRequests, middleware.Recoverer, middleware.Timeout(requestTimeout))
+	r.Use(http.NewCrossOriginProtection().Handler)
+	// The form that connects is redirected to the hosted page, and Chromium
+	// holds redirects to form-action too. connect's own pages set their own.
+	r.Use(middleware.SetHeader("Content-Security-Policy",
+		"default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self' "+a.anchor.AppOrigin()))
+
+	r.Get("/", a.home)
+	r.Post("/login", a.login)
+	r.Post("/logout", a.logout)
+	r.Get("/account", a.account)
+	r.Post("/account/delete", a.deleteAccount)
+	r.Get("/style.css", func(w http.ResponseWriter, r *http.Request) {
+		http.ServeFileFS(w, r, pageFiles, "pages/style.css")
+	})
+
+	// connect's routes: /integrations/connect and so on.
+	r.Route(integrations, func(r chi.Router) { a.connect.Register(r) })
+
+	// The app's own routes that need a connected account.
+	r.Route("/api/reports", func(r chi.Router) {
+		r.Use(a.connect.RequireIdentity)
+		r.Get("/", a.reports)
+		r.Post("/", a.startReport)
+	})
+	return r
+}
+
+// reports tells which account the reports come from.
+func (a *app) reports(w http.ResponseWriter, r *http.Request) {
+	connection, _ := connect.FromContext(r.Context())
+	writeJSON(w, http.StatusOK, map[string]any{"identityId": connection.IdentityID, "connectedAt": connection.ConnectedAt})
+}
+
+// startReport opens a browser that is signed in to the user's account. What an
+// app does in it is up to the app.
+func (a *app) startReport(w http.ResponseWriter, r *http.Request) {
+	connection, _ := connect.FromContext(r.Context())
+	session, err := a.anchor.CreateSession(r.Context(), anchorhttp.AuthenticatedSession(connection.IdentityID))
+	if err != nil {
+		slog.ErrorContext(r.Context(), "open a browser session", "user", connection.UserID, "error", err)
+		writeJSON(w, http.StatusBadGateway, map[string]any{"error": "upstream", "message": "No browser session could be opened. Try again in a moment, or connect your account again."})
+		return
+	}
+	writeJSON(w, http.StatusCreated, map[string]any{"sessionId": session.ID})
+}
+
+// deleteAccount deletes the user. The account at Anchor goes first: Disconnect
+// queues the deletion of its identity, for a.connect.Run to make, in the
+// transaction that removes the row which holds the user in place. When another
+// tab connects in between, that row is back and the user stays.
+func (a *app) deleteAccount(w http.ResponseWriter, r *http.Request) {
+	u, err := a.currentUser(r)
+	if err != nil {
+		a.fault(w, r, "look up the user", err)
+		return
+	}
+	if u.ID == "" {
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+		return
+	}
+	_, err = a.store.Disconnect(r.Context(), a.applicationID, u.ID, time.Now())
+	if err != nil && !errors.Is(err, connect.ErrNotConnected) {
+		a.fault(w, r, "disconnect the user", err)
+		return
+	}
+	if err := a.db.deleteUser(r.Context(), u.ID); err != nil {
+		a.fault(w, r, "delete the user", err)
+		return
+	}
+	a.logout(w, r)
+}
+
+// Below is what was there before.
+
+// home is the sign-in page.
+func (a *app) home(w http.ResponseWriter, r *http.Request) {
+	u, err := a.currentUser(r)
+	if err != nil {
+		a.fault(w, r, "look up the user", err)
+		return
+	}
+	to := localPath(r.URL.Query().Get("return_to"), "/account")
+	if u.ID != "" {
+		http.Redirect(w, r, to, http.StatusSeeOther)
+		return
+	}
+	a.render(w, http.StatusOK, "home.html", map[string]any{"ReturnTo": to})
+}
+
+// login signs in whoever says who they are. A real app asks for proof.
+func (a *app) login(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
+	name := strings.TrimSpace(r.PostFormValue("user"))
+	to := localPath(r.PostFormValue("return_to"), "/account")
+	if name == "" || len(name) > 64 || !utf8.ValidString(name) || strings.ContainsFunc(name, func(c rune) bool { return !unicode.IsPrint(c) }) {
+		a.render(w, http.StatusUnprocessableEntity, "home.html", map[string]any{
+			"ReturnTo": to, "Problem": "Choose a name of 1 to 64 letters.",
+		})
+		return
+	}
+	u, err := a.db.userNamed(r.Context(), name)
+	if err != nil {
+		a.fault(w, r, "find or make the user", err)
+		return
+	}
+	session, _ := a.sessions.Get(r, sessionName) // A cookie that does not open is replaced.
+	session.Values[userKey] = u.ID
+	if err := session.Save(r, w); err != nil {
+		a.fault(w, r, "save the session", err)
+		return
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+func (a *app) logout(w http.ResponseWriter, r *http.Request) {
+	session, _ := a.sessions.Get(r, sessionName)
+	session.Options.MaxAge = -1
+	if err := session.Save(r, w); err != nil {
+		a.fault(w, r, "end the session", err)
+		return
+	}
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+}
+
+// account is the page of whoever is signed in.
+func (a *app) account(w http.ResponseWriter, r *http.Request) {
+	u, err := a.currentUser(r)
+	if err != nil {
+		a.fault(w, r, "look up the user", err)
+		return
+	}
+	if u.ID == "" {
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+		return
+	}
+	connection, err := a.connect.Connection(r.Context(), u.ID)
+	if err != nil && !errors.Is(err, connect.ErrNotConnected) {
+		a.fault(w, r, "look up the connection", err)
+		return
+	}
+	a.render(w, http.StatusOK, "account.html", map[string]any{
+		"Name":       u.Name,
+		"Connected":  err == nil,
+		"Connection": connection,
+		"JustNow":    err == nil && r.URL.Query().Get("connected") == "true",
+	})
+}
+
+// currentUser returns who is signed in, or nobody: a user without an id.
+func (a *app) currentUser(r *http.Request) (user, error) {
+	session, _ := a.sessions.Get(r, sessionName) // A cookie that does not open is nobody's.
+	id, _ := session.Values[userKey].(string)
+	if id == "" {
+		return user{}, nil
+	}
+	u, err := a.db.userByID(r.Context(), id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return user{}, nil // Deleted since.
+	}
+	return u, err
+}
+
+// logRequests logs the route that served a request. It takes the place of chi's
+// middleware.Logger, which logs the path: a callback's path holds a state.
+func logRequests(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		begun := time.Now()
+		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+		next.ServeHTTP(ww, r)
+		slog.InfoContext(r.Context(), "request", "method", r.Method, "route", chi.RouteContext(r.Context()).RoutePattern(),
+			"status", ww.Status(), "took", time.Since(begun).Round(time.Microsecond))
+	})
+}
+
+func (a *app) render(w http.ResponseWriter, status int, page string, data any) {
+	var body bytes.Buffer
+	if err := a.pages.ExecuteTemplate(&body, page, data); err != nil {
+		panic(err) // Our own template on our own data.
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write(body.Bytes())
+}
+
+func (a *app) fault(w http.ResponseWriter, r *http.Request, doing string, err error) {
+	slog.ErrorContext(r.Context(), doing, "error", err)
+	http.Error(w, "Something went wrong. Please try again in a moment.", http.StatusServiceUnavailable)
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body)
+}
+
+// localPath returns s when it leads to this app, and otherwise the other one:
+// what comes in a URL must not send people elsewhere.
+func localPath(s, otherwise string) string {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "" || u.Host != "" || !strings.HasPrefix(s, "/") ||
+		strings.HasPrefix(s, "//") || strings.Contains(s, `\`) {
+		return otherwise
+	}
+	return s
+}

@@ -1,0 +1,246 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect"
+	"github.com/anchorconnect/connect/sqlstore"
+	"github.com/anchorconnect/connect/storetest"
+)
+
+// databases are those that the tests run on, each with a function that makes an
+// empty one and removes it after the test.
+var databases = []struct {
+	name string
+	url  func(t *testing.T) string
+}{
+	{"SQLite", func(t *testing.T) string {
+		// Nothing here has to outlive a power cut.
+		return "file:" + filepath.Join(t.TempDir(), "test.db") + "?_pragma=synchronous(off)"
+	}},
+	{"PostgreSQL", func(t *testing.T) string {
+		u := serverURL(t, "CONNECT_TEST_POSTGRES")
+		schema := newNamespace(t, u, "SCHEMA", " CASCADE")
+		query := u.Query()
+		query.Set("search_path", schema)
+		u.RawQuery = query.Encode()
+		return u.String()
+	}},
+	{"MySQL", func(t *testing.T) string {
+		u := serverURL(t, "CONNECT_TEST_MYSQL")
+		u.Path = "/" + newNamespace(t, u, "DATABASE", "")
+		return u.String()
+	}},
+}
+
+// serverURL is the URL of a server's database, or skips the test.
+func serverURL(t *testing.T, variable string) *url.URL {
+	t.Helper()
+	value := os.Getenv(variable)
+	if value == "" {
+		t.Skipf("NOT TESTED: set %s to the URL of a database to test in", variable)
+	}
+	u, err := url.Parse(value)
+	require.NoError(t, err)
+	return u
+}
+
+// newNamespace makes a schema or a database of the test's own.
+func newNamespace(t *testing.T, u *url.URL, kind, dropOption string) string {
+	t.Helper()
+	driver, dsn, _, err := sqlstore.ParseURL(u.String())
+	require.NoError(t, err)
+	name := "chi_" + strings.ToLower(rand.Text()[:10])
+	run := func(statement string) {
+		db, err := sql.Open(driver, dsn)
+		require.NoError(t, err)
+		defer db.Close()
+		_, err = db.ExecContext(context.Background(), statement)
+		require.NoError(t, err)
+	}
+	run("CREATE " + kind + " " + name)
+	t.Cleanup(func() { run("DROP " + kind + " " + name + dropOption) })
+	return name
+}
+
+// onEach runs a test on every database there is.
+func onEach(t *testing.T, test func(t *testing.T, newURL func(t *testing.T) string)) {
+	t.Helper()
+	for _, d := range databases {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			test(t, d.url)
+		})
+	}
+}
+
+func open(t *testing.T, databaseURL string) *database {
+	t.Helper()
+	db, err := openDatabase(t.Context(), databaseURL)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.close()) })
+	db.pool.SetMaxOpenConns(20) // The server has other clients.
+	db.pool.SetMaxIdleConns(20)
+	return db
+}
+
+// withUsers makes the users that the suite calls by names of its own. Bind is
+// where a user appears: what names another one is refused before it is stored.
+type withUsers struct{ *Store }
+
+func (s withUsers) Bind(ctx context.Context, p connect.Pending) error {
+	if p.Validate() == nil {
+		s.addUser(p.UserID)
+	}
+	return s.Store.Bind(ctx, p)
+}
+
+// addUser adds a user, who may be there already. If it fails Bind does too, by
+// the foreign key.
+func (s withUsers) addUser(id string) {
+	_ = s.db.exec(context.Background(), `INSERT INTO users (id, name) VALUES (?, ?)`, id, id)
+}
+
+func TestStoreKeepsTheContract(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, newURL func(t *testing.T) string) {
+		newURL(t) // Skips all at once.
+		storetest.Run(t, func(t *testing.T) connect.Store {
+			return withUsers{&Store{open(t, newURL(t))}}
+		})
+	})
+}
+
+func TestUserAndAccount(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, newURL func(t *testing.T) string) {
+		ctx := t.Context()
+		db := open(t, newURL(t))
+		s := &Store{db}
+		now := time.Now()
+		start := connect.Pending{TokenHash: "hash", ApplicationID: "application", UserID: "nobody", IssuedAt: now, ExpiresAt: now.Add(time.Minute)}
+		require.Error(t, s.Bind(ctx, start), "a start of a user who does not exist")
+
+		u, err := db.userNamed(ctx, "Ada")
+		require.NoError(t, err)
+		again, err := db.userNamed(ctx, "Ada")
+		require.NoError(t, err)
+		require.Equal(t, u, again, "the same name is the same user")
+		other, err := db.userNamed(ctx, "ada ")
+		require.NoError(t, err)
+		require.NotEqual(t, u.ID, other.ID, "names are compared byte by byte")
+
+		start.UserID = u.ID
+		require.NoError(t, s.Bind(ctx, start))
+		_, err = s.Complete(ctx, start.TokenHash, connect.Connection{ApplicationID: "application", UserID: u.ID, IdentityID: "identity", ConnectedAt: now}, now)
+		require.NoError(t, err)
+
+		require.Error(t, db.deleteUser(ctx, u.ID), "a user with a connected account is not deleted")
+		_, err = db.userByID(ctx, u.ID)
+		require.NoError(t, err)
+
+		_, err = s.Disconnect(ctx, "application", u.ID, now)
+		require.NoError(t, err)
+		require.NoError(t, db.deleteUser(ctx, u.ID))
+		_, err = db.userByID(ctx, u.ID)
+		require.ErrorIs(t, err, sql.ErrNoRows)
+		_, err = s.Pending(ctx, start.TokenHash)
+		require.ErrorIs(t, err, connect.ErrStateUnknown, "starts go with their user")
+		tasks, err := s.Claim(ctx, now, now.Add(time.Minute), 10)
+		require.NoError(t, err)
+		require.Len(t, tasks, 1, "the deletion of the identity outlives the user")
+		require.Equal(t, connect.DeleteIdentity, tasks[0].Kind)
+	})
+}
+
+func TestOneUserForOneName(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, newURL func(t *testing.T) string) {
+		db := open(t, newURL(t))
+		users := make([]user, 20)
+		errs := make([]error, len(users))
+		var running sync.WaitGroup
+		for i := range users {
+			running.Go(func() { users[i], errs[i] = db.userNamed(t.Context(), "Ada") })
+		}
+		running.Wait()
+		require.NoError(t, errors.Join(errs...))
+		for _, u := range users {
+			require.Equal(t, users[0], u)
+		}
+	})
+}
+
+func TestReplicasMakeTheTablesAtOnce(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, newURL func(t *testing.T) string) {
+		databaseURL := newURL(t)
+		errs := make([]error, 8)
+		var running sync.WaitGroup
+		for i := range errs {
+			running.Go(func() {
+				db, err := openDatabase(t.Context(), databaseURL)
+				if errs[i] = err; err == nil {
+					errs[i] = db.close()
+				}
+			})
+		}
+		running.Wait()
+		require.NoError(t, errors.Join(errs...))
+	})
+}
+
+func TestFailed(t *testing.T) {
+	t.Parallel()
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.NoError(t, failed(ended, "try", nil))
+	require.EqualError(t, failed(t.Context(), "try", sql.ErrTxDone), "try: "+sql.ErrTxDone.Error())
+	require.ErrorIs(t, failed(t.Context(), "try", connect.ErrStateSpent), connect.ErrStateSpent)
+	// What database/sql says of a transaction whose context has ended.
+	require.ErrorIs(t, failed(ended, "try", sql.ErrTxDone), context.Canceled)
+	require.EqualError(t, failed(ended, "try", context.Canceled), "try: context canceled")
+}
+
+func TestWasInTheWay(t *testing.T) {
+	t.Parallel()
+	db := open(t, databases[0].url(t)+"&_pragma=busy_timeout(0)")
+	_, busy := inTxOnce(t.Context(), db, func(conn) (int, error) {
+		return inTxOnce(t.Context(), db, func(conn) (int, error) { return 0, nil })
+	})
+	require.Error(t, busy)
+	for _, row := range []struct {
+		name string
+		err  error
+		want bool
+	}{
+		{"nothing", nil, false},
+		{"an answer", connect.ErrStateSpent, false},
+		{"SQLite: a lock that was not to be had", fmt.Errorf("begin: %w", busy), true},
+		{"SQLite: a syntax error", db.exec(t.Context(), "SELEKT"), false},
+		{"PostgreSQL: a unique key", &pgconn.PgError{Code: "23505"}, true},
+		{"PostgreSQL: a deadlock", &pgconn.PgError{Code: "40P01"}, true},
+		{"PostgreSQL: a serialization failure", &pgconn.PgError{Code: "40001"}, true},
+		{"PostgreSQL: a foreign key", &pgconn.PgError{Code: "23503"}, false},
+		{"MySQL: a unique key", &mysql.MySQLError{Number: 1062}, true},
+		{"MySQL: a deadlock", fmt.Errorf("exec: %w", &mysql.MySQLError{Number: 1213}), true},
+		{"MySQL: a foreign key", &mysql.MySQLError{Number: 1452}, false},
+	} {
+		require.Equal(t, row.want, wasInTheWay(row.err), row.name)
+	}
+}

@@ -1,0 +1,144 @@
+// Package demo is what the example apps have in common: the environment that
+// they read, and the stand-in for Anchor that they start without one.
+package demo
+
+import (
+	"cmp"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+
+	"github.com/anchorconnect/connect/anchorhttp"
+)
+
+// Settings are what the environment says, checked.
+type Settings struct {
+	Addr          string
+	PublicURL     string // empty: http:// and the address listened on
+	APIKey        string // empty: the built-in fake
+	BaseURL       string // empty: Anchor's own, as is AppURL
+	AppURL        string
+	ApplicationID string
+	DatabaseURL   string
+	Secrets       [][]byte
+	SessionSecret []byte
+	Notices       []string // what the environment left out and the person should know
+}
+
+// ReadSettings reads the environment through getenv. Addr and DatabaseURL of
+// defaults stand in for variables that are not set. The error is one line that
+// names the variable to change.
+func ReadSettings(getenv func(string) string, defaults Settings) (Settings, error) {
+	s := Settings{
+		Addr:          cmp.Or(getenv("ADDR"), defaults.Addr),
+		PublicURL:     getenv("PUBLIC_URL"),
+		APIKey:        getenv("ANCHORBROWSER_API_KEY"),
+		BaseURL:       getenv("ANCHORBROWSER_BASE_URL"),
+		AppURL:        getenv("ANCHOR_APP_URL"),
+		ApplicationID: getenv("ANCHOR_APPLICATION_ID"),
+		DatabaseURL:   cmp.Or(getenv("DATABASE_URL"), defaults.DatabaseURL),
+	}
+	if _, _, err := net.SplitHostPort(s.Addr); err != nil {
+		return s, fmt.Errorf("ADDR is %q: it needs a host and a port, such as %s", s.Addr, defaults.Addr)
+	}
+	if err := s.checkAnchor(); err != nil {
+		return s, err
+	}
+
+	if secrets := getenv("CONNECT_SECRET"); secrets != "" {
+		for secret := range strings.SplitSeq(secrets, ",") {
+			if secret = strings.TrimSpace(secret); len(secret) < 32 {
+				return s, fmt.Errorf("CONNECT_SECRET has a secret of %d characters: each needs at least 32 (openssl rand -hex 32)", len(secret))
+			}
+			s.Secrets = append(s.Secrets, []byte(strings.TrimSpace(secret)))
+		}
+	} else {
+		s.Secrets = [][]byte{randomSecret()}
+		s.Notices = append(s.Notices, "CONNECT_SECRET is not set: a random one serves until this program stops.")
+	}
+	switch secret := getenv("SESSION_SECRET"); {
+	case secret == "":
+		s.SessionSecret = randomSecret()
+		s.Notices = append(s.Notices, "SESSION_SECRET is not set: everybody is signed out when this program stops.")
+	case len(secret) < 32:
+		return s, fmt.Errorf("SESSION_SECRET has %d characters: it needs at least 32 (openssl rand -hex 32)", len(secret))
+	default:
+		s.SessionSecret = []byte(secret)
+	}
+	return s, nil
+}
+
+// checkAnchor checks what leads to Anchor: all of it, or nothing for the fake.
+func (s Settings) checkAnchor() error {
+	if s.APIKey == "" {
+		for _, v := range []struct{ name, value string }{
+			{"ANCHORBROWSER_BASE_URL", s.BaseURL},
+			{"ANCHOR_APP_URL", s.AppURL},
+			{"ANCHOR_APPLICATION_ID", s.ApplicationID},
+		} {
+			if v.value != "" {
+				return fmt.Errorf("%s is set but ANCHORBROWSER_API_KEY is not: set the key too, or neither for the built-in fake", v.name)
+			}
+		}
+		return nil
+	}
+	if s.ApplicationID == "" {
+		return errors.New("ANCHOR_APPLICATION_ID is missing: with ANCHORBROWSER_API_KEY it names the application to connect to")
+	}
+	if _, ok := anchorhttp.ParseID(s.ApplicationID); !ok {
+		return fmt.Errorf("ANCHOR_APPLICATION_ID is %q, not a UUID: copy the application's id from Anchor's dashboard", s.ApplicationID)
+	}
+	// The client judges these, one more at a time, so that the error is told
+	// with the variable it comes from.
+	for _, v := range []struct {
+		name string
+		s    Settings
+	}{
+		{"ANCHORBROWSER_API_KEY", Settings{APIKey: s.APIKey}},
+		{"ANCHORBROWSER_BASE_URL", Settings{APIKey: s.APIKey, BaseURL: s.BaseURL}},
+		{"ANCHOR_APP_URL", Settings{APIKey: s.APIKey, AppURL: s.AppURL}},
+	} {
+		if err := v.s.Anchor().Validate(); err != nil {
+			return fmt.Errorf("%s: %w", v.name, err)
+		}
+	}
+	return nil
+}
+
+// Anchor is the client of Anchor's API, or of the fake's.
+func (s Settings) Anchor() *anchorhttp.Client {
+	return anchorhttp.New(s.APIKey,
+		anchorhttp.WithBaseURL(cmp.Or(s.BaseURL, anchorhttp.DefaultBaseURL)),
+		anchorhttp.WithAppURL(cmp.Or(s.AppURL, anchorhttp.DefaultAppURL)))
+}
+
+// PublicAddress is PUBLIC_URL, or the address that was listened on, under the
+// host that ADDR names.
+func (s Settings) PublicAddress(listening net.Addr) string {
+	if s.PublicURL != "" {
+		return strings.TrimRight(s.PublicURL, "/")
+	}
+	host, port, _ := net.SplitHostPort(s.Addr)
+	if _, actual, err := net.SplitHostPort(listening.String()); err == nil {
+		port = actual // ADDR may say 0, for any free port.
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
+
+// IsHTTPS tells whether cookies can be Secure.
+func IsHTTPS(publicURL string) bool {
+	u, err := url.Parse(publicURL)
+	return err == nil && u.Scheme == "https"
+}
+
+func randomSecret() []byte {
+	secret := make([]byte, 32)
+	_, _ = rand.Read(secret) // Never fails: crypto/rand.
+	return secret
+}

@@ -1,0 +1,116 @@
+// Stdlib is the demo of connect: a small app on net/http whose users sign in,
+// connect an account and start an automation with it.
+//
+//	go run ./examples/stdlib
+//
+// With nothing configured it starts a fake of Anchor in the same process, so
+// that the whole flow can be tried at once. README.md lists the variables that
+// point it at the real service.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/anchorconnect/connect"
+	"github.com/anchorconnect/connect/examples/internal/demo"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Getenv); err != nil {
+		// A driver's error can have several lines.
+		fmt.Fprintln(os.Stderr, "demo:", strings.Join(strings.Fields(err.Error()), " "))
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, getenv func(string) string) error {
+	settings, err := demo.ReadSettings(getenv, demo.Settings{Addr: "localhost:8080", DatabaseURL: "file:connect-demo.db"})
+	if err != nil {
+		return err
+	}
+	db, store, err := openStore(ctx, settings.DatabaseURL)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+
+	if settings.APIKey == "" {
+		known, err := knownConnections(ctx, db)
+		if err != nil {
+			return err
+		}
+		fake, err := settings.StartFake(known)
+		if err != nil {
+			return err
+		}
+		defer fake.Close()
+	}
+	anchor := settings.Anchor()
+
+	listener, err := net.Listen("tcp", settings.Addr)
+	if err != nil {
+		return fmt.Errorf("ADDR: %w", err)
+	}
+	publicURL := settings.PublicAddress(listener.Addr())
+	app := newApp(publicURL, settings.SessionSecret, anchor)
+	app.connect, err = connect.New(connect.Config{
+		Anchor:        anchor,
+		ApplicationID: settings.ApplicationID,
+		PublicURL:     publicURL,
+		Store:         store,
+		User:          connect.SessionUser(app.sessions, sessionName, userKey),
+		Secrets:       settings.Secrets,
+		SuccessURL:    "/dashboard?connected=true",
+		SignInURL:     "/",
+	})
+	if err != nil {
+		listener.Close()
+		return fmt.Errorf("PUBLIC_URL: %w", err) // The rest has been checked.
+	}
+
+	server := &http.Server{
+		Handler:           app.routes(),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(slog.Default().Handler(), slog.LevelWarn),
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	running := make(chan struct{})
+	go func() {
+		defer close(running)
+		_ = app.connect.Run(ctx) // It only ever ends with ctx.
+	}()
+	defer func() { cancel(); <-running }()
+
+	for _, notice := range settings.Notices {
+		fmt.Fprintln(os.Stderr, notice)
+	}
+	fmt.Printf("\nOpen %s\n\n", publicURL)
+
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	shutdown, cancelShutdown := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancelShutdown()
+	if err := server.Shutdown(shutdown); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("shut down: %w", err)
+	}
+	return nil
+}
