@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/url"
 	"strings"
+	"sync"
 
 	"github.com/anchorconnect/connect/anchorhttp"
 )
@@ -16,19 +17,21 @@ import (
 type applicationSite struct {
 	anchor *anchorhttp.Client
 	id     string
-	// site holds the answer once there is one, and is the lock under which it
-	// is asked for: empty string in it means not asked yet.
-	site chan string
+
+	mu     sync.Mutex
+	site   string    // empty: not known yet
+	asking *siteCall // nil: nobody asks at the moment
 }
 
-func newApplicationSite(anchor *anchorhttp.Client, id string) applicationSite {
-	a := applicationSite{anchor: anchor, id: id, site: make(chan string, 1)}
-	a.site <- ""
-	return a
+// siteCall is one call for the site, which any number of requests wait for.
+type siteCall struct {
+	done chan struct{} // closed when the answer is there
+	site string
+	err  error
 }
 
 // holds tells whether the identity is one of the application's.
-func (a applicationSite) holds(ctx context.Context, identity anchorhttp.Identity) (bool, error) {
+func (a *applicationSite) holds(ctx context.Context, identity anchorhttp.Identity) (bool, error) {
 	site, err := a.ask(ctx)
 	if err != nil {
 		return false, err
@@ -47,7 +50,7 @@ func (a applicationSite) holds(ctx context.Context, identity anchorhttp.Identity
 	return a.lists(ctx, identity.ID, anchorhttp.IdentityFilter{})
 }
 
-func (a applicationSite) lists(ctx context.Context, identityID string, filter anchorhttp.IdentityFilter) (bool, error) {
+func (a *applicationSite) lists(ctx context.Context, identityID string, filter anchorhttp.IdentityFilter) (bool, error) {
 	for item, err := range a.anchor.ApplicationIdentities(ctx, a.id, filter) {
 		if err != nil {
 			return false, err
@@ -59,23 +62,42 @@ func (a applicationSite) lists(ctx context.Context, identityID string, filter an
 	return false, nil
 }
 
-// ask returns the application's site. Of several callers at once one asks
-// Anchor and the others wait for its answer, or for their own ctx.
-func (a applicationSite) ask(ctx context.Context) (site string, err error) {
+// ask returns the application's site. However many ask at once, Anchor is asked
+// once, and each waits for the answer or for its own ctx.
+func (a *applicationSite) ask(ctx context.Context) (string, error) {
+	a.mu.Lock()
+	if a.site != "" {
+		defer a.mu.Unlock()
+		return a.site, nil
+	}
+	call := a.asking
+	if call == nil {
+		call = &siteCall{done: make(chan struct{})}
+		a.asking = call
+		// Whoever came first may go away: the others want the answer too.
+		go a.call(context.WithoutCancel(ctx), call)
+	}
+	a.mu.Unlock()
 	select {
-	case site = <-a.site:
+	case <-call.done:
+		return call.site, call.err
 	case <-ctx.Done():
 		return "", ctx.Err()
 	}
-	defer func() { a.site <- site }()
-	if site != "" {
-		return site, nil
-	}
+}
+
+func (a *applicationSite) call(ctx context.Context, call *siteCall) {
+	ctx, cancel := context.WithTimeout(ctx, gatherTimeout)
+	defer cancel()
 	application, err := a.anchor.Application(ctx, a.id)
-	if err != nil {
-		return "", err
+	call.err = err
+	if err == nil {
+		call.site = siteOf(application.URL)
 	}
-	return siteOf(application.URL), nil
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.site, a.asking = call.site, nil // A failure is forgotten: the next asks again.
+	close(call.done)
 }
 
 // noSite is the site of an address without a host. It equals no other.

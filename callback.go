@@ -207,7 +207,7 @@ func (h *Handler) gatherStart(r *http.Request, state string, result returned) (s
 	e := startEvidence{
 		now:           h.now(),
 		state:         state,
-		fixed:         h.fixedCallback,
+		fixed:         h.fixedCallback && state == "",
 		applicationID: h.applicationID,
 		identityID:    result.identityID,
 	}
@@ -217,7 +217,7 @@ func (h *Handler) gatherStart(r *http.Request, state string, result returned) (s
 	}
 	e.user = user
 
-	if h.fixedCallback {
+	if e.fixed {
 		return h.gatherFixed(r, e)
 	}
 	if e.cookie, e.cookieErr = h.cookies.find(r, state); e.cookieErr != nil || e.user.ID == "" {
@@ -229,7 +229,8 @@ func (h *Handler) gatherStart(r *http.Request, state string, result returned) (s
 
 // gatherFixed finds the start of a callback whose address carries no state,
 // among those that this browser has open: the one that was completed with this
-// very identity, or else every one that proves.
+// very identity, or else every one that proves. Where none does, the newest
+// tells why.
 func (h *Handler) gatherFixed(r *http.Request, e startEvidence) (startEvidence, error) {
 	cookies := h.cookies.all(r)
 	if len(cookies) == 0 {
@@ -240,7 +241,7 @@ func (h *Handler) gatherFixed(r *http.Request, e startEvidence) (startEvidence, 
 		return e, nil
 	}
 	var best startEvidence
-	for i, cookie := range cookies {
+	for _, cookie := range cookies {
 		candidate := e
 		candidate.cookie = cookie
 		var err error
@@ -252,7 +253,7 @@ func (h *Handler) gatherFixed(r *http.Request, e startEvidence) (startEvidence, 
 			return candidate, nil
 		case proves && proveStart(best) == nil:
 			best.later = append(best.later, candidate.pending)
-		case proves || i == 0:
+		case proves || proveStart(best) != nil:
 			best = candidate
 		}
 	}
@@ -350,6 +351,9 @@ func (h *Handler) gatherIdentity(ctx context.Context, start startEvidence, id st
 		return start, e, upstreamError("get the identity", err)
 	}
 	e.identity = identity
+	if !isUsable(identity) {
+		return start, e, nil // Refused already: worth no further call.
+	}
 	start.pending = start.begunBefore(identity.CreatedAt)
 	e.issuedAt = start.pending.IssuedAt
 
@@ -378,7 +382,7 @@ func proveIdentity(e identityEvidence) error {
 	switch {
 	case e.identityErr != nil:
 		return e.identityErr
-	case e.identity.Status != anchorhttp.StatusPending && e.identity.Status != anchorhttp.StatusValidated:
+	case !isUsable(e.identity):
 		return fmt.Errorf("%w: its status is %q", ErrIdentityFailed, e.identity.Status)
 	case !e.inApplication:
 		return ErrWrongApplication
@@ -388,6 +392,10 @@ func proveIdentity(e identityEvidence) error {
 		return ErrIdentityTaken
 	}
 	return nil
+}
+
+func isUsable(identity anchorhttp.Identity) bool {
+	return identity.Status == anchorhttp.StatusPending || identity.Status == anchorhttp.StatusValidated
 }
 
 // isFresh tells whether an identity may have been made with a token. One without

@@ -11,6 +11,9 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"path"
+	"regexp"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -118,7 +121,7 @@ type Handler struct {
 	cookies     stateCookies
 	crossOrigin *http.CrossOriginProtection
 	pages       pages
-	application applicationSite
+	application *applicationSite
 }
 
 // New checks the configuration and returns a handler. Every field that is
@@ -191,7 +194,7 @@ func New(cfg Config) (*Handler, error) {
 		return nil, fmt.Errorf("connect: Config.Secrets: %w", err)
 	}
 	h.pages = newPages(cfg.Anchor.AppOrigin())
-	h.application = newApplicationSite(cfg.Anchor, h.applicationID)
+	h.application = &applicationSite{anchor: cfg.Anchor, id: h.applicationID}
 	if h.now == nil {
 		h.now = time.Now
 	}
@@ -220,17 +223,47 @@ func parsePublicURL(s string) (*url.URL, error) {
 		return nil, errors.New("has a user, a query or a fragment: leave only scheme, host and path")
 	case u.Scheme == "http" && !isLoopback(u.Hostname()):
 		return nil, fmt.Errorf("is %q: Anchor returns to https only, plain http serves loopback hosts in development", s)
-	case strings.ContainsFunc(u.Host, func(c rune) bool { return c >= utf8.RuneSelf }):
-		return nil, fmt.Errorf("has the host %q: write it as browsers do, in its punycode form (xn--…)", u.Host)
 	case u.EscapedPath() != u.Path:
 		return nil, fmt.Errorf("has the path %q: use a prefix that needs no escaping", u.EscapedPath())
 	}
-	u.Host = strings.ToLower(u.Host)
-	if port := u.Port(); port == "" || u.Scheme == "https" && port == "443" || u.Scheme == "http" && port == "80" {
-		u.Host = strings.TrimSuffix(strings.TrimSuffix(u.Host, port), ":")
-	}
 	u.Path = strings.TrimRight(u.Path, "/")
+	if u.Path != "" && path.Clean(u.Path) != u.Path {
+		return nil, fmt.Errorf("has the path %q: write it without empty and dotted parts", u.Path)
+	}
+	if u.Host, err = browserHost(u); err != nil {
+		return nil, err
+	}
 	return u, nil
+}
+
+var hostName = regexp.MustCompile(`^[a-z0-9._-]+$`)
+
+// browserHost returns the host and port of an address as browsers write them in
+// an Origin header.
+func browserHost(u *url.URL) (string, error) {
+	host := strings.ToLower(u.Hostname())
+	ip, err := netip.ParseAddr(host)
+	switch {
+	case err == nil && ip.Zone() == "":
+		host = ip.String()
+		if ip.Is6() {
+			host = "[" + host + "]"
+		}
+	case !hostName.MatchString(host):
+		return "", fmt.Errorf("has the host %q: write it as browsers do, other scripts in punycode (xn--…)", host)
+	}
+	text := u.Port()
+	if text == "" {
+		return host, nil
+	}
+	port, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || port == 0 {
+		return "", fmt.Errorf("has the port %q: it goes from 1 to 65535", text)
+	}
+	if u.Scheme == "https" && port == 443 || u.Scheme == "http" && port == 80 {
+		return host, nil
+	}
+	return fmt.Sprintf("%s:%d", host, port), nil
 }
 
 func isLoopback(host string) bool {
@@ -334,22 +367,22 @@ const (
 	routeDisconnect = "/disconnect"
 )
 
-// findRoute tells which route a path is, whether the prefix is still on it or
+// findRoute tells which route a path (address) is, whether the prefix is still on it or
 // has been stripped, and the state that a callback's path carries. No route is
 // an empty page.
-func findRoute(path, prefix string) (page, state string) {
+func findRoute(address, prefix string) (page, state string) {
 	if prefix != "" {
-		if rest, ok := strings.CutPrefix(path, prefix); ok {
+		if rest, ok := strings.CutPrefix(address, prefix); ok {
 			if page, state = findRoute(rest, ""); page != "" {
 				return page, state
 			}
 		}
 	}
-	switch path {
+	switch address {
 	case routeConnect, routeStatus, routeCallback, routeDisconnect:
-		return path, ""
+		return address, ""
 	}
-	if state, ok := strings.CutPrefix(path, routeCallback+"/"); ok && !strings.Contains(state, "/") {
+	if state, ok := strings.CutPrefix(address, routeCallback+"/"); ok && !strings.Contains(state, "/") {
 		return routeCallback, state
 	}
 	return "", ""
@@ -418,6 +451,10 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request) {
 	// ours, so that the two need not agree.
 	begun := h.now()
 	life := min(token.ExpiresAt.Sub(token.IssuedAt), maxTokenLife)
+	if life <= 0 {
+		h.fail(w, r, fmt.Errorf("%w: the identity token had expired when it was issued", ErrUpstreamInvalid))
+		return
+	}
 	err = h.store.Bind(ctx, Pending{
 		TokenHash:     token.Hash,
 		ApplicationID: h.applicationID,
@@ -488,6 +525,9 @@ func (h *Handler) signedIn(r *http.Request) (User, error) {
 
 // readReturnTo reads the field return_to of a form or of a JSON object.
 func readReturnTo(w http.ResponseWriter, r *http.Request) (string, error) {
+	if r.Body == nil { // A request that no server read, as in a test.
+		r.Body = http.NoBody
+	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
 	var returnTo string
 	mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))

@@ -52,6 +52,12 @@ func TestNewNamesEveryUnusableFieldAndTheRemedy(t *testing.T) {
 		{"plain http in public", func(c *Config) { c.PublicURL = "http://your-app.com" }, []string{"Config.PublicURL", "https"}},
 		{"a host that is not written as browsers do", func(c *Config) { c.PublicURL = "https://bücher.example" }, []string{"Config.PublicURL", "punycode"}},
 		{"a prefix that needs escaping", func(c *Config) { c.PublicURL = "https://your-app.com/a%20b" }, []string{"Config.PublicURL", "escaping"}},
+		{"a prefix that a browser would take for a host", func(c *Config) { c.PublicURL = "https://your-app.com//evil.test" }, []string{"Config.PublicURL", "dotted"}},
+		{"a prefix with dots", func(c *Config) { c.PublicURL = "https://your-app.com/a/../b" }, []string{"Config.PublicURL", "dotted"}},
+		{"a host with a semicolon", func(c *Config) { c.PublicURL = "https://your-app.com;x" }, []string{"Config.PublicURL", "host"}},
+		{"a wildcard", func(c *Config) { c.PublicURL = "https://*.your-app.com" }, []string{"Config.PublicURL", "host"}},
+		{"a port that is none", func(c *Config) { c.PublicURL = "https://your-app.com:99999" }, []string{"Config.PublicURL", "65535"}},
+		{"an address with a zone", func(c *Config) { c.PublicURL = "http://[::1%25lo]:8080" }, []string{"Config.PublicURL"}},
 		{"a public URL that does not parse", func(c *Config) { c.PublicURL = "https://[::1" }, []string{"Config.PublicURL"}},
 		{"no store", func(c *Config) { c.Store = nil }, []string{"Config.Store", "NewMemoryStore"}},
 		{"no user function", func(c *Config) { c.User = nil }, []string{"Config.User", "SessionUser"}},
@@ -89,6 +95,10 @@ func TestNewTakesWhatServes(t *testing.T) {
 		{"http://127.0.0.1:80", "http://127.0.0.1", ""},
 		{"http://[::1]:8080", "http://[::1]:8080", ""},
 		{"http://[::1]", "http://[::1]", ""},
+		{"http://[0:0:0:0:0:0:0:1]:8080", "http://[::1]:8080", ""},
+		{"http://127.0.0.1:08080", "http://127.0.0.1:8080", ""},
+		{"https://app.example:", "https://app.example", ""},
+		{"https://xn--bcher-kva.example", "https://xn--bcher-kva.example", ""},
 		{"http://my.localhost", "http://my.localhost", ""},
 	} {
 		t.Run(test.publicURL, func(t *testing.T) {
@@ -261,6 +271,7 @@ func TestSessionUserReadsTheUserOfAGorillaSession(t *testing.T) {
 		{"an int", 42, "42", nil},
 		{"an int64", int64(42), "42", nil},
 		{"a uint", uint(42), "42", nil},
+		{"a small int", int16(42), "42", nil},
 		{"a Stringer", &url.URL{Path: "/ada"}, "/ada", nil},
 		{"no value", nil, "", ErrNotSignedIn},
 		{"a zero that was never set", 0, "", ErrNotSignedIn},
@@ -368,14 +379,19 @@ func TestWhoIsSignedIn(t *testing.T) {
 
 func TestTheDelayOfATaskStaysShort(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, "1s", taskDelay(0).String())
-	require.Equal(t, "2s", taskDelay(1).String())
-	require.Equal(t, "4s", taskDelay(2).String())
+	failure := errors.New("x")
+	require.Equal(t, "1s", taskDelay(0, failure).String())
+	require.Equal(t, "2s", taskDelay(1, failure).String())
+	require.Equal(t, "4s", taskDelay(2, failure).String())
+	require.Equal(t, "30s", taskDelay(0, &anchorhttp.Error{StatusCode: 429, RetryAfter: 30 * time.Second}).String(), "as long as Anchor asks")
+	require.Equal(t, "1m0s", taskDelay(0, &anchorhttp.Error{StatusCode: 429, RetryAfter: time.Hour}).String(), "within bounds")
+	require.Equal(t, "1s", taskDelay(0, &anchorhttp.Error{StatusCode: 503}).String())
 	for _, attempts := range []int{-1, 3, 10, 63, 64, 1 << 40} {
-		require.LessOrEqual(t, taskDelay(attempts), maxTaskDelay)
-		require.Positive(t, taskDelay(attempts))
+		require.LessOrEqual(t, taskDelay(attempts, failure), maxTaskDelay)
+		require.Positive(t, taskDelay(attempts, failure))
 	}
-	require.Less(t, max(maxTaskDelay, taskLease)+taskInterval, 10*time.Second, "the promise after a restart")
+	require.Less(t, taskLease+taskInterval, 10*time.Second, "the promise after a restart")
+	require.LessOrEqual(t, taskTimeout+maxTaskDelay+taskInterval, 10*time.Second, "and after an outage in which calls hang")
 }
 
 func jsonBody(t *testing.T, body []byte) map[string]any {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"log"
 	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/anchorconnect/connect"
 	"github.com/anchorconnect/connect/anchorhttp"
+	"github.com/anchorconnect/connect/anchortest"
 )
 
 // wire is the wiring that the README shows, so that it builds.
@@ -36,20 +39,68 @@ func wire(ctx context.Context, mux *http.ServeMux, sessionStore sessions.Store, 
 	// README: end
 }
 
-func TestTheREADMEShowsWiringThatBuilds(t *testing.T) {
+// newApp is the reader's own app: it signs in whoever asks.
+func newApp(t *testing.T, mux *http.ServeMux, publicURL string, anchor *anchorhttp.Client, applicationID string) {
+	h, err := connect.New(connect.Config{
+		Anchor: anchor, ApplicationID: applicationID, PublicURL: publicURL, Store: connect.NewMemoryStore(),
+		User:    func(*http.Request) (connect.User, error) { return connect.User{ID: "ada"}, nil },
+		Secrets: [][]byte{[]byte(strings.Repeat("k", 32))}, SuccessURL: "/dashboard?connected=true",
+	})
+	require.NoError(t, err)
+	h.Register(mux)
+}
+
+// README: test
+func TestConnecting(t *testing.T) {
+	fake, err := anchortest.Start()
+	require.NoError(t, err)
+	defer fake.Close()
+
+	mux := http.NewServeMux()
+	server := httptest.NewTLSServer(mux)
+	defer server.Close()
+	newApp(t, mux, server.URL, fake.Client(), fake.ApplicationID()) // yours, wired to the fake
+
+	browser := server.Client()
+	browser.Jar, _ = cookiejar.New(nil)
+	browser.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	// Sign in to your app here. Then press the button:
+	res, err := browser.Post(server.URL+"/connect", "", nil)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusSeeOther, res.StatusCode)
+
+	// The person approves on the hosted page, and the browser goes back.
+	callback, err := fake.Approve(t.Context(), res.Header.Get("Location"))
+	require.NoError(t, err)
+	res, err = browser.Get(callback)
+	require.NoError(t, err)
+	require.Equal(t, "/dashboard?connected=true", res.Header.Get("Location"))
+}
+
+// README: end
+
+func TestTheREADMEShowsCodeThatBuilds(t *testing.T) {
 	t.Parallel()
 	_ = wire
 	source, err := os.ReadFile("example_test.go")
 	require.NoError(t, err)
-	_, wiring, _ := strings.Cut(string(source), "\t// README: wiring\n")
-	wiring, _, ok := strings.Cut(wiring, "\t// README: end\n")
-	require.True(t, ok)
-	lines := strings.Split(strings.TrimSuffix(wiring, "\n"), "\n")
-	for i, line := range lines {
-		lines[i] = strings.TrimPrefix(line, "\t")
-	}
-	require.LessOrEqual(t, len(lines), 20)
 	readme, err := os.ReadFile("README.md")
 	require.NoError(t, err)
-	require.Contains(t, string(readme), "```go\n"+strings.Join(lines, "\n")+"\n```\n")
+	for _, part := range []struct {
+		mark, indent string
+		most         int // lines
+	}{
+		{"wiring", "\t", 20},
+		{"test", "", 40},
+	} {
+		_, code, _ := strings.Cut(string(source), part.indent+"// README: "+part.mark+"\n")
+		code, _, ok := strings.Cut(code, part.indent+"// README: end\n")
+		require.True(t, ok, part.mark)
+		lines := strings.Split(strings.TrimSpace(code), "\n")
+		for i, line := range lines {
+			lines[i] = strings.TrimPrefix(line, part.indent)
+		}
+		require.LessOrEqual(t, len(lines), part.most)
+		require.Contains(t, string(readme), "```go\n"+strings.Join(lines, "\n")+"\n```\n")
+	}
 }

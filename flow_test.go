@@ -1159,3 +1159,167 @@ func TestAGatewaysNotFoundIsNotTakenForAnchors(t *testing.T) {
 		return !there && s.tag(identityIn(gracesCallback)) == "grace"
 	}, 10*time.Second, 20*time.Millisecond)
 }
+
+func TestSigningInLeadsBackToWhatWasWanted(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(c *connect.Config) { c.SignInURL = "/login" })
+	nobody := s.browser()
+	for _, test := range []struct{ method, path, back string }{
+		{"GET", "/connect?return_to=%2Freports", "/connect?return_to=%2Freports"},
+		{"POST", "/connect", "/connect"},
+		{"POST", "/disconnect", "/connect"},
+		{"GET", "/identity-callback/STATE?identity_id=x&status=success&other=y", "/identity-callback/STATE?identity_id=x&status=success"},
+		{"GET", "/identity-callback?identityId=x", "/identity-callback?identityId=x"},
+	} {
+		a := nobody.do(test.method, test.path, "", "")
+		nobody.refused(connect.ErrNotSignedIn, a)
+		u, err := url.Parse(follow(t, s.server.URL, a.body))
+		require.NoError(t, err)
+		require.Equal(t, "/login", u.Path)
+		require.Equal(t, test.back, u.Query().Get("return_to"), test.method+test.path)
+	}
+}
+
+func TestAStateInThePathCountsThoughTheAddressIsFixed(t *testing.T) {
+	t.Parallel()
+	store := connect.NewMemoryStore()
+	s := newSite(t, func(c *connect.Config) { c.Store, c.FixedCallbackURL = store, true })
+	ada := s.signedIn("ada")
+	callback := s.approve(ada.start())
+	ada.refused(connect.ErrNoStateCookie, ada.get(strings.Replace(callback, "/identity-callback?", "/identity-callback/ABCDEFGHIJKLMNOPQRSTUVWXYZ?", 1)))
+	require.Equal(t, http.StatusSeeOther, ada.get(callback).status)
+}
+
+func TestAFixedAddressTellsOfTheNewestStart(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(c *connect.Config) { c.FixedCallbackURL = true })
+	b := s.signedIn("ada")
+	b.connect()
+	s.clock.advance(time.Second)
+	callback := s.approve(b.start())
+	b.signIn("eve")
+	b.refused(connect.ErrAnotherUser, b.get(callback))
+	b.signIn("ada")
+	b.refused(connect.ErrStateSpent, b.get(callback))
+
+	late := s.signedIn("grace")
+	late.connect()
+	s.clock.advance(time.Second)
+	callback = s.approve(late.start())
+	s.clock.advance(20 * time.Minute)
+	late.refused(connect.ErrStateExpired, late.get(callback))
+}
+
+func TestATokenThatHasExpiredWhenItIsIssuedStartsNothing(t *testing.T) {
+	t.Parallel()
+	store := newCountingStore()
+	s := newSite(t, func(c *connect.Config) { c.Store = store })
+	ada := s.signedIn("ada")
+	s.fake.Fault(anchortest.Fault{Method: "POST", Header: http.Header{"Date": {time.Now().Add(2 * time.Hour).UTC().Format(http.TimeFormat)}}})
+	a := ada.post("/connect", nil)
+	ada.refused(connect.ErrUpstreamInvalid, a)
+	require.Empty(t, a.header.Get("Set-Cookie"))
+	require.Equal(t, "map[]", store.count())
+}
+
+func TestAnUnusableIdentityIsWorthNoFurtherCall(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	ada := s.signedIn("ada")
+	callback := s.approve(ada.start(), anchortest.WithStatus(anchortest.StatusFailed), anchortest.WithSource("https://elsewhere.example"))
+	s.fake.ForgetCalls()
+	ada.refused(connect.ErrIdentityFailed, ada.get(callback))
+	require.Len(t, s.fake.Calls(), 1)
+}
+
+// Two apps, each with a key of its own, may share a store. What one owes is
+// invisible under the other's key, and must not be taken for done.
+func TestHandlersOfOtherApplicationsLeaveEachOthersTasksAlone(t *testing.T) {
+	t.Parallel()
+	store := connect.NewMemoryStore()
+	first := newSite(t, func(c *connect.Config) { c.Store = store })
+	second, err := anchortest.Start(anchortest.WithApplicationID("77777777-7777-4777-8777-777777777777"))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, second.Close()) })
+	other, err := connect.New(connect.Config{
+		Anchor: second.Client(), ApplicationID: second.ApplicationID(), PublicURL: "https://other.example", Store: store,
+		User:    func(*http.Request) (connect.User, error) { return connect.User{}, nil },
+		Secrets: [][]byte{[]byte(strings.Repeat("k", 32))},
+	})
+	require.NoError(t, err)
+
+	first.fake.Fault(anchortest.Fault{Method: "PUT", Status: 503})
+	first.fake.Fault(anchortest.Fault{Method: "DELETE", Status: 503})
+	ada, grace := first.signedIn("ada"), first.signedIn("grace")
+	adas, graces := ada.connect(), grace.connect()
+	require.Equal(t, http.StatusSeeOther, grace.post("/disconnect", nil).status)
+
+	ctx, cancel := context.WithTimeout(context.Background(), 3*taskInterval)
+	defer cancel()
+	require.ErrorIs(t, other.Run(ctx), context.DeadlineExceeded)
+	require.Empty(t, second.Calls())
+
+	first.fake.ClearFaults()
+	first.run()
+	require.Eventually(t, func() bool {
+		_, there := first.fake.Identity(identityIn(graces))
+		return !there && first.tag(identityIn(adas)) == "ada"
+	}, 10*time.Second, 20*time.Millisecond)
+}
+
+func TestALongSweepHoldsNoTaskUp(t *testing.T) {
+	t.Parallel()
+	store := &endlessSweep{Store: connect.NewMemoryStore()}
+	s := newSite(t, func(c *connect.Config) { c.Store = store })
+	identity := s.fake.PutIdentity(anchortest.Identity{})
+	s.owed("ada", identity.ID)
+	s.run()
+	require.Eventually(t, func() bool { return s.tag(identity.ID) == "ada" }, 5*time.Second, 20*time.Millisecond)
+}
+
+// endlessSweep always has more to sweep.
+type endlessSweep struct{ connect.Store }
+
+func (endlessSweep) Sweep(ctx context.Context, before time.Time, limit int) (int, error) {
+	time.Sleep(10 * time.Millisecond)
+	return limit, nil
+}
+
+func TestManyWaitForOneAnswerAboutTheApplication(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	path := "/v1/applications/" + s.fake.ApplicationID()
+	hold := s.fake.Hold("GET", path)
+	const people = 6
+	answers := make(chan answer, people)
+	var first context.CancelFunc
+	for i := range people {
+		b := s.signedIn(fmt.Sprint("user", i))
+		callback := s.approve(b.start())
+		if i == 0 {
+			// The first to ask goes away before there is an answer.
+			ctx, cancel := context.WithCancel(context.Background())
+			first = cancel
+			r, err := http.NewRequestWithContext(ctx, http.MethodGet, callback, nil)
+			require.NoError(t, err)
+			go func() {
+				if res, err := b.client.Do(r); err == nil {
+					_ = res.Body.Close()
+				}
+			}()
+			require.NoError(t, hold.Wait(t.Context(), 1))
+			continue
+		}
+		go func() {
+			a, _ := b.try(http.MethodGet, callback, "", "")
+			answers <- a
+		}()
+	}
+	require.Eventually(t, func() bool { return s.fake.CountCalls("GET", "/v1/identities/") == people }, 5*time.Second, 5*time.Millisecond)
+	first()
+	hold.Release()
+	for range people - 1 {
+		require.Equal(t, http.StatusSeeOther, (<-answers).status)
+	}
+	require.Equal(t, 1, s.fake.CountCalls("GET", path))
+}

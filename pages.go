@@ -118,24 +118,28 @@ func (h *Handler) defaultErrorHandler(w http.ResponseWriter, r *http.Request, er
 
 // nextStep is the one thing to do after an error.
 func (h *Handler) nextStep(r *http.Request, err error) (address, text string) {
-	page, _ := findRoute(r.URL.Path, h.prefix)
+	page, state := findRoute(r.URL.Path, h.prefix)
 	onCallback := page == routeCallback
 	switch {
 	case errors.Is(err, ErrNotSignedIn):
 		if h.signInURL == "" {
 			return "", ""
 		}
-		back := &url.URL{Path: h.prefix + page}
-		if onCallback {
-			// Public and whole, so that signing in leads back to this very
-			// return, whatever was stripped on the way here.
-			_, state := findRoute(r.URL.Path, h.prefix)
+		// The way back is the public address, whatever was stripped off it.
+		switch {
+		case onCallback:
+			// Signing in leads back to this very return.
+			back := &url.URL{Path: h.prefix + page, RawQuery: readReturn(r.URL.Query()).query.Encode()}
 			if state != "" {
-				back = back.JoinPath(state)
+				back.Path += "/" + state
 			}
-			back.RawQuery = readReturn(r.URL.Query()).query.Encode()
+			return withReturnTo(h.signInURL, back), "Sign in"
+		case page == routeConnect && r.Method != http.MethodPost:
+			return withReturnTo(h.signInURL, &url.URL{Path: h.prefix + page, RawQuery: r.URL.RawQuery}), "Sign in"
+		case page != "":
+			return withReturnTo(h.signInURL, &url.URL{Path: h.prefix + routeConnect}), "Sign in"
 		}
-		return withReturnTo(h.signInURL, back), "Sign in"
+		return h.signInURL, "Sign in"
 	case onCallback && mayRepeat(err):
 		return readReturn(r.URL.Query()).repeat(), "Try again"
 	case errors.Is(err, ErrWrongOrigin):

@@ -23,9 +23,11 @@ const (
 	taskLease   = 6 * time.Second
 
 	// maxTaskDelay is the longest wait before a failed task is tried again. It
-	// is short enough that after an outage everything owed is made up for
-	// within ten seconds, and with taskBatch it bounds what an outage costs.
-	maxTaskDelay = 6 * time.Second
+	// is short enough that everything owed is made up for within ten seconds
+	// after an outage or a restart, and with taskBatch it bounds what an outage
+	// costs. maxAskedDelay is as long as Anchor may ask to wait instead.
+	maxTaskDelay  = 4 * time.Second
+	maxAskedDelay = time.Minute
 
 	// sweepInterval is how often Run removes starts whose time is long over;
 	// sweepAfter is how long an expired one is kept, so that who comes back late
@@ -44,20 +46,23 @@ const (
 // Any number of replicas may run it on one store; no task is given to two of
 // them at once. It returns when ctx ends, with the cause.
 func (h *Handler) Run(ctx context.Context) error {
-	tasks := time.NewTicker(taskInterval)
-	defer tasks.Stop()
-	sweep := time.NewTicker(sweepInterval)
-	defer sweep.Stop()
+	var loops sync.WaitGroup
+	loops.Go(func() { every(ctx, taskInterval, h.workOff) })
+	loops.Go(func() { every(ctx, sweepInterval, h.sweep) }) // However long it takes, no task waits for it.
+	loops.Wait()
+	return context.Cause(ctx)
+}
 
-	h.sweep(ctx)
+// every does something now and then until ctx ends.
+func every(ctx context.Context, interval time.Duration, do func(context.Context)) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
 	for {
-		h.workOff(ctx)
+		do(ctx)
 		select {
 		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-tasks.C:
-		case <-sweep.C:
-			h.sweep(ctx)
+			return
+		case <-ticker.C:
 		}
 	}
 }
@@ -84,6 +89,14 @@ func (h *Handler) workOff(ctx context.Context) {
 
 // work makes the call that a task stands for, and settles it.
 func (h *Handler) work(ctx context.Context, task Task) {
+	if task.ApplicationID != h.applicationID {
+		// The store also serves a handler of another application, whose key may
+		// be another one: to ours its identities might look gone.
+		if err := h.store.Postpone(ctx, task, h.now().Add(taskInterval)); err != nil {
+			h.logFault(ctx, "connect: give a task back", err, "kind", task.Kind, "identity", task.IdentityID)
+		}
+		return
+	}
 	upstream, cancel := context.WithTimeout(ctx, taskTimeout)
 	defer cancel()
 	var err error
@@ -139,7 +152,7 @@ func (h *Handler) settle(ctx context.Context, task Task, err error) {
 		}
 		return
 	}
-	delay := taskDelay(task.Attempts)
+	delay := taskDelay(task.Attempts, err)
 	h.log.WarnContext(ctx, "connect: a task failed and will be tried again",
 		"kind", task.Kind, "user", task.UserID, "identity", task.IdentityID, "attempts", task.Attempts, "in", delay, "error", err)
 	if err := h.store.Postpone(ctx, task, h.now().Add(delay)); err != nil {
@@ -147,9 +160,15 @@ func (h *Handler) settle(ctx context.Context, task Task, err error) {
 	}
 }
 
-// taskDelay is the wait after a task failed: one second, doubling.
-func taskDelay(attempts int) time.Duration {
-	return min(time.Second<<min(max(attempts, 0), 10), maxTaskDelay)
+// taskDelay is the wait after a task failed: one second, doubling, or longer
+// where Anchor asks for it.
+func taskDelay(attempts int, err error) time.Duration {
+	delay := min(time.Second<<min(max(attempts, 0), 10), maxTaskDelay)
+	var answer *anchorhttp.Error
+	if errors.As(err, &answer) {
+		delay = max(delay, min(answer.RetryAfter, maxAskedDelay))
+	}
+	return delay
 }
 
 // sweep removes what expired long ago, a batch at a time.

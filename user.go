@@ -42,7 +42,7 @@ func SessionUser(store sessions.Store, name, key string) func(*http.Request) (Us
 			return User{}, ErrNotSignedIn
 		case string:
 			return User{ID: id}, nil
-		case int, int32, int64, uint, uint32, uint64:
+		case int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64:
 			if fmt.Sprint(id) == "0" {
 				// The zero of a field that was never set. Taken for an id it
 				// would make one user of everybody who is signed out.

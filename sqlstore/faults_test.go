@@ -202,7 +202,7 @@ func TestDeadlock(t *testing.T) {
 					c, err = s.Disconnect(t.Context(), application, "anna", deleteDue)
 					done <- err
 				}()
-				time.Sleep(200 * time.Millisecond)
+				waiting(t, d, s)
 				_, err := tx.Exec(prefixed(s, "UPDATE connect_pending SET return_to = '/' WHERE user_id = 'anna'"))
 				require.NoError(t, err, "this one must not be the victim")
 				require.NoError(t, tx.Commit())
@@ -239,7 +239,7 @@ func TestKilledConnection(t *testing.T) {
 				holding(t, s, func(func()) {
 					done := make(chan error, 1)
 					go func() { done <- calls[name](t.Context(), s) }()
-					kill(t, d, s)
+					kill(t, d, waiting(t, d, s))
 					select {
 					case err := <-done:
 						require.ErrorContains(t, err, "sqlstore: ", name)
@@ -254,25 +254,34 @@ func TestKilledConnection(t *testing.T) {
 	}
 }
 
-// kill waits until a statement on the tables of s waits for a lock, and kills
-// its connection.
-func kill(t *testing.T, d *database, s *Store) {
+// waiting returns the connection of a statement on the tables of s that waits for
+// a lock, as soon as there is one.
+func waiting(t *testing.T, d *database, s *Store) (id int64) {
 	t.Helper()
 	admin, err := d.pool()
 	require.NoError(t, err)
-	find, end := "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE $1", "SELECT pg_terminate_backend(%d)"
+	find := "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE $1"
 	if d.dialect == MySQL {
-		// 0.1 s: a statement that has taken that long waits.
-		find, end = "SELECT id FROM information_schema.processlist WHERE time_ms > 100 AND info LIKE ? AND id <> CONNECTION_ID()", "KILL %d"
+		// A statement that has taken 0.1 seconds waits.
+		find = "SELECT id FROM information_schema.processlist WHERE time_ms > 100 AND info LIKE ? AND id <> CONNECTION_ID()"
 	}
 	require.Eventually(t, func() bool {
-		var id int64
-		if err := admin.QueryRow(find, "%"+s.prefix+"%").Scan(&id); err != nil {
-			return false
-		}
-		_, err := admin.Exec(fmt.Sprintf(end, id))
-		return err == nil
-	}, 10*time.Second, 20*time.Millisecond)
+		return admin.QueryRow(find, "%"+s.prefix+"%").Scan(&id) == nil
+	}, 20*time.Second, 20*time.Millisecond)
+	return id
+}
+
+// kill ends a connection from outside.
+func kill(t *testing.T, d *database, id int64) {
+	t.Helper()
+	admin, err := d.pool()
+	require.NoError(t, err)
+	end := "SELECT pg_terminate_backend(%d)"
+	if d.dialect == MySQL {
+		end = "KILL %d"
+	}
+	_, err = admin.Exec(fmt.Sprintf(end, id))
+	require.NoError(t, err)
 }
 
 func TestPoolAndServerFaults(t *testing.T) {
@@ -382,6 +391,44 @@ func TestPoolAndServerFaults(t *testing.T) {
 	}
 }
 
+func TestCutOff(t *testing.T) {
+	t.Parallel()
+	onServers(t, func(t *testing.T, d *database) {
+		t.Run("a write that the server is working on when ctx ends is given the time to end", func(t *testing.T) {
+			t.Parallel()
+			s := d.emptyIn(t, d.open(t, d.url(t)))
+			prepare(t, s)
+			var ended, err error
+			meanwhileThen(t, s, func() {
+				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+				defer cancel()
+				err = s.Spend(ctx, "live")
+				ended = ctx.Err()
+			}, func() {}, "UPDATE connect_pending SET return_to = '/x' WHERE token_hash = 'live'")
+			require.ErrorIs(t, ended, context.DeadlineExceeded)
+			require.NoError(t, err)
+			p, err := s.Pending(t.Context(), "live")
+			require.NoError(t, err)
+			require.True(t, p.Spent)
+		})
+
+		t.Run("a transaction whose ctx ends before its commit is sent is not committed", func(t *testing.T) {
+			t.Parallel()
+			s := d.emptyIn(t, d.open(t, d.url(t)))
+			prepare(t, s)
+			before := contents(t, s)
+			ctx, cancel := context.WithCancel(t.Context())
+			err := s.inTx(ctx, func(tx *sql.Tx) error {
+				_, err := send(ctx, tx, s.sql.spendStarts, application, "anna")
+				cancel()
+				return err
+			})
+			require.ErrorIs(t, err, context.Canceled)
+			require.Equal(t, before, contents(t, s))
+		})
+	})
+}
+
 func TestSQLiteLocks(t *testing.T) {
 	t.Parallel()
 	d := on(t, SQLite)
@@ -401,6 +448,23 @@ func TestSQLiteLocks(t *testing.T) {
 			require.NoError(t, <-done, name)
 			restore(t, s)
 		}
+	})
+
+	t.Run("writers of one process wait for each other as long as ctx allows, not as busy_timeout does", func(t *testing.T) {
+		t.Parallel()
+		s := New(d.open(t, d.url(t)), SQLite)
+		prepare(t, s)
+		require.NoError(t, s.inTx(t.Context(), func(*sql.Tx) error {
+			for _, name := range []string{"Spend", "Complete"} {
+				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+				defer cancel()
+				begun := time.Now()
+				require.ErrorIs(t, calls[name](ctx, s), context.DeadlineExceeded)
+				require.Less(t, time.Since(begun), time.Second)
+			}
+			require.NoError(t, calls["Connection"](t.Context(), s), "readers do not wait")
+			return nil
+		}))
 	})
 
 	t.Run("a database in memory serves a pool of one connection", func(t *testing.T) {

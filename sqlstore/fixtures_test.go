@@ -169,3 +169,35 @@ func number(t *testing.T, identity string) int {
 	require.NoError(t, err)
 	return i
 }
+
+// queueTags queues n tags, due at so many microseconds since 1970, and lets the
+// planner know.
+func queueTags(t *testing.T, s *Store, n int, due func(i int) int) {
+	t.Helper()
+	tx, err := s.db.Begin()
+	require.NoError(t, err)
+	defer tx.Rollback()
+	insert := prefixed(s, "INSERT INTO connect_tasks VALUES (?, 'tag', 'application', 'anna', ?, 0)")
+	if s.dialect == PostgreSQL {
+		insert = numbered(insert)
+	}
+	for i := range n {
+		_, err := tx.Exec(insert, identityNumber(i), due(i))
+		require.NoError(t, err)
+	}
+	require.NoError(t, tx.Commit())
+	analyze(t, s, "tasks")
+}
+
+// analyze counts the rows of tables for the planner.
+func analyze(t *testing.T, s *Store, tables ...string) {
+	t.Helper()
+	for _, table := range tables {
+		statement := "ANALYZE " + s.prefix + table
+		if s.dialect == MySQL {
+			statement = "ANALYZE TABLE " + s.prefix + table
+		}
+		_, err := s.db.Exec(statement)
+		require.NoError(t, err)
+	}
+}

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -48,6 +49,32 @@ func TestOvertaken(t *testing.T) {
 			identity: "1",
 			want:     connect.ErrIdentityRetired,
 			after:    func(t *testing.T, s *Store) { requireTasks(t, s, deletion("ben", "1")) },
+		},
+		{
+			name:     "by a deletion that is queued at the same time, when it is to replace a connection",
+			before:   func(t *testing.T, s *Store) { connected(t, s, "anna", "0") },
+			locked:   []string{"INSERT INTO connect_tasks VALUES ('1', 'delete', 'application', 'ben', 0, 0)"},
+			identity: "1",
+			want:     connect.ErrIdentityRetired,
+			after: func(t *testing.T, s *Store) {
+				requireConnection(t, s, "anna", "0")
+				requireTasks(t, s, deletion("ben", "1"))
+			},
+		},
+		{
+			name:   "by the user's other tabs, which retire the identity",
+			before: func(t *testing.T, s *Store) {},
+			locked: []string{lockAnnasStart},
+			then: func(t *testing.T, s *Store) {
+				connected(t, s, "anna", "1")
+				connected(t, s, "anna", "2")
+			},
+			identity: "1",
+			want:     connect.ErrIdentityRetired,
+			after: func(t *testing.T, s *Store) {
+				requireConnection(t, s, "anna", "2")
+				requireTasks(t, s, deletion("anna", "1"))
+			},
 		},
 		{
 			name:     "by another user with the same identity, before the start is spent",
@@ -264,6 +291,60 @@ func TestDisconnectOvertaken(t *testing.T) {
 			first := deletion("anna", "1")
 			first.Attempts = 6
 			requireTasks(t, s, first)
+		})
+
+		t.Run("two disconnects of one user end the connection once, when all starts were swept", func(t *testing.T) {
+			t.Parallel()
+			s := d.migrated(t)
+			connected(t, s, "anna", "1")
+			_, err := s.Sweep(t.Context(), noon.AddDate(1, 0, 0), 10)
+			require.NoError(t, err)
+			meanwhile(t, s, func() {
+				_, err = s.Disconnect(t.Context(), application, "anna", deleteDue)
+			},
+				"DELETE FROM connect_connections WHERE user_id = 'anna'",
+				"INSERT INTO connect_tasks VALUES ('1', 'delete', 'application', 'anna', 0, 5)",
+			)
+			require.ErrorIs(t, err, connect.ErrNotConnected)
+			first := deletion("anna", "1")
+			first.Attempts = 6
+			requireTasks(t, s, first)
+		})
+	})
+}
+
+func TestClaimSkips(t *testing.T) {
+	t.Parallel()
+	onServers(t, func(t *testing.T, d *database) {
+		t.Run("a claim leaves out only what another one is taking, and does not wait for it", func(t *testing.T) {
+			t.Parallel()
+			s := d.migrated(t)
+			// Here a planner had rather sort all tasks than walk along the index.
+			const n, first = 300, 100
+			queueTags(t, s, n, func(i int) int { return i })
+			tx, err := s.db.BeginTx(t.Context(), s.tx)
+			require.NoError(t, err)
+			defer tx.Rollback()
+			var taking []connect.Task
+			if d.dialect == PostgreSQL {
+				taking, err = queryTasks(t.Context(), tx, s.sql.claimAtOnce, micros(tagDue), micros(deleteDue), first)
+			} else {
+				taking, err = queryTasks(t.Context(), tx, s.sql.pick, micros(tagDue), first)
+			}
+			require.NoError(t, err)
+			require.Len(t, taking, first)
+
+			begun := time.Now()
+			others, err := s.Claim(t.Context(), tagDue, deleteDue, n)
+			require.NoError(t, err)
+			require.Less(t, time.Since(begun), 2*time.Second)
+			require.Len(t, others, n-first)
+			require.NoError(t, tx.Commit())
+			taken := make(map[string]bool)
+			for _, task := range append(taking, others...) {
+				taken[task.IdentityID] = true
+			}
+			require.Len(t, taken, n)
 		})
 	})
 }

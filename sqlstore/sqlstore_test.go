@@ -141,20 +141,8 @@ func TestClaimIsOrdered(t *testing.T) {
 			t.Parallel()
 			s := d.migrated(t)
 			const n = leaseBatch + 7
-			tx, err := s.db.Begin()
-			require.NoError(t, err)
-			defer tx.Rollback()
-			insert := prefixed(s, "INSERT INTO connect_tasks VALUES (?, 'tag', 'application', 'anna', ?, 0)")
-			if d.dialect == PostgreSQL {
-				insert = numbered(insert)
-			}
-			for i := range n {
-				// In another order than that of the keys.
-				due := i * 7919 % n
-				_, err := tx.Exec(insert, identityNumber(i), due)
-				require.NoError(t, err)
-			}
-			require.NoError(t, tx.Commit())
+			// In another order than that of the keys.
+			queueTags(t, s, n, func(i int) int { return i * 7919 % n })
 
 			tasks, err := s.Claim(t.Context(), noon, tagDue, n+1)
 			require.NoError(t, err)

@@ -182,8 +182,8 @@ DELETE FROM connect_pending WHERE token_hash = ANY (ARRAY(
 	// the unique keys, in this order:
 	//
 	//  - start takes the start as it is by now, not as it was.
-	//  - tag stores nothing over a deletion or another user's tag; without it
-	//    no other part does anything. The caller looks again.
+	//  - tag stores nothing over a deletion; without it no other part does
+	//    anything. The caller looks again.
 	//  - old takes the user's connection as it is by now. One that it cannot see
 	//    yet makes added fail, and an identity that somebody else has connected
 	//    makes added or changed fail, as a duplicate key. That undoes all of the
@@ -198,8 +198,10 @@ WITH start AS MATERIALIZED (
 	WHERE application_id = $2 AND user_id = $3 AND NOT spent AND expires_at > $5
 		AND NOT EXISTS (SELECT 1 FROM connect_tasks t WHERE t.identity_id = $4 AND t.kind = 'delete')
 		AND NOT EXISTS (SELECT 1 FROM connect_connections c WHERE c.identity_id = $4 AND NOT (c.application_id = $2 AND c.user_id = $3))
-	ON CONFLICT (identity_id) DO UPDATE SET not_before = EXCLUDED.not_before, attempts = 0
-	WHERE task.kind = 'tag' AND task.application_id = EXCLUDED.application_id AND task.user_id = EXCLUDED.user_id
+	ON CONFLICT (identity_id) DO UPDATE SET
+		application_id = EXCLUDED.application_id, user_id = EXCLUDED.user_id,
+		not_before = EXCLUDED.not_before, attempts = 0
+	WHERE task.kind = 'tag'
 	RETURNING identity_id
 ), old AS MATERIALIZED (
 	SELECT identity_id FROM connect_connections

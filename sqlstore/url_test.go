@@ -105,6 +105,7 @@ func TestParseURLRefuses(t *testing.T) {
 		"a path":                                 {"/var/lib/secret.db", "unknown scheme"},
 		"another scheme":                         {"oracle://u:secret@h/app", `unknown scheme "oracle"`},
 		"a driver's own way to write it":         {"u:secret@tcp(h)/app", "unknown scheme"},
+		"what stands before any colon":           {"secret:5432", "unknown scheme"},
 		"words":                                  {"password=secret host=h dbname=a:b", "unknown scheme"},
 		"a scheme that is no scheme":             {"secret secret://x", "unknown scheme"},
 		"no file":                                {"file:", "names no file"},

@@ -3,10 +3,13 @@ package main
 import (
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +19,14 @@ import (
 	"github.com/anchorconnect/connect"
 	"github.com/anchorconnect/connect/anchortest"
 )
+
+// logged is what the tests' apps have logged, all together.
+var logged output
+
+func TestMain(m *testing.M) {
+	slog.SetDefault(slog.New(slog.NewTextHandler(&logged, nil)))
+	os.Exit(m.Run())
+}
 
 // site is the app behind TLS, with a fake of Anchor.
 type site struct {
@@ -32,7 +43,7 @@ func newSite(t *testing.T) site {
 	server := httptest.NewTLSServer(nil)
 	t.Cleanup(server.Close)
 	a, err := newApp(config{
-		db:            open(t, databases[0].url(t)),
+		db:            open(t, databases[0].newURL(t)),
 		anchor:        fake.Client(),
 		applicationID: fake.ApplicationID(),
 		publicURL:     server.URL,
@@ -236,6 +247,43 @@ func TestDeletingAUserDeletesTheIdentity(t *testing.T) {
 	other := s.signedIn(t, "Ada")
 	require.NoError(t, s.app.db.deleteUser(t.Context(), u.ID))
 	require.Equal(t, "not_signed_in", other.get("/api/reports").json(http.StatusUnauthorized)["error"])
+}
+
+func TestNoStateIsLogged(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	b := s.signedIn(t, "Ada")
+	hosted := b.post("/integrations/connect").location(http.StatusSeeOther)
+	callback, err := s.fake.Approve(t.Context(), hosted)
+	require.NoError(t, err)
+	b.get(callback).requireStatus(http.StatusSeeOther)
+
+	u, err := url.Parse(callback)
+	require.NoError(t, err)
+	state := path.Base(u.Path)
+	require.Contains(t, logged.String(), "route=/integrations/identity-callback/{state}")
+	require.NotContains(t, logged.String(), state)
+}
+
+func TestRequestsOfOtherSites(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	b := s.signedIn(t, "Ada")
+	for _, path := range []string{"/login", "/logout", "/account/delete", "/api/reports", "/integrations/connect", "/integrations/disconnect"} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+path, nil)
+		require.NoError(t, err)
+		r.Header.Set("Sec-Fetch-Site", "cross-site")
+		r.Header.Set("Origin", "https://evil.example")
+		res, err := b.client.Do(r)
+		require.NoError(t, err)
+		res.Body.Close()
+		require.Equal(t, http.StatusForbidden, res.StatusCode, path)
+	}
+	page := b.get("/account")
+	page.requireStatus(http.StatusOK)
+	require.Equal(t, "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self' "+s.fake.URL(),
+		page.res.Header.Get("Content-Security-Policy"))
+	require.Contains(t, b.get("/integrations/connect").res.Header.Get("Content-Security-Policy"), "sha256-", "connect's pages have their own")
 }
 
 func TestASignInLeadsNowhereElse(t *testing.T) {

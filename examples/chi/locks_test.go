@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -16,9 +18,10 @@ var servers = databases[1:]
 
 const (
 	application = "6f1c9a52-0a3d-4c1e-9b7f-2d6c8e4f1a01"
-	// soon is long enough for what waits for nobody, and is waited in full by
-	// what waits for somebody.
-	soon = 2 * time.Second
+	// aWhile is how long what has to wait is watched waiting, and soon is enough
+	// for what waits for nobody.
+	aWhile = 500 * time.Millisecond
+	soon   = 10 * time.Second
 )
 
 // scene is a store with users who have a live start each.
@@ -66,7 +69,7 @@ func (s scene) while(first func(tx conn) error, then func()) {
 
 func (s scene) requireWaits(what string, call func(ctx context.Context) error) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), soon/4)
+	ctx, cancel := context.WithTimeout(s.t.Context(), aWhile)
 	defer cancel()
 	require.ErrorIs(s.t, call(ctx), context.DeadlineExceeded, "%s waits", what)
 }
@@ -94,7 +97,7 @@ func TestLocks(t *testing.T) {
 		} {
 			t.Run(d.name+"/"+row.name, func(t *testing.T) {
 				t.Parallel()
-				databaseURL := d.url(t)
+				databaseURL := d.newURL(t)
 				row.test(t, func(users ...string) scene { return newScene(t, databaseURL, users...) })
 			})
 		}
@@ -137,7 +140,11 @@ func aStartBeingCompleted(t *testing.T, newScene func(users ...string) scene) {
 		completing, cancel := context.WithCancel(t.Context())
 		completed := make(chan error, 1)
 		go func() { completed <- s.complete(completing, "ada", "another") }()
-		time.Sleep(soon / 4)
+		require.Eventually(t, func() bool {
+			var one int
+			err := s.db.queryRow(t.Context(), `SELECT 1 FROM starts WHERE token_hash = ? FOR UPDATE SKIP LOCKED`, "token of ada").Scan(&one)
+			return errors.Is(err, sql.ErrNoRows)
+		}, soon, 10*time.Millisecond, "the start is locked")
 		s.requireWaits("Spend", func(ctx context.Context) error { return s.Spend(ctx, "token of ada") })
 		s.requireGoesOn("Sweep", func(ctx context.Context) error {
 			n, err := s.Sweep(ctx, s.now.Add(time.Hour), 10)
@@ -182,7 +189,7 @@ func second(s scene, user, identity string, first func(tx conn) error) error {
 		select {
 		case err := <-completed:
 			require.Fail(s.t, "Complete did not wait", "%v", err)
-		case <-time.After(soon / 4):
+		case <-time.After(aWhile):
 		}
 	})
 	return <-completed

@@ -94,7 +94,7 @@ func TestUnusableEnvironment(t *testing.T) {
 	}
 }
 
-// output is what run says, for a test to wait for.
+// output keeps what is written to it, from any goroutine.
 type output struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -106,11 +106,15 @@ func (o *output) Write(p []byte) (int, error) {
 	return o.text.Write(p)
 }
 
-// address is the address that was said, once it is.
-func (o *output) address() string {
+func (o *output) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	_, rest, _ := strings.Cut(o.text.String(), "Open ")
+	return o.text.String()
+}
+
+// address is the address that run has said, once it has.
+func (o *output) address() string {
+	_, rest, _ := strings.Cut(o.String(), "Open ")
 	address, _, _ := strings.Cut(rest, "\n")
 	return address
 }

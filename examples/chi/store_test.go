@@ -23,47 +23,56 @@ import (
 	"github.com/anchorconnect/connect/storetest"
 )
 
-// databases are those that the tests run on, each with a function that makes an
-// empty one and removes it after the test.
-var databases = []struct {
+// A testDatabase is one that the tests run on.
+type testDatabase struct {
 	name string
-	url  func(t *testing.T) string
-}{
-	{"SQLite", func(t *testing.T) string {
-		// Nothing here has to outlive a power cut.
-		return "file:" + filepath.Join(t.TempDir(), "test.db") + "?_pragma=synchronous(off)"
+	// variable holds the URL of a server's database; SQLite needs none.
+	variable string
+	// own turns that into the URL of an empty one for one test.
+	own func(t *testing.T, server *url.URL) *url.URL
+}
+
+var databases = []testDatabase{
+	{name: "SQLite"},
+	{"PostgreSQL", "CONNECT_TEST_POSTGRES", func(t *testing.T, server *url.URL) *url.URL {
+		query := server.Query()
+		query.Set("search_path", newNamespace(t, server, "SCHEMA", " CASCADE"))
+		own := *server
+		own.RawQuery = query.Encode()
+		return &own
 	}},
-	{"PostgreSQL", func(t *testing.T) string {
-		u := serverURL(t, "CONNECT_TEST_POSTGRES")
-		schema := newNamespace(t, u, "SCHEMA", " CASCADE")
-		query := u.Query()
-		query.Set("search_path", schema)
-		u.RawQuery = query.Encode()
-		return u.String()
-	}},
-	{"MySQL", func(t *testing.T) string {
-		u := serverURL(t, "CONNECT_TEST_MYSQL")
-		u.Path = "/" + newNamespace(t, u, "DATABASE", "")
-		return u.String()
+	{"MySQL", "CONNECT_TEST_MYSQL", func(t *testing.T, server *url.URL) *url.URL {
+		own := *server
+		own.Path = "/" + newNamespace(t, server, "DATABASE", "")
+		return &own
 	}},
 }
 
-// serverURL is the URL of a server's database, or skips the test.
-func serverURL(t *testing.T, variable string) *url.URL {
+// need skips the test when there is no such database.
+func (d testDatabase) need(t *testing.T) {
 	t.Helper()
-	value := os.Getenv(variable)
-	if value == "" {
-		t.Skipf("NOT TESTED: set %s to the URL of a database to test in", variable)
+	if d.variable != "" && os.Getenv(d.variable) == "" {
+		t.Skipf("NOT TESTED on %s: set %s to the URL of a database to test in", d.name, d.variable)
 	}
-	u, err := url.Parse(value)
+}
+
+// newURL makes an empty database, which goes after the test.
+func (d testDatabase) newURL(t *testing.T) string {
+	t.Helper()
+	d.need(t)
+	if d.variable == "" {
+		// Nothing here has to outlive a power cut.
+		return "file:" + filepath.Join(t.TempDir(), "test.db") + "?_pragma=synchronous(off)"
+	}
+	server, err := url.Parse(os.Getenv(d.variable))
 	require.NoError(t, err)
-	return u
+	return d.own(t, server).String()
 }
 
 // newNamespace makes a schema or a database of the test's own.
-func newNamespace(t *testing.T, u *url.URL, kind, dropOption string) string {
+func newNamespace(t *testing.T, server *url.URL, kind, dropOption string) string {
 	t.Helper()
-	driver, dsn, _, err := sqlstore.ParseURL(u.String())
+	driver, dsn, _, err := sqlstore.ParseURL(server.String())
 	require.NoError(t, err)
 	name := "chi_" + strings.ToLower(rand.Text()[:10])
 	run := func(statement string) {
@@ -79,12 +88,13 @@ func newNamespace(t *testing.T, u *url.URL, kind, dropOption string) string {
 }
 
 // onEach runs a test on every database there is.
-func onEach(t *testing.T, test func(t *testing.T, newURL func(t *testing.T) string)) {
+func onEach(t *testing.T, test func(t *testing.T, d testDatabase)) {
 	t.Helper()
 	for _, d := range databases {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
-			test(t, d.url)
+			d.need(t)
+			test(t, d)
 		})
 	}
 }
@@ -118,19 +128,18 @@ func (s withUsers) addUser(id string) {
 
 func TestStoreKeepsTheContract(t *testing.T) {
 	t.Parallel()
-	onEach(t, func(t *testing.T, newURL func(t *testing.T) string) {
-		newURL(t) // Skips all at once.
+	onEach(t, func(t *testing.T, d testDatabase) {
 		storetest.Run(t, func(t *testing.T) connect.Store {
-			return withUsers{&Store{open(t, newURL(t))}}
+			return withUsers{&Store{open(t, d.newURL(t))}}
 		})
 	})
 }
 
 func TestUserAndAccount(t *testing.T) {
 	t.Parallel()
-	onEach(t, func(t *testing.T, newURL func(t *testing.T) string) {
+	onEach(t, func(t *testing.T, d testDatabase) {
 		ctx := t.Context()
-		db := open(t, newURL(t))
+		db := open(t, d.newURL(t))
 		s := &Store{db}
 		now := time.Now()
 		start := connect.Pending{TokenHash: "hash", ApplicationID: "application", UserID: "nobody", IssuedAt: now, ExpiresAt: now.Add(time.Minute)}
@@ -170,8 +179,8 @@ func TestUserAndAccount(t *testing.T) {
 
 func TestOneUserForOneName(t *testing.T) {
 	t.Parallel()
-	onEach(t, func(t *testing.T, newURL func(t *testing.T) string) {
-		db := open(t, newURL(t))
+	onEach(t, func(t *testing.T, d testDatabase) {
+		db := open(t, d.newURL(t))
 		users := make([]user, 20)
 		errs := make([]error, len(users))
 		var running sync.WaitGroup
@@ -188,8 +197,8 @@ func TestOneUserForOneName(t *testing.T) {
 
 func TestReplicasMakeTheTablesAtOnce(t *testing.T) {
 	t.Parallel()
-	onEach(t, func(t *testing.T, newURL func(t *testing.T) string) {
-		databaseURL := newURL(t)
+	onEach(t, func(t *testing.T, d testDatabase) {
+		databaseURL := d.newURL(t)
 		errs := make([]error, 8)
 		var running sync.WaitGroup
 		for i := range errs {
@@ -219,7 +228,7 @@ func TestFailed(t *testing.T) {
 
 func TestWasInTheWay(t *testing.T) {
 	t.Parallel()
-	db := open(t, databases[0].url(t)+"&_pragma=busy_timeout(0)")
+	db := open(t, databases[0].newURL(t)+"&_pragma=busy_timeout(0)")
 	_, busy := inTxOnce(t.Context(), db, func(conn) (int, error) {
 		return inTxOnce(t.Context(), db, func(conn) (int, error) { return 0, nil })
 	})
