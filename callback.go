@@ -53,9 +53,9 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request, state string)
 		return
 	}
 	if err := proveStart(start); err != nil {
-		if errors.Is(err, ErrAnotherUser) && !start.pending.Spent {
+		if errors.Is(err, ErrAnotherUser) {
 			// The browser changed hands between start and return: nobody may
-			// finish this any more.
+			// finish this any more. What was finished stays so.
 			if err := h.store.Spend(ctx, start.pending.TokenHash); err != nil {
 				h.fail(w, r, storeError("spend the start", err))
 				return

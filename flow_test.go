@@ -29,6 +29,8 @@ func TestAUserConnectsAnAccount(t *testing.T) {
 
 	a := ada.post("/connect", nil)
 	require.Equal(t, http.StatusSeeOther, a.status)
+	require.Equal(t, "no-store", a.header.Get("Cache-Control"))
+	require.Equal(t, "nosniff", a.header.Get("X-Content-Type-Options"))
 	require.Equal(t, "map[Bind:1]", store.count(), "a start is one store write")
 	require.Len(t, s.fake.Calls(), 1, "a start is one call")
 	require.Len(t, a.header.Values("Set-Cookie"), 1)
@@ -365,6 +367,7 @@ func TestEveryProofRefusesAndWritesNothing(t *testing.T) {
 			require.NoError(t, err)
 			require.Empty(t, tasks)
 			require.Equal(t, "no-store", a.header.Get("Cache-Control"))
+			require.Equal(t, "nosniff", a.header.Get("X-Content-Type-Options"))
 			require.Equal(t, "no-referrer", a.header.Get("Referrer-Policy"))
 			require.Contains(t, a.header.Get("Content-Security-Policy"), "default-src 'none'")
 		})
@@ -748,10 +751,10 @@ func TestRunSweepsWhatExpiredLongAgo(t *testing.T) {
 	hosted := ada.start()
 	callback := s.approve(hosted)
 	s.clock.advance(16 * time.Minute)
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	require.ErrorIs(t, s.handler.Run(ctx), context.Canceled)
-	ada.refused(connect.ErrStateExpired, ada.get(callback))
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, s.handler.Run(ctx), context.DeadlineExceeded)
+	ada.refused(connect.ErrStateExpired, ada.get(callback)) // Not unknown: it is kept a while.
 
 	s.clock.advance(2 * time.Hour)
 	s.run()
@@ -1322,4 +1325,57 @@ func TestManyWaitForOneAnswerAboutTheApplication(t *testing.T) {
 		require.Equal(t, http.StatusSeeOther, (<-answers).status)
 	}
 	require.Equal(t, 1, s.fake.CountCalls("GET", path))
+}
+
+func TestATokenThatPromisesDaysLivesAnHour(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	ada := s.signedIn("ada")
+	s.fake.Fault(anchortest.Fault{Method: "POST", Header: http.Header{"Date": {time.Now().Add(-48 * time.Hour).UTC().Format(http.TimeFormat)}}})
+	callback := s.approve(ada.start())
+	s.clock.advance(time.Hour + time.Second)
+	ada.refused(connect.ErrStateExpired, ada.get(callback))
+}
+
+func TestTheTagIsMadeThoughThePersonLeaves(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	ada := s.signedIn("ada")
+	callback := s.approve(ada.start())
+	hold := s.fake.Hold("PUT", "/v1/identities/")
+	ctx, leave := context.WithCancel(context.Background())
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, callback, nil)
+	require.NoError(t, err)
+	left := make(chan error, 1)
+	go func() {
+		_, err := ada.client.Do(r)
+		left <- err
+	}()
+	require.NoError(t, hold.Wait(t.Context(), 1))
+	leave()
+	require.Error(t, <-left)
+	time.Sleep(100 * time.Millisecond) // The server notices.
+	hold.Release()
+	require.Eventually(t, func() bool { return s.tag(identityIn(callback)) == "ada" }, 3*time.Second, 10*time.Millisecond)
+}
+
+func TestApplicationsWithoutASiteAreToldApartByTheirLists(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	ours, other := s.fake.AddApplication("Ours", ""), s.fake.AddApplication("Other", "")
+	h, err := connect.New(connect.Config{
+		Anchor: s.fake.Client(), ApplicationID: ours, PublicURL: s.server.URL, Store: s.store,
+		User:    func(*http.Request) (connect.User, error) { return connect.User{ID: "ada"}, nil },
+		Secrets: [][]byte{[]byte(strings.Repeat("k", 32))},
+	})
+	require.NoError(t, err)
+	app := httptest.NewTLSServer(h)
+	t.Cleanup(app.Close)
+	ada := s.browser()
+	a := ada.post(app.URL+"/connect", nil)
+	require.Equal(t, http.StatusSeeOther, a.status)
+	callback := strings.Replace(s.approve(a.location), s.server.URL, app.URL, 1)
+	foreign := s.fake.PutIdentity(anchortest.Identity{ApplicationID: other, CreatedAt: time.Now().Add(time.Second)})
+	require.Equal(t, http.StatusForbidden, ada.get(withIdentity(callback, foreign.ID)).status)
+	require.Equal(t, http.StatusSeeOther, ada.get(callback).status)
 }

@@ -19,10 +19,9 @@ func TestOvertaken(t *testing.T) {
 		lockAnnasStart = "UPDATE connect_pending SET return_to = '/locked' WHERE token_hash = 'annas'"
 		lockAnna       = "UPDATE connect_connections SET connected_at = connected_at - 1 WHERE user_id = 'anna'"
 	)
-	// A step makes Complete wait at a certain point.
 	for _, row := range []struct {
 		name string
-		// before is the state that it begins with, anna's start aside.
+		// before makes what there is beside anna's start, if anything.
 		before func(t *testing.T, s *Store)
 		// locked is what another transaction sends before and commits after, and
 		// then what else happens while the call waits for it.
@@ -35,7 +34,6 @@ func TestOvertaken(t *testing.T) {
 	}{
 		{
 			name:     "by a disconnect that retires the identity, before the start is spent",
-			before:   func(t *testing.T, s *Store) {},
 			locked:   []string{lockAnnasStart},
 			then:     func(t *testing.T, s *Store) { connected(t, s, "ben", "1"); disconnect(t, s, "ben") },
 			identity: "1",
@@ -44,7 +42,6 @@ func TestOvertaken(t *testing.T) {
 		},
 		{
 			name:     "by a deletion that is queued at the same time",
-			before:   func(t *testing.T, s *Store) {},
 			locked:   []string{"INSERT INTO connect_tasks VALUES ('1', 'delete', 'application', 'ben', 0, 0)"},
 			identity: "1",
 			want:     connect.ErrIdentityRetired,
@@ -63,7 +60,6 @@ func TestOvertaken(t *testing.T) {
 		},
 		{
 			name:   "by the user's other tabs, which retire the identity",
-			before: func(t *testing.T, s *Store) {},
 			locked: []string{lockAnnasStart},
 			then: func(t *testing.T, s *Store) {
 				connected(t, s, "anna", "1")
@@ -78,7 +74,6 @@ func TestOvertaken(t *testing.T) {
 		},
 		{
 			name:     "by another user with the same identity, before the start is spent",
-			before:   func(t *testing.T, s *Store) {},
 			locked:   []string{lockAnnasStart},
 			then:     func(t *testing.T, s *Store) { connected(t, s, "ben", "1") },
 			identity: "1",
@@ -86,8 +81,7 @@ func TestOvertaken(t *testing.T) {
 			after:    func(t *testing.T, s *Store) { requireConnection(t, s, "ben", "1"); requireTasks(t, s) },
 		},
 		{
-			name:   "by another user with the same identity, whose tag is due",
-			before: func(t *testing.T, s *Store) {},
+			name: "by another user with the same identity, whose tag is due",
 			locked: []string{
 				"INSERT INTO connect_connections VALUES ('application', 'ben', '1', 0)",
 				"INSERT INTO connect_tasks VALUES ('1', 'tag', 'application', 'ben', 7, 3)",
@@ -102,7 +96,6 @@ func TestOvertaken(t *testing.T) {
 		},
 		{
 			name:     "by another user with the same identity, at the last moment",
-			before:   func(t *testing.T, s *Store) {},
 			locked:   []string{"INSERT INTO connect_connections VALUES ('application', 'ben', '1', 0)"},
 			identity: "1",
 			want:     connect.ErrIdentityTaken,
@@ -118,7 +111,6 @@ func TestOvertaken(t *testing.T) {
 		},
 		{
 			name:     "by the user's other tab, before the start is spent",
-			before:   func(t *testing.T, s *Store) {},
 			locked:   []string{lockAnnasStart},
 			then:     func(t *testing.T, s *Store) { connected(t, s, "anna", "1") },
 			identity: "2",
@@ -129,7 +121,6 @@ func TestOvertaken(t *testing.T) {
 		},
 		{
 			name:     "by the user's other tab, at the last moment",
-			before:   func(t *testing.T, s *Store) {},
 			locked:   []string{"INSERT INTO connect_connections VALUES ('application', 'anna', '1', 0)"},
 			identity: "2",
 			after: func(t *testing.T, s *Store) {
@@ -161,7 +152,6 @@ func TestOvertaken(t *testing.T) {
 		},
 		{
 			name:     "by the user's other tab, with the same identity",
-			before:   func(t *testing.T, s *Store) {},
 			locked:   []string{"INSERT INTO connect_connections VALUES ('application', 'anna', '1', 0)"},
 			identity: "1",
 			after: func(t *testing.T, s *Store) {
@@ -179,7 +169,6 @@ func TestOvertaken(t *testing.T) {
 		},
 		{
 			name:     "by the end of the start",
-			before:   func(t *testing.T, s *Store) {},
 			locked:   []string{"UPDATE connect_pending SET spent = TRUE WHERE token_hash = 'annas'"},
 			identity: "1",
 			want:     connect.ErrStateSpent,
@@ -187,7 +176,6 @@ func TestOvertaken(t *testing.T) {
 		},
 		{
 			name:     "by the sweeping of the start",
-			before:   func(t *testing.T, s *Store) {},
 			locked:   []string{"DELETE FROM connect_pending WHERE token_hash = 'annas'"},
 			identity: "1",
 			want:     connect.ErrStateUnknown,
@@ -225,7 +213,9 @@ func TestOvertaken(t *testing.T) {
 			}
 			on(t, func(t *testing.T, d *database) {
 				s := d.migrated(t)
-				row.before(t, s)
+				if row.before != nil {
+					row.before(t, s)
+				}
 				annas := start("anna", "annas")
 				bind(t, s, annas)
 				var first bool

@@ -51,9 +51,9 @@ const (
 	MySQL      Dialect = "mysql"
 )
 
-// Store is a [connect.Store] in a SQL database. It holds no state but the pool,
-// which stays the app's to configure and to close. It may be used by any number
-// of goroutines, and any number of processes may use the same tables.
+// Store is a [connect.Store] in a SQL database. The pool stays the app's to
+// configure and to close. A Store may be used by any number of goroutines, and
+// any number of processes may use the same tables.
 type Store struct {
 	db      *sql.DB
 	dialect Dialect

@@ -294,6 +294,8 @@ func TestASignInLeadsNowhereElse(t *testing.T) {
 		"/api/reports?month=5":      "/api/reports?month=5",
 		"https://evil.example":      "/account",
 		"//evil.example":            "/account",
+		"///evil.example":           "/account",
+		"/\t/evil.example":          "/account",
 		`/\evil.example`:            "/account",
 		"javascript:alert(1)":       "/account",
 		"account":                   "/account",

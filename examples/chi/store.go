@@ -12,15 +12,15 @@ import (
 
 // Store is a connect.Store in the app's own database, beside its users: what to
 // write for an app that wants a foreign key, its own names or its own tooling.
-// The tables are in schema.sql.
+// The tables are in schema.sql. Its methods may be called concurrently.
 //
 // Its transactions look first and write then. Three things keep what was seen
 // true until the commit:
 //
 //   - Complete and Disconnect lock the row of the user, so that of one user's
 //     calls one runs at a time.
-//   - Complete locks the row of the start after that. Spend and Sweep come before
-//     or after.
+//   - Complete locks the row of the start after that. Spend waits for it, Sweep
+//     passes it over.
 //   - tasks and accounts have a unique key by identity. Of two users who want one
 //     identity the second waits at the key, fails, and is run again (see inTx) to
 //     find out why.

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/gorilla/sessions"
 
@@ -79,7 +80,7 @@ func (a *app) home(w http.ResponseWriter, r *http.Request) {
 func (a *app) login(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
 	name := strings.TrimSpace(r.PostFormValue("user"))
-	if name == "" || len(name) > 64 || strings.ContainsFunc(name, func(c rune) bool { return !unicode.IsPrint(c) }) {
+	if name == "" || len(name) > 64 || !utf8.ValidString(name) || strings.ContainsFunc(name, func(c rune) bool { return !unicode.IsPrint(c) }) {
 		a.render(w, http.StatusUnprocessableEntity, "home.html", map[string]any{
 			"ReturnTo": localPath(r.PostFormValue("return_to")),
 			"Problem":  "Choose a name of 1 to 64 letters.",

@@ -1,0 +1,36 @@
+package demo
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect"
+	"github.com/anchorconnect/connect/anchortest"
+)
+
+func TestStartFake(t *testing.T) {
+	t.Parallel()
+	const here, elsewhere = "6f1c9a52-0a3d-4c1e-9b7f-2d6c8e4f1a01", "6f1c9a52-0a3d-4c1e-9b7f-2d6c8e4f1a02"
+	yesterday := time.Now().AddDate(0, 0, -1).UTC().Truncate(time.Millisecond)
+	unstarted := anchortest.New()
+
+	var s Settings
+	fake, err := s.StartFake([]connect.Connection{
+		{ApplicationID: unstarted.ApplicationID(), UserID: "ada", IdentityID: here, ConnectedAt: yesterday},
+		{ApplicationID: "another", UserID: "ada", IdentityID: elsewhere, ConnectedAt: yesterday},
+	})
+	require.NoError(t, err)
+	defer fake.Close()
+	identity, found := fake.Identity(here)
+	require.True(t, found, "what was connected yesterday works today")
+	require.Equal(t, yesterday, identity.CreatedAt)
+	_, found = fake.Identity(elsewhere)
+	require.False(t, found, "what was connected at the real service is not the fake's")
+
+	application, err := s.Anchor().Application(t.Context(), s.ApplicationID)
+	require.NoError(t, err, "the settings lead to the fake")
+	require.Equal(t, "Example Mail", application.Name)
+	require.Len(t, s.Notices, 1)
+}

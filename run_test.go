@@ -1,0 +1,34 @@
+package connect
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect/anchortest"
+)
+
+// A tag that was claimed just before the connection was replaced or ended is
+// not written any more.
+func TestATagOfAnIdentityThatIsNotConnectedAnyMoreIsNotWritten(t *testing.T) {
+	t.Parallel()
+	fake, err := anchortest.Start()
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, fake.Close()) })
+	cfg := goodConfig()
+	cfg.Anchor, cfg.ApplicationID = fake.Client(), fake.ApplicationID()
+	h, err := New(cfg)
+	require.NoError(t, err)
+	ctx := context.Background()
+	identity := fake.PutIdentity(anchortest.Identity{})
+	task := Task{Kind: TagIdentity, ApplicationID: h.applicationID, UserID: "ada", IdentityID: identity.ID}
+
+	require.NoError(t, h.tag(ctx, task), "ended")
+	require.NoError(t, cfg.Store.Bind(ctx, Pending{TokenHash: "x", ApplicationID: h.applicationID, UserID: "ada", IssuedAt: noon, ExpiresAt: noon.Add(time.Hour)}))
+	_, err = cfg.Store.Complete(ctx, "x", Connection{ApplicationID: h.applicationID, UserID: "ada", IdentityID: identityA, ConnectedAt: noon}, noon)
+	require.NoError(t, err)
+	require.NoError(t, h.tag(ctx, task), "replaced")
+	require.Empty(t, fake.Calls())
+}
