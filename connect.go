@@ -1,7 +1,6 @@
 package connect
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,14 +8,8 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
-	"net/netip"
-	"net/url"
-	"path"
-	"regexp"
-	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/anchorconnect/connect/anchorhttp"
 )
@@ -207,101 +200,6 @@ func New(cfg Config) (*Handler, error) {
 	return h, nil
 }
 
-// parsePublicURL returns the address with its origin as browsers write it in an
-// Origin header, and its path without a trailing slash.
-func parsePublicURL(s string) (*url.URL, error) {
-	if s == "" {
-		return nil, errors.New(`is missing: give it the app's own address, such as "https://your-app.com"`)
-	}
-	u, err := url.Parse(s)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("is no address: %w", err)
-	case u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "":
-		return nil, fmt.Errorf(`is %q: it needs a scheme and a host, such as "https://your-app.com"`, s)
-	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return nil, errors.New("has a user, a query or a fragment: leave only scheme, host and path")
-	case u.Scheme == "http" && !isLoopback(u.Hostname()):
-		return nil, fmt.Errorf("is %q: Anchor returns to https only, plain http serves loopback hosts in development", s)
-	case u.EscapedPath() != u.Path:
-		return nil, fmt.Errorf("has the path %q: use a prefix that needs no escaping", u.EscapedPath())
-	}
-	u.Path = strings.TrimRight(u.Path, "/")
-	if u.Path != "" && path.Clean(u.Path) != u.Path {
-		return nil, fmt.Errorf("has the path %q: write it without empty and dotted parts", u.Path)
-	}
-	if u.Host, err = browserHost(u); err != nil {
-		return nil, err
-	}
-	return u, nil
-}
-
-var hostName = regexp.MustCompile(`^[a-z0-9._-]+$`)
-
-// browserHost returns the host and port of an address as browsers write them in
-// an Origin header.
-func browserHost(u *url.URL) (string, error) {
-	host := strings.ToLower(u.Hostname())
-	ip, err := netip.ParseAddr(host)
-	switch {
-	case err == nil && ip.Zone() == "":
-		host = ip.String()
-		if ip.Is6() {
-			host = "[" + host + "]"
-		}
-	case !hostName.MatchString(host):
-		return "", fmt.Errorf("has the host %q: write it as browsers do, other scripts in punycode (xn--…)", host)
-	}
-	text := u.Port()
-	if text == "" {
-		return host, nil
-	}
-	port, err := strconv.ParseUint(text, 10, 16)
-	if err != nil || port == 0 {
-		return "", fmt.Errorf("has the port %q: it goes from 1 to 65535", text)
-	}
-	if u.Scheme == "https" && port == 443 || u.Scheme == "http" && port == 80 {
-		return host, nil
-	}
-	return fmt.Sprintf("%s:%d", host, port), nil
-}
-
-func isLoopback(host string) bool {
-	host = strings.ToLower(host)
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")
-}
-
-// parseDestination checks an address of the app's own configuration.
-func parseDestination(s, otherwise string) (string, error) {
-	if s == "" {
-		return otherwise, nil
-	}
-	if isLocalPath(s) {
-		return s, nil
-	}
-	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
-		return "", fmt.Errorf(`is %q: it needs to be a local path such as "/dashboard", or an http(s) address`, s)
-	}
-	return s, nil
-}
-
-// isLocalPath tells whether a browser that is sent to s stays on this origin.
-// Browsers take "//" and, since they read "\" as "/", also "/\" for the start
-// of another host; they drop tabs and line ends wherever they stand.
-func isLocalPath(s string) bool {
-	if !strings.HasPrefix(s, "/") || strings.HasPrefix(s, "//") || strings.Contains(s, `\`) ||
-		len(s) > maxReturnTo || !utf8.ValidString(s) {
-		return false
-	}
-	if strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c == 0x7f }) {
-		return false
-	}
-	u, err := url.Parse(s)
-	return err == nil && u.Scheme == "" && u.Host == "" && u.User == nil
-}
-
 // Register mounts the handler's routes on a mux: *http.ServeMux, a chi router,
 // or anything else with this Handle and patterns like "/identity-callback/{x}".
 // When PublicURL has a path, the routes are registered both under it and
@@ -425,16 +323,7 @@ func (h *Handler) connectPage(w http.ResponseWriter, r *http.Request) {
 // start issues an identity token, binds its hash to the user and sends the
 // browser to the hosted page.
 func (h *Handler) start(w http.ResponseWriter, r *http.Request) {
-	if err := h.fromOurPages(r); err != nil {
-		h.fail(w, r, err)
-		return
-	}
-	user, err := h.signedIn(r)
-	if err != nil {
-		h.fail(w, r, err)
-		return
-	}
-	returnTo, err := readReturnTo(w, r)
+	user, returnTo, err := h.readPost(w, r)
 	if err != nil {
 		h.fail(w, r, err)
 		return
@@ -489,6 +378,19 @@ func (h *Handler) callbackURL(state string) string {
 		address += "/" + state
 	}
 	return address
+}
+
+// readPost is what every POST begins with: it came from our pages, somebody is
+// signed in, and the way back stays on this site.
+func (h *Handler) readPost(w http.ResponseWriter, r *http.Request) (user User, returnTo string, err error) {
+	if err := h.fromOurPages(r); err != nil {
+		return User{}, "", err
+	}
+	if user, err = h.signedIn(r); err != nil {
+		return User{}, "", err
+	}
+	returnTo, err = readReturnTo(w, r)
+	return user, returnTo, err
 }
 
 // fromOurPages refuses what a page of another origin sent, and what one of our
@@ -555,79 +457,6 @@ func readReturnTo(w http.ResponseWriter, r *http.Request) (string, error) {
 		return "", ErrReturnTo
 	}
 	return returnTo, nil
-}
-
-// status answers the user's own connection.
-func (h *Handler) status(w http.ResponseWriter, r *http.Request) {
-	user, err := h.signedIn(r)
-	if err != nil {
-		h.fail(w, r, err)
-		return
-	}
-	c, err := h.Connection(r.Context(), user.ID)
-	switch {
-	case errors.Is(err, ErrNotConnected):
-		writeJSON(w, http.StatusOK, map[string]any{"connected": false, "applicationId": h.applicationID})
-	case err != nil:
-		h.fail(w, r, err)
-	default:
-		writeJSON(w, http.StatusOK, map[string]any{
-			"connected":     true,
-			"applicationId": c.ApplicationID,
-			"identityId":    c.IdentityID,
-			"connectedAt":   c.ConnectedAt.UTC().Format(time.RFC3339),
-		})
-	}
-}
-
-// disconnect ends the user's connection. The row goes first; the identity
-// follows at once when Anchor can be reached, and otherwise by [Handler.Run].
-func (h *Handler) disconnect(w http.ResponseWriter, r *http.Request) {
-	if err := h.fromOurPages(r); err != nil {
-		h.fail(w, r, err)
-		return
-	}
-	user, err := h.signedIn(r)
-	if err != nil {
-		h.fail(w, r, err)
-		return
-	}
-	returnTo, err := readReturnTo(w, r)
-	if err != nil {
-		h.fail(w, r, err)
-		return
-	}
-	c, err := h.store.Disconnect(r.Context(), h.applicationID, user.ID, h.now().Add(taskLease))
-	switch {
-	case errors.Is(err, ErrNotConnected):
-		// Doing it twice is fine.
-	case err != nil:
-		h.fail(w, r, storeError("disconnect", err))
-		return
-	default:
-		h.work(context.WithoutCancel(r.Context()), Task{
-			Kind: DeleteIdentity, ApplicationID: c.ApplicationID, UserID: c.UserID, IdentityID: c.IdentityID,
-		})
-	}
-	if acceptsJSON(r.Header) {
-		writeJSON(w, http.StatusOK, map[string]any{"connected": false})
-		return
-	}
-	if returnTo == "" {
-		returnTo = h.prefix + routeConnect
-	}
-	http.Redirect(w, r, returnTo, http.StatusSeeOther)
-}
-
-// Connection returns the user's connection, for the app's own pages and jobs:
-// one look-up in the store. No connection is [ErrNotConnected], a store that
-// failed [ErrStoreFailed].
-func (h *Handler) Connection(ctx context.Context, userID string) (Connection, error) {
-	c, err := h.store.Connection(ctx, h.applicationID, userID)
-	if err != nil && !errors.Is(err, ErrNotConnected) {
-		return Connection{}, storeError("look up the connection", err)
-	}
-	return c, err
 }
 
 // acceptsJSON tells a client that wants JSON from a browser that wants a page:
