@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// maxTokenLife bounds what an identity token's expiry can promise. Anchor's
-	// tokens live 15 minutes; the state cookie lives an hour.
+	// maxTokenLife is the longest that an identity token is believed to live.
+	// Anchor's live 15 minutes; the state cookie lives an hour.
 	maxTokenLife = time.Hour
 
 	// maxFormBytes bounds the body of a start.
@@ -339,9 +339,11 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request) {
 	// How long the token lives is read off Anchor's own clock and counted on
 	// ours, so that the two need not agree.
 	begun := h.now()
-	life := min(token.ExpiresAt.Sub(token.IssuedAt), maxTokenLife)
-	if life <= 0 {
-		h.fail(w, r, fmt.Errorf("%w: the identity token had expired when it was issued", ErrUpstreamInvalid))
+	life := token.ExpiresAt.Sub(token.IssuedAt)
+	if life <= 0 || life > maxTokenLife {
+		// The clocks behind the two do not agree, and by one of them it is
+		// judged whether an identity is fresh.
+		h.fail(w, r, fmt.Errorf("%w: an identity token that lives %v by Anchor's own clock", ErrUpstreamInvalid, life))
 		return
 	}
 	err = h.store.Bind(ctx, Pending{

@@ -382,10 +382,10 @@ func TestTheDelayOfATaskStaysShort(t *testing.T) {
 	failure := errors.New("x")
 	require.Equal(t, "1s", taskDelay(0, failure).String())
 	require.Equal(t, "2s", taskDelay(1, failure).String())
-	require.Equal(t, "4s", taskDelay(2, failure).String())
+	require.Equal(t, "3s", taskDelay(2, failure).String())
 	require.Equal(t, "30s", taskDelay(0, &anchorhttp.Error{StatusCode: 429, RetryAfter: 30 * time.Second}).String(), "as long as Anchor asks")
 	require.Equal(t, "1m0s", taskDelay(0, &anchorhttp.Error{StatusCode: 429, RetryAfter: time.Hour}).String(), "within bounds")
-	require.Equal(t, "1s", taskDelay(0, &anchorhttp.Error{StatusCode: 503}).String())
+	require.Equal(t, "1s", taskDelay(0, &anchorhttp.Error{StatusCode: 503, RetryAfter: time.Hour}).String(), "an outage ends when it ends")
 	for _, attempts := range []int{-1, 3, 10, 63, 64, 1 << 40} {
 		require.LessOrEqual(t, taskDelay(attempts, failure), maxTaskDelay)
 		require.Positive(t, taskDelay(attempts, failure))

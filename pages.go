@@ -85,6 +85,8 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	e := Explain(err)
 	level := slog.LevelWarn
 	switch {
+	case r.Context().Err() != nil:
+		level = slog.LevelInfo // Somebody closed the tab.
 	case e.Status >= 500:
 		level = slog.LevelError
 	case errors.Is(err, ErrNotSignedIn), errors.Is(err, ErrNotConnected),

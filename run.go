@@ -3,6 +3,7 @@ package connect
 import (
 	"context"
 	"errors"
+	"net/http"
 	"sync"
 	"time"
 
@@ -25,8 +26,9 @@ const (
 	// maxTaskDelay is the longest wait before a failed task is tried again. It
 	// is short enough that everything owed is made up for within ten seconds
 	// after an outage or a restart, and with taskBatch it bounds what an outage
-	// costs. maxAskedDelay is as long as Anchor may ask to wait instead.
-	maxTaskDelay  = 4 * time.Second
+	// costs. maxAskedDelay is as long as Anchor may ask to wait instead, when
+	// there were too many calls.
+	maxTaskDelay  = 3 * time.Second
 	maxAskedDelay = time.Minute
 
 	// sweepInterval is how often Run removes starts whose time is long over;
@@ -165,7 +167,7 @@ func (h *Handler) settle(ctx context.Context, task Task, err error) {
 func taskDelay(attempts int, err error) time.Duration {
 	delay := min(time.Second<<min(max(attempts, 0), 10), maxTaskDelay)
 	var answer *anchorhttp.Error
-	if errors.As(err, &answer) {
+	if errors.As(err, &answer) && answer.StatusCode == http.StatusTooManyRequests {
 		delay = max(delay, min(answer.RetryAfter, maxAskedDelay))
 	}
 	return delay
