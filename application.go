@@ -2,6 +2,7 @@ package connect
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 	"strings"
 	"sync"
@@ -89,15 +90,21 @@ func (a *applicationSite) ask(ctx context.Context) (string, error) {
 func (a *applicationSite) call(ctx context.Context, call *siteCall) {
 	ctx, cancel := context.WithTimeout(ctx, gatherTimeout)
 	defer cancel()
+	defer func() {
+		// The app's own transport may panic. In a request's goroutine net/http
+		// would recover that; here it would end the process.
+		if v := recover(); v != nil {
+			call.err = fmt.Errorf("panic: %v", v)
+		}
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.site, a.asking = call.site, nil // A failure is forgotten: the next asks again.
+		close(call.done)
+	}()
 	application, err := a.anchor.Application(ctx, a.id)
-	call.err = err
-	if err == nil {
+	if call.err = err; err == nil {
 		call.site = siteOf(application.URL)
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.site, a.asking = call.site, nil // A failure is forgotten: the next asks again.
-	close(call.done)
 }
 
 // noSite is the site of an address without a host. It equals no other.

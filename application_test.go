@@ -1,10 +1,28 @@
 package connect
 
 import (
+	"context"
+	"net/http"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect/anchorhttp"
 )
+
+func TestATransportThatPanicsIsAnError(t *testing.T) {
+	t.Parallel()
+	transport := roundTripper(func(*http.Request) (*http.Response, error) { panic("broken transport") })
+	a := applicationSite{anchor: anchorhttp.New("key", anchorhttp.WithHTTPClient(&http.Client{Transport: transport})), id: testApp}
+	for range 2 { // The second time too: nothing is left locked.
+		_, err := a.ask(context.Background())
+		require.ErrorContains(t, err, "broken transport")
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func TestTheSiteOfAnAddress(t *testing.T) {
 	t.Parallel()

@@ -66,7 +66,8 @@ type Config struct {
 	// only say that signing in comes first.
 	SignInURL string
 
-	// ErrorHandler answers every request that ends in an error. [Explain] tells
+	// ErrorHandler answers every request that ends in one of this package's
+	// errors (an unknown path or method gets a plain 404 or 405). [Explain] tells
 	// what to show. Defaults to a plain page, or JSON where the request accepts
 	// it. The error has been logged by then.
 	ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
@@ -83,7 +84,8 @@ type Config struct {
 	// Leave it false unless something forces it.
 	FixedCallbackURL bool
 
-	// Now is the clock. Defaults to time.Now.
+	// Now is the clock, but for the age of the state cookie's seal, which is
+	// judged by time.Now. Defaults to time.Now.
 	Now func() time.Time
 }
 
@@ -94,6 +96,7 @@ type Config struct {
 //	POST /connect                    starts: 303 to the hosted page, or JSON
 //	GET  /connect/status             the user's connection, as JSON
 //	GET  /identity-callback/{state}  where the hosted page returns to
+//	GET  /identity-callback          the same, with FixedCallbackURL
 //	POST /disconnect                 ends the user's connection
 //
 // It is safe for concurrent use. Make one with [New].
@@ -265,7 +268,7 @@ const (
 	routeDisconnect = "/disconnect"
 )
 
-// findRoute tells which route a path (address) is, whether the prefix is still on it or
+// findRoute tells which route the path of an address is, whether the prefix is still on it or
 // has been stripped, and the state that a callback's path carries. No route is
 // an empty page.
 func findRoute(address, prefix string) (page, state string) {

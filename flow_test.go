@@ -525,11 +525,13 @@ func TestAReloadShowsSuccessAndChangesNothing(t *testing.T) {
 
 func TestFortyRacingReturnsMakeOneConnectionAndOneTag(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
+	statuses := make([]int, 40)
+	meeting := &meetingStore{Store: connect.NewMemoryStore()}
+	meeting.arriving.Add(len(statuses))
+	s := newSite(t, func(c *connect.Config) { c.Store = meeting })
 	ada := s.signedIn("ada")
 	callback := s.approve(ada.start())
 	var racing sync.WaitGroup
-	statuses := make([]int, 40)
 	for i := range statuses {
 		racing.Go(func() {
 			a, err := ada.try(http.MethodGet, callback, "", "")
@@ -1438,4 +1440,17 @@ func TestAStartThatCannotBeSpentIsAFault(t *testing.T) {
 	b.signIn("eve")
 	store.set("Spend", errors.New("the disk is full"))
 	b.refused(connect.ErrStoreFailed, b.get(callback))
+}
+
+// meetingStore has every call of Complete wait until all have come, so that
+// none of them is a reload that was told so beforehand.
+type meetingStore struct {
+	connect.Store
+	arriving sync.WaitGroup
+}
+
+func (s *meetingStore) Complete(ctx context.Context, tokenHash string, c connect.Connection, tagAfter time.Time) (bool, error) {
+	s.arriving.Done()
+	s.arriving.Wait()
+	return s.Store.Complete(ctx, tokenHash, c, tagAfter)
 }
