@@ -89,6 +89,8 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request, state string)
 		UserID:        start.user.ID,
 		IdentityID:    identity.identity.ID,
 		ConnectedAt:   h.now(),
+		Health:        HealthOK,
+		HealthAt:      identity.signedInAt(),
 	}
 	first, err := h.store.Complete(ctx, start.pending.TokenHash, c, c.ConnectedAt.Add(taskLease))
 	if err != nil {
@@ -333,6 +335,15 @@ type identityEvidence struct {
 	inApplication bool
 	// connected: the store has this identity as this user's connection.
 	connected bool
+}
+
+// signedInAt is the latest moment, by Anchor's clock, that the identity is known
+// to have signed in at. What an event says of the time before counts no more.
+func (e identityEvidence) signedInAt() time.Time {
+	if e.identity.UpdatedAt.After(e.issuedAt) {
+		return e.identity.UpdatedAt
+	}
+	return e.issuedAt
 }
 
 // gatherIdentity collects the evidence, and settles which start it is for. An

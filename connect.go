@@ -356,7 +356,7 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request) {
 		ReturnTo:      returnTo,
 		IssuedAt:      token.IssuedAt,
 		ExpiresAt:     begun.Add(life),
-	})
+	}, maxLiveStarts)
 	if err != nil {
 		h.fail(w, r, storeError("bind the start", err))
 		return

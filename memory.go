@@ -51,7 +51,7 @@ func (m *MemoryStore) makeMaps() {
 }
 
 // Bind implements [Store].
-func (m *MemoryStore) Bind(ctx context.Context, p Pending) error {
+func (m *MemoryStore) Bind(ctx context.Context, p Pending, limit int) error {
 	if err := cmp.Or(ctx.Err(), p.Validate()); err != nil {
 		return fmt.Errorf("bind a start: %w", err)
 	}
@@ -65,12 +65,54 @@ func (m *MemoryStore) Bind(ctx context.Context, p Pending) error {
 	p.Spent, p.IdentityID = false, ""
 	p.IssuedAt, p.ExpiresAt = p.IssuedAt.UTC(), p.ExpiresAt.UTC()
 	user := userKey{p.ApplicationID, p.UserID}
+	m.makeRoom(user, limit)
 	if m.startsOf[user] == nil {
 		m.startsOf[user] = make(map[string]*Pending)
 	}
 	m.starts[p.TokenHash] = &p
 	m.startsOf[user][p.TokenHash] = &p
 	return nil
+}
+
+// makeRoom spends and removes a user's oldest starts for the sake of one more.
+// The caller holds the lock.
+func (m *MemoryStore) makeRoom(user userKey, limit int) {
+	if len(m.startsOf[user]) < limit {
+		return // The usual case.
+	}
+	var live, spent []*Pending
+	for _, p := range m.startsOf[user] {
+		if p.Spent {
+			spent = append(spent, p)
+		} else {
+			live = append(live, p)
+		}
+	}
+	for _, p := range olderThanNewest(spent, limit) {
+		m.remove(p)
+	}
+	for _, p := range olderThanNewest(live, limit-1) {
+		p.Spent = true
+	}
+}
+
+// olderThanNewest returns all starts but the n that expire last.
+func olderThanNewest(starts []*Pending, n int) []*Pending {
+	if len(starts) <= n {
+		return nil
+	}
+	slices.SortFunc(starts, func(a, b *Pending) int { return b.ExpiresAt.Compare(a.ExpiresAt) })
+	return starts[max(n, 0):]
+}
+
+// remove forgets a start. The caller holds the lock.
+func (m *MemoryStore) remove(p *Pending) {
+	user := userKey{p.ApplicationID, p.UserID}
+	delete(m.starts, p.TokenHash)
+	delete(m.startsOf[user], p.TokenHash)
+	if len(m.startsOf[user]) == 0 {
+		delete(m.startsOf, user)
+	}
 }
 
 // Pending implements [Store].
@@ -131,7 +173,7 @@ func (m *MemoryStore) Complete(ctx context.Context, tokenHash string, c Connecti
 		return false, ErrIdentityTaken
 	}
 
-	c.ConnectedAt = c.ConnectedAt.UTC()
+	c.ConnectedAt, c.HealthAt = c.ConnectedAt.UTC(), c.HealthAt.UTC()
 	if old, ok := m.connections[user]; ok && old.IdentityID != c.IdentityID {
 		m.retire(old, c.ConnectedAt)
 	}
@@ -157,6 +199,28 @@ func (m *MemoryStore) Connection(ctx context.Context, applicationID, userID stri
 	return c, nil
 }
 
+// SetHealth implements [Store].
+func (m *MemoryStore) SetHealth(ctx context.Context, identityID string, health Health, at time.Time) (c Connection, changed bool, err error) {
+	if err := cmp.Or(ctx.Err(), validateKey("IdentityID", identityID), health.Validate()); err != nil {
+		return Connection{}, false, fmt.Errorf("set the health of a connection: %w", err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+
+	user, ok := m.owners[identityID]
+	if !ok {
+		return Connection{}, false, ErrNotConnected
+	}
+	c = m.connections[user]
+	worse := health == HealthNeedsSignIn && c.Health == HealthOK
+	if at.After(c.HealthAt) || at.Equal(c.HealthAt) && worse {
+		changed = c.Health != health
+		c.Health, c.HealthAt = health, at.UTC()
+		m.connections[user] = c
+	}
+	return c, changed, nil
+}
+
 // Disconnect implements [Store].
 func (m *MemoryStore) Disconnect(ctx context.Context, applicationID, userID string, deleteAfter time.Time) (Connection, error) {
 	if err := ctx.Err(); err != nil {
@@ -180,7 +244,7 @@ func (m *MemoryStore) Disconnect(ctx context.Context, applicationID, userID stri
 }
 
 // Claim implements [Store]. It looks at every task.
-func (m *MemoryStore) Claim(ctx context.Context, now, until time.Time, limit int) ([]Task, error) {
+func (m *MemoryStore) Claim(ctx context.Context, applicationID string, now, until time.Time, limit int) ([]Task, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("claim tasks: %w", err)
 	}
@@ -189,7 +253,7 @@ func (m *MemoryStore) Claim(ctx context.Context, now, until time.Time, limit int
 
 	var due []*Task // sorted, and never more than limit
 	for _, t := range m.tasks {
-		if t.NotBefore.After(now) {
+		if t.ApplicationID != applicationID || t.NotBefore.After(now) {
 			continue
 		}
 		if i, _ := slices.BinarySearchFunc(due, t, longestDue); i < limit {
@@ -247,19 +311,14 @@ func (m *MemoryStore) Sweep(ctx context.Context, before time.Time, limit int) (i
 	defer m.mu.Unlock()
 
 	swept := 0
-	for hash, p := range m.starts {
+	for _, p := range m.starts {
 		if swept >= limit {
 			break
 		}
 		if !p.ExpiresAt.Before(before) {
 			continue
 		}
-		user := userKey{p.ApplicationID, p.UserID}
-		delete(m.starts, hash)
-		delete(m.startsOf[user], hash)
-		if len(m.startsOf[user]) == 0 {
-			delete(m.startsOf, user)
-		}
+		m.remove(p)
 		swept++
 	}
 	return swept, nil

@@ -73,7 +73,7 @@ func every(ctx context.Context, interval time.Duration, do func(context.Context)
 func (h *Handler) workOff(ctx context.Context) {
 	for ctx.Err() == nil {
 		now := h.now()
-		tasks, err := h.store.Claim(ctx, now, now.Add(taskLease), taskBatch)
+		tasks, err := h.store.Claim(ctx, h.applicationID, now, now.Add(taskLease), taskBatch)
 		if err != nil {
 			h.logFault(ctx, "connect: claim tasks", err)
 			return

@@ -19,6 +19,9 @@ const (
 	// than any token lives, so that who comes back too late is told just that.
 	stateCookieLife = time.Hour
 
+	// maxLiveStarts is how many starts of a user may be live in an application.
+	maxLiveStarts = 5
+
 	// maxStateCookies is how many starts a browser may have open at once. Each
 	// takes some 300 bytes of every request's Cookie header, which servers
 	// bound (431), so the oldest make room for the newest.

@@ -37,8 +37,8 @@ import (
 //     there. 1024 bytes must fit in ReturnTo, 255 elsewhere; a longer text is
 //     kept exactly or refused. An IdentityID is a UUID in lower case, and may be
 //     kept in a column of that type.
-//   - An empty TokenHash, ApplicationID, UserID or IdentityID is an error too;
-//     ReturnTo may be empty. [Pending.Validate] and [Connection.Validate] are
+//   - An empty TokenHash, ApplicationID, UserID or IdentityID is an error too, and
+//     so is a Health that is none of the two; ReturnTo may be empty. [Pending.Validate] and [Connection.Validate] are
 //     these checks.
 //   - A user is known by an application's id and a user's id together. What one
 //     pair owns is never seen or changed through another.
@@ -46,7 +46,15 @@ type Store interface {
 	// Bind records a start, live until p.ExpiresAt. A token hash that is
 	// already there is an error, and the start that has it stays as it was.
 	// p.Spent and p.IdentityID are ignored: a start begins live.
-	Bind(ctx context.Context, p Pending) error
+	//
+	// In the same transaction the other starts of the user in this application
+	// make room for it, so that nobody can fill the table. Of those that are not
+	// spent, expired ones too, the limit-1 with the latest ExpiresAt stay as they
+	// are and the others are spent. Of those that were spent before the call the
+	// limit with the latest ExpiresAt are kept and the others removed, as by
+	// Sweep. p itself always stays. Calls that race may leave some more, which
+	// the next call makes up for. limit is one or more.
+	Bind(ctx context.Context, p Pending, limit int) error
 
 	// Pending returns the start with this token hash, whether it is live, spent
 	// or expired: which of them it is the caller reads from the answer. One
@@ -68,7 +76,8 @@ type Store interface {
 	//     drops its task [TagIdentity].
 	//
 	// With the identity that the user has already, c is the newer connection,
-	// tagged again, and nothing is to be deleted.
+	// tagged again, and nothing is to be deleted. Either way the connection is c
+	// with its Health and HealthAt, whatever the old one's were.
 	//
 	// first is true for the call that stored c. Of any number of calls that
 	// race for one start exactly one returns true. A call for a start that was
@@ -97,6 +106,20 @@ type Store interface {
 	// method on an app's own request path: one look-up by key.
 	Connection(ctx context.Context, applicationID, userID string) (Connection, error)
 
+	// SetHealth records what an event said of an identity: that the connection
+	// which has it, whoever's it is, has this health since the moment at, by
+	// Anchor's clock. It returns the connection as it is afterwards, and whether
+	// its Health is another than before. No connection with this identity is
+	// [ErrNotConnected].
+	//
+	// An event counts when it is later than the connection's HealthAt, or when at
+	// that very moment it says [HealthNeedsSignIn] and the connection
+	// [HealthOK]. One that counts sets both Health and HealthAt; any other
+	// changes nothing. So however often and in whatever order events come, the
+	// end is the same. Of any number of calls that race to make one change,
+	// exactly one returns true.
+	SetHealth(ctx context.Context, identityID string, health Health, at time.Time) (c Connection, changed bool, err error)
+
 	// Disconnect ends the user's connection and returns it, in one transaction
 	// that also queues [DeleteIdentity] for its identity, not before
 	// deleteAfter, and drops its task [TagIdentity]. No connection is
@@ -110,15 +133,15 @@ type Store interface {
 	// beside [ErrNotConnected].)
 	Disconnect(ctx context.Context, applicationID, userID string, deleteAfter time.Time) (Connection, error)
 
-	// Claim takes up to limit tasks whose NotBefore is not after now, the
-	// longest due first, and sets their NotBefore to until, so that nobody else
+	// Claim takes up to limit tasks of an application whose NotBefore is not
+	// after now, the longest due first, and sets their NotBefore to until, so that nobody else
 	// is given them before: until is a lease, and a task whose worker died is
 	// given out again when it ends. Each returned task has the new NotBefore
 	// and one more in Attempts than before. Of several that claim at once no
 	// two are given the same task, and neither waits long for the other. None
 	// due is an empty answer and no error; so is a limit below one. They come in no
 	// particular order.
-	Claim(ctx context.Context, now, until time.Time, limit int) ([]Task, error)
+	Claim(ctx context.Context, applicationID string, now, until time.Time, limit int) ([]Task, error)
 
 	// Done removes a task, found by its Kind and IdentityID. One that is not
 	// there is no error.
@@ -172,7 +195,25 @@ type Connection struct {
 	IdentityID string
 	// ConnectedAt is when the connection was stored, by the app's clock.
 	ConnectedAt time.Time
+	// Health tells whether the identity is still signed in, as far as Anchor has
+	// said: see Handler.Webhook.
+	Health Health
+	// HealthAt is the moment that Health is known from, by Anchor's clock: that
+	// of the last event, or of the sign-in.
+	HealthAt time.Time
 }
+
+// Health tells whether an identity still opens browser sessions that are signed
+// in. A connection begins as [HealthOK].
+type Health string
+
+const (
+	// HealthOK: nothing is known against it.
+	HealthOK Health = "ok"
+	// HealthNeedsSignIn: Anchor could not sign in again. The user has to connect
+	// once more.
+	HealthNeedsSignIn Health = "needs_sign_in"
+)
 
 // TaskKind names a call that is owed to Anchor.
 type TaskKind string

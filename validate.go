@@ -31,13 +31,24 @@ func (p Pending) Validate() error {
 // Validate tells whether every [Store] can keep c exactly as it is; if not, the
 // error names the field. It is the check that Store.Complete begins with:
 // ApplicationID, UserID and IdentityID must not be empty, hold at most 255 bytes
-// each, and neither a NUL byte nor invalid UTF-8.
+// each, and neither a NUL byte nor invalid UTF-8; Health is one of the two.
 func (c Connection) Validate() error {
 	return cmp.Or(
 		validateKey("ApplicationID", c.ApplicationID),
 		validateKey("UserID", c.UserID),
 		validateKey("IdentityID", c.IdentityID),
+		c.Health.Validate(),
 	)
+}
+
+// Validate is the check of a Health that Store.SetHealth begins with: it is one
+// of the two that there are.
+func (h Health) Validate() error {
+	switch h {
+	case HealthOK, HealthNeedsSignIn:
+		return nil
+	}
+	return fmt.Errorf("Health is %q, neither %q nor %q", string(h), HealthOK, HealthNeedsSignIn)
 }
 
 // validateKey is validateText for a text that something is found by.
