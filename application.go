@@ -1,132 +1,148 @@
 package connect
 
 import (
-	"context"
+	"cmp"
+	"errors"
 	"fmt"
-	"net/url"
-	"strings"
-	"sync"
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
 
 	"github.com/anchorconnect/connect/anchorhttp"
 )
 
-// applicationSite tells whether an identity belongs to an application. One key
-// sees the identities of every application of a project, and an identity does
-// not name its own, so its site is compared with the application's, which is
-// asked for once and kept. Where the two differ, as for an account service on
-// another host, the application's list of identities has the last word.
-type applicationSite struct {
-	anchor *anchorhttp.Client
-	id     string
-
-	mu     sync.Mutex
-	site   string    // empty: not known yet
-	asking *siteCall // nil: nobody asks at the moment
+// An Application is one of the Anchor applications that a [Handler] serves: a
+// site that users connect their accounts of. It has no state of its own and may
+// be used concurrently. [Handler.Application] returns it.
+type Application struct {
+	h    *Handler
+	name string // empty: Config.ApplicationID
+	id   string
+	site *applicationSite
 }
 
-// siteCall is one call for the site, which any number of requests wait for.
-type siteCall struct {
-	done chan struct{} // closed when the answer is there
-	site string
-	err  error
+// Name is the short name in Config.Applications; it is empty for the one that
+// Config.ApplicationID names.
+func (a *Application) Name() string { return a.name }
+
+// ID is Anchor's id of the application, a UUID in lower case.
+func (a *Application) ID() string { return a.id }
+
+// Application returns the application with a short name of Config.Applications;
+// the empty name is that of Config.ApplicationID. It panics at any other name:
+// names stand in an app's wiring, not in what comes from outside.
+func (h *Handler) Application(name string) *Application {
+	if a := h.applications.named(name); a != nil {
+		return a
+	}
+	if name == "" {
+		panic("connect: Config.ApplicationID is not set: name one of Config.Applications with Handler.Application")
+	}
+	panic(fmt.Sprintf("connect: Config.Applications has no application named %q", name))
 }
 
-// holds tells whether the identity is one of the application's.
-func (a *applicationSite) holds(ctx context.Context, identity anchorhttp.Identity) (bool, error) {
-	site, err := a.ask(ctx)
-	if err != nil {
-		return false, err
+// RequireIdentity is [Handler.RequireIdentity] for this application.
+func (a *Application) RequireIdentity(next http.Handler) http.Handler {
+	return a.require(next, false)
+}
+
+// RequireConnection is [Handler.RequireConnection] for this application.
+func (a *Application) RequireConnection(next http.Handler) http.Handler {
+	return a.require(next, true)
+}
+
+// connectURL is the address of the application's connect page, a local path.
+func (a *Application) connectURL() string { return a.h.prefix + a.route(routeConnect).path() }
+
+// route is the application's own route of a kind.
+func (a *Application) route(kind routeKind) route { return route{kind: kind, application: a.name} }
+
+// applications are those of a handler, in the order of their names: the one
+// without a name comes first.
+type applications []*Application
+
+// named returns the application with a name, nil if there is none.
+func (as applications) named(name string) *Application {
+	return as.find(func(a *Application) bool { return a.name == name })
+}
+
+// withID returns the application with an id, nil if there is none.
+func (as applications) withID(id string) *Application {
+	return as.find(func(a *Application) bool { return a.id == id })
+}
+
+func (as applications) find(is func(*Application) bool) *Application {
+	if i := slices.IndexFunc(as, is); i >= 0 {
+		return as[i]
 	}
-	if site == siteOf(identity.Source) && site != noSite {
-		return true, nil
+	return nil
+}
+
+// applicationName is what a short name is made of: it is a part of paths.
+var applicationName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
+
+// newApplications checks what the configuration says of applications. Each
+// problem is told by unusable.
+func newApplications(h *Handler, cfg Config, unusable func(field, format string, args ...any)) applications {
+	var all applications
+	add := func(field, name, text string) {
+		id, ok := anchorhttp.ParseID(text)
+		if !ok {
+			unusable(field, "is %q, not a UUID: copy the application's id from Anchor's dashboard", text)
+			return
+		}
+		if other := all.withID(id); other != nil {
+			unusable(field, "is the same application as %q: give each one name", cmp.Or(other.name, "ApplicationID"))
+			return
+		}
+		all = append(all, &Application{h: h, name: name, id: id, site: &applicationSite{anchor: cfg.Anchor, id: id}})
 	}
-	// The list grows with the app. Its search by name finds most at once; how
-	// it matches is undocumented, so the whole list is read before a refusal.
-	if identity.Name != "" {
-		listed, err := a.lists(ctx, identity.ID, anchorhttp.IdentityFilter{Search: identity.Name})
-		if listed || err != nil {
-			return listed, err
+	if cfg.ApplicationID != "" || len(cfg.Applications) == 0 {
+		add("ApplicationID", "", cfg.ApplicationID)
+	}
+	for _, name := range slices.Sorted(maps.Keys(cfg.Applications)) {
+		switch field := fmt.Sprintf("Applications[%q]", name); {
+		case !applicationName.MatchString(name):
+			unusable(field, "has an unusable name: use 1 to 32 of a-z, 0-9 and -, a letter first")
+		case route{kind: routeConnect, application: name}.path() == route{kind: routeStatus}.path():
+			unusable(field, "has a name that is a route already: use another one")
+		default:
+			add(field, name, cfg.Applications[name])
 		}
 	}
-	return a.lists(ctx, identity.ID, anchorhttp.IdentityFilter{})
+	return all
 }
 
-func (a *applicationSite) lists(ctx context.Context, identityID string, filter anchorhttp.IdentityFilter) (bool, error) {
-	for item, err := range a.anchor.ApplicationIdentities(ctx, a.id, filter) {
-		if err != nil {
-			return false, err
-		}
-		if item.ID == identityID {
-			return true, nil
-		}
-	}
-	return false, nil
+// applicationError is an error that concerns one application. Its text is the
+// error's own.
+type applicationError struct {
+	error
+	application *Application
 }
 
-// ask returns the application's site. However many ask at once, Anchor is asked
-// once, and each waits for the answer or for its own ctx.
-func (a *applicationSite) ask(ctx context.Context) (string, error) {
-	a.mu.Lock()
-	if a.site != "" {
-		defer a.mu.Unlock()
-		return a.site, nil
+func (e *applicationError) Unwrap() error { return e.error }
+
+// concerning notes which application an error is about, so that an answer can
+// lead to its connect page. Either may be nil.
+func concerning(a *Application, err error) error {
+	if a == nil || err == nil {
+		return err
 	}
-	call := a.asking
-	if call == nil {
-		call = &siteCall{done: make(chan struct{})}
-		a.asking = call
-		// Whoever came first may go away: the others want the answer too.
-		go a.call(context.WithoutCancel(ctx), call)
-	}
-	a.mu.Unlock()
-	select {
-	case <-call.done:
-		return call.site, call.err
-	case <-ctx.Done():
-		return "", ctx.Err()
-	}
+	return &applicationError{err, a}
 }
 
-func (a *applicationSite) call(ctx context.Context, call *siteCall) {
-	ctx, cancel := context.WithTimeout(ctx, gatherTimeout)
-	defer cancel()
-	defer func() {
-		// The app's own transport may panic. In a request's goroutine net/http
-		// would recover that; here it would end the process.
-		if v := recover(); v != nil {
-			call.err = fmt.Errorf("panic: %v", v)
-		}
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.site, a.asking = call.site, nil // A failure is forgotten: the next asks again.
-		close(call.done)
-	}()
-	application, err := a.anchor.Application(ctx, a.id)
-	if call.err = err; err == nil {
-		call.site = siteOf(application.URL)
-	}
+// fail is [Handler.fail] with an error that concerns this application.
+func (a *Application) fail(w http.ResponseWriter, r *http.Request, err error) {
+	a.h.fail(w, r, concerning(a, err))
 }
 
-// noSite is the site of an address without a host. It equals no other.
-const noSite = "none"
-
-// siteOf returns the host of an address, with its port when that is not the
-// scheme's own, in the one form it is compared in. "www." is left out: it is
-// the one prefix under which the same site is published by custom.
-func siteOf(address string) string {
-	address = strings.TrimSpace(address)
-	if !strings.Contains(address, ":") {
-		// Anchor's own samples make applications of a bare host.
-		address = "https://" + address
+// connectURLOf is the connect page that an error leads to, empty if it does not
+// say.
+func connectURLOf(err error) string {
+	var about *applicationError
+	if errors.As(err, &about) {
+		return about.application.connectURL()
 	}
-	u, err := url.Parse(address)
-	if err != nil || u.Hostname() == "" {
-		return noSite
-	}
-	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
-	host = strings.TrimPrefix(host, "www.")
-	if port := u.Port(); port != "" && !(u.Scheme == "https" && port == "443") && !(u.Scheme == "http" && port == "80") {
-		host += ":" + port
-	}
-	return host
+	return ""
 }

@@ -1,14 +1,17 @@
 package connect
 
 import (
+	"bytes"
 	"context"
 	"crypto/subtle"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,16 +59,18 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request, state string)
 		if errors.Is(err, ErrAnotherUser) {
 			// The browser changed hands between start and return: nobody may
 			// finish this any more. What was finished stays so.
-			if err := h.store.Spend(ctx, start.pending.TokenHash); err != nil {
-				h.fail(w, r, storeError("spend the start", err))
-				return
+			for _, tokenHash := range start.anothers {
+				if err := h.store.Spend(ctx, tokenHash); err != nil {
+					h.fail(w, r, concerning(start.application, storeError("spend the start", err)))
+					return
+				}
 			}
 		}
-		h.fail(w, r, err)
+		h.refuse(w, r, start, err)
 		return
 	}
 	if result.err != nil {
-		h.fail(w, r, result.err)
+		h.refuse(w, r, start, result.err)
 		return
 	}
 	if start.pending.Spent {
@@ -76,16 +81,16 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request, state string)
 
 	start, identity, err := h.gatherIdentity(ctx, start, result.identityID)
 	if err != nil {
-		h.fail(w, r, err)
+		h.fail(w, r, concerning(start.application, err))
 		return
 	}
 	if err := proveIdentity(identity); err != nil {
-		h.fail(w, r, err)
+		h.refuse(w, r, start, err)
 		return
 	}
 
 	c := Connection{
-		ApplicationID: h.applicationID,
+		ApplicationID: start.application.id,
 		UserID:        start.user.ID,
 		IdentityID:    identity.identity.ID,
 		ConnectedAt:   h.now(),
@@ -94,14 +99,26 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request, state string)
 	}
 	first, err := h.store.Complete(ctx, start.pending.TokenHash, c, c.ConnectedAt.Add(taskLease))
 	if err != nil {
-		h.fail(w, r, storeError("complete the start", err))
+		h.refuse(w, r, start, storeError("complete the start", err))
 		return
 	}
 	if first {
 		h.log.InfoContext(ctx, "connect: connected", "user", c.UserID, "identity", c.IdentityID)
-		h.tagNow(ctx, c, identity.identity.Metadata)
+		h.happened(ctx, h.connectionEvent(Connected, c))
+		h.tagNow(ctx, start.user, c, identity.identity)
 	}
 	h.succeed(w, r, start.pending)
+}
+
+// refuse answers a return that did not lead to a connection. Where that is for
+// lack of a proof the app is told too.
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, start startEvidence, err error) {
+	if number, reason := failedProof(err); number > 0 {
+		e := start.application.event(Refused, start.user.ID, start.identityID)
+		e.Proof, e.Reason = number, reason
+		h.happened(r.Context(), e)
+	}
+	h.fail(w, r, concerning(start.application, err))
 }
 
 // succeed sends the browser on.
@@ -196,22 +213,22 @@ type startEvidence struct {
 	cookie    sealedState
 	cookieErr error
 
-	pending    Pending
-	pendingErr error     // ErrStateUnknown
-	later      []Pending // with a fixed address: more that prove, in order of age
+	pending     Pending
+	pendingErr  error        // ErrStateUnknown
+	application *Application // the start's; nil when this handler does not serve it
+	later       []Pending    // with a fixed address: more that prove, in order of age
+	anothers    []string     // the token hashes of starts of another user that come back
 
-	applicationID string
-	identityID    string // what the return names, if anything
+	identityID string // what the return names, if anything
 }
 
 // gatherStart collects the evidence. An error is a fault, not a refusal.
 func (h *Handler) gatherStart(r *http.Request, state string, result returned) (startEvidence, error) {
 	e := startEvidence{
-		now:           h.now(),
-		state:         state,
-		fixed:         h.fixedCallback && state == "",
-		applicationID: h.applicationID,
-		identityID:    result.identityID,
+		now:        h.now(),
+		state:      state,
+		fixed:      h.fixedCallback && state == "",
+		identityID: result.identityID,
 	}
 	user, err := h.signedIn(r)
 	if err != nil && !errors.Is(err, ErrNotSignedIn) {
@@ -225,8 +242,24 @@ func (h *Handler) gatherStart(r *http.Request, state string, result returned) (s
 	if e.cookie, e.cookieErr = h.cookies.find(r, state); e.cookieErr != nil || e.user.ID == "" {
 		return e, nil
 	}
-	e.pending, e.pendingErr, err = h.pending(r.Context(), e.cookie.tokenHash)
-	return e, err
+	return h.gatherPending(r.Context(), e)
+}
+
+// gatherPending adds what the store knows of the start that the cookie names.
+func (h *Handler) gatherPending(ctx context.Context, e startEvidence) (startEvidence, error) {
+	p, err := h.store.Pending(ctx, e.cookie.tokenHash)
+	if errors.Is(err, ErrStateUnknown) {
+		e.pendingErr = err
+		return e, nil
+	}
+	if err != nil {
+		return e, storeError("look up the start", err)
+	}
+	e.pending, e.application = p, h.applications.withID(p.ApplicationID)
+	if p.UserID != e.user.ID {
+		e.anothers = append(e.anothers, p.TokenHash)
+	}
+	return e, nil
 }
 
 // gatherFixed finds the start of a callback whose address carries no state,
@@ -243,13 +276,15 @@ func (h *Handler) gatherFixed(r *http.Request, e startEvidence) (startEvidence, 
 		return e, nil
 	}
 	var best startEvidence
+	var anothers []string
 	for _, cookie := range cookies {
 		candidate := e
 		candidate.cookie = cookie
-		var err error
-		if candidate.pending, candidate.pendingErr, err = h.pending(r.Context(), cookie.tokenHash); err != nil {
+		candidate, err := h.gatherPending(r.Context(), candidate)
+		if err != nil {
 			return e, err
 		}
+		anothers = append(anothers, candidate.anothers...)
 		switch proves := proveStart(candidate) == nil; {
 		case proves && candidate.pending.Spent:
 			return candidate, nil
@@ -259,31 +294,25 @@ func (h *Handler) gatherFixed(r *http.Request, e startEvidence) (startEvidence, 
 			best = candidate
 		}
 	}
+	best.anothers = anothers
 	return best, nil
 }
 
-// begunBefore is the start that an identity of this age came from: with a fixed
-// callback address the last that had begun by then.
-func (e startEvidence) begunBefore(created time.Time) Pending {
-	p := e.pending
-	for _, later := range e.later {
-		if isFresh(created, later.IssuedAt) {
-			p = later
+// candidates are the starts that an identity of this age may have come from, the
+// likeliest first: with a fixed callback address those that had begun by then,
+// the last one before the others. There is always one.
+func (e startEvidence) candidates(created time.Time) []Pending {
+	var begun []Pending
+	for _, p := range append([]Pending{e.pending}, e.later...) {
+		if isFresh(created, p.IssuedAt) {
+			begun = append(begun, p)
 		}
 	}
-	return p
-}
-
-// pending looks a start up; err is a fault.
-func (h *Handler) pending(ctx context.Context, tokenHash string) (p Pending, unknown, err error) {
-	p, err = h.store.Pending(ctx, tokenHash)
-	if errors.Is(err, ErrStateUnknown) {
-		return Pending{}, err, nil
+	if len(begun) == 0 {
+		return []Pending{e.pending}
 	}
-	if err != nil {
-		return Pending{}, nil, storeError("look up the start", err)
-	}
-	return p, nil, nil
+	slices.Reverse(begun)
+	return begun
 }
 
 // proveStart holds proofs 1 to 4 against the evidence, in this order:
@@ -291,7 +320,8 @@ func (h *Handler) pending(ctx context.Context, tokenHash string) (p Pending, unk
 //  1. Somebody is signed in.
 //  2. The state in the address is ours.
 //  3. This browser is the one that started.
-//  4. The start is known, bound to this user, unspent and unexpired.
+//  4. The start is known, bound to this user, for an application of ours,
+//     unspent and unexpired.
 //
 // A start that was completed with the very identity that comes back passes: it
 // is a reload, and leads to no write.
@@ -309,7 +339,7 @@ func proveStart(e startEvidence) error {
 		return e.pendingErr
 	case e.pending.UserID != e.user.ID:
 		return ErrAnotherUser
-	case e.pending.ApplicationID != e.applicationID:
+	case e.application == nil:
 		return ErrStateUnknown
 	case e.pending.Spent && e.pending.IdentityID != "" && e.pending.IdentityID == e.identityID:
 		return nil
@@ -365,14 +395,18 @@ func (h *Handler) gatherIdentity(ctx context.Context, start startEvidence, id st
 	if !isUsable(identity) {
 		return start, e, nil // Refused already: worth no further call.
 	}
-	start.pending = start.begunBefore(identity.CreatedAt)
-	e.issuedAt = start.pending.IssuedAt
-
-	if e.inApplication, err = h.application.holds(ctx, identity); err != nil {
-		return start, e, upstreamError("tell the identity's application", err)
+	for _, p := range start.candidates(identity.CreatedAt) {
+		start.pending, start.application = p, h.applications.withID(p.ApplicationID)
+		if e.inApplication, err = start.application.site.holds(ctx, identity); err != nil {
+			return start, e, upstreamError("tell the identity's application", err)
+		}
+		if e.inApplication {
+			break
+		}
 	}
+	e.issuedAt = start.pending.IssuedAt
 	if !isFresh(identity.CreatedAt, e.issuedAt) {
-		c, err := h.Connection(ctx, start.user.ID)
+		c, err := start.application.Connection(ctx, start.user.ID)
 		if err != nil && !errors.Is(err, ErrNotConnected) {
 			return start, e, err
 		}
@@ -424,22 +458,56 @@ func ownedBy(metadata map[string]any, userID string) bool {
 
 // taggedMetadata is the metadata with the tag put in. The API may replace
 // metadata whole, so what was there stays.
-func taggedMetadata(metadata map[string]any, c Connection) map[string]any {
-	tagged := make(map[string]any, len(metadata)+2)
-	maps.Copy(tagged, metadata)
+func (h *Handler) taggedMetadata(ctx context.Context, user User, metadata map[string]any, c Connection) (map[string]any, error) {
+	tagged := maps.Clone(metadata)
+	if tagged == nil {
+		tagged = make(map[string]any, 2)
+	}
+	if h.metadata != nil {
+		err := recovered(func() error {
+			own, err := h.metadata(ctx, user)
+			maps.Copy(tagged, own)
+			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("Config.Metadata: %w", err)
+		}
+	}
+	// Last, so that the owner is never another than the one who was proved.
 	tagged[externalUserID] = c.UserID
 	tagged[connectedAt] = c.ConnectedAt.UTC().Format(time.RFC3339)
-	return tagged
+	return tagged, nil
 }
 
-// tagNow writes the tag in the request that connected, over the metadata just
-// read. What fails here is made up for by [Handler.Run]: the task is queued.
-func (h *Handler) tagNow(ctx context.Context, c Connection, metadata map[string]any) {
+// sameJSON tells whether two metadata are the same to Anchor.
+func sameJSON(a, b map[string]any) bool {
+	one, err := json.Marshal(a)
+	if err != nil {
+		return false
+	}
+	other, err := json.Marshal(b)
+	return err == nil && bytes.Equal(one, other)
+}
+
+// tagNow writes the tag in the request that connected, over the identity just
+// read, and names it after the user. What fails here is made up for by
+// [Handler.Run]: the task is queued.
+func (h *Handler) tagNow(ctx context.Context, user User, c Connection, identity anchorhttp.Identity) {
 	// The person may close the page now; the tag is made all the same.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), taskTimeout)
 	defer cancel()
 	task := Task{Kind: TagIdentity, ApplicationID: c.ApplicationID, UserID: c.UserID, IdentityID: c.IdentityID}
-	err := h.anchor.UpdateIdentity(ctx, c.IdentityID, anchorhttp.IdentityUpdate{Metadata: taggedMetadata(metadata, c)})
+	metadata, err := h.taggedMetadata(ctx, user, identity.Metadata, c)
+	if err == nil {
+		update := anchorhttp.IdentityUpdate{Metadata: metadata}
+		if user.Name != identity.Name {
+			update.Name = user.Name // An empty one is not sent.
+		}
+		err = h.anchor.UpdateIdentity(ctx, c.IdentityID, update)
+	}
+	if err == nil {
+		h.happened(ctx, h.connectionEvent(Tagged, c))
+	}
 	h.settle(ctx, task, err)
 }
 

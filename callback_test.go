@@ -25,12 +25,12 @@ var noon = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 
 func goodStart() startEvidence {
 	return startEvidence{
-		now:           noon.Add(time.Minute),
-		user:          User{ID: "ada"},
-		state:         "STATE",
-		cookie:        sealedState{state: "STATE", tokenHash: "hash"},
-		applicationID: testApp,
-		identityID:    identityA,
+		now:         noon.Add(time.Minute),
+		user:        User{ID: "ada"},
+		state:       "STATE",
+		cookie:      sealedState{state: "STATE", tokenHash: "hash"},
+		application: &Application{id: testApp},
+		identityID:  identityA,
 		pending: Pending{
 			TokenHash: "hash", ApplicationID: testApp, UserID: "ada",
 			IssuedAt: noon, ExpiresAt: noon.Add(15 * time.Minute),
@@ -83,7 +83,7 @@ func TestEveryProofOfAReturn(t *testing.T) {
 		{name: "4: another user finished it with this identity", start: func(e *startEvidence) {
 			e.pending.UserID, e.pending.Spent, e.pending.IdentityID = "eve", true, identityA
 		}, want: ErrAnotherUser},
-		{name: "4: it was begun for another application", start: func(e *startEvidence) { e.pending.ApplicationID = identityB }, want: ErrStateUnknown},
+		{name: "4: it was begun for another application", start: func(e *startEvidence) { e.application = nil }, want: ErrStateUnknown},
 		{name: "4: it is spent", start: func(e *startEvidence) { e.pending.Spent = true }, want: ErrStateSpent},
 		{name: "4: it is spent, and the return names no identity", start: func(e *startEvidence) { e.pending.Spent, e.identityID = true, "" }, want: ErrStateSpent},
 		{name: "4: it was completed with another identity", start: func(e *startEvidence) { e.pending.Spent, e.pending.IdentityID = true, identityB }, want: ErrStateSpent},
@@ -228,12 +228,16 @@ func TestARepeatedRequestSaysTheSameAndIsMarked(t *testing.T) {
 func TestTheTagKeepsWhatWasThere(t *testing.T) {
 	t.Parallel()
 	before := map[string]any{"plan": "pro", externalUserID: "", "deep": map[string]any{"x": "y"}}
-	after := taggedMetadata(before, Connection{UserID: "ada", ConnectedAt: noon.In(time.FixedZone("", 3600))})
+	h := new(Handler)
+	after, err := h.taggedMetadata(t.Context(), User{ID: "ada"}, before, Connection{UserID: "ada", ConnectedAt: noon.In(time.FixedZone("", 3600))})
+	require.NoError(t, err)
 	require.Equal(t, map[string]any{
 		"plan": "pro", "deep": map[string]any{"x": "y"}, "externalUserId": "ada", "connectedAt": "2026-05-04T12:00:00Z",
 	}, after)
 	require.Equal(t, "", before[externalUserID], "what was read is not written to")
-	require.Len(t, taggedMetadata(nil, Connection{UserID: "ada"}), 2)
+	after, err = h.taggedMetadata(t.Context(), User{ID: "ada"}, nil, Connection{UserID: "ada"})
+	require.NoError(t, err)
+	require.Len(t, after, 2)
 }
 
 func TestWhatAFailedCallMeans(t *testing.T) {

@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,8 +33,15 @@ type Config struct {
 	// Anchor is the client of Anchor's API, from anchorhttp.New.
 	Anchor *anchorhttp.Client
 
-	// ApplicationID is the Anchor application that users connect to, a UUID.
+	// ApplicationID is the Anchor application that users connect to, a UUID. It
+	// may be left out when there are Applications.
 	ApplicationID string
+
+	// Applications are further ones, by short names of the app's own choice: 1 to
+	// 32 of a-z, 0-9 and "-", a letter first. Each has routes of its own
+	// ("/connect/{name}"…) and a connection of its own for each user; see
+	// [Handler.Application]. Defaults to none.
+	Applications map[string]string
 
 	// PublicURL is where browsers find the handler: scheme, host and the path
 	// prefix it is mounted under, if any, such as "https://your-app.com" or
@@ -66,6 +74,23 @@ type Config struct {
 	// only say that signing in comes first.
 	SignInURL string
 
+	// Metadata is what the app wants to be told of an identity at Anchor, beside
+	// the user's id (externalUserId) and the moment of connecting (connectedAt),
+	// which it cannot change: for example {"plan": "pro"}. It is called when the
+	// identity is tagged, in the request that connects and, when that failed, by
+	// [Handler.Run], where User has its ID alone. ctx has five seconds with the
+	// call to Anchor. An error puts the tag off; the person is connected all the
+	// same. It is called concurrently. Defaults to none.
+	Metadata func(ctx context.Context, user User) (map[string]any, error)
+
+	// OnEvent is told what has happened, for an audit log. It is called after the
+	// fact, outside of the request and one event at a time, so it can neither
+	// hold a request up nor fail it. Its ctx has the request's values and ten
+	// seconds. While it is slow up to 1000 events wait; more are dropped, which
+	// the log tells. What has not been told when the process ends is lost, but
+	// [Handler.Run] waits for it. Defaults to nobody.
+	OnEvent func(ctx context.Context, event Event)
+
 	// ErrorHandler answers every request that ends in one of this package's
 	// errors (an unknown path or method gets a plain 404 or 405). [Explain] tells
 	// what to show. Defaults to a plain page, or JSON where the request accepts
@@ -92,22 +117,31 @@ type Config struct {
 // Handler serves the routes of connect, under PublicURL's path or with that
 // path stripped:
 //
-//	GET  /connect                    a page with the button
-//	POST /connect                    starts: 303 to the hosted page, or JSON
-//	GET  /connect/status             the user's connection, as JSON
-//	GET  /identity-callback/{state}  where the hosted page returns to
-//	GET  /identity-callback          the same, with FixedCallbackURL
-//	POST /disconnect                 ends the user's connection
+//	GET  /connect                       a page with the button
+//	POST /connect                       starts: 303 to the hosted page, or JSON
+//	GET  /connect/status                the user's connection, as JSON
+//	POST /disconnect                    ends the user's connection
+//	GET  /identity-callback/{state}     where the hosted page returns to
+//	GET  /identity-callback             the same, with FixedCallbackURL
+//
+// Config.Applications have their own, and share the callback:
+//
+//	GET  /connect/{application}
+//	POST /connect/{application}
+//	GET  /connect/{application}/status
+//	POST /disconnect/{application}
 //
 // It is safe for concurrent use. Make one with [New].
 type Handler struct {
 	anchor        *anchorhttp.Client
-	applicationID string
+	applications  applications
 	store         Store
 	user          func(*http.Request) (User, error)
 	successURL    string
 	signInURL     string
 	fixedCallback bool
+	metadata      func(context.Context, User) (map[string]any, error)
+	events        *events
 	now           func() time.Time
 	log           *slog.Logger
 	errorHandler  func(http.ResponseWriter, *http.Request, error)
@@ -117,7 +151,6 @@ type Handler struct {
 	cookies     stateCookies
 	crossOrigin *http.CrossOriginProtection
 	pages       pages
-	application *applicationSite
 }
 
 // New checks the configuration and returns a handler. Every field that is
@@ -128,6 +161,7 @@ func New(cfg Config) (*Handler, error) {
 		store:         cfg.Store,
 		user:          cfg.User,
 		fixedCallback: cfg.FixedCallbackURL,
+		metadata:      cfg.Metadata,
 		now:           cfg.Now,
 		log:           cfg.Logger,
 		errorHandler:  cfg.ErrorHandler,
@@ -143,11 +177,7 @@ func New(cfg Config) (*Handler, error) {
 	} else if err := cfg.Anchor.Validate(); err != nil {
 		unusable("Anchor", "is unusable: %w", err)
 	}
-	if id, ok := anchorhttp.ParseID(cfg.ApplicationID); ok {
-		h.applicationID = id
-	} else {
-		unusable("ApplicationID", "is %q, not a UUID: copy the application's id from Anchor's dashboard", cfg.ApplicationID)
-	}
+	h.applications = newApplications(h, cfg, unusable)
 	public, err := parsePublicURL(cfg.PublicURL)
 	if err != nil {
 		unusable("PublicURL", "%w", err)
@@ -190,7 +220,6 @@ func New(cfg Config) (*Handler, error) {
 		return nil, fmt.Errorf("connect: Config.Secrets: %w", err)
 	}
 	h.pages = newPages(cfg.Anchor.AppOrigin())
-	h.application = &applicationSite{anchor: cfg.Anchor, id: h.applicationID}
 	if h.now == nil {
 		h.now = time.Now
 	}
@@ -200,6 +229,7 @@ func New(cfg Config) (*Handler, error) {
 	if h.errorHandler == nil {
 		h.errorHandler = h.defaultErrorHandler
 	}
+	h.events = &events{handle: cfg.OnEvent, log: h.log}
 	return h, nil
 }
 
@@ -211,15 +241,16 @@ func New(cfg Config) (*Handler, error) {
 func (h *Handler) Register(mux interface {
 	Handle(pattern string, handler http.Handler)
 }) {
-	prefixes := []string{h.prefix}
-	if h.prefix != "" {
-		prefixes = append(prefixes, "")
+	paths := []string{callbackPath, callbackPath + "/{state}"}
+	for _, a := range h.applications {
+		for _, kind := range []routeKind{routeConnect, routeStatus, routeDisconnect} {
+			paths = append(paths, a.route(kind).path())
+		}
 	}
-	for _, prefix := range prefixes {
-		for _, pattern := range []string{
-			"/connect", "/connect/status", "/identity-callback", "/identity-callback/{state}", "/disconnect",
-		} {
-			mux.Handle(prefix+pattern, h)
+	for _, path := range paths {
+		mux.Handle(h.prefix+path, h)
+		if h.prefix != "" {
+			mux.Handle(path, h)
 		}
 	}
 }
@@ -232,61 +263,36 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Referrer-Policy", "no-referrer")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 
-	page, state := findRoute(r.URL.Path, h.prefix)
+	to := findRoute(r.URL.Path, h.prefix)
+	a := h.applications.named(to.application)
+	if to.kind == noRoute || to.kind != routeCallback && a == nil {
+		http.NotFound(w, r)
+		return
+	}
 	read := r.Method == http.MethodGet || r.Method == http.MethodHead
 	write := r.Method == http.MethodPost
 	switch {
-	case page == routeConnect && read:
-		h.connectPage(w, r)
-	case page == routeConnect && write:
-		h.start(w, r)
-	case page == routeConnect:
+	case to.kind == routeConnect && read:
+		h.connectPage(w, r, a)
+	case to.kind == routeConnect && write:
+		h.start(w, r, a)
+	case to.kind == routeConnect:
 		methodNotAllowed(w, "GET, HEAD, POST")
-	case page == routeStatus && read:
-		h.status(w, r)
-	case page == routeStatus:
+	case to.kind == routeStatus && read:
+		h.status(w, r, a)
+	case to.kind == routeStatus:
 		methodNotAllowed(w, "GET, HEAD")
-	case page == routeCallback && r.Method == http.MethodGet:
-		h.callback(w, r, state)
-	case page == routeCallback:
-		// HEAD neither: what sends it here is a link checker, not the browser
-		// that began.
-		methodNotAllowed(w, "GET")
-	case page == routeDisconnect && write:
-		h.disconnect(w, r)
-	case page == routeDisconnect:
+	case to.kind == routeDisconnect && write:
+		h.disconnect(w, r, a)
+	case to.kind == routeDisconnect:
 		methodNotAllowed(w, "POST")
+	case r.Method == http.MethodGet:
+		h.callback(w, r, to.state)
 	default:
-		http.NotFound(w, r)
+		// HEAD neither: what sends it to a callback is a link checker, not the
+		// browser that began.
+		methodNotAllowed(w, "GET")
 	}
-}
-
-const (
-	routeConnect    = "/connect"
-	routeStatus     = "/connect/status"
-	routeCallback   = "/identity-callback"
-	routeDisconnect = "/disconnect"
-)
-
-// findRoute tells which route the path of an address is, whether the prefix is still on it or
-// has been stripped, and the state that a callback's path carries. No route is
-// an empty page.
-func findRoute(address, prefix string) (page, state string) {
-	if prefix != "" {
-		if rest, ok := strings.CutPrefix(address, prefix); ok {
-			if page, state = findRoute(rest, ""); page != "" {
-				return page, state
-			}
-		}
-	}
-	switch address {
-	case routeConnect, routeStatus, routeCallback, routeDisconnect:
-		return address, ""
-	}
-	if state, ok := strings.CutPrefix(address, routeCallback+"/"); ok && !strings.Contains(state, "/") {
-		return routeCallback, state
-	}
-	return "", ""
 }
 
 func methodNotAllowed(w http.ResponseWriter, allow string) {
@@ -296,20 +302,20 @@ func methodNotAllowed(w http.ResponseWriter, allow string) {
 
 // connectPage shows the button. It never issues a token: a GET can be made by
 // anybody who gets a link or an image in front of the user.
-func (h *Handler) connectPage(w http.ResponseWriter, r *http.Request) {
+func (h *Handler) connectPage(w http.ResponseWriter, r *http.Request, a *Application) {
 	returnTo := r.URL.Query().Get("return_to")
 	if returnTo != "" && !isLocalPath(returnTo) {
-		h.fail(w, r, ErrReturnTo)
+		a.fail(w, r, ErrReturnTo)
 		return
 	}
 	user, err := h.signedIn(r)
 	if err != nil {
-		h.fail(w, r, err)
+		a.fail(w, r, err)
 		return
 	}
-	_, err = h.Connection(r.Context(), user.ID)
+	c, err := a.Connection(r.Context(), user.ID)
 	if err != nil && !errors.Is(err, ErrNotConnected) {
-		h.fail(w, r, err)
+		a.fail(w, r, err)
 		return
 	}
 	// Under no-referrer a browser sends "Origin: null" with the form, which
@@ -317,26 +323,28 @@ func (h *Handler) connectPage(w http.ResponseWriter, r *http.Request) {
 	// holds nothing that the app's own pages may not know.
 	w.Header().Set("Referrer-Policy", "same-origin")
 	h.pages.connect(w, connectData{
-		Action:    h.prefix + routeConnect,
-		ReturnTo:  returnTo,
-		Connected: err == nil,
+		Action:      a.connectURL(),
+		Application: a.name,
+		ReturnTo:    returnTo,
+		Connected:   err == nil,
+		NeedsSignIn: err == nil && c.Health == HealthNeedsSignIn,
 	})
 }
 
 // start issues an identity token, binds its hash to the user and sends the
 // browser to the hosted page.
-func (h *Handler) start(w http.ResponseWriter, r *http.Request) {
+func (h *Handler) start(w http.ResponseWriter, r *http.Request, a *Application) {
 	user, returnTo, err := h.readPost(w, r)
 	if err != nil {
-		h.fail(w, r, err)
+		a.fail(w, r, err)
 		return
 	}
 
 	ctx := r.Context()
 	state := newState()
-	token, err := h.anchor.CreateIdentityToken(ctx, h.applicationID, h.callbackURL(state))
+	token, err := h.anchor.CreateIdentityToken(ctx, a.id, h.callbackURL(state))
 	if err != nil {
-		h.fail(w, r, upstreamError("issue an identity token", err))
+		a.fail(w, r, upstreamError("issue an identity token", err))
 		return
 	}
 	// How long the token lives is read off Anchor's own clock and counted on
@@ -346,23 +354,23 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request) {
 	if life <= 0 || life > maxTokenLife {
 		// The clocks behind the two do not agree, and by one of them it is
 		// judged whether an identity is fresh.
-		h.fail(w, r, fmt.Errorf("%w: an identity token that lives %v by Anchor's own clock", ErrUpstreamInvalid, life))
+		a.fail(w, r, fmt.Errorf("%w: an identity token that lives %v by Anchor's own clock", ErrUpstreamInvalid, life))
 		return
 	}
 	err = h.store.Bind(ctx, Pending{
 		TokenHash:     token.Hash,
-		ApplicationID: h.applicationID,
+		ApplicationID: a.id,
 		UserID:        user.ID,
 		ReturnTo:      returnTo,
 		IssuedAt:      token.IssuedAt,
 		ExpiresAt:     begun.Add(life),
 	}, maxLiveStarts)
 	if err != nil {
-		h.fail(w, r, storeError("bind the start", err))
+		a.fail(w, r, storeError("bind the start", err))
 		return
 	}
 	if err := h.cookies.set(w, r, sealedState{state: state, tokenHash: token.Hash}, begun); err != nil {
-		h.fail(w, r, err)
+		a.fail(w, r, err)
 		return
 	}
 
@@ -378,7 +386,7 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request) {
 // of the path, because a path survives however the hosted page adds its own
 // parameters.
 func (h *Handler) callbackURL(state string) string {
-	address := h.origin + h.prefix + routeCallback
+	address := h.origin + h.prefix + callbackPath
 	if !h.fixedCallback {
 		address += "/" + state
 	}

@@ -177,33 +177,50 @@ func FuzzAReturnPath(f *testing.F) {
 
 func TestRoutesAreFoundWithThePrefixAndWithoutIt(t *testing.T) {
 	t.Parallel()
-	tests := []struct{ name, path, prefix, page, state string }{
-		{"the root", "/connect", "", routeConnect, ""},
-		{"status", "/connect/status", "", routeStatus, ""},
-		{"a callback", "/identity-callback/STATE", "", routeCallback, "STATE"},
-		{"a callback without a state", "/identity-callback", "", routeCallback, ""},
-		{"a callback with an empty state", "/identity-callback/", "", routeCallback, ""},
-		{"disconnect", "/disconnect", "", routeDisconnect, ""},
-		{"a prefix that is there", "/tools/connect", "/tools", routeConnect, ""},
-		{"a prefix that was stripped", "/connect", "/tools", routeConnect, ""},
-		{"a callback under a prefix", "/tools/identity-callback/STATE", "/tools", routeCallback, "STATE"},
-		{"a prefix that is a route, there", "/connect/connect", "/connect", routeConnect, ""},
-		{"a prefix that is a route, stripped", "/connect", "/connect", routeConnect, ""},
-		{"a prefix that is a route, status stripped", "/connect/status", "/connect", routeStatus, ""},
-		{"a deeper path", "/identity-callback/STATE/more", "", "", ""},
-		{"a name that only begins alike", "/connected", "", "", ""},
-		{"a prefix that only begins alike", "/toolsconnect", "/tools", "", ""},
-		{"a closing slash", "/connect/", "", "", ""},
-		{"another prefix", "/other/connect", "/tools", "", ""},
-		{"nothing", "", "", "", ""},
-		{"the prefix alone", "/tools", "/tools", "", ""},
+	connect, status, disconnect := route{kind: routeConnect}, route{kind: routeStatus}, route{kind: routeDisconnect}
+	callback := func(state string) route { return route{kind: routeCallback, state: state} }
+	tests := []struct {
+		name, path, prefix string
+		want               route
+	}{
+		{"the root", "/connect", "", connect},
+		{"status", "/connect/status", "", status},
+		{"a callback", "/identity-callback/STATE", "", callback("STATE")},
+		{"a callback without a state", "/identity-callback", "", callback("")},
+		{"a callback with an empty state", "/identity-callback/", "", callback("")},
+		{"disconnect", "/disconnect", "", disconnect},
+		{"a prefix that is there", "/tools/connect", "/tools", connect},
+		{"a prefix that was stripped", "/connect", "/tools", connect},
+		{"a callback under a prefix", "/tools/identity-callback/STATE", "/tools", callback("STATE")},
+		{"a prefix that is a route, there", "/connect/connect", "/connect", connect},
+		{"a prefix that is a route, stripped", "/connect", "/connect", connect},
+		{"a prefix that is a route, status stripped", "/connect/status", "/connect", status},
+		{"an application", "/connect/mail", "", route{kind: routeConnect, application: "mail"}},
+		{"an application's status", "/connect/mail/status", "", route{kind: routeStatus, application: "mail"}},
+		{"an application's end", "/disconnect/mail", "", route{kind: routeDisconnect, application: "mail"}},
+		{"an application under a prefix", "/tools/connect/mail", "/tools", route{kind: routeConnect, application: "mail"}},
+		{"an application, with a prefix that is a route and was stripped", "/connect/mail", "/connect", route{kind: routeConnect, application: "mail"}},
+		{"below an application", "/connect/mail/more", "", route{}},
+		{"below an application's status", "/connect/mail/status/more", "", route{}},
+		{"below an application's end", "/disconnect/mail/more", "", route{}},
+		{"status without an application", "/connect//status", "", route{}},
+		{"a deeper path", "/identity-callback/STATE/more", "", route{}},
+		{"a name that only begins alike", "/connected", "", route{}},
+		{"a prefix that only begins alike", "/toolsconnect", "/tools", route{}},
+		{"a closing slash", "/connect/", "", route{}},
+		{"a closing slash of disconnect", "/disconnect/", "", route{}},
+		{"another prefix", "/other/connect", "/tools", route{}},
+		{"nothing", "", "", route{}},
+		{"the prefix alone", "/tools", "/tools", route{}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			page, state := findRoute(test.path, test.prefix)
-			require.Equal(t, test.page, page)
-			require.Equal(t, test.state, state)
+			found := findRoute(test.path, test.prefix)
+			require.Equal(t, test.want, found)
+			if found.kind != noRoute {
+				require.Equal(t, found, findRoute(found.path(), ""), "a route's own path leads to it")
+			}
 		})
 	}
 }

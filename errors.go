@@ -165,6 +165,23 @@ var (
 	ErrNotConnected = cause("not_connected", http.StatusForbidden,
 		"the user is not connected",
 		"Connect your account first", "This needs your account. Connect it, and come back.")
+
+	// ErrNeedsSignIn: the user is connected, but the identity is not signed in
+	// any more, as far as Anchor has said.
+	ErrNeedsSignIn = cause("needs_sign_in", http.StatusForbidden,
+		"the identity needs a new sign-in",
+		"Sign in to your account again", "Your account is connected, but its sign-in does not work any more. Connect it again.")
+
+	// ErrNoCredit: the app's project at Anchor has no credit left.
+	ErrNoCredit = cause("no_credit", http.StatusServiceUnavailable,
+		"Anchor refused for lack of credit",
+		"Not available right now", "This cannot be done at the moment. It is not your account's fault: please tell us.")
+
+	// ErrRateLimited: the app has made too many calls to Anchor. It is a
+	// [*RateLimitError].
+	ErrRateLimited = cause("rate_limited", http.StatusTooManyRequests,
+		"Anchor refused because of too many calls",
+		"Too much at once", "There is too much to do at the moment. Please try again in a little while.")
 )
 
 // WrongOriginError is [ErrWrongOrigin] with the two addresses that differ.
@@ -193,6 +210,9 @@ type Explanation struct {
 	Code string
 	// Title and Help say what happened and what to do next.
 	Title, Help string
+	// ConnectURL is the connect page of the application that the error is about,
+	// a local path. It is empty when the error does not tell.
+	ConnectURL string
 }
 
 // Explain tells what an error that reached Config.ErrorHandler means to the
@@ -202,6 +222,7 @@ func Explain(err error) Explanation {
 	var c *causeError
 	if errors.As(err, &c) {
 		e := c.Explanation
+		e.ConnectURL = connectURLOf(err)
 		var origins *WrongOriginError
 		if errors.As(err, &origins) {
 			e.Help = fmt.Sprintf("This page was opened at %s, but connecting returns to %s, where this browser would not be recognised. Open %s and try again.",

@@ -66,7 +66,7 @@ func TestAUserConnectsAnAccount(t *testing.T) {
 		require.NotContains(t, string(call.Body), "credentials")
 	}
 
-	tasks, err := store.Claim(context.Background(), time.Now().Add(time.Hour), time.Now(), 10)
+	tasks, err := store.Claim(context.Background(), s.fake.ApplicationID(), time.Now().Add(time.Hour), time.Now(), 10)
 	require.NoError(t, err)
 	require.Empty(t, tasks, "what was tagged at once is owed no more")
 
@@ -364,7 +364,7 @@ func TestEveryProofRefusesAndWritesNothing(t *testing.T) {
 			}
 			require.Zero(t, s.fake.CountCalls("PUT", ""))
 			require.Zero(t, s.fake.CountCalls("DELETE", ""))
-			tasks, err := s.store.Claim(context.Background(), time.Now().Add(time.Hour), time.Now(), 10)
+			tasks, err := s.store.Claim(context.Background(), s.fake.ApplicationID(), time.Now().Add(time.Hour), time.Now(), 10)
 			require.NoError(t, err)
 			require.Empty(t, tasks)
 			require.Equal(t, "no-store", a.header.Get("Cache-Control"))
@@ -696,7 +696,7 @@ func TestATagThatFailedIsMadeUpFor(t *testing.T) {
 	s.fake.ClearFaults()
 	require.Eventually(t, func() bool { return s.tag(identityIn(callback)) == "ada" }, 10*time.Second, 20*time.Millisecond)
 	require.Eventually(t, func() bool {
-		tasks, err := s.store.Claim(context.Background(), time.Now().Add(time.Hour), time.Now(), 10)
+		tasks, err := s.store.Claim(context.Background(), s.fake.ApplicationID(), time.Now().Add(time.Hour), time.Now(), 10)
 		return err == nil && len(tasks) == 0
 	}, 5*time.Second, 20*time.Millisecond)
 }
@@ -711,9 +711,9 @@ func (s *site) owed(user, identityID string) {
 	hash := "hash of " + user
 	require.NoError(s.t, s.store.Bind(ctx, connect.Pending{
 		TokenHash: hash, ApplicationID: s.fake.ApplicationID(), UserID: user, IssuedAt: now, ExpiresAt: now.Add(time.Minute),
-	}))
+	}, 5))
 	first, err := s.store.Complete(ctx, hash, connect.Connection{
-		ApplicationID: s.fake.ApplicationID(), UserID: user, IdentityID: identityID, ConnectedAt: now,
+		ApplicationID: s.fake.ApplicationID(), UserID: user, IdentityID: identityID, ConnectedAt: now, Health: connect.HealthOK,
 	}, now)
 	require.NoError(s.t, err)
 	require.True(s.t, first)
@@ -737,7 +737,7 @@ func TestWhatADeadProcessOwesIsWorkedOff(t *testing.T) {
 
 	s.run()
 	require.Eventually(t, func() bool {
-		tasks, err := s.store.Claim(context.Background(), time.Now().Add(time.Hour), time.Now(), 100)
+		tasks, err := s.store.Claim(context.Background(), s.fake.ApplicationID(), time.Now().Add(time.Hour), time.Now(), 100)
 		return err == nil && len(tasks) == 0
 	}, 10*time.Second, 50*time.Millisecond)
 

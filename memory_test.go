@@ -93,7 +93,7 @@ func BenchmarkMemoryStore(b *testing.B) {
 		store := filledMemoryStore(b, starts)
 		b.ReportAllocs()
 		for b.Loop() {
-			_, err := store.Claim(b.Context(), memoryNow, memoryNow, 10)
+			_, err := store.Claim(b.Context(), memoryApplication, memoryNow, memoryNow, 10)
 			require.NoError(b, err)
 		}
 	})
@@ -101,7 +101,7 @@ func BenchmarkMemoryStore(b *testing.B) {
 		store := filledMemoryStore(b, starts)
 		b.ReportAllocs()
 		for b.Loop() {
-			_, err := store.Claim(b.Context(), memoryNow.Add(-time.Second), memoryNow, 10)
+			_, err := store.Claim(b.Context(), memoryApplication, memoryNow.Add(-time.Second), memoryNow, 10)
 			require.NoError(b, err)
 		}
 	})
@@ -140,6 +140,7 @@ func memoryFlow(number string) (connect.Pending, connect.Connection) {
 			UserID:        "user " + number,
 			IdentityID:    "identity " + number,
 			ConnectedAt:   memoryNow,
+			Health:        connect.HealthOK,
 		}
 }
 
@@ -149,7 +150,7 @@ func filledMemoryStore(tb testing.TB, n int) *connect.MemoryStore {
 	store := connect.NewMemoryStore()
 	for i := range n {
 		p, c := memoryFlow(fmt.Sprint(i))
-		require.NoError(tb, store.Bind(tb.Context(), p))
+		require.NoError(tb, store.Bind(tb.Context(), p, 5))
 		_, err := store.Complete(tb.Context(), p.TokenHash, c, memoryNow)
 		require.NoError(tb, err)
 	}

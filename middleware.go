@@ -17,32 +17,51 @@ func FromContext(ctx context.Context) (Connection, bool) {
 	return c, ok
 }
 
-// RequireIdentity lets a request through to next when its user is connected,
-// with the [Connection] in its context ([FromContext]). It costs one look-up in
-// the store and no call to Anchor.
+// RequireIdentity lets a request through to next when its user has a connection
+// that works, with the [Connection] in its context ([FromContext]). It costs one
+// look-up in the store and no call to Anchor.
 //
 // Otherwise a page request (GET or HEAD that does not ask for JSON) is sent to
 // the connect page, or to Config.SignInURL when nobody is signed in, and comes
-// back afterwards. Everything else gets an error: [ErrNotConnected] or
-// [ErrNotSignedIn].
+// back afterwards. Everything else gets an error: [ErrNotConnected],
+// [ErrNeedsSignIn] when the connection's [Health] says so, or [ErrNotSignedIn].
+// As JSON it has the connect page in connectUrl.
+//
+// It is about the application of Config.ApplicationID, and panics where that is
+// not set: [Handler.Application] gives the others.
 func (h *Handler) RequireIdentity(next http.Handler) http.Handler {
+	return h.Application("").RequireIdentity(next)
+}
+
+// RequireConnection is RequireIdentity but that a connection whose health is
+// [HealthNeedsSignIn] passes too, for pages and jobs that can do without a
+// browser session.
+func (h *Handler) RequireConnection(next http.Handler) http.Handler {
+	return h.Application("").RequireConnection(next)
+}
+
+func (a *Application) require(next http.Handler, whateverHealth bool) http.Handler {
+	h := a.h
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, err := h.signedIn(r)
 		if err != nil {
 			if errors.Is(err, ErrNotSignedIn) && h.signInURL != "" && isPageRequest(r) {
-				h.sendAway(w, r, h.signInURL)
+				sendAway(w, r, h.signInURL)
 				return
 			}
 			h.fail(w, r, err)
 			return
 		}
-		c, err := h.Connection(r.Context(), user.ID)
+		c, err := a.Connection(r.Context(), user.ID)
+		if err == nil && c.Health == HealthNeedsSignIn && !whateverHealth {
+			err = ErrNeedsSignIn
+		}
 		if err != nil {
-			if errors.Is(err, ErrNotConnected) && isPageRequest(r) {
-				h.sendAway(w, r, h.prefix+routeConnect)
+			if (errors.Is(err, ErrNotConnected) || errors.Is(err, ErrNeedsSignIn)) && isPageRequest(r) {
+				sendAway(w, r, a.connectURL())
 				return
 			}
-			h.fail(w, r, err)
+			a.fail(w, r, err)
 			return
 		}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), connectionKey{}, c)))
@@ -55,9 +74,18 @@ func isPageRequest(r *http.Request) bool {
 }
 
 // sendAway redirects to an address of the app's with the way back.
-func (h *Handler) sendAway(w http.ResponseWriter, r *http.Request, to string) {
+func sendAway(w http.ResponseWriter, r *http.Request, to string) {
 	w.Header().Set("Cache-Control", "no-store")
-	http.Redirect(w, r, withReturnTo(to, r.URL), http.StatusSeeOther)
+	http.Redirect(w, r, withReturnTo(to, requestedURL(r)), http.StatusSeeOther)
+}
+
+// requestedURL is what the browser asked for. r.URL may lack what a router has
+// stripped; the request line is as it came.
+func requestedURL(r *http.Request) *url.URL {
+	if u, err := url.ParseRequestURI(r.RequestURI); err == nil {
+		return u
+	}
+	return r.URL
 }
 
 // withReturnTo adds return_to to an address, where the way back is one that can

@@ -19,9 +19,9 @@ func connected(t *testing.T, store Store, userID, identityID string) {
 	ctx, at := context.Background(), time.Now()
 	require.NoError(t, store.Bind(ctx, Pending{
 		TokenHash: userID + identityID, ApplicationID: testApp, UserID: userID, IssuedAt: at, ExpiresAt: at.Add(time.Minute),
-	}))
+	}, 5))
 	first, err := store.Complete(ctx, userID+identityID, Connection{
-		ApplicationID: testApp, UserID: userID, IdentityID: identityID, ConnectedAt: at,
+		ApplicationID: testApp, UserID: userID, IdentityID: identityID, ConnectedAt: at, Health: HealthOK,
 	}, at)
 	require.NoError(t, err)
 	require.True(t, first)
@@ -77,6 +77,7 @@ func TestRequireIdentity(t *testing.T) {
 			}))
 			r := httptest.NewRequest(test.method, "/", nil)
 			r.URL, err = url.ParseRequestURI(test.target)
+			r.RequestURI = test.target
 			require.NoError(t, err)
 			r.Header.Set("Accept", test.accept)
 			w := httptest.NewRecorder()
@@ -89,7 +90,7 @@ func TestRequireIdentity(t *testing.T) {
 				body := jsonBody(t, w.Body.Bytes())
 				require.Equal(t, test.code, body["error"])
 				if test.code == "not_connected" {
-					require.Equal(t, "/connect", body["connectUrl"])
+					require.Equal(t, test.prefix+"/connect", body["connectUrl"])
 				}
 			}
 			if test.status != 200 {

@@ -8,8 +8,10 @@ import (
 	"errors"
 	"html/template"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/url"
+	"strconv"
 )
 
 //go:embed pages/*.html pages/pages.css
@@ -45,9 +47,11 @@ func newPages(hostedOrigin string) pages {
 
 // connectData is what connect.html shows.
 type connectData struct {
-	Action    string // where the form goes
-	ReturnTo  string // where to go after connecting; may be empty
-	Connected bool   // connecting again replaces what is there
+	Action      string // where the form goes
+	Application string // the short name; may be empty
+	ReturnTo    string // where to go after connecting; may be empty
+	Connected   bool   // connecting again replaces what is there
+	NeedsSignIn bool   // what is there does not work any more
 }
 
 func (p pages) connect(w http.ResponseWriter, data connectData) {
@@ -90,7 +94,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case e.Status >= 500:
 		level = slog.LevelError
 	case errors.Is(err, ErrNotSignedIn), errors.Is(err, ErrNotConnected),
-		errors.Is(err, ErrCancelled), errors.Is(err, ErrNotFinished):
+		errors.Is(err, ErrNeedsSignIn), errors.Is(err, ErrCancelled), errors.Is(err, ErrNotFinished):
 		level = slog.LevelInfo
 	}
 	// Not the URL: a callback's path is a state.
@@ -105,10 +109,14 @@ func (h *Handler) defaultErrorHandler(w http.ResponseWriter, r *http.Request, er
 	// RequireIdentity brings requests here from any route of the app.
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	if page, _ := findRoute(r.URL.Path, h.prefix); acceptsJSON(r.Header) || page == routeStatus {
+	var limit *RateLimitError
+	if errors.As(err, &limit) && limit.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(limit.RetryAfter.Seconds()))))
+	}
+	if acceptsJSON(r.Header) || findRoute(r.URL.Path, h.prefix).kind == routeStatus {
 		body := map[string]any{"error": e.Code, "message": e.Title + ". " + e.Help}
-		if errors.Is(err, ErrNotConnected) {
-			body["connectUrl"] = h.prefix + routeConnect
+		if errors.Is(err, ErrNotConnected) || errors.Is(err, ErrNeedsSignIn) {
+			body["connectUrl"] = e.ConnectURL
 		}
 		writeJSON(w, e.Status, body)
 		return
@@ -120,34 +128,47 @@ func (h *Handler) defaultErrorHandler(w http.ResponseWriter, r *http.Request, er
 
 // nextStep is the one thing to do after an error.
 func (h *Handler) nextStep(r *http.Request, err error) (address, text string) {
-	page, state := findRoute(r.URL.Path, h.prefix)
-	onCallback := page == routeCallback
+	at := findRoute(r.URL.Path, h.prefix)
 	switch {
 	case errors.Is(err, ErrNotSignedIn):
-		if h.signInURL == "" {
-			return "", ""
-		}
-		// The way back is the public address, whatever was stripped off it.
-		switch {
-		case onCallback:
-			// Signing in leads back to this very return.
-			back := &url.URL{Path: h.prefix + page, RawQuery: readReturn(r.URL.Query()).query.Encode()}
-			if state != "" {
-				back.Path += "/" + state
-			}
-			return withReturnTo(h.signInURL, back), "Sign in"
-		case page == routeConnect && r.Method != http.MethodPost:
-			return withReturnTo(h.signInURL, &url.URL{Path: h.prefix + page, RawQuery: r.URL.RawQuery}), "Sign in"
-		case page != "":
-			return withReturnTo(h.signInURL, &url.URL{Path: h.prefix + routeConnect}), "Sign in"
-		}
-		return h.signInURL, "Sign in"
-	case onCallback && mayRepeat(err):
+		return h.signInStep(r, at, err)
+	case at.kind == routeCallback && mayRepeat(err):
 		return readReturn(r.URL.Query()).repeat(), "Try again"
-	case errors.Is(err, ErrWrongOrigin):
-		return h.origin + h.prefix + routeConnect, "Open the site there"
+	case errors.Is(err, ErrNoCredit), errors.Is(err, ErrRateLimited):
+		return "", ""
 	}
-	return h.prefix + routeConnect, "Connect your account"
+	connect := connectURLOf(err)
+	if a := h.applications.named(at.application); connect == "" && a != nil {
+		connect = a.connectURL()
+	}
+	switch {
+	case connect == "":
+		return "/", "Go on" // Which account it was about is not known.
+	case errors.Is(err, ErrWrongOrigin):
+		return h.origin + connect, "Open the site there"
+	}
+	return connect, "Connect your account"
+}
+
+// signInStep leads to the app's sign-in page, and from there back to what was
+// wanted. The way back is the public address, whatever was stripped off it.
+func (h *Handler) signInStep(r *http.Request, at route, err error) (address, text string) {
+	if h.signInURL == "" {
+		return "", ""
+	}
+	back := &url.URL{}
+	switch {
+	case at.kind == routeCallback:
+		// Signing in leads back to this very return.
+		back.Path, back.RawQuery = h.prefix+at.path(), readReturn(r.URL.Query()).query.Encode()
+	case at.kind == routeConnect && r.Method != http.MethodPost:
+		back.Path, back.RawQuery = h.prefix+at.path(), r.URL.RawQuery
+	case connectURLOf(err) != "":
+		back.Path = connectURLOf(err)
+	default:
+		return h.signInURL, "Sign in"
+	}
+	return withReturnTo(h.signInURL, back), "Sign in"
 }
 
 // mayRepeat tells whether the same return can still succeed.

@@ -46,12 +46,20 @@ const (
 //	go h.Run(ctx)
 //
 // Any number of replicas may run it on one store; no task is given to two of
-// them at once. It returns when ctx ends, with the cause.
+// them at once. It returns when ctx ends, with the cause, and after
+// Config.OnEvent has been told of what had happened by then, for which it waits
+// ten seconds at most.
 func (h *Handler) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
-	loops.Go(func() { every(ctx, taskInterval, h.workOff) })
+	for _, a := range h.applications {
+		loops.Go(func() { every(ctx, taskInterval, a.workOff) })
+	}
 	loops.Go(func() { every(ctx, sweepInterval, h.sweep) }) // However long it takes, no task waits for it.
 	loops.Wait()
+
+	settling, cancel := context.WithTimeout(context.WithoutCancel(ctx), eventTimeout)
+	defer cancel()
+	h.events.settled(settling)
 	return context.Cause(ctx)
 }
 
@@ -69,11 +77,12 @@ func every(ctx context.Context, interval time.Duration, do func(context.Context)
 	}
 }
 
-// workOff works on due tasks until there are no more.
-func (h *Handler) workOff(ctx context.Context) {
+// workOff works on the application's due tasks until there are no more.
+func (a *Application) workOff(ctx context.Context) {
+	h := a.h
 	for ctx.Err() == nil {
 		now := h.now()
-		tasks, err := h.store.Claim(ctx, h.applicationID, now, now.Add(taskLease), taskBatch)
+		tasks, err := h.store.Claim(ctx, a.id, now, now.Add(taskLease), taskBatch)
 		if err != nil {
 			h.logFault(ctx, "connect: claim tasks", err)
 			return
@@ -91,14 +100,6 @@ func (h *Handler) workOff(ctx context.Context) {
 
 // work makes the call that a task stands for, and settles it.
 func (h *Handler) work(ctx context.Context, task Task) {
-	if task.ApplicationID != h.applicationID {
-		// The store also serves a handler of another application, whose key may
-		// be another one: to ours its identities might look gone.
-		if err := h.store.Postpone(ctx, task, h.now().Add(taskInterval)); err != nil {
-			h.logFault(ctx, "connect: give a task back", err, "kind", task.Kind, "identity", task.IdentityID)
-		}
-		return
-	}
 	upstream, cancel := context.WithTimeout(ctx, taskTimeout)
 	defer cancel()
 	var err error
@@ -136,11 +137,20 @@ func (h *Handler) tag(ctx context.Context, task Task) error {
 		h.log.ErrorContext(ctx, "connect: the identity to tag is marked as another user's", "user", task.UserID, "identity", task.IdentityID)
 		return nil
 	}
-	metadata := taggedMetadata(identity.Metadata, c)
-	if identity.Metadata[externalUserID] == metadata[externalUserID] && identity.Metadata[connectedAt] == metadata[connectedAt] {
-		return nil // Tagged by a process that died before it could say so.
+	// The person's name is not kept, so only the request that connected gives the
+	// identity its name.
+	metadata, err := h.taggedMetadata(ctx, User{ID: c.UserID}, identity.Metadata, c)
+	if err != nil {
+		return err
 	}
-	return h.anchor.UpdateIdentity(ctx, task.IdentityID, anchorhttp.IdentityUpdate{Metadata: metadata})
+	// It is the same when a process that died had tagged it before it could say so.
+	if !sameJSON(metadata, identity.Metadata) {
+		if err := h.anchor.UpdateIdentity(ctx, task.IdentityID, anchorhttp.IdentityUpdate{Metadata: metadata}); err != nil {
+			return err
+		}
+	}
+	h.happened(ctx, h.connectionEvent(Tagged, c))
+	return nil
 }
 
 // settle removes a task that was done and puts one off that failed.

@@ -23,11 +23,12 @@ func TestATagOfAnIdentityThatIsNotConnectedAnyMoreIsNotWritten(t *testing.T) {
 	require.NoError(t, err)
 	ctx := context.Background()
 	identity := fake.PutIdentity(anchortest.Identity{})
-	task := Task{Kind: TagIdentity, ApplicationID: h.applicationID, UserID: "ada", IdentityID: identity.ID}
+	app := cfg.ApplicationID
+	task := Task{Kind: TagIdentity, ApplicationID: app, UserID: "ada", IdentityID: identity.ID}
 
 	require.NoError(t, h.tag(ctx, task), "ended")
-	require.NoError(t, cfg.Store.Bind(ctx, Pending{TokenHash: "x", ApplicationID: h.applicationID, UserID: "ada", IssuedAt: noon, ExpiresAt: noon.Add(time.Hour)}))
-	_, err = cfg.Store.Complete(ctx, "x", Connection{ApplicationID: h.applicationID, UserID: "ada", IdentityID: identityA, ConnectedAt: noon}, noon)
+	require.NoError(t, cfg.Store.Bind(ctx, Pending{TokenHash: "x", ApplicationID: app, UserID: "ada", IssuedAt: noon, ExpiresAt: noon.Add(time.Hour)}, 5))
+	_, err = cfg.Store.Complete(ctx, "x", Connection{ApplicationID: app, UserID: "ada", IdentityID: identityA, ConnectedAt: noon, Health: HealthOK}, noon)
 	require.NoError(t, err)
 	require.NoError(t, h.tag(ctx, task), "replaced")
 	require.Empty(t, fake.Calls())

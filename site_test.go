@@ -306,11 +306,11 @@ func (s *countingStore) count() string {
 	return fmt.Sprint(s.counts)
 }
 
-func (s *countingStore) Bind(ctx context.Context, p connect.Pending) error {
+func (s *countingStore) Bind(ctx context.Context, p connect.Pending, limit int) error {
 	if err := s.did("Bind"); err != nil {
 		return err
 	}
-	return s.Store.Bind(ctx, p)
+	return s.Store.Bind(ctx, p, limit)
 }
 
 func (s *countingStore) Pending(ctx context.Context, tokenHash string) (connect.Pending, error) {

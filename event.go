@@ -1,0 +1,199 @@
+package connect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// An EventKind is what has happened.
+type EventKind string
+
+const (
+	// Connected: a connection was stored, the user's first or one that replaces
+	// another.
+	Connected EventKind = "connected"
+	// Disconnected: a connection was ended.
+	Disconnected EventKind = "disconnected"
+	// Refused: a return was refused for lack of a proof.
+	Refused EventKind = "refused"
+	// Tagged: the identity's metadata names the user.
+	Tagged EventKind = "tagged"
+	// HealthChanged: an event of Anchor's has changed a connection's health.
+	HealthChanged EventKind = "health_changed"
+)
+
+// An Event is something that has happened, told to Config.OnEvent: enough for an
+// audit log, and free of secrets.
+type Event struct {
+	// Kind is what has happened.
+	Kind EventKind
+	// Time is when, by the app's clock.
+	Time time.Time
+	// UserID is whom it concerns. Of a return that was refused it is who is
+	// signed in, empty for nobody.
+	UserID string
+	// Application and ApplicationID are the short name and the id of the
+	// application. The name is empty for Config.ApplicationID. Both are empty
+	// when a return is refused before it is known which application it is for.
+	Application, ApplicationID string
+	// IdentityID is the identity. Of a return that was refused it is what the
+	// browser said, and empty when that was no UUID.
+	IdentityID string
+	// Health is the connection's health since now: of HealthChanged only.
+	Health Health
+	// Proof is the number, 1 to 8, of the proof that failed, as README.md counts
+	// them, and Reason the error for it, to be told apart with [errors.Is]: of
+	// Refused only.
+	Proof  int
+	Reason error
+}
+
+// event is an event that concerns an application, which may be nil.
+func (a *Application) event(kind EventKind, userID, identityID string) Event {
+	e := Event{Kind: kind, UserID: userID, IdentityID: identityID}
+	if a != nil {
+		e.Application, e.ApplicationID = a.name, a.id
+	}
+	return e
+}
+
+// connectionEvent is an event that concerns a connection, which may be that of an
+// application which this handler does not serve.
+func (h *Handler) connectionEvent(kind EventKind, c Connection) Event {
+	e := h.applications.withID(c.ApplicationID).event(kind, c.UserID, c.IdentityID)
+	e.ApplicationID = c.ApplicationID
+	return e
+}
+
+// happened passes an event on. It never waits.
+func (h *Handler) happened(ctx context.Context, e Event) {
+	e.Time = h.now()
+	h.events.add(ctx, e)
+}
+
+const (
+	// maxEvents is how many events wait for OnEvent at most.
+	maxEvents = 1000
+	// eventTimeout is the time that the ctx of OnEvent has.
+	eventTimeout = 10 * time.Second
+)
+
+// events hands events to OnEvent, one after the other in the order in which they
+// happened, in a goroutine that is there only while there are any: no request
+// waits for the app's code or fails by it.
+type events struct {
+	handle func(context.Context, Event) // nil: nobody wants to know
+	log    *slog.Logger
+
+	mu      sync.Mutex
+	waiting []eventCall
+	idle    chan struct{} // closed when the goroutine ends; nil without one
+}
+
+type eventCall struct {
+	ctx   context.Context
+	event Event
+}
+
+func (q *events) add(ctx context.Context, e Event) {
+	if q.handle == nil {
+		return
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.waiting) >= maxEvents {
+		q.log.ErrorContext(ctx, "connect: an event was dropped: OnEvent is too slow", "kind", e.Kind, "user", e.UserID, "identity", e.IdentityID)
+		return
+	}
+	// The values of ctx may serve the app; that the request ends is no matter.
+	q.waiting = append(q.waiting, eventCall{context.WithoutCancel(ctx), e})
+	if q.idle == nil {
+		q.idle = make(chan struct{})
+		go q.work()
+	}
+}
+
+func (q *events) work() {
+	for {
+		q.mu.Lock()
+		if len(q.waiting) == 0 {
+			close(q.idle)
+			q.idle, q.waiting = nil, nil
+			q.mu.Unlock()
+			return
+		}
+		call := q.waiting[0]
+		q.waiting[0] = eventCall{} // Nothing of the request is kept.
+		q.waiting = q.waiting[1:]
+		q.mu.Unlock()
+
+		ctx, cancel := context.WithTimeout(call.ctx, eventTimeout)
+		err := recovered(func() error { q.handle(ctx, call.event); return nil })
+		cancel()
+		if err != nil {
+			q.log.ErrorContext(call.ctx, "connect: OnEvent", "kind", call.event.Kind, "error", err)
+		}
+	}
+}
+
+// settled waits until no event is left, or ctx ends.
+func (q *events) settled(ctx context.Context) {
+	q.mu.Lock()
+	idle := q.idle
+	q.mu.Unlock()
+	if idle == nil {
+		return
+	}
+	select {
+	case <-idle:
+	case <-ctx.Done():
+	}
+}
+
+// recovered calls a function of the app's, and makes an error of a panic. Outside
+// of a request's goroutine, where net/http does that, it would end the process.
+func recovered(f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v", v)
+		}
+	}()
+	return f()
+}
+
+// proofs are the numbers of the proofs that a return can fail.
+var proofs = []struct {
+	number int
+	err    error
+}{
+	{1, ErrNotSignedIn},
+	{2, ErrStateMissing},
+	{3, ErrNoStateCookie},
+	{3, ErrStateInvalid},
+	{4, ErrStateUnknown},
+	{4, ErrAnotherUser},
+	{4, ErrStateSpent},
+	{4, ErrStateExpired},
+	{5, ErrBadIdentityID},
+	{5, ErrIdentityNotFound},
+	{5, ErrIdentityFailed},
+	{6, ErrWrongApplication},
+	{7, ErrIdentityTooOld},
+	{8, ErrIdentityTaken},
+	{8, ErrIdentityRetired},
+}
+
+// failedProof tells which proof an error is the lack of. 0 is none: a fault, or a
+// person who cancelled.
+func failedProof(err error) (number int, reason error) {
+	for _, proof := range proofs {
+		if errors.Is(err, proof.err) {
+			return proof.number, proof.err
+		}
+	}
+	return 0, nil
+}

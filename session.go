@@ -1,0 +1,88 @@
+package connect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/anchorconnect/connect/anchorhttp"
+)
+
+// NewSession opens a browser session at Anchor that is signed in to the user's
+// account, with the settings that Anchor recommends for that
+// ([anchorhttp.AuthenticatedSession]). Each change is made to the request, in
+// order, before it is sent:
+//
+//	session, err := h.NewSession(ctx, userID, func(r *anchorhttp.SessionRequest) {
+//		r.Session.InitialURL = "https://example.com/inbox"
+//	})
+//
+// It is one look-up in the store and one call, which is repeated as anchorhttp
+// says. The errors, for [errors.Is]:
+//
+//   - [ErrNotConnected]: the user has no connection. Nothing was sent.
+//   - [ErrNeedsSignIn]: the connection's health says so, and nothing was sent; or
+//     Anchor does not know the identity any more. The user has to connect again.
+//   - [ErrNoCredit]: Anchor's 402.
+//   - [ErrRateLimited]: Anchor's 429. errors.As for a [*RateLimitError] tells how
+//     long to wait.
+//   - [ErrStoreFailed], and those of an upstream failure: [ErrUpstreamUnavailable],
+//     [ErrUpstreamInvalid], [ErrUpstreamTimeout]. What Anchor said is wrapped:
+//     errors.As for an [*anchorhttp.Error].
+func (h *Handler) NewSession(ctx context.Context, userID string, change ...func(*anchorhttp.SessionRequest)) (anchorhttp.Session, error) {
+	return h.Application("").NewSession(ctx, userID, change...)
+}
+
+// NewSession is [Handler.NewSession] for this application.
+func (a *Application) NewSession(ctx context.Context, userID string, change ...func(*anchorhttp.SessionRequest)) (anchorhttp.Session, error) {
+	c, err := a.Connection(ctx, userID)
+	if err == nil && c.Health == HealthNeedsSignIn {
+		err = ErrNeedsSignIn
+	}
+	if err != nil {
+		return anchorhttp.Session{}, concerning(a, err)
+	}
+	request := anchorhttp.AuthenticatedSession(c.IdentityID)
+	for _, f := range change {
+		f(&request)
+	}
+	session, err := a.h.anchor.CreateSession(ctx, request)
+	if err != nil {
+		return anchorhttp.Session{}, concerning(a, sessionError(err))
+	}
+	return session, nil
+}
+
+// sessionError tells what it means that a browser session could not be opened.
+func sessionError(err error) error {
+	const doing = "open a browser session"
+	var answer *anchorhttp.Error
+	if errors.As(err, &answer) {
+		switch {
+		case anchorhttp.IsNotFound(err):
+			// Only the identity is named in the request.
+			return fmt.Errorf("%w: %s: %w", ErrNeedsSignIn, doing, err)
+		case answer.StatusCode == http.StatusPaymentRequired:
+			return fmt.Errorf("%w: %s: %w", ErrNoCredit, doing, err)
+		case answer.StatusCode == http.StatusTooManyRequests:
+			return &RateLimitError{RetryAfter: answer.RetryAfter, err: fmt.Errorf("%w: %s: %w", ErrRateLimited, doing, err)}
+		}
+	}
+	return upstreamError(doing, err)
+}
+
+// RateLimitError is [ErrRateLimited] with how long to wait.
+type RateLimitError struct {
+	// RetryAfter is how long Anchor asks to wait before the next call; zero when
+	// it does not say.
+	RetryAfter time.Duration
+
+	err error
+}
+
+func (e *RateLimitError) Error() string { return e.err.Error() }
+
+// Unwrap makes errors.Is(err, ErrRateLimited) true.
+func (e *RateLimitError) Unwrap() error { return e.err }
