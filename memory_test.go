@@ -29,10 +29,10 @@ func TestMemoryStoreErrors(t *testing.T) {
 
 	odd := p
 	odd.ReturnTo = "/\x00"
-	require.EqualError(t, store.Bind(t.Context(), odd), "bind a start: ReturnTo holds a NUL byte")
+	require.EqualError(t, store.Bind(t.Context(), odd, 1), "bind a start: ReturnTo holds a NUL byte")
 
-	require.NoError(t, store.Bind(t.Context(), p))
-	require.EqualError(t, store.Bind(t.Context(), p), "bind a start: its token hash is bound already")
+	require.NoError(t, store.Bind(t.Context(), p, 1))
+	require.EqualError(t, store.Bind(t.Context(), p, 1), "bind a start: its token hash is bound already")
 
 	c.IdentityID = ""
 	_, err := store.Complete(t.Context(), p.TokenHash, c, memoryNow)
@@ -60,7 +60,7 @@ func TestMemoryStoreKeepsNothingOfWhatWasSwept(t *testing.T) {
 	before := heapInUse()
 	for i := range starts {
 		p, _ := memoryFlow(fmt.Sprint(i))
-		require.NoError(t, store.Bind(t.Context(), p))
+		require.NoError(t, store.Bind(t.Context(), p, 1))
 		swept, err := store.Sweep(t.Context(), p.ExpiresAt.Add(time.Second), 1)
 		require.NoError(t, err)
 		require.Equal(t, 1, swept)
@@ -141,6 +141,7 @@ func memoryFlow(number string) (connect.Pending, connect.Connection) {
 			IdentityID:    "identity " + number,
 			ConnectedAt:   memoryNow,
 			Health:        connect.HealthOK,
+			HealthAt:      memoryNow.Add(-time.Second),
 		}
 }
 
@@ -150,7 +151,7 @@ func filledMemoryStore(tb testing.TB, n int) *connect.MemoryStore {
 	store := connect.NewMemoryStore()
 	for i := range n {
 		p, c := memoryFlow(fmt.Sprint(i))
-		require.NoError(tb, store.Bind(tb.Context(), p, 5))
+		require.NoError(tb, store.Bind(tb.Context(), p, 1))
 		_, err := store.Complete(tb.Context(), p.TokenHash, c, memoryNow)
 		require.NoError(tb, err)
 	}

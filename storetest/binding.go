@@ -45,7 +45,7 @@ var binding = topic{"binding", []check{
 			others, elsewhere := later, later
 			others.UserID, elsewhere.ApplicationID = "ben", otherApp
 			for _, p := range []connect.Pending{bound, later, others, elsewhere} {
-				require.Error(t, s.Bind(t.Context(), p), "Bind of a token hash that is bound already")
+				require.Error(t, s.Bind(t.Context(), p, plenty), "Bind of a token hash that is bound already")
 				requireStart(t, s, bound)
 			}
 		}

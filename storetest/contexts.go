@@ -62,7 +62,7 @@ func stopped(method string, call func(ctx context.Context, s connect.Store, c sc
 
 var contexts = topic{"contexts", []check{
 	stopped("Bind", func(ctx context.Context, s connect.Store, c scene) error {
-		return s.Bind(ctx, start("emil", "bound too late"))
+		return s.Bind(ctx, start("emil", "bound too late"), 1)
 	}),
 	stopped("Pending", func(ctx context.Context, s connect.Store, c scene) error {
 		_, err := s.Pending(ctx, c.live.TokenHash)
@@ -92,7 +92,7 @@ var contexts = topic{"contexts", []check{
 		return err
 	}),
 	stopped("Claim", func(ctx context.Context, s connect.Store, c scene) error {
-		tasks, err := s.Claim(ctx, deleteDue, deleteDue.Add(lease), plenty)
+		tasks, err := s.Claim(ctx, app, deleteDue, deleteDue.Add(lease), plenty)
 		if len(tasks) > 0 {
 			return errors.New("it gives out tasks")
 		}

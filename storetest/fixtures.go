@@ -29,6 +29,9 @@ const (
 // due.
 var (
 	noon = time.Date(2061, time.May, 17, 12, 0, 0, 123_456_000, time.UTC)
+	// signedIn is when the identities that come back at noon were signed in, by
+	// Anchor's clock.
+	signedIn = noon.Add(-3*time.Second - 5*micro)
 	// tagDue and deleteDue are when the tasks that the checks queue are due.
 	tagDue    = noon.Add(time.Minute)
 	deleteDue = noon.Add(2 * time.Minute)
@@ -74,6 +77,8 @@ func finished(p connect.Pending, identityID string) connect.Connection {
 		UserID:        p.UserID,
 		IdentityID:    identityID,
 		ConnectedAt:   noon,
+		Health:        connect.HealthOK,
+		HealthAt:      signedIn,
 	}
 }
 
@@ -85,11 +90,17 @@ func completed(p connect.Pending, identityID string) connect.Pending {
 
 func spent(p connect.Pending) connect.Pending { return completed(p, "") }
 
-// bind binds starts.
+// bind binds starts, and there is room for all of them.
 func bind(t tb, s connect.Store, starts ...connect.Pending) {
 	t.Helper()
+	bindWithin(t, s, plenty, starts...)
+}
+
+// bindWithin binds starts, one after the other, within a limit.
+func bindWithin(t tb, s connect.Store, limit int, starts ...connect.Pending) {
+	t.Helper()
 	for _, p := range starts {
-		require.NoError(t, s.Bind(t.Context(), p), "Bind")
+		require.NoError(t, s.Bind(t.Context(), p, limit), "Bind")
 	}
 }
 
@@ -180,7 +191,7 @@ func requireNothingToDisconnect(t tb, s connect.Store, application, user string)
 }
 
 func inUTC(c connect.Connection) connect.Connection {
-	c.ConnectedAt = c.ConnectedAt.UTC()
+	c.ConnectedAt, c.HealthAt = c.ConnectedAt.UTC(), c.HealthAt.UTC()
 	return c
 }
 
@@ -208,28 +219,40 @@ func again(t connect.Task, n int) connect.Task {
 	return t
 }
 
-// claim claims what is due, up to limit, for one lease.
+// claim claims what is due in app, up to limit, for one lease.
 func claim(t tb, s connect.Store, now time.Time, limit int) []connect.Task {
 	t.Helper()
-	return claimUntil(t, s, now, now.Add(lease), limit)
+	return claimIn(t, s, app, now, now.Add(lease), limit)
 }
 
-// claimUntil claims for a lease of any length.
-func claimUntil(t tb, s connect.Store, now, until time.Time, limit int) []connect.Task {
+// claimIn claims in any application, for a lease of any length.
+func claimIn(t tb, s connect.Store, application string, now, until time.Time, limit int) []connect.Task {
 	t.Helper()
-	got, err := s.Claim(t.Context(), now, until, limit)
+	got, err := s.Claim(t.Context(), application, now, until, limit)
 	require.NoError(t, err, "Claim")
 	require.LessOrEqual(t, len(got), max(limit, 0), "how many tasks Claim returns")
 	for i := range got {
+		require.Equal(t, application, got[i].ApplicationID, "the application of a task that Claim returns is the one it was asked for")
 		require.Equal(t, until.UTC(), got[i].NotBefore.UTC(), "NotBefore of a task that Claim returns is the end of its lease")
 	}
 	return got
 }
 
-// requireDue claims all that is due. The order is left open: no rule says it.
+// requireDue claims all that is due, in both applications and in any other that
+// a task is wanted of. The order is left open: no rule says it.
 func requireDue(t tb, s connect.Store, now time.Time, want ...connect.Task) {
 	t.Helper()
-	requireSameTasks(t, want, claim(t, s, now, plenty), fmt.Sprintf("the tasks that are due at %v", now))
+	applications := []string{app, otherApp}
+	for _, task := range want {
+		if !slices.Contains(applications, task.ApplicationID) {
+			applications = append(applications, task.ApplicationID)
+		}
+	}
+	var got []connect.Task
+	for _, application := range applications {
+		got = append(got, claimIn(t, s, application, now, now.Add(lease), plenty)...)
+	}
+	requireSameTasks(t, want, got, fmt.Sprintf("the tasks that are due at %v", now))
 }
 
 // requireSameTasks compares tasks in any order, but for NotBefore.

@@ -284,7 +284,7 @@ var races = topic{"races", []check{
 			starts[i] = start(fmt.Sprint("user ", i), "the same")
 		}
 		race(len(starts), func(i int) {
-			answers[i].err = s.Bind(t.Context(), starts[i])
+			answers[i].err = s.Bind(t.Context(), starts[i], plenty)
 		})
 		var kept []connect.Pending
 		for i, a := range answers {
@@ -308,13 +308,13 @@ var races = topic{"races", []check{
 		race(len(errs), func(i int) {
 			if i >= users {
 				// Meanwhile others look for work and find none.
-				_, claiming := s.Claim(t.Context(), noon.Add(-time.Hour), noon, plenty)
+				_, claiming := s.Claim(t.Context(), app, noon.Add(-time.Hour), noon, plenty)
 				_, sweeping := s.Sweep(t.Context(), noon.Add(-time.Hour), plenty)
 				errs[i] = errors.Join(claiming, sweeping)
 				return
 			}
 			p := starts[i]
-			binding := s.Bind(t.Context(), p)
+			binding := s.Bind(t.Context(), p, plenty)
 			first, completing := s.Complete(t.Context(), p.TokenHash, finished(p, identity(p.UserID)), tagDue)
 			if completing == nil && !first {
 				completing = errors.New("a live start is a reload")
@@ -352,7 +352,7 @@ var races = topic{"races", []check{
 		errs := make([]error, len(claimed))
 		race(len(claimed), func(i int) {
 			for range 2 * len(want) { // a store that never runs out of tasks ends, too
-				tasks, err := s.Claim(t.Context(), tagDue, tagDue.Add(lease), 3)
+				tasks, err := s.Claim(t.Context(), app, tagDue, tagDue.Add(lease), 3)
 				if err != nil || len(tasks) == 0 {
 					errs[i] = err
 					return

@@ -203,7 +203,7 @@ func (s *sketch) queue(kind connect.TaskKind, c connect.Connection, notBefore ti
 	})
 }
 
-func (s *sketch) Bind(ctx context.Context, p connect.Pending) error {
+func (s *sketch) Bind(ctx context.Context, p connect.Pending, limit int) error {
 	if err := s.enter(ctx, "Bind"); err != nil {
 		return err
 	}
@@ -247,8 +247,36 @@ func (s *sketch) Bind(ctx context.Context, p connect.Pending) error {
 	if !s.has("believes that a start is spent") {
 		p.Spent, p.IdentityID = false, ""
 	}
+	s.makeRoom(p, limit)
 	s.starts = append(s.starts, &p)
 	return nil
+}
+
+// makeRoom spends and removes the oldest starts of a user for the sake of p.
+func (s *sketch) makeRoom(p connect.Pending, limit int) {
+	var spend, remove []*connect.Pending
+	for _, other := range s.starts {
+		if !s.sameUser(other.ApplicationID, other.UserID, p.ApplicationID, p.UserID) {
+			continue
+		}
+		later := 0 // of the same kind, and of the user
+		for _, third := range s.starts {
+			if s.sameUser(third.ApplicationID, third.UserID, p.ApplicationID, p.UserID) &&
+				third.Spent == other.Spent && s.before(other.ExpiresAt, third.ExpiresAt) {
+				later++
+			}
+		}
+		switch {
+		case other.Spent && later >= limit:
+			remove = append(remove, other)
+		case !other.Spent && later >= limit-1:
+			spend = append(spend, other)
+		}
+	}
+	for _, other := range spend {
+		other.Spent = true
+	}
+	s.starts = slices.DeleteFunc(s.starts, func(other *connect.Pending) bool { return slices.Contains(remove, other) })
 }
 
 func (s *sketch) Pending(ctx context.Context, tokenHash string) (connect.Pending, error) {
@@ -390,7 +418,7 @@ func (s *sketch) Complete(ctx context.Context, tokenHash string, c connect.Conne
 	defer s.mu.Unlock()
 
 	c.ApplicationID, c.UserID, c.IdentityID = s.text(c.ApplicationID), s.text(c.UserID), s.text(c.IdentityID)
-	c.ConnectedAt = s.moment(c.ConnectedAt)
+	c.ConnectedAt, c.HealthAt = s.moment(c.ConnectedAt), s.moment(c.HealthAt)
 	if err := c.Validate(); err != nil && !s.has("keeps any identity") {
 		return false, err
 	}
@@ -487,6 +515,31 @@ func (s *sketch) Connection(ctx context.Context, applicationID, userID string) (
 	return *c, nil
 }
 
+func (s *sketch) SetHealth(ctx context.Context, identityID string, health connect.Health, at time.Time) (connect.Connection, bool, error) {
+	if err := s.enter(ctx, "SetHealth"); err != nil {
+		return connect.Connection{}, false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	if err := health.Validate(); err != nil {
+		return connect.Connection{}, false, err
+	}
+	at = s.moment(at)
+	for _, c := range s.connections {
+		if c.IdentityID != s.text(identityID) {
+			continue
+		}
+		changed := false
+		if s.before(c.HealthAt, at) || !s.before(at, c.HealthAt) && health == connect.HealthNeedsSignIn {
+			changed = c.Health != health
+			c.Health, c.HealthAt = health, at
+		}
+		return *c, changed, nil
+	}
+	return connect.Connection{}, false, connect.ErrNotConnected
+}
+
 func (s *sketch) Disconnect(ctx context.Context, applicationID, userID string, deleteAfter time.Time) (connect.Connection, error) {
 	err := s.enter(ctx, "Disconnect")
 	if err != nil && !s.has("spends starts before it looks at its context") {
@@ -532,7 +585,7 @@ func (s *sketch) Disconnect(ctx context.Context, applicationID, userID string, d
 	return *c, nil
 }
 
-func (s *sketch) Claim(ctx context.Context, now, until time.Time, limit int) ([]connect.Task, error) {
+func (s *sketch) Claim(ctx context.Context, applicationID string, now, until time.Time, limit int) ([]connect.Task, error) {
 	if err := s.enter(ctx, "Claim"); err != nil {
 		return nil, err
 	}
@@ -541,7 +594,7 @@ func (s *sketch) Claim(ctx context.Context, now, until time.Time, limit int) ([]
 
 	var due []*connect.Task
 	for _, t := range s.tasks {
-		if !s.before(s.moment(now), t.NotBefore) && !(s.has("gives out a task once") && t.Attempts > 0) {
+		if t.ApplicationID == applicationID && !s.before(s.moment(now), t.NotBefore) && !(s.has("gives out a task once") && t.Attempts > 0) {
 			due = append(due, t)
 		}
 	}

@@ -101,7 +101,7 @@ func toldApart(k key) check {
 // but keep neither as another one.
 func requireKeptOrRefused(t tb, s connect.Store, p connect.Pending, identityID string) {
 	t.Helper()
-	if err := s.Bind(t.Context(), p); err != nil {
+	if err := s.Bind(t.Context(), p, plenty); err != nil {
 		_, err := s.Pending(t.Context(), p.TokenHash)
 		require.Error(t, err, "Pending of a start that Bind refused to keep")
 		_, err = s.Connection(t.Context(), p.ApplicationID, p.UserID)
@@ -157,7 +157,7 @@ var texts = topic{"texts", []check{
 			for _, field := range fields {
 				p := start("anna", "odd")
 				field.set(&p, odd.text)
-				require.Error(t, s.Bind(t.Context(), p), "Bind of a start whose %s is %s", field.name, odd.what)
+				require.Error(t, s.Bind(t.Context(), p, plenty), "Bind of a start whose %s is %s", field.name, odd.what)
 				_, err := s.Pending(t.Context(), p.TokenHash)
 				require.Error(t, err, "Pending of a start that Bind refused to keep: its %s is %s", field.name, odd.what)
 			}
@@ -172,7 +172,7 @@ var texts = topic{"texts", []check{
 		for _, k := range keys {
 			p := start("anna", "empty")
 			k.set(&p, "")
-			require.Error(t, s.Bind(t.Context(), p), "Bind of a start whose %s is empty", k.name)
+			require.Error(t, s.Bind(t.Context(), p, plenty), "Bind of a start whose %s is empty", k.name)
 		}
 		requireNoStart(t, s, hash("empty"))
 		sweepAll(t, s, 0)

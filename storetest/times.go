@@ -42,7 +42,7 @@ func requireEdge(t tb, s connect.Store, label string, expires, before, at time.T
 	c := finished(p, identity(label))
 	c.ConnectedAt = at
 	requireRefused(t, s, late, c, connect.ErrStateExpired)
-	c.ConnectedAt = before
+	c.ConnectedAt, c.HealthAt = before, expires
 	completeAs(t, s, p, c)
 	requireConnection(t, s, c)
 	requireStart(t, s, completed(p, c.IdentityID))
@@ -65,7 +65,7 @@ var times = topic{"times", []check{
 			bind(t, s, p)
 			requireStart(t, s, p)
 			c := finished(p, identity(label))
-			c.ConnectedAt = moment
+			c.ConnectedAt, c.HealthAt = moment, moment
 			completeAs(t, s, p, c)
 			requireConnection(t, s, c)
 
@@ -84,7 +84,7 @@ var times = topic{"times", []check{
 			p := start("user "+label, label)
 			p.IssuedAt, p.ExpiresAt = moment.Add(-time.Hour), moment.Add(time.Hour)
 			connection := finished(p, identity(label))
-			connection.ConnectedAt = moment
+			connection.ConnectedAt, connection.HealthAt = moment, moment
 			bind(t, s, p)
 			completeAs(t, s, p, connection)
 
@@ -95,6 +95,7 @@ var times = topic{"times", []check{
 			requireNear(t, p.IssuedAt, got.IssuedAt, "IssuedAt")
 			requireNear(t, p.ExpiresAt, got.ExpiresAt, "ExpiresAt")
 			requireNear(t, moment, c.ConnectedAt, "ConnectedAt")
+			requireNear(t, moment, c.HealthAt, "HealthAt")
 		}
 	}},
 
@@ -194,9 +195,9 @@ var times = topic{"times", []check{
 		until := last.AddDate(900, 0, 0)
 		for i, moment := range ordered {
 			if i > 0 {
-				require.Empty(t, claimUntil(t, s, ordered[i-1], until, 1), "tasks before the one that is due at %v", moment)
+				require.Empty(t, claimIn(t, s, app, ordered[i-1], until, 1), "tasks before the one that is due at %v", moment)
 			}
-			got := claimUntil(t, s, last, until, 1)
+			got := claimIn(t, s, app, last, until, 1)
 			requireSameTasks(t, queued[i:i+1], got, fmt.Sprintf("the one task that is due longest, at %v", moment))
 		}
 		// By Sweep.
