@@ -832,7 +832,7 @@ func TestTheStatus(t *testing.T) {
 	callback := ada.connect()
 	a := ada.get("/connect/status")
 	require.Equal(t, "application/json", a.header.Get("Content-Type"))
-	require.JSONEq(t, fmt.Sprintf(`{"connected":true,"applicationId":%q,"identityId":%q,"connectedAt":%q}`,
+	require.JSONEq(t, fmt.Sprintf(`{"connected":true,"applicationId":%q,"identityId":%q,"connectedAt":%q,"health":"ok"}`,
 		s.fake.ApplicationID(), identityIn(callback), s.connection("ada").ConnectedAt.UTC().Format(time.RFC3339)), a.body)
 	require.Contains(t, s.signedIn("eve").get("/connect/status").body, `"connected":false`, "another user's is never shown")
 

@@ -84,6 +84,16 @@ func (p pages) render(w http.ResponseWriter, status int, policy, name string, da
 	_, _ = w.Write(page.Bytes())
 }
 
+// Error answers a request of the app's own with an error of this package, as the
+// handler's routes do: the log gets it, and Config.ErrorHandler answers.
+//
+//	session, err := h.NewSession(r.Context(), user.ID)
+//	if err != nil {
+//		h.Error(w, r, err)
+//		return
+//	}
+func (h *Handler) Error(w http.ResponseWriter, r *http.Request, err error) { h.fail(w, r, err) }
+
 // fail logs an error and has it answered.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	e := Explain(err)

@@ -261,7 +261,7 @@ func isWrongType(err error) bool {
 func readMoment(text json.RawMessage) (time.Time, bool) {
 	text = bytes.Trim(text, `"`)
 	if t, err := time.Parse(time.RFC3339, string(text)); err == nil {
-		return t, true
+		return t, t.Unix() > 0
 	}
 	n, err := strconv.ParseFloat(string(text), 64)
 	const tooLateInSeconds = 1e11 // The year 5138: these are milliseconds.
