@@ -230,7 +230,9 @@ func ExampleConfig_onEvent() {
 		c.OnEvent = func(_ context.Context, e connect.Event) { told <- e }
 	})
 	defer app.close()
-	app.get("/identity-callback/A-FORGED-STATE?identity_id=fa4e0000-0000-4000-8000-00000000000b")
+	if res, err := app.browser.Get(app.server.URL + "/identity-callback/A-FORGED-STATE"); err == nil {
+		res.Body.Close()
+	}
 	e := <-told
 	fmt.Println(e.Kind, e.UserID, "proof", e.Proof, errors.Is(e.Reason, connect.ErrNoStateCookie))
 
