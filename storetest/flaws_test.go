@@ -22,11 +22,80 @@ var flaws = map[string][]flaw{
 		{"binds a token hash again", []string{"Bind of a token hash that is bound already"}},
 		{"says nothing of a token hash that is bound", []string{"Bind of a token hash that is bound already"}},
 	},
-	"binding/a user has any number of starts, and each is completed on its own": {
+	"binding/a user has several starts, and each is completed on its own": {
 		{"keeps one start for a user", []string{"Complete of a live start", "connect: no start is known for the state"}},
 	},
 	"binding/a start that has expired is read back like any other": {
 		{"hides what has expired", []string{"Pending", "connect: no start is known for the state"}},
+	},
+
+	"room/starts within the limit stay as they are, up to the last that fits": {
+		{"lets one start less stay", []string{"the start that Pending returns", "- Spent: (bool) false", "+ Spent: (bool) true"}},
+	},
+	"room/one start too many spends the one that expires first, which is ErrStateSpent from then on": {
+		{"binds any number of starts", []string{"the start that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+		{"lets one start more stay", []string{"the start that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+		{"makes room with the newest", []string{"the start that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+		{"removes what makes room", []string{"Pending", "connect: no start is known for the state"}},
+		{"completes a start that is spent", []string{"Complete that must be refused", "connect: the start was spent before"}},
+	},
+	"room/the oldest is the one that expires first, in whatever order they were bound": {
+		{"makes room in the order of binding", []string{"the start that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+		{"makes room in the order of issue", []string{"the start that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+	},
+	"room/which is the oldest is told to the microsecond": {
+		{"makes room by the second", []string{"the start that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+	},
+	"room/of starts that expire at one moment as many stay as fit": {
+		{"takes starts that expire at one moment for one", []string{"how many starts of a user are live", "expected: 3 actual : 10"}},
+		{"keeps one spent start more", []string{"how many starts Sweep says it has removed", "expected: 7 actual : 8"}},
+	},
+	"room/the start that is bound stays live, though it expires first": {
+		{"spends the start that is bound when it expires first", []string{"the start that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+	},
+	"room/a limit of one leaves the start that is bound, and one that was spent": {
+		{"lets one start more stay", []string{"the start that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+		{"keeps one spent start less", []string{"Pending", "connect: no start is known for the state"}},
+		{"keeps one spent start more", []string{"Pending of a start that is not there"}},
+	},
+	"room/a lower limit makes room for all it takes in one call": {
+		{"spends one start at most", []string{"the start that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+		{"removes what it has just spent", []string{"Pending", "connect: no start is known for the state"}},
+	},
+	"room/spent starts take no room from live ones, nor live ones from spent ones": {
+		{"counts live and spent starts together", []string{"the start that Pending returns", "- Spent: (bool) false", "+ Spent: (bool) true"}},
+		{"keeps no spent start", []string{"Pending", "connect: no start is known for the state"}},
+	},
+	"room/of spent starts the newest within the limit are kept, completed ones with their identity": {
+		{"makes room with the newest", []string{"Pending", "connect: no start is known for the state"}},
+		{"keeps one spent start more", []string{"Pending of a start that is not there"}},
+		{"spends kept starts once more", []string{"the start that Pending returns", `+ IdentityID: (string) ""`}},
+	},
+	"room/a completed start that is removed is ErrStateUnknown, and its connection and task stay": {
+		{"ends connections with the starts it removes", []string{"Connection", "connect: the user is not connected"}},
+		{"never binds again what has made room", []string{"Bind", "bound already"}},
+	},
+	"room/starts that have expired are no spent ones, and are spent first": {
+		{"takes what has expired for spent", []string{"the start that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+	},
+	"room/starts that Disconnect has spent make room like any other": {
+		{"keeps one spent start more", []string{"Pending of a start that is not there"}},
+	},
+	"room/nobody else's starts make room, nor those of the same user id in another application": {
+		{"makes room among all starts", []string{"the start that Pending returns", "- Spent: (bool) false", "+ Spent: (bool) true"}},
+		{"makes room among the starts of the user id everywhere", []string{"the start that Pending returns", "- Spent: (bool) false", "+ Spent: (bool) true"}},
+	},
+	"room/a start that is refused makes no room": {
+		{"makes room before it looks for the token hash", []string{"Bind of a token hash that is bound already"}},
+		{"makes room for a start that it refuses", []string{"Pending", "connect: no start is known for the state"}},
+	},
+	"room/a user who never comes back has no more than twice the limit and one": {
+		{"binds any number of starts", []string{"how many starts Sweep says it has removed", "expected: 11 actual : 40"}},
+		{"keeps one spent start more", []string{"how many starts Sweep says it has removed", "expected: 11 actual : 12"}},
+	},
+	"room/a user who always comes back has no more than the limit and one": {
+		{"keeps one spent start more", []string{"how many starts Sweep says it has removed", "expected: 6 actual : 7"}},
+		{"binds any number of starts", []string{"how many starts Sweep says it has removed", "expected: 6 actual : 41"}},
 	},
 
 	"spending/a start that was spent can be read, has no identity and cannot be completed": {

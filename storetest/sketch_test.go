@@ -225,6 +225,9 @@ func (s *sketch) Bind(ctx context.Context, p connect.Pending, limit int) error {
 		return err
 	}
 
+	if s.has("makes room before it looks for the token hash") {
+		s.makeRoom(&p, limit)
+	}
 	bound := s.start(p.TokenHash)
 	s.gap("looks for a token hash in a transaction of its own")
 	switch {
@@ -233,6 +236,9 @@ func (s *sketch) Bind(ctx context.Context, p connect.Pending, limit int) error {
 		return nil
 	case bound != nil && s.has("says nothing of a token hash that is bound"):
 		return nil
+	case bound != nil && s.has("makes room for a start that it refuses"):
+		s.makeRoom(&p, limit)
+		return errors.New("bound already")
 	case bound != nil, slices.Contains(s.swept, p.TokenHash):
 		return errors.New("bound already")
 	case s.has("keeps one start for a user"):
@@ -247,36 +253,102 @@ func (s *sketch) Bind(ctx context.Context, p connect.Pending, limit int) error {
 	if !s.has("believes that a start is spent") {
 		p.Spent, p.IdentityID = false, ""
 	}
-	s.makeRoom(p, limit)
+	s.makeRoom(&p, limit)
 	s.starts = append(s.starts, &p)
 	return nil
 }
 
 // makeRoom spends and removes the oldest starts of a user for the sake of p.
-func (s *sketch) makeRoom(p connect.Pending, limit int) {
-	var spend, remove []*connect.Pending
+func (s *sketch) makeRoom(p *connect.Pending, limit int) {
+	var live, ended []*connect.Pending
 	for _, other := range s.starts {
-		if !s.sameUser(other.ApplicationID, other.UserID, p.ApplicationID, p.UserID) {
-			continue
-		}
-		later := 0 // of the same kind, and of the user
-		for _, third := range s.starts {
-			if s.sameUser(third.ApplicationID, third.UserID, p.ApplicationID, p.UserID) &&
-				third.Spent == other.Spent && s.before(other.ExpiresAt, third.ExpiresAt) {
-				later++
-			}
-		}
 		switch {
-		case other.Spent && later >= limit:
-			remove = append(remove, other)
-		case !other.Spent && later >= limit-1:
-			spend = append(spend, other)
+		case !s.makesRoom(other, p):
+		case other.Spent, s.has("takes what has expired for spent") && other.ExpiresAt.Before(p.IssuedAt):
+			ended = append(ended, other)
+		default:
+			live = append(live, other)
+		}
+	}
+	stay, keep := limit-1, limit
+	switch {
+	case s.has("binds any number of starts"):
+		return
+	case s.has("lets one start more stay"):
+		stay++
+	case s.has("lets one start less stay"):
+		stay--
+	case s.has("keeps one spent start more"):
+		keep++
+	case s.has("keeps one spent start less"):
+		keep--
+	case s.has("keeps no spent start"):
+		keep = 0
+	case s.has("counts live and spent starts together"):
+		stay -= len(ended)
+	case s.has("spends the start that is bound when it expires first"):
+		live = append(live, p)
+		stay++
+	}
+	spend, remove := s.oldest(live, stay), s.oldest(ended, keep)
+	switch {
+	case s.has("removes what makes room"):
+		remove = append(remove, spend...)
+	case s.has("spends one start at most"):
+		spend = spend[:min(len(spend), 1)]
+	case s.has("removes what it has just spent"):
+		remove = s.oldest(append(ended, spend...), keep)
+	case s.has("spends kept starts once more"):
+		spend = append(spend, ended...)
+	case s.has("ends connections with the starts it removes"):
+		s.connections = slices.DeleteFunc(s.connections, func(c *connect.Connection) bool {
+			return slices.ContainsFunc(remove, func(p *connect.Pending) bool { return p.IdentityID == c.IdentityID })
+		})
+	case s.has("never binds again what has made room"):
+		for _, other := range remove {
+			s.swept = append(s.swept, other.TokenHash)
 		}
 	}
 	for _, other := range spend {
-		other.Spent = true
+		other.Spent, other.IdentityID = true, ""
 	}
 	s.starts = slices.DeleteFunc(s.starts, func(other *connect.Pending) bool { return slices.Contains(remove, other) })
+}
+
+// makesRoom says whether other is one of those that make room for p.
+func (s *sketch) makesRoom(other, p *connect.Pending) bool {
+	switch {
+	case s.has("makes room among all starts"):
+		return true
+	case s.has("makes room among the starts of the user id everywhere"):
+		return other.UserID == p.UserID
+	}
+	return s.sameUser(other.ApplicationID, other.UserID, p.ApplicationID, p.UserID)
+}
+
+// oldest are all starts but the n that expire last. Those given are in the order
+// they were bound in.
+func (s *sketch) oldest(starts []*connect.Pending, n int) []*connect.Pending {
+	n = min(max(n, 0), len(starts))
+	starts = slices.Clone(starts)
+	slices.SortStableFunc(starts, func(a, b *connect.Pending) int {
+		switch {
+		case s.has("makes room in the order of binding"):
+			return 0
+		case s.has("makes room in the order of issue"):
+			return a.IssuedAt.Compare(b.IssuedAt)
+		case s.has("makes room by the second"):
+			return cmp.Compare(a.ExpiresAt.Unix(), b.ExpiresAt.Unix())
+		case s.has("makes room with the newest"):
+			return b.ExpiresAt.Compare(a.ExpiresAt)
+		}
+		return a.ExpiresAt.Compare(b.ExpiresAt)
+	})
+	oldest, newest := starts[:len(starts)-n], starts[len(starts)-n:]
+	if s.has("takes starts that expire at one moment for one") && n > 0 {
+		return slices.DeleteFunc(oldest, func(p *connect.Pending) bool { return p.ExpiresAt.Equal(newest[0].ExpiresAt) })
+	}
+	return oldest
 }
 
 func (s *sketch) Pending(ctx context.Context, tokenHash string) (connect.Pending, error) {

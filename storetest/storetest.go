@@ -71,6 +71,7 @@ type topic struct {
 
 var topics = []topic{
 	binding,
+	room,
 	spending,
 	expiry,
 	completing,
