@@ -232,6 +232,16 @@ var room = topic{"room", []check{
 		requireTasks(t, s, tag(c.anna), tag(c.ben), deletion(c.dora), tag(there))
 	}},
 
+	{"nor do those of a user who looks like this one", func(t tb, s connect.Store) {
+		var starts []connect.Pending
+		for i, text := range lookalikes {
+			user, application := start(text, fmt.Sprint("user ", i)), startIn(text, "anna", fmt.Sprint("application ", i))
+			bindWithin(t, s, 1, user, application)
+			starts = append(starts, user, application)
+		}
+		requireStarts(t, s, starts, nil)
+	}},
+
 	{"a start that is refused makes no room", func(t tb, s connect.Store) {
 		removable, kept := expiring("anna", "removable", 1), expiring("anna", "kept", 2)
 		bind(t, s, removable, kept)

@@ -76,6 +76,7 @@ var topics = []topic{
 	expiry,
 	completing,
 	replacing,
+	health,
 	conflict,
 	isolation,
 	tagging,
