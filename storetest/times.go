@@ -55,6 +55,25 @@ func requireNear(t tb, want, got time.Time, what string) {
 	require.Less(t, got.Sub(want).Abs(), micro, "how far %s has moved, of %v", what, want)
 }
 
+// inOrder are moments in order. In any spelling that leaves zeros or the zone as
+// they come, some of these stand the wrong way round.
+func inOrder() []time.Time {
+	second := time.Date(2044, time.February, 29, 12, 0, 0, 0, time.UTC)
+	east, west := time.FixedZone("", 14*60*60), time.FixedZone("", -12*60*60)
+	return []time.Time{
+		second.AddDate(-60, 0, 0),
+		second.Add(-time.Second).In(east),
+		second.Add(-micro).In(west),
+		second,
+		second.Add(micro).In(east),
+		second.Add(20 * micro),
+		second.Add(100 * micro).In(west),
+		second.Add(500 * time.Millisecond),
+		second.Add(time.Second).In(east),
+		second.AddDate(7000, 0, 0).In(west),
+	}
+}
+
 var times = topic{"times", []check{
 	{"every moment is kept to the microsecond", func(t tb, s connect.Store) {
 		for _, us := range []int{0, 1, 9, 10, 100_000, 123_456, 500_000, 999_999} {
@@ -140,22 +159,7 @@ var times = topic{"times", []check{
 	}},
 
 	{"moments are ordered as instants, not as texts", func(t tb, s connect.Store) {
-		// In any spelling that leaves zeros or the zone as they come, some of
-		// these stand the wrong way round.
-		second := time.Date(2044, time.February, 29, 12, 0, 0, 0, time.UTC)
-		east, west := time.FixedZone("", 14*60*60), time.FixedZone("", -12*60*60)
-		ordered := []time.Time{
-			second.AddDate(-60, 0, 0),
-			second.Add(-time.Second).In(east),
-			second.Add(-micro).In(west),
-			second,
-			second.Add(micro).In(east),
-			second.Add(20 * micro),
-			second.Add(100 * micro).In(west),
-			second.Add(500 * time.Millisecond),
-			second.Add(time.Second).In(east),
-			second.AddDate(7000, 0, 0).In(west),
-		}
+		ordered := inOrder()
 		var queued []connect.Task
 		for i, moment := range ordered {
 			label := fmt.Sprint(i)
