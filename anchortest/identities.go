@@ -99,11 +99,12 @@ func (s *Server) keep(identity Identity, now time.Time) (*Identity, error) {
 		return nil, fmt.Errorf("anchortest: identity id %q is not a UUID", identity.ID)
 	}
 	identity.ID = id
-	identity.ApplicationID = cmp.Or(identity.ApplicationID, s.applicationID)
-	app := s.applications.get(identity.ApplicationID)
+	applicationID, _ := parseUUID(cmp.Or(identity.ApplicationID, s.applicationID))
+	app := s.applications.get(applicationID)
 	if app == nil {
 		return nil, fmt.Errorf("anchortest: application %q is unknown", identity.ApplicationID)
 	}
+	identity.ApplicationID = app.id
 	identity.Name = cmp.Or(identity.Name, unnamedIdentity)
 	identity.Source = cmp.Or(identity.Source, app.url)
 	identity.Status = cmp.Or(identity.Status, StatusValidated)

@@ -61,6 +61,7 @@ type config struct {
 	applicationID   string
 	applicationName string
 	applicationSite string
+	others          []application // with id, name and url
 	logger          *slog.Logger
 }
 
@@ -87,6 +88,14 @@ func WithApplication(name, siteURL string) Option {
 // with. Defaults to a fixed one.
 func WithApplicationID(id string) Option {
 	return func(c *config) { c.applicationID = id }
+}
+
+// WithAnotherApplication adds an application beside the one that a fake begins
+// with. Its id, a UUID, is the same after a restart, which that of
+// [Server.AddApplication] is not. It may be given several times, with different
+// ids.
+func WithAnotherApplication(id, name, siteURL string) Option {
+	return func(c *config) { c.others = append(c.others, application{id: id, name: name, url: siteURL}) }
 }
 
 // WithLogger has every call logged when it has been answered, at level Info:
@@ -163,6 +172,16 @@ func newServer(c config) (*Server, error) {
 	}
 	s.handler = s.routes()
 	s.addApplication(id, c.applicationName, c.applicationSite, "")
+	for _, other := range c.others {
+		id, ok := parseUUID(other.id)
+		if !ok {
+			return nil, fmt.Errorf("anchortest: application id %q is not a UUID", other.id)
+		}
+		if s.applications.get(id) != nil {
+			return nil, fmt.Errorf("anchortest: two applications have the id %q", other.id)
+		}
+		s.addApplication(id, other.name, other.url, "")
+	}
 	return s, nil
 }
 

@@ -50,6 +50,8 @@ func TestServer(t *testing.T) {
 			"space in the key":  WithAPIKey("a b"),
 			"letter not ASCII":  WithAPIKey("é"),
 			"control character": WithAPIKey("a\nb"),
+			"another no UUID":   WithAnotherApplication("2", "Two", "https://two.example"),
+			"the same id":       WithAnotherApplication(strings.ToUpper(defaultApplicationID), "Two", "https://two.example"),
 		} {
 			_, err := Start(opt)
 			require.ErrorContains(t, err, "anchortest: ", what)
