@@ -80,7 +80,7 @@ func copyOf(kept *Identity) Identity {
 // what is kept. Empty fields are filled in: a new ID, [Server.ApplicationID],
 // the site of the application as Source, [StatusValidated], and the moment of
 // the call. It panics when ID is no UUID, the application is unknown or JSON
-// cannot hold the Metadata.
+// cannot hold the Metadata. The webhook is not told.
 func (s *Server) PutIdentity(identity Identity) Identity {
 	now := s.time()
 	s.mu.Lock()
@@ -151,13 +151,15 @@ func (s *Server) SetMetadataMerge(merge bool) {
 	s.mergeMetadata = merge
 }
 
+const noIdentity = "Identity not found."
+
 // pathIdentity returns the identity that the path names, or answers 404 and
 // returns nil. It is called with the lock held.
 func (s *Server) pathIdentity(w http.ResponseWriter, r *http.Request) *Identity {
 	id, _ := parseUUID(r.PathValue("identity"))
 	identity := s.identities.get(id)
 	if identity == nil {
-		writeError(w, http.StatusNotFound, "Identity not found.")
+		writeError(w, http.StatusNotFound, noIdentity)
 	}
 	return identity
 }
@@ -227,8 +229,8 @@ func (s *Server) deleteIdentity(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// reauthenticateIdentity signs in again, which in the fake always works and
-// takes no time.
+// reauthenticateIdentity signs in again, which on the fake always works and
+// takes no time: a [Fault] with status 422 is one that fails.
 func (s *Server) reauthenticateIdentity(w http.ResponseWriter, r *http.Request) {
 	body := struct {
 		Sync bool `json:"sync"`
@@ -236,13 +238,12 @@ func (s *Server) reauthenticateIdentity(w http.ResponseWriter, r *http.Request) 
 	if r.ContentLength != 0 && !readJSON(w, r, &body) {
 		return
 	}
-	now := s.time()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if identity := s.pathIdentity(w, r); identity != nil {
-		identity.Status, identity.UpdatedAt = StatusValidated, now
-		writeJSON(w, http.StatusOK, map[string]any{"identityId": identity.ID, "async": !body.Sync})
+	id, _ := parseUUID(r.PathValue("identity"))
+	if !s.endSignIn(id, StatusValidated) {
+		writeError(w, http.StatusNotFound, noIdentity)
+		return
 	}
+	writeJSON(w, http.StatusOK, map[string]any{"identityId": id, "async": !body.Sync})
 }
 
 // listIdentities answers oldest first, so that a new identity stands on the
