@@ -247,3 +247,42 @@ func TestManyDeliveriesOfOneEventAreOneChange(t *testing.T) {
 	require.Equal(t, connect.HealthNeedsSignIn, h.connection("ada").Health)
 	h.told(connect.HealthChanged, 1)
 }
+
+// What the fake sends by itself, in every shape that Anchor's documentation
+// leaves open, arrives.
+func TestTheFakesOwnEventsMoveTheHealth(t *testing.T) {
+	t.Parallel()
+	for _, shape := range []struct {
+		time     anchortest.EventTime
+		identity anchortest.EventIdentity
+	}{
+		{anchortest.TextEventTime, anchortest.SnakeEventIdentity},
+		{anchortest.TextEventTime, anchortest.CamelEventIdentity},
+		{anchortest.UnixEventTime, anchortest.NestedEventIdentity},
+	} {
+		t.Run(fmt.Sprint(shape), func(t *testing.T) {
+			t.Parallel()
+			h := newHook(t)
+			h.fake.SetWebhookClient(h.server.Client())
+			h.fake.SetWebhook(h.server.URL+"/webhooks/anchor", webhookSecret)
+			h.fake.SetEventTime(shape.time)
+			h.fake.SetEventIdentity(shape.identity)
+			ada := h.signedIn("ada")
+			id := identityIn(ada.connect())
+			require.NoError(t, h.fake.WaitDelivered(t.Context()))
+			require.Equal(t, connect.HealthOK, h.connection("ada").Health)
+
+			h.clock.advance(2 * time.Second)
+			require.NoError(t, h.fake.FailIdentity(t.Context(), id))
+			require.NoError(t, h.fake.WaitDelivered(t.Context()))
+			require.Equal(t, connect.HealthNeedsSignIn, h.connection("ada").Health)
+			h.clock.advance(2 * time.Second)
+			require.NoError(t, h.fake.Client().Reauthenticate(t.Context(), id))
+			require.NoError(t, h.fake.WaitDelivered(t.Context()))
+			require.Equal(t, connect.HealthOK, h.connection("ada").Health)
+			for _, d := range h.fake.Deliveries() {
+				require.Equal(t, http.StatusNoContent, d.Status, "%+v", d)
+			}
+		})
+	}
+}
