@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -111,14 +112,16 @@ func TestControlPage(t *testing.T) {
 
 	t.Run("while an event is on its way it comes again by itself", func(t *testing.T) {
 		t.Parallel()
-		release := make(chan struct{})
-		app := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
+		released := make(chan struct{})
+		release := sync.OnceFunc(func() { close(released) })
+		app := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-released }))
 		t.Cleanup(app.Close)
+		t.Cleanup(release)
 		s := start(t, WithWebhook(app.URL, "s"))
 		ann := s.PutIdentity(Identity{Name: "Ann"})
 		require.Equal(t, http.StatusSeeOther, press(t, s, ann.ID, "fail").status)
 		require.Contains(t, look(t, s).body, `http-equiv="refresh"`)
-		close(release)
+		release()
 		require.NoError(t, s.WaitDelivered(soon(t)))
 		require.NotContains(t, look(t, s).body, `http-equiv="refresh"`)
 	})
