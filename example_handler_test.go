@@ -283,5 +283,5 @@ func ExampleExplain() {
 	// Output:
 	// 410 state_expired
 	// That took too long
-	// The time for signing in is over. Connect your account again.
+	// There is a time limit for signing in, and it is over. Nothing was changed. Start again whenever you are ready.
 }

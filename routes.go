@@ -11,14 +11,16 @@ const (
 	routeStatus
 	routeCallback
 	routeDisconnect
+	routeModule
 )
 
 // The paths of the routes. An application with a short name has its own below
 // them: /connect/{application}, /connect/{application}/status and
-// /disconnect/{application}. The callback is one for all.
+// /disconnect/{application}. The callback and the module are one for all.
 const (
 	connectPath    = "/connect"
-	statusPath     = "/status" // below a connect path
+	statusPath     = "/status"                   // below a connect path
+	modulePath     = connectPath + "/connect.js" // no application's name has a dot
 	callbackPath   = "/identity-callback"
 	disconnectPath = "/disconnect"
 )
@@ -47,6 +49,8 @@ func (r route) path() string {
 		return below(callbackPath, r.state)
 	case routeDisconnect:
 		return below(disconnectPath, r.application)
+	case routeModule:
+		return modulePath
 	}
 	return ""
 }
@@ -70,6 +74,8 @@ func findRoute(path, prefix string) route {
 		return route{kind: routeCallback}
 	case disconnectPath:
 		return route{kind: routeDisconnect}
+	case modulePath:
+		return route{kind: routeModule}
 	}
 	if name, ok := strings.CutPrefix(path, connectPath+"/"); ok {
 		kind := routeConnect
