@@ -286,7 +286,7 @@ func TestRoutes(t *testing.T) {
 		"GET /v1/identities", "POST /v1/identities", "GET /v1/sessions",
 		"GET /v1/applications/", "GET //v1/applications", "GET /v1//applications",
 		"GET /v1/identities/../applications", "GET /v1/identities/..%2fapplications",
-		"PUT /identity/create", "GET /identity/create/",
+		"PUT /identity/create", "GET /identity/create/", "PUT /fake", "GET /fake/",
 	} {
 		method, path, _ := strings.Cut(route, " ")
 		r := call(t, s, method, path, "")

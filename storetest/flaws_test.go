@@ -527,6 +527,11 @@ var flaws = map[string][]flaw{
 	"times/what is finer than a microsecond is lost at most, and moves no moment further": {
 		{"loses the carry when it rounds", []string{"how far IssuedAt has moved, of 2044-02-29 22:59:59.999999999", `"999.999999ms" is not less than "1µs"`}},
 	},
+	"times/equal moments stay equal, though something finer than a microsecond is lost of them": {
+		{"cuts the expiry that it keeps, and not what it is compared with", []string{"how many starts Sweep says it has removed", "expected: 0 actual : 1"}},
+		{"rounds up the expiry that it keeps, and not what it is compared with", []string{"Complete that must be refused", "connect: the start has expired"}},
+		{"rounds up the lease that it keeps, and not what it is compared with", []string{"the tasks that are due at the very moment of the claim", "actual : []string{}"}},
+	},
 	"times/a moment is the same instant in whatever zone it was given": {
 		{"keeps the wall clock without its zone", []string{"Complete of a live start", "connect: the start has expired"}},
 	},

@@ -229,6 +229,12 @@ func (s *sketch) Bind(ctx context.Context, p connect.Pending, limit int) error {
 	if s.has("makes room before it looks for the token hash") {
 		s.makeRoom(&p, limit)
 	}
+	switch {
+	case s.has("cuts the expiry that it keeps, and not what it is compared with"):
+		p.ExpiresAt = p.ExpiresAt.Truncate(micro)
+	case s.has("rounds up the expiry that it keeps, and not what it is compared with"):
+		p.ExpiresAt = p.ExpiresAt.Add(micro - 1).Truncate(micro)
+	}
 	bound := s.start(p.TokenHash)
 	s.gap("looks for a token hash in a transaction of its own")
 	switch {
@@ -808,6 +814,9 @@ func (s *sketch) Claim(ctx context.Context, applicationID string, now, until tim
 		limit = len(due)
 	case len(due) == 0 && s.has("fails to claim when nothing is due"):
 		return nil, errors.New("no rows")
+	}
+	if s.has("rounds up the lease that it keeps, and not what it is compared with") {
+		until = until.Add(micro - 1).Truncate(micro)
 	}
 	due = due[:min(len(due), max(limit, 0))]
 	if s.has("counts the tasks of other applications against the limit") {

@@ -118,6 +118,35 @@ var times = topic{"times", []check{
 		}
 	}},
 
+	{"equal moments stay equal, though something finer than a microsecond is lost of them", func(t tb, s connect.Store) {
+		for _, ns := range []time.Duration{1, 499, 500, 501, 999} {
+			label := fmt.Sprint(int(ns))
+			moment := noon.Add(ns)
+			p, late := start("user "+label, label), start("user "+label, label+", late")
+			late.ExpiresAt = moment
+			bind(t, s, p, late)
+			c := finished(late, identity(label+", late"))
+			c.ConnectedAt = moment
+			requireRefused(t, s, late, c, connect.ErrStateExpired)
+			sweep(t, s, moment, plenty, 0)
+			sweep(t, s, moment.Add(micro), plenty, 1)
+
+			c = finished(p, identity(label))
+			first, err := s.Complete(t.Context(), p.TokenHash, c, moment)
+			require.NoError(t, err, "Complete of a live start")
+			require.True(t, first, "Complete of a live start says that it is not the first")
+			for n := range 3 {
+				tasks, err := s.Claim(t.Context(), app, moment, moment, plenty)
+				require.NoError(t, err, "Claim")
+				requireSameTasks(t, []connect.Task{again(tag(c), n+1)}, tasks, "the tasks that are due at the very moment of the claim")
+			}
+			require.NoError(t, s.Postpone(t.Context(), tag(c), moment), "Postpone")
+			tasks, err := s.Claim(t.Context(), app, moment, moment.Add(lease), plenty)
+			require.NoError(t, err, "Claim")
+			requireSameTasks(t, []connect.Task{again(tag(c), 4)}, tasks, "the tasks that are due at the very moment of the claim")
+		}
+	}},
+
 	{"a moment is the same instant in whatever zone it was given", func(t tb, s connect.Store) {
 		for i, kept := range zones(t) {
 			for j, given := range zones(t) {
