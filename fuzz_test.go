@@ -171,19 +171,20 @@ func FuzzWhatACallbackSays(f *testing.F) {
 func FuzzAStartsBody(f *testing.F) {
 	f.Add("application/json", `{"return_to":"/reports"}`)
 	f.Add("application/json", `{"return_to":"//evil.test"}`)
+	f.Add("application/json", `{"popup":true,"return_to":7}`)
 	f.Add("application/x-www-form-urlencoded", "return_to=%2Freports&return_to=//evil.test")
 	f.Add("multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=\"return_to\"\r\n\r\n/a\r\n--x--\r\n")
 	f.Add("text/plain; =", "{")
 	f.Fuzz(func(t *testing.T, contentType, body string) {
 		r := httptest.NewRequest(http.MethodPost, "/connect", strings.NewReader(body))
 		r.Header.Set("Content-Type", contentType)
-		returnTo, err := readReturnTo(httptest.NewRecorder(), r)
+		form, err := readForm(httptest.NewRecorder(), r)
 		if err != nil {
-			require.Empty(t, returnTo)
+			require.Zero(t, form)
 			require.NotEqual(t, http.StatusInternalServerError, Explain(err).Status)
 			return
 		}
-		require.True(t, returnTo == "" || isLocalPath(returnTo), "%q", returnTo)
+		require.True(t, form.ReturnTo == "" || isLocalPath(form.ReturnTo), "%q", form.ReturnTo)
 	})
 }
 
