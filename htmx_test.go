@@ -15,7 +15,7 @@ import (
 // withHTMX is the same browser, when htmx sends a request from a page.
 func (b *browser) withHTMX(page string) *browser {
 	htmx := *b
-	htmx.header = http.Header{"Accept": {"text/html"}, "Sec-Fetch-Site": {"same-origin"}}
+	htmx.header = http.Header{"Accept": {"*/*"}, "Sec-Fetch-Site": {"same-origin"}}
 	htmx.header.Set("HX-Request", "true")
 	htmx.header.Set("HX-Current-URL", b.site.server.URL+page)
 	return &htmx

@@ -299,6 +299,10 @@ func TestARefusedReturnLeadsBackToItsOwnApplication(t *testing.T) {
 	a := ada.get(callback)
 	ada.refused(connect.ErrCancelled, a)
 	require.Contains(t, a.body, `href="/connect/calendar"`)
+
+	callback, err = s.fake.Cancel(t.Context(), ada.post("/connect/calendar", url.Values{"return_to": {"/events?a=b"}}).location)
+	require.NoError(t, err)
+	require.Contains(t, ada.get(callback).body, `href="/connect/calendar?return_to=%2Fevents%3Fa%3Db"`, "and ends where it wanted to")
 }
 
 // One key sees the identities of both applications: the sign-in of one must not

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -148,7 +149,8 @@ func TestAPopupThatDoesNotConnectSaysSo(t *testing.T) {
 // told that it is over.
 func TestAPopupThatCanStillSucceedSaysNothing(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, func(c *connect.Config) { c.SignInURL = "/login" })
+	store := newCountingStore()
+	s := newSite(t, func(c *connect.Config) { c.Store, c.SignInURL = store, "/login" })
 	ada := s.signedIn("ada")
 	start := ada.startInPopup("/connect")
 	u, err := url.Parse(s.approve(start.RedirectURL))
@@ -160,6 +162,12 @@ func TestAPopupThatCanStillSucceedSaysNothing(t *testing.T) {
 	ada.refused(connect.ErrUpstreamUnavailable, a)
 	ada.notEnded(a)
 	s.fake.ClearFaults()
+
+	store.set("Complete", errors.New("the disk is full"))
+	a = ada.get(callback)
+	ada.refused(connect.ErrStoreFailed, a)
+	ada.notEnded(a)
+	store.set("Complete", nil)
 
 	a = ada.get(u.Scheme + "://" + u.Host + u.Path)
 	ada.refused(connect.ErrNotFinished, a)
