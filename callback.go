@@ -548,11 +548,6 @@ func upstreamCause(err error) error {
 	return ErrUpstreamUnavailable
 }
 
-func isNotFound(err error) bool {
-	var answer *anchorhttp.Error
-	return errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound
-}
-
 // storeError passes on what the contract of [Store] names as an answer, and
 // calls everything else a fault.
 func storeError(doing string, err error) error {

@@ -201,6 +201,9 @@ func TestRoutesAreFoundWithThePrefixAndWithoutIt(t *testing.T) {
 		{"a prefix that is there", "/tools/connect", "/tools", connect},
 		{"a prefix that was stripped", "/connect", "/tools", connect},
 		{"a callback under a prefix", "/tools/identity-callback/STATE", "/tools", callback("STATE")},
+		{"a prefix that was stripped in part", "/tools/connect", "/app/tools", connect},
+		{"a prefix of three parts, two of them stripped", "/c/identity-callback/STATE", "/a/b/c", callback("STATE")},
+		{"half of a part of the prefix", "/ols/connect", "/tools", route{}},
 		{"a prefix that is a route, there", "/connect/connect", "/connect", connect},
 		{"a prefix that is a route, stripped", "/connect", "/connect", connect},
 		{"a prefix that is a route, status stripped", "/connect/status", "/connect", status},
@@ -231,6 +234,24 @@ func TestRoutesAreFoundWithThePrefixAndWithoutIt(t *testing.T) {
 				require.Equal(t, found, findRoute(found.path(), ""), "a route's own path leads to it")
 			}
 		})
+	}
+}
+
+func TestAnAppsOwnPageIsNotTakenOver(t *testing.T) {
+	t.Parallel()
+	for _, pattern := range []string{"/connect", "GET /connect"} {
+		cfg := goodConfig()
+		cfg.PublicURL += "/accounts"
+		h, err := New(cfg)
+		require.NoError(t, err)
+		mux := http.NewServeMux()
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusTeapot) })
+		h.Register(mux)
+		for path, want := range map[string]int{"/connect": http.StatusTeapot, "/accounts/connect": http.StatusOK, "/connect/status": http.StatusOK} {
+			w := httptest.NewRecorder()
+			mux.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+			require.Equal(t, want, w.Code, "%s beside %s", path, pattern)
+		}
 	}
 }
 

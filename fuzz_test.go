@@ -177,13 +177,13 @@ func FuzzAStartsBody(f *testing.F) {
 	f.Fuzz(func(t *testing.T, contentType, body string) {
 		r := httptest.NewRequest(http.MethodPost, "/connect", strings.NewReader(body))
 		r.Header.Set("Content-Type", contentType)
-		returnTo, err := readReturnTo(httptest.NewRecorder(), r)
+		form, err := readForm(httptest.NewRecorder(), r)
 		if err != nil {
-			require.Empty(t, returnTo)
+			require.Zero(t, form)
 			require.NotEqual(t, http.StatusInternalServerError, Explain(err).Status)
 			return
 		}
-		require.True(t, returnTo == "" || isLocalPath(returnTo), "%q", returnTo)
+		require.True(t, form.ReturnTo == "" || isLocalPath(form.ReturnTo), "%q", form.ReturnTo)
 	})
 }
 

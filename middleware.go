@@ -80,16 +80,12 @@ func sendAway(w http.ResponseWriter, r *http.Request, to string) {
 	sendTo(w, r, withReturnTo(to, requestedURL(r)))
 }
 
-// requestedURL is what the browser asked for. r.URL may lack what a router has
-// stripped; the request line is as it came. For a request of htmx it is the page
-// that made it: what was asked for is a piece of that.
+// requestedURL is what the browser asked for. A router that strips a path leaves
+// the request line as it came. Where the app has changed the path otherwise, the
+// app knows better.
 func requestedURL(r *http.Request) *url.URL {
-	if isHTMX(r) {
-		if u, err := url.Parse(r.Header.Get("HX-Current-URL")); err == nil && u.Path != "" {
-			return &url.URL{Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery}
-		}
-	}
-	if u, err := url.ParseRequestURI(r.RequestURI); err == nil {
+	u, err := url.ParseRequestURI(r.RequestURI)
+	if err == nil && strings.HasSuffix(u.Path, r.URL.Path) {
 		return u
 	}
 	return r.URL
