@@ -352,7 +352,7 @@ func proveStart(e startEvidence) error {
 		return ErrAnotherUser
 	case e.application == nil:
 		return ErrStateUnknown
-	case e.pending.Spent && e.pending.IdentityID != "" && e.pending.IdentityID == e.identityID:
+	case e.pending.IdentityID != "" && e.pending.IdentityID == e.identityID:
 		return nil
 	case e.pending.Spent:
 		return ErrStateSpent
@@ -463,8 +463,8 @@ func isFresh(created, issued time.Time) bool {
 // ownedBy tells whether metadata names this user, or nobody, as the identity's
 // owner. Whatever else stands under the key is somebody else's mark.
 func ownedBy(metadata map[string]any, userID string) bool {
-	owner, ok := metadata[externalUserID]
-	return !ok || owner == nil || owner == "" || owner == userID
+	owner := metadata[externalUserID]
+	return owner == nil || owner == "" || owner == userID
 }
 
 // taggedMetadata is the metadata with the tag put in. The API may replace
