@@ -17,7 +17,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
@@ -29,8 +28,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Getenv); err != nil {
-		// A driver's error can have several lines.
-		fmt.Fprintln(os.Stderr, "demo:", strings.Join(strings.Fields(err.Error()), " "))
+		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
 }
@@ -42,7 +40,7 @@ func run(ctx context.Context, getenv func(string) string) error {
 	}
 	db, store, err := openStore(ctx, settings.DatabaseURL)
 	if err != nil {
-		return err
+		return demo.DatabaseError(err)
 	}
 	defer db.Close()
 
