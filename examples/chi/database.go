@@ -180,8 +180,7 @@ func openDatabase(ctx context.Context, databaseURL string) (*database, error) {
 	})
 	if err != nil {
 		pool.Close()
-		// On one line: pgx takes a line for each address that it has tried.
-		return nil, fmt.Errorf("the tables could not be made: %s", strings.Join(strings.Fields(err.Error()), " "))
+		return nil, fmt.Errorf("the tables could not be made: %w", err)
 	}
 	return db, nil
 }
