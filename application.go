@@ -111,6 +111,13 @@ func newApplications(h *Handler, cfg Config, unusable func(field, format string,
 			add(field, name, cfg.Applications[name])
 		}
 	}
+	for _, a := range all {
+		for _, other := range all {
+			if other != a {
+				a.site.others = append(a.site.others, other.site)
+			}
+		}
+	}
 	return all
 }
 

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
@@ -328,6 +330,59 @@ func TestAnIdentityOfOneApplicationIsNoConnectionOfAnother(t *testing.T) {
 			require.Equal(t, http.StatusSeeOther, ada.get(calendar).status)
 		})
 	}
+}
+
+// Two kinds of account at one site: the site does not tell their identities
+// apart, the applications' lists do.
+func TestApplicationsOfOneSiteAreToldApartByTheirLists(t *testing.T) {
+	t.Parallel()
+	for _, fixed := range []bool{false, true} {
+		t.Run(fmt.Sprint("fixed callback ", fixed), func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t)
+			h, err := connect.New(connect.Config{
+				Anchor: s.fake.Client(), ApplicationID: s.fake.ApplicationID(), PublicURL: s.server.URL, Store: s.store,
+				Applications: map[string]string{"work": s.fake.AddApplication("Work", "https://example.com/work")},
+				User:         func(*http.Request) (connect.User, error) { return connect.User{ID: "ada"}, nil },
+				Secrets:      [][]byte{[]byte(strings.Repeat("k", 32))}, FixedCallbackURL: fixed, Now: s.clock.now, Logger: slog.New(slog.DiscardHandler),
+			})
+			require.NoError(t, err)
+			app := httptest.NewTLSServer(h)
+			t.Cleanup(app.Close)
+			ada := s.browser()
+			begin := func(path string) (callback string) {
+				a := ada.post(app.URL+path, nil)
+				require.Equal(t, http.StatusSeeOther, a.status)
+				s.clock.advance(time.Second)
+				return strings.Replace(s.approve(a.location), s.server.URL, app.URL, 1)
+			}
+			home, work := begin("/connect"), begin("/connect/work")
+			if !fixed {
+				a := ada.get(withIdentity(work, identityIn(home)))
+				require.Equal(t, http.StatusForbidden, a.status)
+				require.Contains(t, a.body, connect.Explain(connect.ErrWrongApplication).Title)
+			}
+			require.Equal(t, http.StatusSeeOther, ada.get(home).status)
+			require.Equal(t, http.StatusSeeOther, ada.get(work).status)
+			all, err := h.Connections(t.Context(), "ada")
+			require.NoError(t, err)
+			require.Len(t, all, 2)
+			require.Equal(t, identityIn(home), all[0].IdentityID)
+			require.Equal(t, identityIn(work), all[1].IdentityID)
+		})
+	}
+}
+
+// What cannot be asked of one application is no trouble of another.
+func TestAnApplicationThatIsGoneHarmsNoOther(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, withCalendar)
+	s.fake.Fault(anchortest.Fault{Method: "GET", Path: "/v1/applications/" + s.calendar, Status: http.StatusNotFound})
+	ada := s.signedIn("ada")
+	ada.connect()
+	require.Equal(t, 1, s.fake.CountCalls("GET", "/v1/applications/"+s.fake.ApplicationID()+"/identities"), "its list is asked instead")
+	calendar := s.approve(ada.post("/connect/calendar", nil).location)
+	require.Equal(t, http.StatusBadGateway, ada.get(calendar).status)
 }
 
 func TestEveryStartOfAnotherUserIsSpentBehindAFixedAddress(t *testing.T) {
