@@ -168,10 +168,21 @@ func TestMoreEventsThanCanWaitAreDroppedAndLogged(t *testing.T) {
 	s := newSite(t, func(c *connect.Config) {
 		c.OnEvent = func(context.Context, connect.Event) { <-release; told.Add(1) }
 	})
-	for range 1000 + 1 + 2 { // waiting, with OnEvent, and too many
-		s.browser().get("/identity-callback/STATE")
+	stranger, ada := s.browser(), s.signedIn("ada")
+	dropped := func() int { return strings.Count(s.log.String(), "an event was dropped") }
+	for range 500 + 1 + 2 { // waiting, with OnEvent, and too many
+		stranger.get("/identity-callback/STATE")
 	}
-	require.Equal(t, 2, strings.Count(s.log.String(), "an event was dropped"))
+	require.Equal(t, 2, dropped())
+
+	// What a user does finds room all the same, until there is none.
+	ada.connect() // connected and tagged
+	for range 249 {
+		ada.connect()
+	}
+	require.Equal(t, 2, dropped())
+	ada.connect()
+	require.Equal(t, 4, dropped())
 	close(release)
 	require.Eventually(t, func() bool { return told.Load() == 1001 }, 5*time.Second, 5*time.Millisecond)
 }
