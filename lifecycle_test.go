@@ -385,6 +385,35 @@ func TestAnApplicationThatIsGoneHarmsNoOther(t *testing.T) {
 	require.Equal(t, http.StatusBadGateway, ada.get(calendar).status)
 }
 
+// Behind a fixed address the account that a user has already comes back to a
+// start of its own application, whatever else is open.
+func TestAnAbandonedStartDoesNotStopAnotherApplication(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, withCalendar, func(c *connect.Config) { c.FixedCallbackURL = true })
+	id := identityIn(s.signedIn("ada").connect())
+	s.clock.advance(time.Minute)
+	ada := s.signedIn("ada")
+	require.Equal(t, http.StatusSeeOther, ada.post("/connect/calendar", nil).status)
+	s.clock.advance(time.Minute)
+	again := s.approve(ada.start(), anchortest.WithExistingIdentity(id))
+	require.Equal(t, http.StatusSeeOther, ada.get(again).status)
+	require.WithinDuration(t, s.clock.now(), s.connection("ada").ConnectedAt, time.Minute/2)
+}
+
+// A stranger's identity costs no more calls for all the starts that are open.
+func TestManyStartsAskTheListOnce(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(c *connect.Config) { c.FixedCallbackURL = true })
+	ada := s.signedIn("ada")
+	for range 5 {
+		ada.start()
+		s.clock.advance(time.Second)
+	}
+	foreign := s.fake.PutIdentity(anchortest.Identity{ApplicationID: s.calendar})
+	ada.refused(connect.ErrWrongApplication, ada.get("/identity-callback?status=success&identity_id="+foreign.ID))
+	require.LessOrEqual(t, s.fake.CountCalls("GET", "/v1/applications/"+s.fake.ApplicationID()+"/identities"), 2)
+}
+
 func TestEveryStartOfAnotherUserIsSpentBehindAFixedAddress(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *connect.Config) { c.FixedCallbackURL = true })
