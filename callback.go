@@ -103,7 +103,7 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request, state string)
 		return
 	}
 	if first {
-		h.log.InfoContext(ctx, "connect: connected", "user", c.UserID, "identity", c.IdentityID)
+		h.log.InfoContext(ctx, "connect: connected", "application", c.ApplicationID, "user", c.UserID, "identity", c.IdentityID)
 		h.happened(ctx, h.connectionEvent(Connected, c))
 		h.tagNow(ctx, start.user, c, identity.identity)
 	}
