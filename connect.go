@@ -239,6 +239,11 @@ func New(cfg Config) (*Handler, error) {
 // When PublicURL has a path, the routes are registered both under it and
 // without it, for muxes behind something that strips it. For other routers
 // mount the Handler itself, which finds its own routes.
+//
+// The patterns name no method: each route answers a wrong one itself. An
+// *http.ServeMux panics when it has a pattern like "GET /" beside them, because
+// neither is the more special one; write "/" for all that is left, or "GET /{$}"
+// for the one page.
 func (h *Handler) Register(mux interface {
 	Handle(pattern string, handler http.Handler)
 }) {

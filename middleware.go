@@ -10,8 +10,10 @@ import (
 
 type connectionKey struct{}
 
-// FromContext returns the connection that [Handler.RequireIdentity] put into a
-// request's context.
+// FromContext returns the connection that [Handler.RequireIdentity] or
+// [Handler.RequireConnection] put into a request's context. Where one application
+// is required inside another it is that of the inner one;
+// [Application.Connection] looks the other up.
 func FromContext(ctx context.Context) (Connection, bool) {
 	c, ok := ctx.Value(connectionKey{}).(Connection)
 	return c, ok
@@ -25,7 +27,8 @@ func FromContext(ctx context.Context) (Connection, bool) {
 // the connect page, or to Config.SignInURL when nobody is signed in, and comes
 // back afterwards. Everything else gets an error: [ErrNotConnected],
 // [ErrNeedsSignIn] when the connection's [Health] says so, or [ErrNotSignedIn].
-// As JSON it has the connect page in connectUrl.
+// As JSON the first two have the connect page in connectUrl. A User function or a
+// store that fails is [ErrUserLookup] or [ErrStoreFailed], for pages too.
 //
 // It is about the application of Config.ApplicationID, and panics where that is
 // not set: [Handler.Application] gives the others.
