@@ -572,6 +572,55 @@ func TestTwoReplicasAgree(t *testing.T) {
 	require.Contains(t, ada.get("/connect/status").body, `"connected":false`)
 }
 
+// Everything that can happen to one connection at once, on two replicas that
+// both work tasks off.
+func TestTwoReplicasRace(t *testing.T) {
+	t.Parallel()
+	h := newHook(t)
+	second := newSite(t, func(c *connect.Config) {
+		c.Store, c.Anchor, c.ApplicationID, c.PublicURL = h.store, h.fake.Client(), h.fake.ApplicationID(), h.server.URL
+	})
+	h.run()
+	second.run()
+	ada := h.signedIn("ada")
+	for round := range 8 {
+		id := identityIn(ada.connect())
+		h.clock.advance(6 * time.Second)
+		returns := []string{h.approve(ada.start()), h.approve(ada.start())}
+		at := h.clock.now()
+		var meet sync.WaitGroup
+		for _, callback := range returns {
+			meet.Go(func() { _, _ = ada.try("GET", callback, "", "") })
+		}
+		meet.Go(func() { _, _ = h.trySend(webhookSecret, event(failed, id, at)) })
+		meet.Go(func() { _, _ = h.trySend(webhookSecret, event(works, id, at.Add(-time.Second))) })
+		meet.Go(func() { _, _ = second.handler.NewSession(t.Context(), "ada") })
+		if round%2 == 0 {
+			meet.Go(func() { _ = second.handler.Disconnect(t.Context(), "ada") })
+		}
+		meet.Wait()
+
+		c := h.connection("ada")
+		if c == (connect.Connection{}) {
+			require.Zero(t, round%2, "nobody disconnected")
+			continue
+		}
+		require.Contains(t, []string{identityIn(returns[0]), identityIn(returns[1])}, c.IdentityID)
+		require.Equal(t, connect.HealthOK, c.Health, "what was said of the old identity is nothing to the new one")
+		_, there := h.fake.Identity(c.IdentityID)
+		require.True(t, there, "what is connected is never deleted")
+	}
+	require.NoError(t, second.handler.Disconnect(t.Context(), "ada"))
+	require.Eventually(t, func() bool {
+		for _, identity := range h.fake.Identities() {
+			if identity.Metadata["externalUserId"] != nil {
+				return false
+			}
+		}
+		return true
+	}, 10*time.Second, 20*time.Millisecond, "every identity that was connected is deleted")
+}
+
 func TestRequiringAConnectionThroughHTTP(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, withCalendar)
