@@ -30,6 +30,9 @@ func FromContext(ctx context.Context) (Connection, bool) {
 // As JSON the first two have the connect page in connectUrl. A User function or a
 // store that fails is [ErrUserLookup] or [ErrStoreFailed], for pages too.
 //
+// It goes around what needs the connection, not around a whole mux: behind it the
+// handler's own routes and the sign-in page would be out of everybody's reach.
+//
 // It is about the application of Config.ApplicationID, and panics where that is
 // not set: [Handler.Application] gives the others.
 func (h *Handler) RequireIdentity(next http.Handler) http.Handler {
