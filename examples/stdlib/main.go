@@ -96,12 +96,12 @@ func run(ctx context.Context, getenv func(string) string) error {
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(slog.Default().Handler(), slog.LevelWarn),
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	// It outlives the last request, so that OnEvent is told of that too.
+	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	running := make(chan struct{})
 	go func() {
 		defer close(running)
-		_ = app.connect.Run(ctx) // It only ever ends with ctx.
+		_ = app.connect.Run(background) // It only ever ends with its context.
 	}()
 	defer func() { cancel(); <-running }()
 
