@@ -248,20 +248,28 @@ func TestConnectionsThatCannotBeReadAreNotNone(t *testing.T) {
 	require.ErrorIs(t, err, connect.ErrStoreFailed)
 }
 
-func TestAnIdentityIsNotDeletedByTwoAtOnce(t *testing.T) {
+func TestAnIdentityIsDeletedByOneAndThoughThePersonLeaves(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.signedIn("ada").connect()
 	hold := s.fake.Hold("DELETE", "")
 	ended := make(chan error, 1)
-	go func() { ended <- s.handler.Disconnect(context.Background(), "ada") }()
+	ctx, leave := context.WithCancel(t.Context())
+	go func() { ended <- s.handler.Disconnect(ctx, "ada") }()
 	require.NoError(t, hold.Wait(t.Context(), 1))
 	now := s.clock.now()
 	tasks, err := s.store.Claim(t.Context(), s.fake.ApplicationID(), now, now, 10)
 	require.NoError(t, err)
 	require.Empty(t, tasks, "the request that disconnects has the task")
+
+	leave()
 	hold.Release()
 	require.NoError(t, <-ended)
+	tasks, err = s.store.Claim(t.Context(), s.fake.ApplicationID(), now.Add(time.Hour), now.Add(time.Hour), 10)
+	require.NoError(t, err)
+	for _, task := range tasks {
+		require.NotEqual(t, connect.DeleteIdentity, task.Kind, "whoever asked may leave, it is deleted all the same")
+	}
 }
 
 // connectTo goes through the whole flow of an application.
