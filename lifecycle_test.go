@@ -212,6 +212,66 @@ func TestAStoreThatFailsToDisconnectSaysSo(t *testing.T) {
 	require.Zero(t, s.connection("ada"))
 }
 
+// brokenFor is a store that fails for one application.
+type brokenFor struct {
+	connect.Store
+	applicationID string
+}
+
+func (s *brokenFor) Disconnect(ctx context.Context, applicationID, userID string, deleteAfter time.Time) (connect.Connection, error) {
+	if applicationID == s.applicationID {
+		return connect.Connection{}, errors.New("the disk is full")
+	}
+	return s.Store.Disconnect(ctx, applicationID, userID, deleteAfter)
+}
+
+func TestDeletingAUserGoesAsFarAsItCan(t *testing.T) {
+	t.Parallel()
+	store := &brokenFor{Store: connect.NewMemoryStore()}
+	s := newSite(t, withCalendar, func(c *connect.Config) { c.Store, store.applicationID = store, c.ApplicationID })
+	ada := s.signedIn("ada")
+	mail := ada.connect()
+	ada.connectTo("/connect/calendar")
+	require.ErrorIs(t, s.handler.Disconnect(t.Context(), "ada"), connect.ErrStoreFailed)
+	left, err := s.handler.Connections(t.Context(), "ada")
+	require.NoError(t, err)
+	require.Len(t, left, 1)
+	require.Equal(t, identityIn(mail), left[0].IdentityID)
+}
+
+func TestConnectionsThatCannotBeReadAreNotNone(t *testing.T) {
+	t.Parallel()
+	store := newCountingStore()
+	s := newSite(t, func(c *connect.Config) { c.Store = store })
+	store.set("Connection", errors.New("the disk is full"))
+	_, err := s.handler.Connections(t.Context(), "ada")
+	require.ErrorIs(t, err, connect.ErrStoreFailed)
+}
+
+func TestAnIdentityIsDeletedByOneAndThoughThePersonLeaves(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.signedIn("ada").connect()
+	hold := s.fake.Hold("DELETE", "")
+	ended := make(chan error, 1)
+	ctx, leave := context.WithCancel(t.Context())
+	go func() { ended <- s.handler.Disconnect(ctx, "ada") }()
+	require.NoError(t, hold.Wait(t.Context(), 1))
+	now := s.clock.now()
+	tasks, err := s.store.Claim(t.Context(), s.fake.ApplicationID(), now, now, 10)
+	require.NoError(t, err)
+	require.Empty(t, tasks, "the request that disconnects has the task")
+
+	leave()
+	hold.Release()
+	require.NoError(t, <-ended)
+	tasks, err = s.store.Claim(t.Context(), s.fake.ApplicationID(), now.Add(time.Hour), now.Add(time.Hour), 10)
+	require.NoError(t, err)
+	for _, task := range tasks {
+		require.NotEqual(t, connect.DeleteIdentity, task.Kind, "whoever asked may leave, it is deleted all the same")
+	}
+}
+
 // connectTo goes through the whole flow of an application.
 func (b *browser) connectTo(path string) string {
 	b.site.t.Helper()

@@ -72,6 +72,9 @@ func (h *Handler) Webhook(secrets ...string) http.Handler {
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), webhookTimeout)
 		defer cancel()
+		// Nor is a body waited for longer. A writer that cannot do this leaves it
+		// to the server's own ReadTimeout.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(webhookTimeout))
 		status, err := h.receive(ctx, keys, r.Header, http.MaxBytesReader(w, r.Body, maxWebhookBytes))
 		if err != nil {
 			h.log.WarnContext(ctx, "connect: webhook", "status", status, "error", err)

@@ -254,6 +254,36 @@ func TestAnOldFailureDoesNotUndoANewSignIn(t *testing.T) {
 	require.Equal(t, connect.HealthOK, h.connection("ada").Health)
 }
 
+// The sign-in counts, not the start that led to it.
+func TestAFailureBetweenTheStartAndTheSignInIsOver(t *testing.T) {
+	t.Parallel()
+	h := newHook(t)
+	ada := h.signedIn("ada")
+	id := identityIn(ada.connect())
+	h.clock.advance(time.Minute)
+	hosted := ada.start()
+	h.clock.advance(10 * time.Second)
+	between := h.clock.now()
+	h.clock.advance(10 * time.Second)
+	callback := h.approve(hosted, anchortest.WithExistingIdentity(id))
+	require.Equal(t, http.StatusSeeOther, ada.get(callback).status)
+	require.Equal(t, http.StatusNoContent, h.send(webhookSecret, event(failed, id, between)))
+	require.Equal(t, connect.HealthOK, h.connection("ada").Health)
+}
+
+// Events and sign-ins are put in order by Anchor's clock alone.
+func TestTheHealthGoesByAnchorsClock(t *testing.T) {
+	t.Parallel()
+	h := newHook(t, func(c *connect.Config) {
+		anchors := c.Now
+		c.Now = func() time.Time { return anchors().Add(time.Minute) }
+	})
+	id := identityIn(h.signedIn("ada").connect())
+	h.clock.advance(10 * time.Second)
+	require.Equal(t, http.StatusNoContent, h.send(webhookSecret, event(failed, id, h.clock.now())))
+	require.Equal(t, connect.HealthNeedsSignIn, h.connection("ada").Health)
+}
+
 func TestAWebhookWhileReconnecting(t *testing.T) {
 	t.Parallel()
 	for range 10 {
