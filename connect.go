@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -87,8 +88,9 @@ type Config struct {
 
 	// OnEvent is told what has happened, for an audit log. It is called after the
 	// fact, outside of the request and one event at a time, so it can neither
-	// hold a request up nor fail it. Its ctx has the request's values and ten
-	// seconds. While it is slow up to 1000 events wait; more are dropped, which
+	// hold a request up nor fail it. Its ctx has the request's values (but a
+	// router may use its own again when the request is over) and ten seconds. While it is slow up to 1000 events wait, half of them at most for
+	// the sake of refusals, which any stranger can cause; more are dropped, which
 	// the log tells. What has not been told when the process ends is lost, but
 	// [Handler.Run] waits for it. Defaults to nobody.
 	OnEvent func(ctx context.Context, event Event)
@@ -195,7 +197,6 @@ func New(cfg Config) (*Handler, error) {
 	} else if err := cfg.Anchor.Validate(); err != nil {
 		unusable("Anchor", "is unusable: %w", err)
 	}
-	h.applications = newApplications(h, cfg, unusable)
 	public, err := parsePublicURL(cfg.PublicURL)
 	if err != nil {
 		unusable("PublicURL", "%w", err)
@@ -208,6 +209,7 @@ func New(cfg Config) (*Handler, error) {
 			unusable("PublicURL", "is unusable: %w", err)
 		}
 	}
+	h.applications = newApplications(h, cfg, unusable) // Their names must suit the prefix.
 	if cfg.Store == nil {
 		unusable("Store", "is missing: give it a Store, connect.NewMemoryStore() for a first try")
 	}
@@ -254,21 +256,25 @@ func New(cfg Config) (*Handler, error) {
 // Register mounts the handler's routes on a mux: *http.ServeMux, a chi router,
 // or anything else with this Handle and patterns like "/identity-callback/{x}".
 // When PublicURL has a path, the routes are registered both under it and
-// without it, for muxes behind something that strips it. For other routers
-// mount the Handler itself, which finds its own routes.
+// without it, for muxes behind something that strips it; on an *http.ServeMux
+// those without it give way to what is there by then, such as an app's own
+// "/connect". For other routers mount the Handler itself, which finds its own
+// routes.
 func (h *Handler) Register(mux interface {
 	Handle(pattern string, handler http.Handler)
 }) {
-	paths := []string{callbackPath, callbackPath + "/{state}", modulePath}
-	for _, a := range h.applications {
-		for _, kind := range []routeKind{routeConnect, routeStatus, routeDisconnect} {
-			paths = append(paths, a.route(kind).path())
+	mount := func(path string, kind routeKind) {
+		register(mux, h.prefix+path, kind, h)
+		if h.prefix != "" && !isTaken(mux, path, kind) {
+			register(mux, path, kind, h)
 		}
 	}
-	for _, path := range paths {
-		mux.Handle(h.prefix+path, h)
-		if h.prefix != "" {
-			mux.Handle(path, h)
+	mount(callbackPath, routeCallback)
+	mount(callbackPath+"/{state}", routeCallback)
+	mount(modulePath, routeModule)
+	for _, a := range h.applications {
+		for _, kind := range applicationRoutes {
+			mount(a.route(kind).path(), kind)
 		}
 	}
 }
@@ -289,39 +295,27 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	read := r.Method == http.MethodGet || r.Method == http.MethodHead
-	write := r.Method == http.MethodPost
-	switch {
-	case to.kind == routeConnect && read:
-		h.connectPage(w, r, a)
-	case to.kind == routeConnect && write:
-		h.start(w, r, a)
-	case to.kind == routeConnect:
-		methodNotAllowed(w, "GET, HEAD, POST")
-	case to.kind == routeStatus && read:
-		h.status(w, r, a)
-	case to.kind == routeStatus:
-		methodNotAllowed(w, "GET, HEAD")
-	case to.kind == routeDisconnect && write:
-		h.disconnect(w, r, a)
-	case to.kind == routeDisconnect:
-		methodNotAllowed(w, "POST")
-	case to.kind == routeModule && read:
-		serveModule(w, r)
-	case to.kind == routeModule:
-		methodNotAllowed(w, "GET, HEAD")
-	case r.Method == http.MethodGet:
-		h.callback(w, r, to.state)
-	default:
-		// HEAD neither: what sends it to a callback is a link checker, not the
-		// browser that began.
-		methodNotAllowed(w, "GET")
+	if !slices.Contains(to.kind.methods(), r.Method) {
+		w.Header().Set("Allow", strings.Join(to.kind.methods(), ", "))
+		http.Error(w, http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed)
+		return
 	}
-}
-
-func methodNotAllowed(w http.ResponseWriter, allow string) {
-	w.Header().Set("Allow", allow)
-	http.Error(w, http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed)
+	switch to.kind {
+	case routeConnect:
+		if r.Method == http.MethodPost {
+			h.start(w, r, a)
+		} else {
+			h.connectPage(w, r, a)
+		}
+	case routeStatus:
+		h.status(w, r, a)
+	case routeCallback:
+		h.callback(w, r, to.state)
+	case routeDisconnect:
+		h.disconnect(w, r, a)
+	case routeModule:
+		serveModule(w, r)
+	}
 }
 
 // connectPage shows the button. It never issues a token: a GET can be made by

@@ -10,8 +10,10 @@ import (
 
 type connectionKey struct{}
 
-// FromContext returns the connection that [Handler.RequireIdentity] put into a
-// request's context.
+// FromContext returns the connection that [Handler.RequireIdentity] or
+// [Handler.RequireConnection] put into a request's context. Where one application
+// is required inside another it is that of the inner one;
+// [Application.Connection] looks the other up.
 func FromContext(ctx context.Context) (Connection, bool) {
 	c, ok := ctx.Value(connectionKey{}).(Connection)
 	return c, ok
@@ -26,7 +28,11 @@ func FromContext(ctx context.Context) (Connection, bool) {
 // back afterwards. htmx is sent there by HX-Redirect, and comes back to the page
 // that it asked from. Everything else gets an error: [ErrNotConnected],
 // [ErrNeedsSignIn] when the connection's [Health] says so, or [ErrNotSignedIn].
-// As JSON it has the connect page in connectUrl.
+// As JSON the first two have the connect page in connectUrl. A User function or a
+// store that fails is [ErrUserLookup] or [ErrStoreFailed], for pages too.
+//
+// It goes around what needs the connection, not around a whole mux: behind it the
+// handler's own routes and the sign-in page would be out of everybody's reach.
 //
 // It is about the application of Config.ApplicationID, and panics where that is
 // not set: [Handler.Application] gives the others.
@@ -80,16 +86,12 @@ func sendAway(w http.ResponseWriter, r *http.Request, to string) {
 	sendTo(w, r, withReturnTo(to, requestedURL(r)))
 }
 
-// requestedURL is what the browser asked for. r.URL may lack what a router has
-// stripped; the request line is as it came. For a request of htmx it is the page
-// that made it: what was asked for is a piece of that.
+// requestedURL is what the browser asked for. A router that strips a path leaves
+// the request line as it came. Where the app has changed the path otherwise, the
+// app knows better.
 func requestedURL(r *http.Request) *url.URL {
-	if isHTMX(r) {
-		if u, err := url.Parse(r.Header.Get("HX-Current-URL")); err == nil && u.Path != "" {
-			return &url.URL{Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery}
-		}
-	}
-	if u, err := url.ParseRequestURI(r.RequestURI); err == nil {
+	u, err := url.ParseRequestURI(r.RequestURI)
+	if err == nil && strings.HasSuffix(u.Path, r.URL.Path) {
 		return u
 	}
 	return r.URL
