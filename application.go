@@ -115,13 +115,32 @@ func newApplications(h *Handler, cfg Config, unusable func(field, format string,
 		switch field := fmt.Sprintf("Applications[%q]", name); {
 		case !applicationName.MatchString(name):
 			unusable(field, "has an unusable name: use 1 to 32 of a-z, 0-9 and -, a letter first")
-		case route{kind: routeConnect, application: name}.path() == route{kind: routeStatus}.path():
+		case !h.findsRoutesOf(name):
 			unusable(field, "has a name that is a route already: use another one")
 		default:
 			add(field, name, cfg.Applications[name])
 		}
 	}
+	for _, a := range all {
+		for _, other := range all {
+			if other != a {
+				a.site.others = append(a.site.others, other.site)
+			}
+		}
+	}
 	return all
+}
+
+// findsRoutesOf tells whether an application's routes lead to it and not, by
+// their paths or by the prefix of PublicURL, to another.
+func (h *Handler) findsRoutesOf(name string) bool {
+	for _, kind := range applicationRoutes {
+		own := route{kind: kind, application: name}
+		if findRoute(own.path(), h.prefix) != own {
+			return false
+		}
+	}
+	return true
 }
 
 // applicationError is an error that concerns one application. Its text is the

@@ -14,10 +14,12 @@ import (
 // sees the identities of every application of a project, and an identity does
 // not name its own, so its site is compared with the application's, which is
 // asked for once and kept. Where the two differ, as for an account service on
-// another host, the application's list of identities has the last word.
+// another host, or where several of the handler's applications have that site,
+// the application's list of identities has the last word.
 type applicationSite struct {
 	anchor *anchorhttp.Client
 	id     string
+	others []*applicationSite // of the handler's other applications
 
 	mu     sync.Mutex
 	site   string    // empty: not known yet
@@ -37,7 +39,7 @@ func (a *applicationSite) holds(ctx context.Context, identity anchorhttp.Identit
 	if err != nil {
 		return false, err
 	}
-	if site == siteOf(identity.Source) && site != noSite {
+	if site == siteOf(identity.Source) && site != noSite && a.isAlone(ctx, site) {
 		return true, nil
 	}
 	// The list grows with the app. Its search by name finds most at once; how
@@ -49,6 +51,18 @@ func (a *applicationSite) holds(ctx context.Context, identity anchorhttp.Identit
 		}
 	}
 	return a.lists(ctx, identity.ID, anchorhttp.IdentityFilter{})
+}
+
+// isAlone tells whether the site is certainly that of no other application which
+// the handler serves. Where it cannot be told the list decides, so that trouble
+// with one application is not that of another.
+func (a *applicationSite) isAlone(ctx context.Context, site string) bool {
+	for _, other := range a.others {
+		if others, err := other.ask(ctx); err != nil || others == site {
+			return false
+		}
+	}
+	return true
 }
 
 func (a *applicationSite) lists(ctx context.Context, identityID string, filter anchorhttp.IdentityFilter) (bool, error) {

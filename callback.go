@@ -104,7 +104,7 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request, state string)
 		return
 	}
 	if first {
-		h.log.InfoContext(ctx, "connect: connected", "user", c.UserID, "identity", c.IdentityID)
+		h.log.InfoContext(ctx, "connect: connected", "application", c.ApplicationID, "user", c.UserID, "identity", c.IdentityID)
 		h.happened(ctx, h.connectionEvent(Connected, c))
 		h.tagNow(ctx, start.user, c, identity.identity)
 	}
@@ -310,20 +310,24 @@ func (h *Handler) gatherFixed(r *http.Request, e startEvidence) (startEvidence, 
 }
 
 // candidates are the starts that an identity of this age may have come from, the
-// likeliest first: with a fixed callback address those that had begun by then,
-// the last one before the others. There is always one.
+// likeliest first, one for each application. With a fixed callback address those
+// that had begun by then come before the others, which an identity that is the
+// user's already may come back to; of each the last one. There is always one.
 func (e startEvidence) candidates(created time.Time) []Pending {
-	var begun []Pending
-	for _, p := range append([]Pending{e.pending}, e.later...) {
+	var begun, others []Pending
+	for _, p := range slices.Backward(append([]Pending{e.pending}, e.later...)) {
 		if isFresh(created, p.IssuedAt) {
 			begun = append(begun, p)
+		} else {
+			others = append(others, p)
 		}
 	}
-	if len(begun) == 0 {
-		return []Pending{e.pending}
-	}
-	slices.Reverse(begun)
-	return begun
+	seen := make(map[string]bool)
+	return slices.DeleteFunc(append(begun, others...), func(p Pending) bool {
+		again := seen[p.ApplicationID]
+		seen[p.ApplicationID] = true
+		return again
+	})
 }
 
 // proveStart holds proofs 1 to 4 against the evidence, in this order:
@@ -352,7 +356,7 @@ func proveStart(e startEvidence) error {
 		return ErrAnotherUser
 	case e.application == nil:
 		return ErrStateUnknown
-	case e.pending.Spent && e.pending.IdentityID != "" && e.pending.IdentityID == e.identityID:
+	case e.pending.IdentityID != "" && e.pending.IdentityID == e.identityID:
 		return nil
 	case e.pending.Spent:
 		return ErrStateSpent
@@ -463,8 +467,8 @@ func isFresh(created, issued time.Time) bool {
 // ownedBy tells whether metadata names this user, or nobody, as the identity's
 // owner. Whatever else stands under the key is somebody else's mark.
 func ownedBy(metadata map[string]any, userID string) bool {
-	owner, ok := metadata[externalUserID]
-	return !ok || owner == nil || owner == "" || owner == userID
+	owner := metadata[externalUserID]
+	return owner == nil || owner == "" || owner == userID
 }
 
 // taggedMetadata is the metadata with the tag put in. The API may replace

@@ -88,8 +88,9 @@ type Config struct {
 
 	// OnEvent is told what has happened, for an audit log. It is called after the
 	// fact, outside of the request and one event at a time, so it can neither
-	// hold a request up nor fail it. Its ctx has the request's values and ten
-	// seconds. While it is slow up to 1000 events wait; more are dropped, which
+	// hold a request up nor fail it. Its ctx has the request's values (but a
+	// router may use its own again when the request is over) and ten seconds. While it is slow up to 1000 events wait, half of them at most for
+	// the sake of refusals, which any stranger can cause; more are dropped, which
 	// the log tells. What has not been told when the process ends is lost, but
 	// [Handler.Run] waits for it. Defaults to nobody.
 	OnEvent func(ctx context.Context, event Event)
@@ -196,7 +197,6 @@ func New(cfg Config) (*Handler, error) {
 	} else if err := cfg.Anchor.Validate(); err != nil {
 		unusable("Anchor", "is unusable: %w", err)
 	}
-	h.applications = newApplications(h, cfg, unusable)
 	public, err := parsePublicURL(cfg.PublicURL)
 	if err != nil {
 		unusable("PublicURL", "%w", err)
@@ -209,6 +209,7 @@ func New(cfg Config) (*Handler, error) {
 			unusable("PublicURL", "is unusable: %w", err)
 		}
 	}
+	h.applications = newApplications(h, cfg, unusable) // Their names must suit the prefix.
 	if cfg.Store == nil {
 		unusable("Store", "is missing: give it a Store, connect.NewMemoryStore() for a first try")
 	}
@@ -272,7 +273,7 @@ func (h *Handler) Register(mux interface {
 	mount(callbackPath+"/{state}", routeCallback)
 	mount(modulePath, routeModule)
 	for _, a := range h.applications {
-		for _, kind := range []routeKind{routeConnect, routeStatus, routeDisconnect} {
+		for _, kind := range applicationRoutes {
 			mount(a.route(kind).path(), kind)
 		}
 	}

@@ -49,6 +49,9 @@ func TestNewNamesEveryUnusableFieldAndTheRemedy(t *testing.T) {
 		{"an application without a name", func(c *Config) { c.Applications = map[string]string{"": identityA} }, []string{`Config.Applications[""]`, "a-z"}},
 		{"an application with a name of 33 letters", func(c *Config) { c.Applications = map[string]string{strings.Repeat("a", 33): identityA} }, []string{"a-z"}},
 		{"an application named like a route", func(c *Config) { c.Applications = map[string]string{"status": identityA} }, []string{`Config.Applications["status"]`, "another"}},
+		{"an application that the prefix hides", func(c *Config) {
+			c.PublicURL, c.Applications = "https://your-app.com/connect", map[string]string{"disconnect": identityA}
+		}, []string{`Config.Applications["disconnect"]`, "another"}},
 		{"the default application under a name", func(c *Config) { c.Applications = map[string]string{"mail": strings.ToUpper(testApp)} }, []string{`Config.Applications["mail"]`, "ApplicationID", "one name"}},
 		{"one application under two names", func(c *Config) { c.Applications = map[string]string{"mail": identityA, "post": identityA} }, []string{`Config.Applications["post"]`, `"mail"`}},
 		{"no public URL", func(c *Config) { c.PublicURL = "" }, []string{"Config.PublicURL", "https://your-app.com"}},
@@ -91,6 +94,25 @@ func TestNewNamesEveryUnusableFieldAndTheRemedy(t *testing.T) {
 			require.NotContains(t, err.Error(), "%!", "a verb without its value")
 		})
 	}
+}
+
+func TestApplicationsAreInTheOrderOfTheirNames(t *testing.T) {
+	t.Parallel()
+	cfg := goodConfig()
+	cfg.Applications = map[string]string{}
+	want := []string{""}
+	for i := range 8 {
+		name := fmt.Sprintf("app-%d", i)
+		cfg.Applications[name] = fmt.Sprintf("88888888-8888-4888-8888-88888888888%d", i)
+		want = append(want, name)
+	}
+	h, err := New(cfg)
+	require.NoError(t, err)
+	var names []string
+	for _, a := range h.applications {
+		names = append(names, a.Name())
+	}
+	require.Equal(t, want, names)
 }
 
 func TestNewTakesWhatServes(t *testing.T) {

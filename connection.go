@@ -114,7 +114,7 @@ func (a *Application) Disconnect(ctx context.Context, userID string) error {
 	if err != nil {
 		return storeError("disconnect", err)
 	}
-	h.log.InfoContext(ctx, "connect: disconnected", "user", c.UserID, "identity", c.IdentityID)
+	h.log.InfoContext(ctx, "connect: disconnected", "application", c.ApplicationID, "user", c.UserID, "identity", c.IdentityID)
 	h.happened(ctx, h.connectionEvent(Disconnected, c))
 	// Whoever asked may leave now; the identity is deleted all the same.
 	h.work(context.WithoutCancel(ctx), Task{

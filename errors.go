@@ -92,7 +92,7 @@ var (
 	// ErrSignInFailed: the hosted page reported another status than success.
 	ErrSignInFailed = cause("sign_in_failed", http.StatusBadRequest,
 		"the sign-in failed on the hosted page",
-		"The sign-in did not work", "Your account could not be signed in to, so nothing was connected. Start again to give it another try.")
+		"The sign-in did not work", "Signing in to your account did not succeed, so nothing was connected. Start again to give it another try.")
 
 	// ErrNotFinished: the browser came back with neither an identity nor an
 	// error. The flow stays open.
@@ -114,7 +114,7 @@ var (
 	// ErrIdentityFailed: the identity's status is neither pending nor validated.
 	ErrIdentityFailed = cause("identity_failed", http.StatusForbidden,
 		"the identity is not usable",
-		"The sign-in did not work", "Your account could not be signed in to, so it cannot be used. Start again to give it another try.")
+		"The sign-in did not work", "Signing in to your account did not succeed, so it cannot be used. Start again to give it another try.")
 
 	// ErrWrongApplication: the identity belongs to another application.
 	ErrWrongApplication = cause("wrong_application", http.StatusForbidden,

@@ -76,8 +76,11 @@ func (h *Handler) happened(ctx context.Context, e Event) {
 }
 
 const (
-	// maxEvents is how many events wait for OnEvent at most.
-	maxEvents = 1000
+	// maxEvents is how many events wait for OnEvent at most, and maxRefusals how
+	// many may wait for one more refusal to be among them: any stranger can cause
+	// those, and must not crowd out what users do.
+	maxEvents   = 1000
+	maxRefusals = maxEvents / 2
 	// eventTimeout is the time that the ctx of OnEvent has.
 	eventTimeout = 10 * time.Second
 )
@@ -105,7 +108,7 @@ func (q *events) add(ctx context.Context, e Event) {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.waiting) >= maxEvents {
+	if n := len(q.waiting); n >= maxEvents || e.Kind == Refused && n >= maxRefusals {
 		q.log.ErrorContext(ctx, "connect: an event was dropped: OnEvent is too slow", "kind", e.Kind, "user", e.UserID, "identity", e.IdentityID)
 		return
 	}

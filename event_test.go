@@ -3,6 +3,8 @@ package connect_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -161,6 +163,28 @@ func TestOnEventCanNeitherHoldUpNorFailARequest(t *testing.T) {
 	s.log.forget("panic") // It was meant.
 }
 
+func TestOnEventHasTheRequestsValuesThoughTheRequestIsOver(t *testing.T) {
+	t.Parallel()
+	type key struct{}
+	over := make(chan struct{})
+	told := make(chan string, 1)
+	h, err := connect.New(connect.Config{
+		Anchor: anchorhttp.New("test-key"), ApplicationID: "77777777-7777-4777-8777-777777777777", PublicURL: "https://app.example",
+		Store: connect.NewMemoryStore(), Secrets: [][]byte{[]byte(strings.Repeat("k", 32))}, Logger: slog.New(slog.DiscardHandler),
+		User: func(*http.Request) (connect.User, error) { return connect.User{}, nil },
+		OnEvent: func(ctx context.Context, _ connect.Event) {
+			<-over
+			told <- fmt.Sprintf("%v, %v", ctx.Value(key{}), ctx.Err())
+		},
+	})
+	require.NoError(t, err)
+	ctx, end := context.WithCancel(context.WithValue(t.Context(), key{}, "trace 7"))
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, "GET", "/identity-callback/STATE", nil))
+	end()
+	close(over)
+	require.Equal(t, "trace 7, <nil>", <-told)
+}
+
 func TestMoreEventsThanCanWaitAreDroppedAndLogged(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
@@ -168,38 +192,58 @@ func TestMoreEventsThanCanWaitAreDroppedAndLogged(t *testing.T) {
 	s := newSite(t, func(c *connect.Config) {
 		c.OnEvent = func(context.Context, connect.Event) { <-release; told.Add(1) }
 	})
-	for range 1000 + 1 + 2 { // waiting, with OnEvent, and too many
-		s.browser().get("/identity-callback/STATE")
+	stranger, ada := s.browser(), s.signedIn("ada")
+	dropped := func() int { return strings.Count(s.log.String(), "an event was dropped") }
+	for range 500 + 1 + 2 { // waiting, with OnEvent, and too many
+		stranger.get("/identity-callback/STATE")
 	}
-	require.Equal(t, 2, strings.Count(s.log.String(), "an event was dropped"))
+	require.Equal(t, 2, dropped())
+
+	// What a user does finds room all the same, until there is none.
+	ada.connect() // connected and tagged
+	for range 249 {
+		ada.connect()
+	}
+	require.Equal(t, 2, dropped())
+	ada.connect()
+	require.Equal(t, 4, dropped())
 	close(release)
 	require.Eventually(t, func() bool { return told.Load() == 1001 }, 5*time.Second, 5*time.Millisecond)
 }
 
 func TestRunWaitsUntilTheAppHasBeenTold(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var told atomic.Bool
-		h, err := connect.New(connect.Config{
-			Anchor: anchorhttp.New("test-key"), ApplicationID: "77777777-7777-4777-8777-777777777777", PublicURL: "https://app.example",
-			Store: connect.NewMemoryStore(), Secrets: [][]byte{[]byte(strings.Repeat("k", 32))},
-			User: func(*http.Request) (connect.User, error) { return connect.User{}, nil },
-			OnEvent: func(ctx context.Context, _ connect.Event) {
-				deadline, ok := ctx.Deadline()
-				if ok && time.Until(deadline) == 10*time.Second {
-					time.Sleep(3 * time.Second)
-					told.Store(true)
-				}
-			},
+	for _, test := range []struct {
+		name         string
+		takes, waits time.Duration
+	}{
+		{"no longer than it takes", 3 * time.Second, 3 * time.Second},
+		{"ten seconds at most", time.Minute, 10 * time.Second},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				h, err := connect.New(connect.Config{
+					Anchor: anchorhttp.New("test-key"), ApplicationID: "77777777-7777-4777-8777-777777777777", PublicURL: "https://app.example",
+					Store: connect.NewMemoryStore(), Secrets: [][]byte{[]byte(strings.Repeat("k", 32))}, Logger: slog.New(slog.DiscardHandler),
+					User: func(*http.Request) (connect.User, error) { return connect.User{}, nil },
+					OnEvent: func(ctx context.Context, _ connect.Event) {
+						if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) == 10*time.Second {
+							time.Sleep(test.takes)
+						}
+					},
+				})
+				require.NoError(t, err)
+				ctx, cancel := context.WithCancelCause(t.Context())
+				ended := make(chan error, 1)
+				go func() { ended <- h.Run(ctx) }()
+				h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/identity-callback/STATE", nil))
+				cause, cancelled := errors.New("shutting down"), time.Now()
+				cancel(cause)
+				require.ErrorIs(t, <-ended, cause)
+				require.Equal(t, test.waits, time.Since(cancelled))
+				time.Sleep(test.takes) // No goroutine outlives a bubble.
+			})
 		})
-		require.NoError(t, err)
-		ctx, cancel := context.WithCancelCause(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- h.Run(ctx) }()
-		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/identity-callback/STATE", nil))
-		cause := errors.New("shutting down")
-		cancel(cause)
-		require.ErrorIs(t, <-ended, cause)
-		require.True(t, told.Load(), "Run has ended before OnEvent")
-	})
+	}
 }

@@ -88,7 +88,8 @@ func several(mux *http.ServeMux, config connect.Config, agenda http.Handler) err
 func observe(config connect.Config, audit *slog.Logger, plan func(context.Context, string) (string, error)) {
 	// README: events
 	config.OnEvent = func(ctx context.Context, e connect.Event) {
-		audit.InfoContext(ctx, string(e.Kind), "user", e.UserID, "identity", e.IdentityID, "proof", e.Proof, "reason", e.Reason)
+		audit.InfoContext(ctx, string(e.Kind), "user", e.UserID, "application", e.ApplicationID,
+			"identity", e.IdentityID, "health", e.Health, "proof", e.Proof, "reason", e.Reason)
 	}
 	config.Metadata = func(ctx context.Context, user connect.User) (map[string]any, error) {
 		plan, err := plan(ctx, user.ID)

@@ -171,6 +171,7 @@ func FuzzWhatACallbackSays(f *testing.F) {
 func FuzzAStartsBody(f *testing.F) {
 	f.Add("application/json", `{"return_to":"/reports"}`)
 	f.Add("application/json", `{"return_to":"//evil.test"}`)
+	f.Add("application/json", `{"popup":true,"return_to":7}`)
 	f.Add("application/x-www-form-urlencoded", "return_to=%2Freports&return_to=//evil.test")
 	f.Add("multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=\"return_to\"\r\n\r\n/a\r\n--x--\r\n")
 	f.Add("text/plain; =", "{")

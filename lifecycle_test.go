@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
@@ -210,6 +212,66 @@ func TestAStoreThatFailsToDisconnectSaysSo(t *testing.T) {
 	require.Zero(t, s.connection("ada"))
 }
 
+// brokenFor is a store that fails for one application.
+type brokenFor struct {
+	connect.Store
+	applicationID string
+}
+
+func (s *brokenFor) Disconnect(ctx context.Context, applicationID, userID string, deleteAfter time.Time) (connect.Connection, error) {
+	if applicationID == s.applicationID {
+		return connect.Connection{}, errors.New("the disk is full")
+	}
+	return s.Store.Disconnect(ctx, applicationID, userID, deleteAfter)
+}
+
+func TestDeletingAUserGoesAsFarAsItCan(t *testing.T) {
+	t.Parallel()
+	store := &brokenFor{Store: connect.NewMemoryStore()}
+	s := newSite(t, withCalendar, func(c *connect.Config) { c.Store, store.applicationID = store, c.ApplicationID })
+	ada := s.signedIn("ada")
+	mail := ada.connect()
+	ada.connectTo("/connect/calendar")
+	require.ErrorIs(t, s.handler.Disconnect(t.Context(), "ada"), connect.ErrStoreFailed)
+	left, err := s.handler.Connections(t.Context(), "ada")
+	require.NoError(t, err)
+	require.Len(t, left, 1)
+	require.Equal(t, identityIn(mail), left[0].IdentityID)
+}
+
+func TestConnectionsThatCannotBeReadAreNotNone(t *testing.T) {
+	t.Parallel()
+	store := newCountingStore()
+	s := newSite(t, func(c *connect.Config) { c.Store = store })
+	store.set("Connection", errors.New("the disk is full"))
+	_, err := s.handler.Connections(t.Context(), "ada")
+	require.ErrorIs(t, err, connect.ErrStoreFailed)
+}
+
+func TestAnIdentityIsDeletedByOneAndThoughThePersonLeaves(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.signedIn("ada").connect()
+	hold := s.fake.Hold("DELETE", "")
+	ended := make(chan error, 1)
+	ctx, leave := context.WithCancel(t.Context())
+	go func() { ended <- s.handler.Disconnect(ctx, "ada") }()
+	require.NoError(t, hold.Wait(t.Context(), 1))
+	now := s.clock.now()
+	tasks, err := s.store.Claim(t.Context(), s.fake.ApplicationID(), now, now, 10)
+	require.NoError(t, err)
+	require.Empty(t, tasks, "the request that disconnects has the task")
+
+	leave()
+	hold.Release()
+	require.NoError(t, <-ended)
+	tasks, err = s.store.Claim(t.Context(), s.fake.ApplicationID(), now.Add(time.Hour), now.Add(time.Hour), 10)
+	require.NoError(t, err)
+	for _, task := range tasks {
+		require.NotEqual(t, connect.DeleteIdentity, task.Kind, "whoever asked may leave, it is deleted all the same")
+	}
+}
+
 // connectTo goes through the whole flow of an application.
 func (b *browser) connectTo(path string) string {
 	b.site.t.Helper()
@@ -328,6 +390,88 @@ func TestAnIdentityOfOneApplicationIsNoConnectionOfAnother(t *testing.T) {
 			require.Equal(t, http.StatusSeeOther, ada.get(calendar).status)
 		})
 	}
+}
+
+// Two kinds of account at one site: the site does not tell their identities
+// apart, the applications' lists do.
+func TestApplicationsOfOneSiteAreToldApartByTheirLists(t *testing.T) {
+	t.Parallel()
+	for _, fixed := range []bool{false, true} {
+		t.Run(fmt.Sprint("fixed callback ", fixed), func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t)
+			h, err := connect.New(connect.Config{
+				Anchor: s.fake.Client(), ApplicationID: s.fake.ApplicationID(), PublicURL: s.server.URL, Store: s.store,
+				Applications: map[string]string{"work": s.fake.AddApplication("Work", "https://example.com/work")},
+				User:         func(*http.Request) (connect.User, error) { return connect.User{ID: "ada"}, nil },
+				Secrets:      [][]byte{[]byte(strings.Repeat("k", 32))}, FixedCallbackURL: fixed, Now: s.clock.now, Logger: slog.New(slog.DiscardHandler),
+			})
+			require.NoError(t, err)
+			app := httptest.NewTLSServer(h)
+			t.Cleanup(app.Close)
+			ada := s.browser()
+			begin := func(path string) (callback string) {
+				a := ada.post(app.URL+path, nil)
+				require.Equal(t, http.StatusSeeOther, a.status)
+				s.clock.advance(time.Second)
+				return strings.Replace(s.approve(a.location), s.server.URL, app.URL, 1)
+			}
+			home, work := begin("/connect"), begin("/connect/work")
+			if !fixed {
+				a := ada.get(withIdentity(work, identityIn(home)))
+				require.Equal(t, http.StatusForbidden, a.status)
+				require.Contains(t, a.body, connect.Explain(connect.ErrWrongApplication).Title)
+			}
+			require.Equal(t, http.StatusSeeOther, ada.get(home).status)
+			require.Equal(t, http.StatusSeeOther, ada.get(work).status)
+			all, err := h.Connections(t.Context(), "ada")
+			require.NoError(t, err)
+			require.Len(t, all, 2)
+			require.Equal(t, identityIn(home), all[0].IdentityID)
+			require.Equal(t, identityIn(work), all[1].IdentityID)
+		})
+	}
+}
+
+// What cannot be asked of one application is no trouble of another.
+func TestAnApplicationThatIsGoneHarmsNoOther(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, withCalendar)
+	s.fake.Fault(anchortest.Fault{Method: "GET", Path: "/v1/applications/" + s.calendar, Status: http.StatusNotFound})
+	ada := s.signedIn("ada")
+	ada.connect()
+	require.Equal(t, 1, s.fake.CountCalls("GET", "/v1/applications/"+s.fake.ApplicationID()+"/identities"), "its list is asked instead")
+	calendar := s.approve(ada.post("/connect/calendar", nil).location)
+	require.Equal(t, http.StatusBadGateway, ada.get(calendar).status)
+}
+
+// Behind a fixed address the account that a user has already comes back to a
+// start of its own application, whatever else is open.
+func TestAnAbandonedStartDoesNotStopAnotherApplication(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, withCalendar, func(c *connect.Config) { c.FixedCallbackURL = true })
+	id := identityIn(s.signedIn("ada").connect())
+	s.clock.advance(time.Minute)
+	ada := s.signedIn("ada")
+	require.Equal(t, http.StatusSeeOther, ada.post("/connect/calendar", nil).status)
+	s.clock.advance(time.Minute)
+	again := s.approve(ada.start(), anchortest.WithExistingIdentity(id))
+	require.Equal(t, http.StatusSeeOther, ada.get(again).status)
+	require.WithinDuration(t, s.clock.now(), s.connection("ada").ConnectedAt, time.Minute/2)
+}
+
+// A stranger's identity costs no more calls for all the starts that are open.
+func TestManyStartsAskTheListOnce(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(c *connect.Config) { c.FixedCallbackURL = true })
+	ada := s.signedIn("ada")
+	for range 5 {
+		ada.start()
+		s.clock.advance(time.Second)
+	}
+	foreign := s.fake.PutIdentity(anchortest.Identity{ApplicationID: s.calendar})
+	ada.refused(connect.ErrWrongApplication, ada.get("/identity-callback?status=success&identity_id="+foreign.ID))
+	require.LessOrEqual(t, s.fake.CountCalls("GET", "/v1/applications/"+s.fake.ApplicationID()+"/identities"), 2)
 }
 
 func TestEveryStartOfAnotherUserIsSpentBehindAFixedAddress(t *testing.T) {
@@ -486,6 +630,55 @@ func TestTwoReplicasAgree(t *testing.T) {
 	require.Equal(t, identityIn(callback), c.IdentityID)
 	require.NoError(t, second.Disconnect(t.Context(), "ada"))
 	require.Contains(t, ada.get("/connect/status").body, `"connected":false`)
+}
+
+// Everything that can happen to one connection at once, on two replicas that
+// both work tasks off.
+func TestTwoReplicasRace(t *testing.T) {
+	t.Parallel()
+	h := newHook(t)
+	second := newSite(t, func(c *connect.Config) {
+		c.Store, c.Anchor, c.ApplicationID, c.PublicURL = h.store, h.fake.Client(), h.fake.ApplicationID(), h.server.URL
+	})
+	h.run()
+	second.run()
+	ada := h.signedIn("ada")
+	for round := range 8 {
+		id := identityIn(ada.connect())
+		h.clock.advance(6 * time.Second)
+		returns := []string{h.approve(ada.start()), h.approve(ada.start())}
+		at := h.clock.now()
+		var meet sync.WaitGroup
+		for _, callback := range returns {
+			meet.Go(func() { _, _ = ada.try("GET", callback, "", "") })
+		}
+		meet.Go(func() { _, _ = h.trySend(webhookSecret, event(failed, id, at)) })
+		meet.Go(func() { _, _ = h.trySend(webhookSecret, event(works, id, at.Add(-time.Second))) })
+		meet.Go(func() { _, _ = second.handler.NewSession(t.Context(), "ada") })
+		if round%2 == 0 {
+			meet.Go(func() { _ = second.handler.Disconnect(t.Context(), "ada") })
+		}
+		meet.Wait()
+
+		c := h.connection("ada")
+		if c == (connect.Connection{}) {
+			require.Zero(t, round%2, "nobody disconnected")
+			continue
+		}
+		require.Contains(t, []string{identityIn(returns[0]), identityIn(returns[1])}, c.IdentityID)
+		require.Equal(t, connect.HealthOK, c.Health, "what was said of the old identity is nothing to the new one")
+		_, there := h.fake.Identity(c.IdentityID)
+		require.True(t, there, "what is connected is never deleted")
+	}
+	require.NoError(t, second.handler.Disconnect(t.Context(), "ada"))
+	require.Eventually(t, func() bool {
+		for _, identity := range h.fake.Identities() {
+			if identity.Metadata["externalUserId"] != nil {
+				return false
+			}
+		}
+		return true
+	}, 10*time.Second, 20*time.Millisecond, "every identity that was connected is deleted")
 }
 
 func TestRequiringAConnectionThroughHTTP(t *testing.T) {

@@ -10,8 +10,10 @@ import (
 
 type connectionKey struct{}
 
-// FromContext returns the connection that [Handler.RequireIdentity] put into a
-// request's context.
+// FromContext returns the connection that [Handler.RequireIdentity] or
+// [Handler.RequireConnection] put into a request's context. Where one application
+// is required inside another it is that of the inner one;
+// [Application.Connection] looks the other up.
 func FromContext(ctx context.Context) (Connection, bool) {
 	c, ok := ctx.Value(connectionKey{}).(Connection)
 	return c, ok
@@ -26,7 +28,11 @@ func FromContext(ctx context.Context) (Connection, bool) {
 // back afterwards. htmx is sent there by HX-Redirect, and comes back to the page
 // that it asked from. Everything else gets an error: [ErrNotConnected],
 // [ErrNeedsSignIn] when the connection's [Health] says so, or [ErrNotSignedIn].
-// As JSON it has the connect page in connectUrl.
+// As JSON the first two have the connect page in connectUrl. A User function or a
+// store that fails is [ErrUserLookup] or [ErrStoreFailed], for pages too.
+//
+// It goes around what needs the connection, not around a whole mux: behind it the
+// handler's own routes and the sign-in page would be out of everybody's reach.
 //
 // It is about the application of Config.ApplicationID, and panics where that is
 // not set: [Handler.Application] gives the others.

@@ -105,7 +105,7 @@ func newPages(cfg Config, unusable func(field, format string, args ...any)) page
 	for _, name := range []string{headName, brandName} {
 		if p.isOwn(name) {
 			var part strings.Builder
-			_ = p.own.ExecuteTemplate(&part, name, nil) // It was tried above.
+			_ = p.own.ExecuteTemplate(&part, name, noData{}) // It was tried above.
 			parts[name] = template.HTML(part.String())
 		}
 	}

@@ -82,7 +82,7 @@ func endsPopup(err error) bool {
 // endPopup shows a popup's last page. No error is success.
 func (h *Handler) endPopup(w http.ResponseWriter, id string, err error) {
 	e, outcome := Explanation{
-		Status: http.StatusOK, Code: outcomeConnected, Title: "Your account is connected", Help: "That is all.",
+		Status: http.StatusOK, Code: outcomeConnected, Title: "Your account is connected", Help: "You can close this window and go on.",
 	}, outcomeConnected
 	switch {
 	case errors.Is(err, ErrCancelled):

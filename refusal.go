@@ -54,6 +54,12 @@ func (h *Handler) defaultErrorHandler(w http.ResponseWriter, r *http.Request, er
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(limit.RetryAfter.Seconds()))))
 	}
 	address, text := h.nextStep(r, err)
+	if errors.Is(err, ErrNotSignedIn) && address != "" {
+		e.Help = "You are not signed in to this site. Sign in, and go on from there."
+		if findRoute(r.URL.Path, h.prefix).kind == routeCallback {
+			e.Help = "You are not signed in to this site any more. Sign in, and you can finish connecting your account."
+		}
+	}
 	switch {
 	case isHTMX(r):
 		if errors.Is(err, ErrNotSignedIn) && address != "" {

@@ -19,6 +19,9 @@ const (
 	routeModule
 )
 
+// applicationRoutes are the kinds that each application has of its own.
+var applicationRoutes = []routeKind{routeConnect, routeStatus, routeDisconnect}
+
 // The paths of the routes. An application with a short name has its own below
 // them: /connect/{application}, /connect/{application}/status and
 // /disconnect/{application}. The callback and the module are one for all.

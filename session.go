@@ -20,7 +20,8 @@ import (
 //	})
 //
 // It is one look-up in the store and one call, which is repeated as anchorhttp
-// says. The errors, for [errors.Is]:
+// says. Like [Handler.Connection] it is about the application of
+// Config.ApplicationID, and panics where that is not set. The errors, for [errors.Is]:
 //
 //   - [ErrNotConnected]: the user has no connection. Nothing was sent.
 //   - [ErrNeedsSignIn]: the connection's health says so, and nothing was sent; or

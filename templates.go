@@ -20,12 +20,16 @@ type trial struct {
 	needs map[string]string // by what it is called in the data
 }
 
+// noData is what a part is given: a field of it is an error, where one of nil is
+// empty.
+type noData struct{}
+
 // trials are enough to meet every field, and every value that a template may
 // tell apart.
 func trials() []trial {
 	all := []trial{
-		{headName, nil, nil},
-		{brandName, nil, nil},
+		{headName, noData{}, nil},
+		{brandName, noData{}, nil},
 		{connectName, ConnectPage{Action: "/sample-action"}, map[string]string{".Action": "/sample-action"}},
 		{connectName, ConnectPage{
 			Action: "/sample-action", Application: "sample", ReturnTo: "/sample-return", Connected: true, KeepURL: "/sample-keep",

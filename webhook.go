@@ -72,6 +72,9 @@ func (h *Handler) Webhook(secrets ...string) http.Handler {
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), webhookTimeout)
 		defer cancel()
+		// Nor is a body waited for longer. A writer that cannot do this leaves it
+		// to the server's own ReadTimeout.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(webhookTimeout))
 		status, err := h.receive(ctx, keys, r.Header, http.MaxBytesReader(w, r.Body, maxWebhookBytes))
 		if err != nil {
 			h.log.WarnContext(ctx, "connect: webhook", "status", status, "error", err)
@@ -100,8 +103,8 @@ func (h *Handler) receive(ctx context.Context, secrets [][]byte, header http.Hea
 		// It is Anchor's, and would be the same the next time.
 		return http.StatusNoContent, err
 	}
-	if event.health == "" || event.identityID == "" {
-		return http.StatusNoContent, nil
+	if event.identityID == "" {
+		return http.StatusNoContent, nil // It does not concern us.
 	}
 	c, changed, err := h.store.SetHealth(ctx, event.identityID, event.health, event.at)
 	if errors.Is(err, ErrNotConnected) {
@@ -112,7 +115,7 @@ func (h *Handler) receive(ctx context.Context, secrets [][]byte, header http.Hea
 		return http.StatusServiceUnavailable, storeError("set the health of a connection", err)
 	}
 	if changed {
-		h.log.InfoContext(ctx, "connect: health changed", "user", c.UserID, "identity", c.IdentityID, "health", c.Health)
+		h.log.InfoContext(ctx, "connect: health changed", "application", c.ApplicationID, "user", c.UserID, "identity", c.IdentityID, "health", c.Health)
 		e := h.connectionEvent(HealthChanged, c)
 		e.Health = event.health
 		h.happened(ctx, e)
@@ -188,8 +191,8 @@ func readSignature(header http.Header) (timestamp string, signatures [][]byte) {
 
 // webhookEvent is what concerns us of an event.
 type webhookEvent struct {
-	identityID string // empty: it names none
-	health     Health // empty: it says nothing of it
+	identityID string // empty: it names none, or is of another type
+	health     Health
 	at         time.Time
 }
 

@@ -145,7 +145,10 @@ func TestAWebhookTakesOnlyWhatIsSigned(t *testing.T) {
 	require.NoError(t, res.Body.Close())
 	require.Equal(t, http.StatusUnauthorized, res.StatusCode)
 	require.Equal(t, http.StatusRequestEntityTooLarge, h.send(webhookSecret, strings.Repeat(" ", 256<<10)+body))
-	require.Equal(t, http.StatusMethodNotAllowed, h.browser().get("/webhooks/anchor").status)
+	a := h.browser().get("/webhooks/anchor")
+	require.Equal(t, http.StatusMethodNotAllowed, a.status)
+	require.Equal(t, "POST", a.header.Get("Allow"))
+	require.Equal(t, "no-store", a.header.Get("Cache-Control"))
 	require.Equal(t, connect.HealthOK, h.connection("ada").Health)
 
 	require.Equal(t, http.StatusNoContent, h.send("whsec_of_before", body), "the secret of before the rotation")
@@ -181,6 +184,49 @@ func TestAWebhookLetsBeWhatDoesNotConcernIt(t *testing.T) {
 	require.NotContains(t, h.log.String(), webhookSecret)
 }
 
+// Anchor gives up after ten seconds, and so does what is done for it.
+func TestAWebhookIsAnsweredBeforeAnchorGivesUp(t *testing.T) {
+	t.Parallel()
+	store := &slowHealth{Store: connect.NewMemoryStore()}
+	h := newHook(t, func(c *connect.Config) { c.Store = store })
+	id := identityIn(h.signedIn("ada").connect())
+	require.Equal(t, http.StatusNoContent, h.send(webhookSecret, event(failed, id, h.clock.now())))
+	require.InDelta(t, 8, store.had.Seconds(), 5)
+}
+
+// slowHealth is a store that tells how long SetHealth may take.
+type slowHealth struct {
+	connect.Store
+	had time.Duration
+}
+
+func (s *slowHealth) SetHealth(ctx context.Context, identityID string, health connect.Health, at time.Time) (connect.Connection, bool, error) {
+	deadline, _ := ctx.Deadline()
+	s.had = time.Until(deadline)
+	return s.Store.SetHealth(ctx, identityID, health, at)
+}
+
+// One store may serve handlers of several applications, and Anchor sends the
+// events of all to one address.
+func TestAWebhookTellsOfAnotherHandlersApplication(t *testing.T) {
+	t.Parallel()
+	h := newHook(t, withCalendar, func(c *connect.Config) { c.ApplicationID = "" })
+	c := connect.Connection{
+		ApplicationID: h.fake.ApplicationID(), UserID: "ada", IdentityID: "99999999-9999-4999-8999-999999999999",
+		ConnectedAt: h.clock.now(), Health: connect.HealthOK, HealthAt: h.clock.now().Add(-time.Hour),
+	}
+	start := connect.Pending{TokenHash: "hash", ApplicationID: c.ApplicationID, UserID: c.UserID, ExpiresAt: c.ConnectedAt.Add(time.Minute)}
+	require.NoError(t, h.store.Bind(t.Context(), start, 5))
+	_, err := h.store.Complete(t.Context(), start.TokenHash, c, c.ConnectedAt)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusNoContent, h.send(webhookSecret, event(failed, c.IdentityID, h.clock.now())))
+	e := h.told(connect.HealthChanged, 1)[0]
+	e.Time = time.Time{}
+	require.Equal(t, connect.Event{
+		Kind: connect.HealthChanged, UserID: "ada", ApplicationID: c.ApplicationID, IdentityID: c.IdentityID, Health: connect.HealthNeedsSignIn,
+	}, e)
+}
+
 // An event that is on its way while the person signs in once more must not undo
 // the new sign-in, whichever comes first.
 func TestAnOldFailureDoesNotUndoANewSignIn(t *testing.T) {
@@ -206,6 +252,36 @@ func TestAnOldFailureDoesNotUndoANewSignIn(t *testing.T) {
 	require.Equal(t, http.StatusNoContent, h.send(webhookSecret, event(failed, id, h.clock.now())))
 	require.Equal(t, identityIn(other), h.connection("ada").IdentityID)
 	require.Equal(t, connect.HealthOK, h.connection("ada").Health)
+}
+
+// The sign-in counts, not the start that led to it.
+func TestAFailureBetweenTheStartAndTheSignInIsOver(t *testing.T) {
+	t.Parallel()
+	h := newHook(t)
+	ada := h.signedIn("ada")
+	id := identityIn(ada.connect())
+	h.clock.advance(time.Minute)
+	hosted := ada.start()
+	h.clock.advance(10 * time.Second)
+	between := h.clock.now()
+	h.clock.advance(10 * time.Second)
+	callback := h.approve(hosted, anchortest.WithExistingIdentity(id))
+	require.Equal(t, http.StatusSeeOther, ada.get(callback).status)
+	require.Equal(t, http.StatusNoContent, h.send(webhookSecret, event(failed, id, between)))
+	require.Equal(t, connect.HealthOK, h.connection("ada").Health)
+}
+
+// Events and sign-ins are put in order by Anchor's clock alone.
+func TestTheHealthGoesByAnchorsClock(t *testing.T) {
+	t.Parallel()
+	h := newHook(t, func(c *connect.Config) {
+		anchors := c.Now
+		c.Now = func() time.Time { return anchors().Add(time.Minute) }
+	})
+	id := identityIn(h.signedIn("ada").connect())
+	h.clock.advance(10 * time.Second)
+	require.Equal(t, http.StatusNoContent, h.send(webhookSecret, event(failed, id, h.clock.now())))
+	require.Equal(t, connect.HealthNeedsSignIn, h.connection("ada").Health)
 }
 
 func TestAWebhookWhileReconnecting(t *testing.T) {

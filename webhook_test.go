@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -168,6 +169,27 @@ func TestAWebhookNeedsASecret(t *testing.T) {
 	require.Panics(t, func() { h.Webhook() })
 	require.Panics(t, func() { h.Webhook("", "") }, "anybody could sign with an empty secret")
 	require.NotPanics(t, func() { h.Webhook("", "secret") })
+}
+
+// patientWriter is a server's ResponseWriter that is told how long to read.
+type patientWriter struct {
+	*httptest.ResponseRecorder
+	until time.Time
+}
+
+func (w *patientWriter) SetReadDeadline(t time.Time) error {
+	w.until = t
+	return nil
+}
+
+func TestAWebhookDoesNotWaitForASlowBody(t *testing.T) {
+	t.Parallel()
+	h, err := New(goodConfig())
+	require.NoError(t, err)
+	w := &patientWriter{ResponseRecorder: httptest.NewRecorder()}
+	h.Webhook("secret").ServeHTTP(w, httptest.NewRequest("POST", "/", strings.NewReader("{}")))
+	require.Equal(t, http.StatusUnauthorized, w.Code)
+	require.WithinRange(t, w.until, time.Now(), time.Now().Add(webhookTimeout))
 }
 
 func FuzzAWebhook(f *testing.F) {

@@ -253,6 +253,16 @@ func TestUnchangedConnection(t *testing.T) {
 			bind(t, s, other)
 			complete(t, s, other, "2")
 			requireTasks(t, s, deletion("anna", "1"), tag("anna", "2"))
+
+			// Somebody else's row that would be the same after all is not the user's.
+			bens := start("ben", "bens")
+			bind(t, s, bens)
+			meanwhile(t, s, func() {
+				_, err := s.Complete(t.Context(), bens.TokenHash, connection("ben", "3"), tagDue)
+				require.ErrorIs(t, err, connect.ErrIdentityTaken)
+			}, "INSERT INTO connect_connections VALUES "+connectionValues("dora", "3"))
+			requireConnection(t, s, "ben", "")
+			requireConnection(t, s, "dora", "3")
 		})
 	}
 }

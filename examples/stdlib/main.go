@@ -19,7 +19,6 @@ import (
 	"os"
 	"os/signal"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -31,8 +30,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Getenv); err != nil {
-		// A driver's error can have several lines.
-		fmt.Fprintln(os.Stderr, "demo:", strings.Join(strings.Fields(err.Error()), " "))
+		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
 }
@@ -44,7 +42,7 @@ func run(ctx context.Context, getenv func(string) string) error {
 	}
 	db, store, err := openStore(ctx, settings.DatabaseURL)
 	if err != nil {
-		return err
+		return demo.DatabaseError(err)
 	}
 	defer db.Close()
 
@@ -98,12 +96,12 @@ func run(ctx context.Context, getenv func(string) string) error {
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(slog.Default().Handler(), slog.LevelWarn),
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	// It outlives the last request, so that OnEvent is told of that too.
+	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	running := make(chan struct{})
 	go func() {
 		defer close(running)
-		_ = app.connect.Run(ctx) // It only ever ends with ctx.
+		_ = app.connect.Run(background) // It only ever ends with its context.
 	}()
 	defer func() { cancel(); <-running }()
 

@@ -110,6 +110,13 @@ func readApplications(text string) (map[string]string, error) {
 	return all, nil
 }
 
+// DatabaseError says that DATABASE_URL leads to no usable database, and why, on
+// one line: a driver's error can have several, such as one for each address that
+// it has tried.
+func DatabaseError(err error) error {
+	return fmt.Errorf("DATABASE_URL: %s", strings.Join(strings.Fields(err.Error()), " "))
+}
+
 // checkAnchor checks what leads to Anchor: all of it, or nothing for the fake.
 func (s Settings) checkAnchor() error {
 	if s.APIKey == "" {

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"errors"
 	"net"
 	"testing"
 
@@ -30,6 +31,12 @@ func TestPublicAddress(t *testing.T) {
 			require.Equal(t, row.want, row.settings.PublicAddress(listening))
 		})
 	}
+}
+
+func TestDatabaseError(t *testing.T) {
+	t.Parallel()
+	err := DatabaseError(errors.New("failed to connect:\n\tone: refused\n\ttwo: refused\n"))
+	require.EqualError(t, err, "DATABASE_URL: failed to connect: one: refused two: refused")
 }
 
 func TestSecrets(t *testing.T) {

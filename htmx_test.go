@@ -1,0 +1,122 @@
+package connect_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect"
+	"github.com/anchorconnect/connect/anchortest"
+)
+
+// withHTMX is the same browser, when htmx sends a request from a page.
+func (b *browser) withHTMX(page string) *browser {
+	htmx := *b
+	htmx.header = http.Header{"Accept": {"text/html"}, "Sec-Fetch-Site": {"same-origin"}}
+	htmx.header.Set("HX-Request", "true")
+	htmx.header.Set("HX-Current-URL", b.site.server.URL+page)
+	return &htmx
+}
+
+// sent checks that htmx is told to go to an address, and nothing else.
+func (b *browser) sent(to string, a answer) {
+	t := b.site.t
+	t.Helper()
+	require.Equal(t, http.StatusOK, a.status, "%s", a.body)
+	require.Equal(t, to, a.header.Get("HX-Redirect"))
+	require.Empty(t, a.location, "a redirect would be followed within the request")
+	require.Empty(t, a.body)
+}
+
+func TestAStartByHTMX(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	ada := s.signedIn("ada")
+	a := ada.withHTMX("/settings").post("/connect", url.Values{"return_to": {"/reports"}})
+	hosted := a.header.Get("HX-Redirect")
+	ada.sent(hosted, a)
+	require.Contains(t, hosted, s.fake.URL()+"/identity/create?token=")
+	require.Equal(t, "/reports", ada.get(s.approve(hosted)).location)
+
+	// Its extension that sends JSON makes no script of it.
+	htmx := ada.withHTMX("/settings")
+	a = htmx.do(http.MethodPost, "/connect", "application/json", `{"return_to":"/reports","popup":true}`)
+	require.Equal(t, "/reports", ada.get(s.approve(a.header.Get("HX-Redirect"))).location, "and no popup")
+
+	ada.sent("/bye", ada.withHTMX("/settings").post("/disconnect", url.Values{"return_to": {"/bye"}}))
+	ada.sent("/connect", htmx.do(http.MethodPost, "/disconnect", "application/json", "{}"))
+}
+
+func TestOurPagesAreNoPiecesOfAnother(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, withCalendar)
+	ada := s.signedIn("ada")
+	ada.sent("/connect", ada.withHTMX("/settings").get("/connect"))
+	ada.sent("/connect/calendar?return_to=%2Freports%3Fa%3Db", ada.withHTMX("/settings").get("/connect/calendar?return_to=%2Freports%3Fa%3Db&x=y"))
+	a := ada.withHTMX("/settings").get("/connect?return_to=//evil.test")
+	ada.refused(connect.ErrReturnTo, a)
+	require.Empty(t, a.header.Get("HX-Redirect"))
+}
+
+func TestAnErrorForHTMXIsAPieceOfAPage(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	ada := s.signedIn("ada")
+	s.fake.Fault(anchortest.Fault{Method: "POST", Status: 503})
+	a := ada.withHTMX("/settings").post("/connect", url.Values{"return_to": {"/reports"}})
+	ada.refused(connect.ErrUpstreamUnavailable, a)
+	e := connect.Explain(connect.ErrUpstreamUnavailable)
+	require.Equal(t, fmt.Sprintf(`<p role="alert"><strong>%s.</strong> %s <a href="/connect?return_to=%%2Freports">Try again</a></p>`+"\n", e.Title, e.Help), a.body)
+	require.Equal(t, "text/html; charset=utf-8", a.header.Get("Content-Type"))
+	require.Equal(t, "no-store", a.header.Get("Cache-Control"))
+	require.Empty(t, a.header.Get("HX-Redirect"))
+
+	// Nowhere to sign in is known.
+	nobody := s.browser().withHTMX("/settings")
+	a = nobody.post("/connect", nil)
+	nobody.refused(connect.ErrNotSignedIn, a)
+	require.Empty(t, a.header.Get("HX-Redirect"))
+	require.NotContains(t, a.body, "<a ")
+}
+
+func TestHTMXIsSentToTheSignInPage(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(c *connect.Config) { c.SignInURL = "/login" })
+	nobody := s.browser()
+	for _, test := range []struct{ page, want string }{
+		{"/settings?tab=2#accounts", "/login?return_to=%2Fsettings%3Ftab%3D2"},
+		// What a page claims to be is not believed further than a local path.
+		{"//evil.test/x", "/login"},
+		{`/\evil.test`, "/login?return_to=%2F%255Cevil.test"},
+	} {
+		a := nobody.withHTMX(test.page).post("/connect", nil)
+		nobody.refused(connect.ErrNotSignedIn, a)
+		require.Equal(t, test.want, a.header.Get("HX-Redirect"), test.page)
+	}
+	foreign := nobody.withHTMX("")
+	foreign.header.Set("HX-Current-URL", "https://evil.test/reports")
+	require.Equal(t, "/login?return_to=%2Freports", foreign.post("/connect", nil).header.Get("HX-Redirect"), "its host counts for nothing")
+	foreign.header.Set("HX-Current-URL", "javascript:alert(1)")
+	require.Equal(t, "/login?return_to=%2Fconnect", foreign.post("/connect", nil).header.Get("HX-Redirect"))
+}
+
+func TestRequiringAConnectionOfHTMX(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(c *connect.Config) { c.SignInURL = "/login" })
+	mux := s.server.Config.Handler.(*http.ServeMux)
+	mux.Handle("/piece", s.handler.RequireIdentity(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprint(w, "reached")
+	})))
+	nobody := s.browser()
+	nobody.sent("/login?return_to=%2Freports", nobody.withHTMX("/reports").get("/piece"))
+	ada := s.signedIn("ada")
+	ada.sent("/connect?return_to=%2Freports", ada.withHTMX("/reports").get("/piece"))
+	a := ada.withHTMX("/reports").post("/piece", nil)
+	ada.refused(connect.ErrNotConnected, a)
+	require.Contains(t, a.body, `<a href="/connect">Connect your account</a>`)
+	ada.connect()
+	require.Equal(t, "reached", ada.withHTMX("/reports").get("/piece").body)
+}

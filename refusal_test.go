@@ -1,0 +1,102 @@
+package connect
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestTheNextStepAfterAnError(t *testing.T) {
+	t.Parallel()
+	cfg := goodConfig()
+	cfg.PublicURL = "https://app.example/tools"
+	cfg.Applications = map[string]string{"calendar": identityB}
+	h, err := New(cfg)
+	require.NoError(t, err)
+	cfg.SignInURL = "/login"
+	withSignIn, err := New(cfg)
+	require.NoError(t, err)
+	mail, calendar := h.Application(""), h.Application("calendar")
+	started := func(err error) error { return &applicationError{err, calendar, "/events"} }
+	internal := errors.New("internal")
+
+	tests := []struct {
+		name          string
+		request, body string
+		err           error
+		address, text string
+	}{
+		{"a start that may work in a moment", "POST /connect", "", concerning(mail, ErrUpstreamUnavailable), "/tools/connect", "Try again"},
+		{"it keeps where to go afterwards", "POST /connect", "return_to=%2Freports%3Fa%3Db", concerning(mail, ErrStoreFailed), "/tools/connect?return_to=%2Freports%3Fa%3Db", "Try again"},
+		{"a connect page that may work in a moment", "GET /connect?return_to=%2Freports", "", concerning(mail, ErrStoreFailed), "/tools/connect?return_to=%2Freports", "Try again"},
+		{"an application's own", "GET /tools/connect/calendar", "", concerning(calendar, ErrUserLookup), "/tools/connect/calendar", "Try again"},
+		{"a way back that is refused is not kept", "GET /connect?return_to=//evil.test", "", concerning(mail, ErrReturnTo), "/tools/connect", "Start again"},
+		{"a start from elsewhere", "POST /connect", "", concerning(mail, ErrCrossOrigin), "/tools/connect", "Start again"},
+		{"a start at another address", "POST /connect", "", concerning(mail, &WrongOriginError{}), "https://app.example/tools/connect", "Open the site there"},
+
+		{"a return that may work in a moment", "GET /identity-callback/S?identity_id=x", "", started(ErrUpstreamTimeout), "?identity_id=x&repeated=1", "Try again"},
+		{"a return that was cancelled ends where the start would have", "GET /identity-callback/S", "", started(ErrCancelled), "/tools/connect/calendar?return_to=%2Fevents", "Start again"},
+		{"a return of which nothing is known", "GET /identity-callback/S", "", ErrNoStateCookie, "/tools/connect", "Start again"},
+		{"a fault of ours", "GET /identity-callback/S", "", started(internal), "/tools/connect/calendar?return_to=%2Fevents", "Start again"},
+
+		{"an end that may work in a moment", "POST /disconnect", "return_to=%2Fsettings", concerning(mail, ErrStoreFailed), "/settings", "Go back"},
+		{"an end without a way back", "POST /disconnect/calendar", "", concerning(calendar, ErrCrossOrigin), "/tools/connect/calendar", "Go back"},
+
+		{"a page of the app's that needs a connection", "POST /reports", "", concerning(calendar, ErrNotConnected), "/tools/connect/calendar", "Connect your account"},
+		{"a page of the app's that needs a sign-in", "POST /reports", "", concerning(mail, ErrNeedsSignIn), "/tools/connect", "Connect again"},
+		{"a page of the app's that may work in a moment", "GET /reports?a=b", "", concerning(mail, ErrUpstreamUnavailable), "/reports?a=b", "Try again"},
+		{"what a page of the app's should do cannot be asked for by a link", "POST /reports", "", concerning(mail, ErrUpstreamUnavailable), "", ""},
+		{"a page of the app's at an address that leads elsewhere", "GET //evil.test/x", "", concerning(mail, ErrStoreFailed), "", ""},
+		{"nothing helps but to wait", "GET /reports", "", concerning(mail, &RateLimitError{}), "", ""},
+		{"nothing helps but to tell", "GET /reports", "", concerning(mail, ErrNoCredit), "", ""},
+
+		{"nobody knows where to sign in", "GET /connect", "", ErrNotSignedIn, "", ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			method, target, _ := strings.Cut(test.request, " ")
+			r := httptest.NewRequest(method, target, strings.NewReader(test.body))
+			if test.body != "" {
+				r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+				require.NoError(t, r.ParseForm())
+			}
+			address, text := h.nextStep(r, fmt.Errorf("doing something: %w", test.err))
+			require.Equal(t, test.address, address)
+			require.Equal(t, test.text, text)
+		})
+	}
+
+	for request, want := range map[string][3]string{
+		"GET /connect?return_to=%2Fx":            {"/login?return_to=%2Ftools%2Fconnect%3Freturn_to%3D%252Fx", "Sign in", "go on from there"},
+		"GET /identity-callback/S?identity_id=x": {"/login?return_to=%2Ftools%2Fidentity-callback%2FS%3Fidentity_id%3Dx", "Sign in and finish", "finish connecting"},
+	} {
+		method, target, _ := strings.Cut(request, " ")
+		r, w := httptest.NewRequest(method, target, nil), httptest.NewRecorder()
+		address, text := withSignIn.nextStep(r, ErrNotSignedIn)
+		require.Equal(t, want[0], address)
+		require.Equal(t, want[1], text)
+		withSignIn.defaultErrorHandler(w, r, ErrNotSignedIn)
+		require.Contains(t, w.Body.String(), want[2])
+	}
+}
+
+// Every cause has a page with its own words, and one step at most.
+func TestEveryCauseHasAPage(t *testing.T) {
+	t.Parallel()
+	h, err := New(goodConfig())
+	require.NoError(t, err)
+	for _, c := range causes {
+		w := httptest.NewRecorder()
+		h.defaultErrorHandler(w, httptest.NewRequest(http.MethodGet, "/identity-callback/S", nil), c)
+		require.Equal(t, c.Status, w.Code)
+		require.Contains(t, w.Body.String(), "<h1>"+c.Title+"</h1>")
+		require.Contains(t, w.Body.String(), "<p>"+c.Help+"</p>")
+		require.LessOrEqual(t, strings.Count(w.Body.String(), "href="), 1)
+	}
+}
