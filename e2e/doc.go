@@ -4,4 +4,7 @@
 //
 // The recipes of docs/routers.md are in its tests, marked "docs: …", and so are
 // known to work.
+//
+// What browsers make of it is tested in the folder browser; the command
+// screenshots makes the pictures of README.md.
 package e2e

@@ -1,0 +1,99 @@
+// Screenshots makes the pictures of the main pages, with the demo and Chromium:
+//
+//	go run ./e2e/screenshots -out docs/images
+package main
+
+import (
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+
+	"github.com/anchorconnect/connect/e2e/internal/chromium"
+	"github.com/anchorconnect/connect/e2e/internal/demo"
+)
+
+func main() {
+	log.SetFlags(0)
+	out := flag.String("out", "docs/images", "the folder that the pictures go into")
+	flag.Parse()
+	if err := run(*out); err != nil {
+		log.Fatal("screenshots: ", err)
+	}
+}
+
+// camera ends the program's work where a test would end.
+type camera struct{ cleanups []func() }
+
+type failure struct{ error }
+
+func (c *camera) Helper()          {}
+func (c *camera) Cleanup(f func()) { c.cleanups = append(c.cleanups, f) }
+
+func (c *camera) Fatalf(format string, args ...any) { panic(failure{fmt.Errorf(format, args...)}) }
+
+func (c *camera) close() {
+	for i := len(c.cleanups) - 1; i >= 0; i-- {
+		c.cleanups[i]()
+	}
+}
+
+func run(out string) (err error) {
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return err
+	}
+	app, err := demo.Start()
+	if err != nil {
+		return err
+	}
+	defer app.Close()
+	browser, err := chromium.Start()
+	if err != nil {
+		return err
+	}
+	defer browser.Close()
+	var c camera
+	defer c.close()
+	defer func() {
+		switch v := recover().(type) {
+		case nil:
+		case failure:
+			err = v.error
+		default:
+			panic(v)
+		}
+	}()
+
+	tab := browser.NewTab(&c)
+	take := func(name string, width, height int64) {
+		tab.Screen(width, height, 1, false)
+		tab.Run(`document.activeElement.blur()`)
+		if e := os.WriteFile(filepath.Join(out, name+".png"), tab.Screenshot(), 0o644); e != nil {
+			c.Fatalf("%v", e)
+		}
+	}
+	tab.ColorScheme("light")
+	tab.Open(app.Origin + "/?return_to=%2Freport")
+	tab.Fill("[name=user]", "ada")
+	tab.Click("form[action='/login'] button")
+	tab.At(app.Origin + "/connect")
+	take("connect", 560, 520)
+	tab.ColorScheme("dark")
+	take("connect-dark", 560, 520)
+	tab.ColorScheme("light")
+	tab.Click("form[action='/connect'] button")
+	tab.Wait(`document.readyState === "complete" && document.querySelector("button[value=cancel]")`)
+	take("hosted", 560, 640)
+	tab.Click("button[value=cancel]")
+	tab.At(app.Origin + "/identity-callback")
+	take("cancelled", 560, 520)
+	tab.Click("main a.button")
+	tab.At(app.Origin + "/connect")
+	tab.Click("form[action='/connect'] button")
+	tab.Click("button[value=approve]")
+	tab.At(app.Origin + "/report")
+	tab.Open(app.Origin + "/dashboard?connected=true")
+	take("dashboard", 820, 656)
+	return nil
+}
