@@ -1,17 +1,19 @@
 package connect
 
 import (
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/gorilla/securecookie"
 )
 
 const (
@@ -23,7 +25,7 @@ const (
 	maxLiveStarts = 5
 
 	// maxStateCookies is how many starts a browser may have open at once. Each
-	// takes some 300 bytes of every request's Cookie header, which servers
+	// takes some 200 bytes of every request's Cookie header, which servers
 	// bound (431), so the oldest make room for the newest.
 	maxStateCookies = 5
 )
@@ -41,41 +43,73 @@ func newState() string { return rand.Text() }
 // stateCookies seals starts into cookies and opens them again. There is one
 // cookie for each start, so that two tabs do not break each other.
 type stateCookies struct {
-	codecs []securecookie.Codec // the first seals, all open
-	prefix string
-	secure bool
+	keys   []cipher.AEAD // the first seals, all open
+	prefix string        // of the cookies' names
+
+	// What follows a cookie's name and value in Set-Cookie, and what follows its
+	// name where it is taken back.
+	kept, gone string
 }
 
 // newStateCookies derives the keys. secrets are taken in order: the first
 // seals, all open, which is how they are rotated.
 func newStateCookies(secrets [][]byte, secure bool) (stateCookies, error) {
-	c := stateCookies{prefix: "connect-", secure: secure}
+	c := stateCookies{
+		prefix: "connect-",
+		kept:   cookieAttributes(int(stateCookieLife/time.Second), secure),
+		gone:   "=" + cookieAttributes(-1, secure),
+	}
 	if secure {
 		// Browsers let nobody but this very host set a __Host- cookie: no
 		// sibling domain and no plain-http answer can plant a start.
 		c.prefix = "__Host-connect-"
 	}
 	for _, secret := range secrets {
-		sign, err := hkdf.Key(sha256.New, secret, nil, "connect state cookie, signing", 32)
+		key, err := newKey(secret)
 		if err != nil {
-			return stateCookies{}, fmt.Errorf("derive the signing key: %w", err)
+			return stateCookies{}, fmt.Errorf("derive a key: %w", err)
 		}
-		encrypt, err := hkdf.Key(sha256.New, secret, nil, "connect state cookie, encrypting", 32)
-		if err != nil {
-			return stateCookies{}, fmt.Errorf("derive the encrypting key: %w", err)
-		}
-		codec := securecookie.New(sign, encrypt)
-		codec.SetSerializer(securecookie.NopEncoder{})
-		codec.MaxAge(int(stateCookieLife / time.Second))
-		c.codecs = append(c.codecs, codec)
+		c.keys = append(c.keys, key)
 	}
 	return c, nil
+}
+
+// newKey makes AES-256-GCM of a secret. Its nonces are random, which is safe for
+// four billion cookies (NIST SP 800-38D, section 8.3).
+func newKey(secret []byte) (cipher.AEAD, error) {
+	key, err := hkdf.Key(sha256.New, secret, nil, "connect state cookie", 32)
+	if err != nil {
+		return nil, err
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCMWithRandomNonce(block)
+}
+
+// cookieAttributes is what follows the value in a Set-Cookie header.
+func cookieAttributes(maxAge int, secure bool) string {
+	cookie := http.Cookie{
+		Name:     "name",
+		Path:     "/",
+		MaxAge:   maxAge,
+		Secure:   secure,
+		HttpOnly: true,
+		// Lax is what lets the cookie come along when the hosted page sends the
+		// browser back, and keeps it away from requests that pages of other
+		// sites make on their own.
+		SameSite: http.SameSiteLaxMode,
+	}
+	return strings.TrimPrefix(cookie.String(), "name=")
 }
 
 // name is the name of a start's cookie: the moment it began, so that names sort
 // by age, and a fingerprint of the state to find it by.
 func (c stateCookies) name(state string, begun time.Time) string {
-	return fmt.Sprintf("%s%010x-%s", c.prefix, max(begun.Unix(), 0), fingerprint(state))
+	var moment [8]byte
+	binary.BigEndian.PutUint64(moment[:], uint64(max(begun.Unix(), 0)))
+	return c.prefix + hex.EncodeToString(moment[3:]) + "-" + fingerprint(state)
 }
 
 func fingerprint(state string) string {
@@ -86,41 +120,26 @@ func fingerprint(state string) string {
 // set gives the browser the cookie of a new start, and takes back the oldest of
 // those it sent when there would be more than maxStateCookies.
 func (c stateCookies) set(w http.ResponseWriter, r *http.Request, s sealedState, begun time.Time) error {
-	name := c.name(s.state, begun)
-	value, err := securecookie.EncodeMulti(name, []byte(s.state+"."+s.tokenHash), c.codecs...)
-	if err != nil {
-		return fmt.Errorf("seal the state cookie: %w", err)
-	}
 	var others []string
 	for _, cookie := range c.sent(r) {
 		others = append(others, cookie.Name)
 	}
 	slices.Sort(others)
 	for len(others) >= maxStateCookies {
-		http.SetCookie(w, c.cookie(others[0], "", -1))
+		w.Header().Add("Set-Cookie", others[0]+c.gone)
 		others = others[1:]
 	}
-	http.SetCookie(w, c.cookie(name, value, int(stateCookieLife/time.Second)))
+	name := c.name(s.state, begun)
+	w.Header().Add("Set-Cookie", name+"="+c.seal(name, s)+c.kept)
 	return nil
-}
-
-func (c stateCookies) cookie(name, value string, maxAge int) *http.Cookie {
-	return &http.Cookie{
-		Name:     name,
-		Value:    value,
-		Path:     "/",
-		MaxAge:   maxAge,
-		Secure:   c.secure,
-		HttpOnly: true,
-		// Lax is what lets the cookie come along when the hosted page sends the
-		// browser back, and keeps it away from requests that pages of other
-		// sites make on their own.
-		SameSite: http.SameSiteLaxMode,
-	}
 }
 
 // sent returns the state cookies that came with a request, unopened.
 func (c stateCookies) sent(r *http.Request) []*http.Cookie {
+	ours := func(line string) bool { return strings.Contains(line, c.prefix) }
+	if !slices.ContainsFunc(r.Header["Cookie"], ours) {
+		return nil // As most starts: nothing is worth parsing.
+	}
 	return slices.DeleteFunc(r.Cookies(), func(cookie *http.Cookie) bool {
 		rest, ours := strings.CutPrefix(cookie.Name, c.prefix)
 		begun, mark, whole := strings.Cut(rest, "-")
@@ -161,16 +180,37 @@ func (c stateCookies) all(r *http.Request) []sealedState {
 	return states
 }
 
-func (c stateCookies) open(cookie *http.Cookie) (sealedState, error) {
-	var value []byte
-	if err := securecookie.DecodeMulti(cookie.Name, cookie.Value, &value, c.codecs...); err != nil {
-		// The cause stays out of the error: it tells an attacker how far a
-		// forged cookie got.
-		return sealedState{}, ErrStateInvalid
-	}
-	state, tokenHash, ok := strings.Cut(string(value), ".")
-	if !ok {
-		return sealedState{}, ErrStateInvalid
-	}
-	return sealedState{state: state, tokenHash: tokenHash}, nil
+// seal makes the value of the cookie with this name: the moment, the state and
+// the token's hash, which nobody can read, alter or move to another name.
+func (c stateCookies) seal(name string, s sealedState) string {
+	text := make([]byte, 8, 128)
+	binary.BigEndian.PutUint64(text, uint64(time.Now().Unix()))
+	text = append(append(append(text, s.state...), '.'), s.tokenHash...)
+	return sealedEncoding.EncodeToString(c.keys[0].Seal(nil, nil, text, []byte(name)))
 }
+
+// open is the reverse of seal, for stateCookieLife.
+func (c stateCookies) open(cookie *http.Cookie) (sealedState, error) {
+	sealed, err := sealedEncoding.DecodeString(cookie.Value)
+	if err != nil {
+		return sealedState{}, ErrStateInvalid
+	}
+	for _, key := range c.keys {
+		text, err := key.Open(nil, nil, sealed, []byte(cookie.Name))
+		if err != nil || len(text) < 8 {
+			continue
+		}
+		moment := time.Unix(int64(binary.BigEndian.Uint64(text)), 0)
+		state, tokenHash, ok := strings.Cut(string(text[8:]), ".")
+		if !ok || time.Since(moment) > stateCookieLife {
+			break
+		}
+		return sealedState{state: state, tokenHash: tokenHash}, nil
+	}
+	// The cause stays out of the error: it tells an attacker how far a forged
+	// cookie got.
+	return sealedState{}, ErrStateInvalid
+}
+
+// sealedEncoding writes a sealed cookie in the one way that it is read in.
+var sealedEncoding = base64.RawURLEncoding.Strict()
