@@ -1,4 +1,4 @@
-//go:build !unix
+//go:build !linux
 
 package main
 
@@ -6,6 +6,6 @@ import "time"
 
 var begun = time.Now()
 
-// cpuTime is the time of day where the system does not tell a process's own in
-// the way that Unix does. It is right on a machine with nothing else to do.
-func cpuTime() time.Duration { return time.Since(begun) }
+// threadTime is the time of day where a thread's own is not known. It is the
+// same on a machine that has nothing else to do.
+func threadTime() time.Duration { return time.Since(begun) }

@@ -25,21 +25,23 @@ func (s step) run(b *testing.B) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", s.name, err)
 	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	runtime.GC() // What the preparation left behind is not the step's to sweep up.
 	b.ReportAllocs()
 	b.ResetTimer()
-	before := cpuTime()
+	before := threadTime()
 	for i := range b.N {
 		if err := do(i); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
-	b.ReportMetric(float64(cpuTime()-before)/float64(b.N), cpuMetric)
+	b.ReportMetric(float64(threadTime()-before)/float64(b.N), cpuMetric)
 	return nil
 }
 
-// cpuMetric is what the machine's other work changes least: the time of
-// processors, with the garbage collector's.
+// cpuMetric is the time that the step itself took of a processor. The machine's
+// other work changes it less than the time of day.
 const cpuMetric = "cpu-ns/op"
 
 // A figure is what a step costs.
@@ -53,9 +55,6 @@ func (f figure) minus(g figure) figure {
 // the least that each took in a round: whatever else the machine does can only
 // add to that. The steps take turns, so that it happens to all of them.
 func measure(steps []step, rounds, times int) (map[string]figure, error) {
-	// With one processor the collector has no second one to be idle on, which it
-	// would use up and be charged for.
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	testing.Init()
 	if err := flag.Set("test.benchtime", strconv.Itoa(times)+"x"); err != nil {
 		return nil, err
