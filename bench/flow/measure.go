@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+
+	"github.com/anchorconnect/connect/bench/internal/usage"
 )
 
 // A step is one thing that is measured.
@@ -30,13 +32,13 @@ func (s step) run(b *testing.B) error {
 	runtime.GC() // What the preparation left behind is not the step's to sweep up.
 	b.ReportAllocs()
 	b.ResetTimer()
-	before := threadTime()
+	before := usage.Thread()
 	for i := range b.N {
 		if err := do(i); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
-	b.ReportMetric(float64(threadTime()-before)/float64(b.N), cpuMetric)
+	b.ReportMetric(float64(usage.Thread()-before)/float64(b.N), cpuMetric)
 	return nil
 }
 
