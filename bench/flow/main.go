@@ -28,7 +28,7 @@ func main() {
 // A row is a step, and the upstream calls in it.
 type row struct {
 	step
-	calls string // the name of the step that is these alone; empty without
+	calls string // the name of the step that is these alone; empty where there are none
 }
 
 var (
@@ -88,28 +88,24 @@ func printTable(rows []row, against string, rounds, times int) error {
 	if err != nil {
 		return err
 	}
-	columns := []string{"", "time", "allocations", "bytes"}
+	columns := []string{"time", "allocations", "bytes", "time ÷ " + against, "allocations ÷ " + against}
 	if withCalls {
-		columns = append(columns, "time without calls", "allocations without calls")
+		columns = append(columns, "time without the calls", "allocations without the calls")
 	}
-	columns = append(columns, "time : "+against, "allocations : "+against)
-	line(columns...)
-	line("---" + strings.Repeat("|---:", len(columns)-1))
+	fmt.Println("| | " + strings.Join(columns, " | ") + " |")
+	fmt.Println("|---|" + strings.Repeat("---:|", len(columns)))
 	base := figures[against]
 	for _, r := range rows {
 		f := figures[r.name]
-		cells := []string{r.name, micros(f.ns), fmt.Sprint(f.allocs), fmt.Sprint(f.bytes)}
+		cells := []string{r.name, micros(f.ns), fmt.Sprint(f.allocs), fmt.Sprint(f.bytes), ratio(f.ns, base.ns), ratio(f.allocs, base.allocs)}
 		if withCalls {
 			own := f.minus(figures[r.calls])
 			cells = append(cells, micros(own.ns), fmt.Sprint(own.allocs))
 		}
-		cells = append(cells, ratio(f.ns, base.ns), ratio(f.allocs, base.allocs))
-		line(cells...)
+		fmt.Println("| " + strings.Join(cells, " | ") + " |")
 	}
 	return nil
 }
-
-func line(cells ...string) { fmt.Println("| " + strings.Join(cells, " | ") + " |") }
 
 func micros(ns int64) string { return fmt.Sprintf("%.2f µs", float64(ns)/1000) }
 

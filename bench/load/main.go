@@ -44,26 +44,29 @@ func main() {
 // compare prints the table.
 func compare(ctx context.Context, flows, atOnce int) error {
 	fmt.Printf("%s, %d cores, %d flows, %d at once.\n\n", runtime.Version(), runtime.NumCPU(), flows, atOnce)
-	line("", "flows a second", "start p50", "p99", "callback p50", "p99", "processor time of the app", "peak memory of the app",
-		"goroutines before and after", "heap before", "with the connections", "without them")
-	line("---" + strings.Repeat("|---:", 11))
+	columns := []string{
+		"flows a second", "start p50", "p99", "callback p50", "p99", "processor time of a flow", "peak memory",
+		"goroutines before, after", "heap before", "with the connections", "without them",
+	}
+	fmt.Println("| | " + strings.Join(columns, " | ") + " |")
+	fmt.Println("|---|" + strings.Repeat("---:|", len(columns)))
 	for _, kind := range []string{"bare", "connect"} {
 		r, err := measure(ctx, kind, flows, atOnce)
 		if err != nil {
 			return fmt.Errorf("%s: %w", kind, err)
 		}
-		line(kind,
+		fmt.Println("| " + strings.Join([]string{
+			kind,
 			fmt.Sprintf("%.0f", float64(flows)/r.took.Seconds()),
 			at(r.starts, 50), at(r.starts, 99), at(r.callbacks, 50), at(r.callbacks, 99),
-			fmt.Sprintf("%.0f µs a flow", float64((r.full.Processor-r.before.Processor).Microseconds())/float64(flows)),
+			fmt.Sprintf("%.0f µs", float64((r.full.Processor-r.before.Processor).Microseconds())/float64(flows)),
 			mebibytes(r.full.Peak),
 			fmt.Sprintf("%d, %d", r.before.Goroutines, r.full.Goroutines),
-			mebibytes(r.before.Heap), mebibytes(r.full.Heap), mebibytes(r.emptied.Heap))
+			mebibytes(r.before.Heap), mebibytes(r.full.Heap), mebibytes(r.emptied.Heap),
+		}, " | ") + " |")
 	}
 	return nil
 }
-
-func line(cells ...string) { fmt.Println("| " + strings.Join(cells, " | ") + " |") }
 
 // at returns a percentile, in milliseconds.
 func at(took []time.Duration, percent int) string {
