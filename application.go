@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
 
@@ -54,6 +55,15 @@ func (a *Application) RequireConnection(next http.Handler) http.Handler {
 
 // connectURL is the address of the application's connect page, a local path.
 func (a *Application) connectURL() string { return a.h.prefix + a.route(routeConnect).path() }
+
+// connectPage is connectURL with the local path to go to afterwards; empty for
+// none.
+func (a *Application) connectPage(returnTo string) string {
+	if returnTo == "" {
+		return a.connectURL()
+	}
+	return a.connectURL() + "?return_to=" + url.QueryEscape(returnTo)
+}
 
 // route is the application's own route of a kind.
 func (a *Application) route(kind routeKind) route { return route{kind: kind, application: a.name} }
@@ -119,6 +129,7 @@ func newApplications(h *Handler, cfg Config, unusable func(field, format string,
 type applicationError struct {
 	error
 	application *Application
+	returnTo    string // where the start wanted to end; empty when that is not known
 }
 
 func (e *applicationError) Unwrap() error { return e.error }
@@ -129,7 +140,7 @@ func concerning(a *Application, err error) error {
 	if a == nil || err == nil {
 		return err
 	}
-	return &applicationError{err, a}
+	return &applicationError{error: err, application: a}
 }
 
 // fail is [Handler.fail] with an error that concerns this application.
@@ -137,12 +148,21 @@ func (a *Application) fail(w http.ResponseWriter, r *http.Request, err error) {
 	a.h.fail(w, r, concerning(a, err))
 }
 
+// aboutOf is what an error says of the application that it concerns, zero if it
+// says nothing.
+func aboutOf(err error) applicationError {
+	var about *applicationError
+	if errors.As(err, &about) {
+		return *about
+	}
+	return applicationError{}
+}
+
 // connectURLOf is the connect page that an error leads to, empty if it does not
 // say.
 func connectURLOf(err error) string {
-	var about *applicationError
-	if errors.As(err, &about) {
-		return about.application.connectURL()
+	if a := aboutOf(err).application; a != nil {
+		return a.connectURL()
 	}
 	return ""
 }

@@ -2,6 +2,7 @@ package connect
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"encoding/json"
@@ -52,7 +53,7 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request, state string)
 		// A session cookie that is SameSite=Strict stays behind when another
 		// site sends the browser here. It comes along when one of our own pages
 		// does, so let one, once.
-		h.pages.repeat(w, result.repeat())
+		h.pages.render(w, http.StatusOK, repeatName, RepeatPage{URL: result.repeat()})
 		return
 	}
 	if err := proveStart(start); err != nil {
@@ -75,7 +76,7 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request, state string)
 	}
 	if start.pending.Spent {
 		// The same return again: proved before, changes nothing.
-		h.succeed(w, r, start.pending)
+		h.succeed(w, r, start)
 		return
 	}
 
@@ -107,7 +108,7 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request, state string)
 		h.happened(ctx, h.connectionEvent(Connected, c))
 		h.tagNow(ctx, start.user, c, identity.identity)
 	}
-	h.succeed(w, r, start.pending)
+	h.succeed(w, r, start)
 }
 
 // refuse answers a return that did not lead to a connection. Where that is for
@@ -118,16 +119,24 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, start startEvid
 		e.Proof, e.Reason = number, reason
 		h.happened(r.Context(), e)
 	}
-	h.fail(w, r, concerning(start.application, err))
+	if start.application != nil {
+		err = &applicationError{err, start.application, start.pending.ReturnTo}
+	}
+	if popup := start.popup(); popup != "" && endsPopup(err) && !acceptsJSON(r.Header) {
+		h.logRefusal(r, err)
+		h.endPopup(w, popup, err)
+		return
+	}
+	h.fail(w, r, err)
 }
 
-// succeed sends the browser on.
-func (h *Handler) succeed(w http.ResponseWriter, r *http.Request, p Pending) {
-	to := p.ReturnTo
-	if to == "" {
-		to = h.successURL
+// succeed sends the browser on, or ends the popup.
+func (h *Handler) succeed(w http.ResponseWriter, r *http.Request, start startEvidence) {
+	if popup := start.popup(); popup != "" && !acceptsJSON(r.Header) {
+		h.endPopup(w, popup, nil)
+		return
 	}
-	http.Redirect(w, r, to, http.StatusSeeOther)
+	http.Redirect(w, r, cmp.Or(start.pending.ReturnTo, h.successURL), http.StatusSeeOther)
 }
 
 // returned is what a callback's query says. It is the browser's word: nothing
@@ -212,6 +221,7 @@ type startEvidence struct {
 	fixed     bool
 	cookie    sealedState
 	cookieErr error
+	cookies   []sealedState // with a fixed address: all that this browser has
 
 	pending     Pending
 	pendingErr  error        // ErrStateUnknown
@@ -275,6 +285,7 @@ func (h *Handler) gatherFixed(r *http.Request, e startEvidence) (startEvidence, 
 	if e.user.ID == "" {
 		return e, nil
 	}
+	e.cookies = cookies
 	var best startEvidence
 	var anothers []string
 	for _, cookie := range cookies {
@@ -341,7 +352,7 @@ func proveStart(e startEvidence) error {
 		return ErrAnotherUser
 	case e.application == nil:
 		return ErrStateUnknown
-	case e.pending.Spent && e.pending.IdentityID != "" && e.pending.IdentityID == e.identityID:
+	case e.pending.IdentityID != "" && e.pending.IdentityID == e.identityID:
 		return nil
 	case e.pending.Spent:
 		return ErrStateSpent
@@ -452,8 +463,8 @@ func isFresh(created, issued time.Time) bool {
 // ownedBy tells whether metadata names this user, or nobody, as the identity's
 // owner. Whatever else stands under the key is somebody else's mark.
 func ownedBy(metadata map[string]any, userID string) bool {
-	owner, ok := metadata[externalUserID]
-	return !ok || owner == nil || owner == "" || owner == userID
+	owner := metadata[externalUserID]
+	return owner == nil || owner == "" || owner == userID
 }
 
 // taggedMetadata is the metadata with the tag put in. The API may replace
@@ -535,11 +546,6 @@ func upstreamCause(err error) error {
 		return ErrUpstreamTimeout
 	}
 	return ErrUpstreamUnavailable
-}
-
-func isNotFound(err error) bool {
-	var answer *anchorhttp.Error
-	return errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound
 }
 
 // storeError passes on what the contract of [Store] names as an answer, and

@@ -1,14 +1,17 @@
 package connect
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html/template"
 	"io"
 	"log/slog"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -91,10 +94,25 @@ type Config struct {
 	// [Handler.Run] waits for it. Defaults to nobody.
 	OnEvent func(ctx context.Context, event Event)
 
+	// Templates are pages of the app's own. It defines those of "connect",
+	// "notice", "repeat", "popup" and "alert" that it wants to replace; their data
+	// is [ConnectPage], [NoticePage], [RepeatPage], [PopupPage] and NoticePage
+	// again. "head" and "brand", which get no data, are added to the built-in
+	// pages: to the end of the head, and above what the page says. Other templates
+	// are for these to use. [New] tries each, and tells what is wrong; one that
+	// fails later is logged, and the built-in one is shown.
+	//
+	// The pages' Content-Security-Policy lets no script run and nothing be loaded.
+	// A page with something of the app's own in it may load style sheets, fonts
+	// and images of PublicURL's origin. Defaults to none; docs/pages.md has
+	// examples.
+	Templates *template.Template
+
 	// ErrorHandler answers every request that ends in one of this package's
-	// errors (an unknown path or method gets a plain 404 or 405). [Explain] tells
-	// what to show. Defaults to a plain page, or JSON where the request accepts
-	// it. The error has been logged by then.
+	// errors (an unknown path or method gets a plain 404 or 405), but for a refused
+	// return to a popup of connect.js, which gets the page "popup". [Explain] tells
+	// what to show. Defaults to the page "notice", to "alert" for htmx, or JSON
+	// where the request accepts it. The error has been logged by then.
 	ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 
 	// Logger gets refusals and faults. It is given no token, key, cookie or
@@ -118,8 +136,9 @@ type Config struct {
 // path stripped:
 //
 //	GET  /connect                       a page with the button
-//	POST /connect                       starts: 303 to the hosted page, or JSON
+//	POST /connect                       starts: 303 to the hosted page, JSON, or HX-Redirect
 //	GET  /connect/status                the user's connection, as JSON
+//	GET  /connect/connect.js            a module that starts from a script, in a popup
 //	POST /disconnect                    ends the user's connection
 //	GET  /identity-callback/{state}     where the hosted page returns to
 //	GET  /identity-callback             the same, with FixedCallbackURL
@@ -212,6 +231,7 @@ func New(cfg Config) (*Handler, error) {
 	if err != nil {
 		unusable("SignInURL", "%w", err)
 	}
+	h.pages = newPages(cfg, unusable)
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)
 	}
@@ -219,7 +239,6 @@ func New(cfg Config) (*Handler, error) {
 	if h.cookies, err = newStateCookies(cfg.Secrets, public.Scheme == "https"); err != nil {
 		return nil, fmt.Errorf("connect: Config.Secrets: %w", err)
 	}
-	h.pages = newPages(cfg.Anchor.AppOrigin())
 	if h.now == nil {
 		h.now = time.Now
 	}
@@ -236,21 +255,25 @@ func New(cfg Config) (*Handler, error) {
 // Register mounts the handler's routes on a mux: *http.ServeMux, a chi router,
 // or anything else with this Handle and patterns like "/identity-callback/{x}".
 // When PublicURL has a path, the routes are registered both under it and
-// without it, for muxes behind something that strips it. For other routers
-// mount the Handler itself, which finds its own routes.
+// without it, for muxes behind something that strips it; on an *http.ServeMux
+// those without it give way to what is there by then, such as an app's own
+// "/connect". For other routers mount the Handler itself, which finds its own
+// routes.
 func (h *Handler) Register(mux interface {
 	Handle(pattern string, handler http.Handler)
 }) {
-	paths := []string{callbackPath, callbackPath + "/{state}"}
-	for _, a := range h.applications {
-		for _, kind := range []routeKind{routeConnect, routeStatus, routeDisconnect} {
-			paths = append(paths, a.route(kind).path())
+	mount := func(path string, kind routeKind) {
+		register(mux, h.prefix+path, kind, h)
+		if h.prefix != "" && !isTaken(mux, path, kind) {
+			register(mux, path, kind, h)
 		}
 	}
-	for _, path := range paths {
-		mux.Handle(h.prefix+path, h)
-		if h.prefix != "" {
-			mux.Handle(path, h)
+	mount(callbackPath, routeCallback)
+	mount(callbackPath+"/{state}", routeCallback)
+	mount(modulePath, routeModule)
+	for _, a := range h.applications {
+		for _, kind := range []routeKind{routeConnect, routeStatus, routeDisconnect} {
+			mount(a.route(kind).path(), kind)
 		}
 	}
 }
@@ -262,42 +285,36 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Referrer-Policy", "no-referrer")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cross-Origin-Resource-Policy", "same-origin")
 
 	to := findRoute(r.URL.Path, h.prefix)
 	a := h.applications.named(to.application)
-	if to.kind == noRoute || to.kind != routeCallback && a == nil {
+	shared := to.kind == routeCallback || to.kind == routeModule
+	if to.kind == noRoute || !shared && a == nil {
 		http.NotFound(w, r)
 		return
 	}
-	read := r.Method == http.MethodGet || r.Method == http.MethodHead
-	write := r.Method == http.MethodPost
-	switch {
-	case to.kind == routeConnect && read:
-		h.connectPage(w, r, a)
-	case to.kind == routeConnect && write:
-		h.start(w, r, a)
-	case to.kind == routeConnect:
-		methodNotAllowed(w, "GET, HEAD, POST")
-	case to.kind == routeStatus && read:
-		h.status(w, r, a)
-	case to.kind == routeStatus:
-		methodNotAllowed(w, "GET, HEAD")
-	case to.kind == routeDisconnect && write:
-		h.disconnect(w, r, a)
-	case to.kind == routeDisconnect:
-		methodNotAllowed(w, "POST")
-	case r.Method == http.MethodGet:
-		h.callback(w, r, to.state)
-	default:
-		// HEAD neither: what sends it to a callback is a link checker, not the
-		// browser that began.
-		methodNotAllowed(w, "GET")
+	if !slices.Contains(to.kind.methods(), r.Method) {
+		w.Header().Set("Allow", strings.Join(to.kind.methods(), ", "))
+		http.Error(w, http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed)
+		return
 	}
-}
-
-func methodNotAllowed(w http.ResponseWriter, allow string) {
-	w.Header().Set("Allow", allow)
-	http.Error(w, http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed)
+	switch to.kind {
+	case routeConnect:
+		if r.Method == http.MethodPost {
+			h.start(w, r, a)
+		} else {
+			h.connectPage(w, r, a)
+		}
+	case routeStatus:
+		h.status(w, r, a)
+	case routeCallback:
+		h.callback(w, r, to.state)
+	case routeDisconnect:
+		h.disconnect(w, r, a)
+	case routeModule:
+		serveModule(w, r)
+	}
 }
 
 // connectPage shows the button. It never issues a token: a GET can be made by
@@ -306,6 +323,11 @@ func (h *Handler) connectPage(w http.ResponseWriter, r *http.Request, a *Applica
 	returnTo := r.URL.Query().Get("return_to")
 	if returnTo != "" && !isLocalPath(returnTo) {
 		a.fail(w, r, ErrReturnTo)
+		return
+	}
+	if isHTMX(r) {
+		// A whole page with a policy of its own, not a piece of another one.
+		sendTo(w, r, a.connectPage(returnTo))
 		return
 	}
 	user, err := h.signedIn(r)
@@ -322,19 +344,23 @@ func (h *Handler) connectPage(w http.ResponseWriter, r *http.Request, a *Applica
 	// older ones, without Sec-Fetch-Site, would be refused for. This address
 	// holds nothing that the app's own pages may not know.
 	w.Header().Set("Referrer-Policy", "same-origin")
-	h.pages.connect(w, connectData{
+	page := ConnectPage{
 		Action:      a.connectURL(),
 		Application: a.name,
 		ReturnTo:    returnTo,
 		Connected:   err == nil,
 		NeedsSignIn: err == nil && c.Health == HealthNeedsSignIn,
-	})
+	}
+	if page.Connected && !page.NeedsSignIn {
+		page.KeepURL = cmp.Or(returnTo, h.successURL)
+	}
+	h.pages.render(w, http.StatusOK, connectName, page)
 }
 
 // start issues an identity token, binds its hash to the user and sends the
 // browser to the hosted page.
 func (h *Handler) start(w http.ResponseWriter, r *http.Request, a *Application) {
-	user, returnTo, err := h.readPost(w, r)
+	user, form, err := h.readPost(w, r)
 	if err != nil {
 		a.fail(w, r, err)
 		return
@@ -342,6 +368,10 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request, a *Application) 
 
 	ctx := r.Context()
 	state := newState()
+	asJSON := acceptsJSON(r.Header) && !isHTMX(r)
+	if form.Popup && asJSON {
+		state = newPopupState()
+	}
 	token, err := h.anchor.CreateIdentityToken(ctx, a.id, h.callbackURL(state))
 	if err != nil {
 		a.fail(w, r, upstreamError("issue an identity token", err))
@@ -361,7 +391,7 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request, a *Application) 
 		TokenHash:     token.Hash,
 		ApplicationID: a.id,
 		UserID:        user.ID,
-		ReturnTo:      returnTo,
+		ReturnTo:      form.ReturnTo,
 		IssuedAt:      token.IssuedAt,
 		ExpiresAt:     begun.Add(life),
 	}, maxLiveStarts)
@@ -375,11 +405,15 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request, a *Application) 
 	}
 
 	hosted := h.anchor.HostedPageURL(token.Token, user.Name)
-	if acceptsJSON(r.Header) {
-		writeJSON(w, http.StatusOK, map[string]any{"redirectUrl": hosted})
+	if asJSON {
+		body := map[string]any{"redirectUrl": hosted}
+		if popup := popupID(state); popup != "" {
+			body["popup"] = popup
+		}
+		writeJSON(w, http.StatusOK, body)
 		return
 	}
-	http.Redirect(w, r, hosted, http.StatusSeeOther)
+	sendTo(w, r, hosted)
 }
 
 // callbackURL is where the hosted page shall return to. The state is a segment
@@ -395,15 +429,15 @@ func (h *Handler) callbackURL(state string) string {
 
 // readPost is what every POST begins with: it came from our pages, somebody is
 // signed in, and the way back stays on this site.
-func (h *Handler) readPost(w http.ResponseWriter, r *http.Request) (user User, returnTo string, err error) {
+func (h *Handler) readPost(w http.ResponseWriter, r *http.Request) (user User, form postForm, err error) {
 	if err := h.fromOurPages(r); err != nil {
-		return User{}, "", err
+		return User{}, postForm{}, err
 	}
 	if user, err = h.signedIn(r); err != nil {
-		return User{}, "", err
+		return User{}, postForm{}, err
 	}
-	returnTo, err = readReturnTo(w, r)
-	return user, returnTo, err
+	form, err = readForm(w, r)
+	return user, form, err
 }
 
 // fromOurPages refuses what a page of another origin sent, and what one of our
@@ -438,38 +472,38 @@ func (h *Handler) signedIn(r *http.Request) (User, error) {
 	return user, nil
 }
 
-// readReturnTo reads the field return_to of a form or of a JSON object.
-func readReturnTo(w http.ResponseWriter, r *http.Request) (string, error) {
+// postForm is what a POST may say.
+type postForm struct {
+	ReturnTo string `json:"return_to"` // a local path, or empty
+	Popup    bool   `json:"popup"`     // in JSON only: connect.js has opened one
+}
+
+// readForm reads a form or a JSON object.
+func readForm(w http.ResponseWriter, r *http.Request) (form postForm, err error) {
 	if r.Body == nil { // A request that no server read, as in a test.
 		r.Body = http.NoBody
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
-	var returnTo string
 	mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch mediaType {
 	case "application/json":
-		var body struct {
-			ReturnTo string `json:"return_to"`
+		if err = json.NewDecoder(r.Body).Decode(&form); errors.Is(err, io.EOF) {
+			err = nil // A body is not needed.
 		}
-		if err := json.NewDecoder(r.Body).Decode(&body); err != nil && !errors.Is(err, io.EOF) {
-			return "", fmt.Errorf("%w: %w", ErrBadRequest, err)
-		}
-		returnTo = body.ReturnTo
 	case "multipart/form-data":
-		if err := r.ParseMultipartForm(maxFormBytes); err != nil {
-			return "", fmt.Errorf("%w: %w", ErrBadRequest, err)
-		}
-		returnTo = r.FormValue("return_to")
+		err = r.ParseMultipartForm(maxFormBytes)
+		form.ReturnTo = r.FormValue("return_to")
 	default:
-		if err := r.ParseForm(); err != nil {
-			return "", fmt.Errorf("%w: %w", ErrBadRequest, err)
-		}
-		returnTo = r.FormValue("return_to")
+		err = r.ParseForm()
+		form.ReturnTo = r.FormValue("return_to")
 	}
-	if returnTo != "" && !isLocalPath(returnTo) {
-		return "", ErrReturnTo
+	if err != nil {
+		return postForm{}, fmt.Errorf("%w: %w", ErrBadRequest, err)
 	}
-	return returnTo, nil
+	if form.ReturnTo != "" && !isLocalPath(form.ReturnTo) {
+		return postForm{}, ErrReturnTo
+	}
+	return form, nil
 }
 
 // acceptsJSON tells a client that wants JSON from a browser that wants a page:

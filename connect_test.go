@@ -42,6 +42,15 @@ func TestNewNamesEveryUnusableFieldAndTheRemedy(t *testing.T) {
 		{"a client without a key", func(c *Config) { c.Anchor = anchorhttp.New("") }, []string{"Config.Anchor", "key"}},
 		{"no application", func(c *Config) { c.ApplicationID = "" }, []string{"Config.ApplicationID", "UUID"}},
 		{"an application that is no UUID", func(c *Config) { c.ApplicationID = "my-app" }, []string{"Config.ApplicationID", `"my-app"`}},
+		{"no application at all", func(c *Config) { c.ApplicationID, c.Applications = "", map[string]string{} }, []string{"Config.ApplicationID", "UUID"}},
+		{"a named application that is no UUID", func(c *Config) { c.Applications = map[string]string{"mail": "my-app"} }, []string{`Config.Applications["mail"]`, `"my-app"`, "UUID"}},
+		{"an application named in capitals", func(c *Config) { c.Applications = map[string]string{"Mail": identityA} }, []string{`Config.Applications["Mail"]`, "a-z"}},
+		{"an application with a slash in its name", func(c *Config) { c.Applications = map[string]string{"a/b": identityA} }, []string{`Config.Applications["a/b"]`, "a-z"}},
+		{"an application without a name", func(c *Config) { c.Applications = map[string]string{"": identityA} }, []string{`Config.Applications[""]`, "a-z"}},
+		{"an application with a name of 33 letters", func(c *Config) { c.Applications = map[string]string{strings.Repeat("a", 33): identityA} }, []string{"a-z"}},
+		{"an application named like a route", func(c *Config) { c.Applications = map[string]string{"status": identityA} }, []string{`Config.Applications["status"]`, "another"}},
+		{"the default application under a name", func(c *Config) { c.Applications = map[string]string{"mail": strings.ToUpper(testApp)} }, []string{`Config.Applications["mail"]`, "ApplicationID", "one name"}},
+		{"one application under two names", func(c *Config) { c.Applications = map[string]string{"mail": identityA, "post": identityA} }, []string{`Config.Applications["post"]`, `"mail"`}},
 		{"no public URL", func(c *Config) { c.PublicURL = "" }, []string{"Config.PublicURL", "https://your-app.com"}},
 		{"a public URL without a scheme", func(c *Config) { c.PublicURL = "your-app.com" }, []string{"Config.PublicURL", "scheme"}},
 		{"a public URL without a host", func(c *Config) { c.PublicURL = "https:///x" }, []string{"Config.PublicURL", "host"}},
@@ -192,6 +201,9 @@ func TestRoutesAreFoundWithThePrefixAndWithoutIt(t *testing.T) {
 		{"a prefix that is there", "/tools/connect", "/tools", connect},
 		{"a prefix that was stripped", "/connect", "/tools", connect},
 		{"a callback under a prefix", "/tools/identity-callback/STATE", "/tools", callback("STATE")},
+		{"a prefix that was stripped in part", "/tools/connect", "/app/tools", connect},
+		{"a prefix of three parts, two of them stripped", "/c/identity-callback/STATE", "/a/b/c", callback("STATE")},
+		{"half of a part of the prefix", "/ols/connect", "/tools", route{}},
 		{"a prefix that is a route, there", "/connect/connect", "/connect", connect},
 		{"a prefix that is a route, stripped", "/connect", "/connect", connect},
 		{"a prefix that is a route, status stripped", "/connect/status", "/connect", status},
@@ -222,6 +234,24 @@ func TestRoutesAreFoundWithThePrefixAndWithoutIt(t *testing.T) {
 				require.Equal(t, found, findRoute(found.path(), ""), "a route's own path leads to it")
 			}
 		})
+	}
+}
+
+func TestAnAppsOwnPageIsNotTakenOver(t *testing.T) {
+	t.Parallel()
+	for _, pattern := range []string{"/connect", "GET /connect"} {
+		cfg := goodConfig()
+		cfg.PublicURL += "/accounts"
+		h, err := New(cfg)
+		require.NoError(t, err)
+		mux := http.NewServeMux()
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusTeapot) })
+		h.Register(mux)
+		for path, want := range map[string]int{"/connect": http.StatusTeapot, "/accounts/connect": http.StatusOK, "/connect/status": http.StatusOK} {
+			w := httptest.NewRecorder()
+			mux.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+			require.Equal(t, want, w.Code, "%s beside %s", path, pattern)
+		}
 	}
 }
 
@@ -264,6 +294,28 @@ func TestEveryCauseIsExplained(t *testing.T) {
 		require.Equal(t, c.Explanation, Explain(fmt.Errorf("doing something: %w", c)))
 	}
 	require.Equal(t, http.StatusInternalServerError, Explain(errors.New("x")).Status)
+}
+
+// A refusal for lack of a proof is told with its number. Every other cause is here.
+func TestEveryCauseIsAProofOrKnownToBeNone(t *testing.T) {
+	t.Parallel()
+	none := []error{
+		ErrUserLookup, ErrCrossOrigin, ErrWrongOrigin, ErrBadRequest, ErrReturnTo, ErrCancelled, ErrSignInFailed, ErrNotFinished,
+		ErrUpstreamUnavailable, ErrUpstreamInvalid, ErrUpstreamTimeout, ErrStoreFailed,
+		ErrNotConnected, ErrNeedsSignIn, ErrNoCredit, ErrRateLimited,
+	}
+	for _, c := range causes {
+		number, reason := failedProof(fmt.Errorf("doing something: %w", c))
+		if number == 0 {
+			require.Contains(t, none, error(c))
+			continue
+		}
+		require.NotContains(t, none, error(c))
+		require.Equal(t, error(c), reason)
+	}
+	for i, proof := range proofs[1:] {
+		require.GreaterOrEqual(t, proof.number, proofs[i].number, "in the order in which they are held")
+	}
 }
 
 func TestTheREADMENamesEveryCause(t *testing.T) {

@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -33,7 +34,7 @@ func (h *Handler) status(w http.ResponseWriter, r *http.Request, a *Application)
 
 // disconnect ends the user's connection.
 func (h *Handler) disconnect(w http.ResponseWriter, r *http.Request, a *Application) {
-	user, returnTo, err := h.readPost(w, r)
+	user, form, err := h.readPost(w, r)
 	if err != nil {
 		a.fail(w, r, err)
 		return
@@ -42,14 +43,11 @@ func (h *Handler) disconnect(w http.ResponseWriter, r *http.Request, a *Applicat
 		a.fail(w, r, err)
 		return
 	}
-	if acceptsJSON(r.Header) {
+	if acceptsJSON(r.Header) && !isHTMX(r) {
 		writeJSON(w, http.StatusOK, map[string]any{"connected": false})
 		return
 	}
-	if returnTo == "" {
-		returnTo = a.connectURL()
-	}
-	http.Redirect(w, r, returnTo, http.StatusSeeOther)
+	sendTo(w, r, cmp.Or(form.ReturnTo, a.connectURL()))
 }
 
 // Connection returns the user's connection, for the app's own pages and jobs:

@@ -3,6 +3,7 @@ package connect_test
 import (
 	"context"
 	"log"
+	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -38,6 +39,66 @@ func wire(ctx context.Context, mux *http.ServeMux, sessionStore sessions.Store, 
 	go h.Run(ctx)                                      // makes up for what an outage or a crash left undone
 	// README: end
 }
+
+// use is what the README shows of the time after connecting.
+func use(ctx context.Context, mux *http.ServeMux, h *connect.Handler, user connect.User) error {
+	// README: automation
+	mux.HandleFunc("POST /automation", func(w http.ResponseWriter, r *http.Request) {
+		session, err := h.NewSession(r.Context(), user.ID, func(s *anchorhttp.SessionRequest) {
+			s.Session.InitialURL = "https://example.com/inbox"
+		})
+		if err != nil {
+			h.Error(w, r, err) // "connect your account first", "sign in again", "please try again"…
+			return
+		}
+		drive(session.CDPURL) // with chromedp, Playwright or an agent of yours
+	})
+	// README: end
+
+	// README: webhook
+	mux.Handle("POST /webhooks/anchor", h.Webhook(os.Getenv("ANCHOR_WEBHOOK_SECRET")))
+	// README: end
+
+	// README: leave
+	if err := h.Disconnect(ctx, user.ID); err != nil {
+		return err
+	}
+	// README: end
+	return nil
+}
+
+// several is what the README shows of more than one application.
+func several(mux *http.ServeMux, config connect.Config, agenda http.Handler) error {
+	// README: several
+	config.Applications = map[string]string{
+		"mail":     "6f1c9a52-0a3d-4c1e-9b7f-2d6c8e4f1a01",
+		"calendar": "6f1c9a52-0a3d-4c1e-9b7f-2d6c8e4f1a02",
+	}
+	h, err := connect.New(config)
+	if err != nil {
+		return err
+	}
+	h.Register(mux)
+	mux.Handle("/agenda", h.Application("calendar").RequireIdentity(agenda))
+	// README: end
+	return nil
+}
+
+// observe is what the README shows of events and metadata.
+func observe(config connect.Config, audit *slog.Logger, plan func(context.Context, string) (string, error)) {
+	// README: events
+	config.OnEvent = func(ctx context.Context, e connect.Event) {
+		audit.InfoContext(ctx, string(e.Kind), "user", e.UserID, "identity", e.IdentityID, "proof", e.Proof, "reason", e.Reason)
+	}
+	config.Metadata = func(ctx context.Context, user connect.User) (map[string]any, error) {
+		plan, err := plan(ctx, user.ID)
+		return map[string]any{"plan": plan}, err
+	}
+	// README: end
+	_ = config
+}
+
+func drive(string) {}
 
 // newApp is the reader's own app: it signs in whoever asks.
 func newApp(t *testing.T, mux *http.ServeMux, publicURL string, anchor *anchorhttp.Client, applicationID string) {
@@ -81,7 +142,7 @@ func TestConnecting(t *testing.T) {
 
 func TestTheREADMEShowsCodeThatBuilds(t *testing.T) {
 	t.Parallel()
-	_ = wire
+	_, _, _, _ = wire, use, several, observe
 	source, err := os.ReadFile("example_test.go")
 	require.NoError(t, err)
 	readme, err := os.ReadFile("README.md")
@@ -91,6 +152,11 @@ func TestTheREADMEShowsCodeThatBuilds(t *testing.T) {
 		most         int // lines
 	}{
 		{"wiring", "\t", 20},
+		{"automation", "\t", 12},
+		{"webhook", "\t", 1},
+		{"leave", "\t", 3},
+		{"several", "\t", 12},
+		{"events", "\t", 8},
 		{"test", "", 40},
 	} {
 		_, code, _ := strings.Cut(string(source), part.indent+"// README: "+part.mark+"\n")

@@ -212,8 +212,7 @@ func (m *MemoryStore) SetHealth(ctx context.Context, identityID string, health H
 		return Connection{}, false, ErrNotConnected
 	}
 	c = m.connections[user]
-	worse := health == HealthNeedsSignIn && c.Health == HealthOK
-	if at.After(c.HealthAt) || at.Equal(c.HealthAt) && worse {
+	if at.After(c.HealthAt) || at.Equal(c.HealthAt) && health == HealthNeedsSignIn {
 		changed = c.Health != health
 		c.Health, c.HealthAt = health, at.UTC()
 		m.connections[user] = c

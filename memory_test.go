@@ -1,6 +1,7 @@
 package connect_test
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"testing"
@@ -37,6 +38,84 @@ func TestMemoryStoreErrors(t *testing.T) {
 	c.IdentityID = ""
 	_, err := store.Complete(t.Context(), p.TokenHash, c, memoryNow)
 	require.EqualError(t, err, "complete a start: IdentityID is empty")
+	c.IdentityID, c.Health = "identity", ""
+	_, err = store.Complete(t.Context(), p.TokenHash, c, memoryNow)
+	require.EqualError(t, err, `complete a start: Health is "", neither "ok" nor "needs_sign_in"`)
+
+	_, _, err = store.SetHealth(t.Context(), "identity", "fine", memoryNow)
+	require.EqualError(t, err, `set the health of a connection: Health is "fine", neither "ok" nor "needs_sign_in"`)
+	_, _, err = store.SetHealth(t.Context(), "", connect.HealthOK, memoryNow)
+	require.EqualError(t, err, "set the health of a connection: IdentityID is empty")
+}
+
+// What it returns is as if it had been written down: no zone of the process, and
+// no reading of its monotonic clock, which a wall clock that was set leaves
+// behind.
+func TestMemoryStoreKeepsMomentsInUTC(t *testing.T) {
+	t.Parallel()
+	store := connect.NewMemoryStore()
+	now := time.Now()
+	p, c := memoryFlow("1")
+	p.IssuedAt, p.ExpiresAt = now, now.Add(time.Hour)
+	c.ConnectedAt, c.HealthAt = now, now
+	require.NoError(t, store.Bind(t.Context(), p, 1))
+	_, err := store.Complete(t.Context(), p.TokenHash, c, now)
+	require.NoError(t, err)
+
+	start, err := store.Pending(t.Context(), p.TokenHash)
+	require.NoError(t, err)
+	require.Equal(t, now.UTC(), start.IssuedAt)
+	require.Equal(t, now.Add(time.Hour).UTC(), start.ExpiresAt)
+	connection, err := store.Connection(t.Context(), c.ApplicationID, c.UserID)
+	require.NoError(t, err)
+	require.Equal(t, now.UTC(), connection.ConnectedAt)
+	require.Equal(t, now.UTC(), connection.HealthAt)
+	connection, _, err = store.SetHealth(t.Context(), c.IdentityID, connect.HealthNeedsSignIn, now.Add(time.Minute))
+	require.NoError(t, err)
+	require.Equal(t, now.Add(time.Minute).UTC(), connection.HealthAt)
+	tasks, err := store.Claim(t.Context(), c.ApplicationID, now, now.Add(time.Minute), 1)
+	require.NoError(t, err)
+	require.Len(t, tasks, 1)
+	require.Equal(t, now.Add(time.Minute).UTC(), tasks[0].NotBefore)
+}
+
+// Whatever the user does between one start and the next.
+func TestMemoryStoreIsNotFilledByOneUser(t *testing.T) {
+	t.Parallel()
+	const limit = 5
+	for name, between := range map[string]func(store *connect.MemoryStore, p connect.Pending, c connect.Connection) error{
+		"who never comes back": func(*connect.MemoryStore, connect.Pending, connect.Connection) error { return nil },
+		"who always comes back": func(store *connect.MemoryStore, p connect.Pending, c connect.Connection) error {
+			_, err := store.Complete(t.Context(), p.TokenHash, c, memoryNow)
+			return err
+		},
+		"who always fails": func(store *connect.MemoryStore, p connect.Pending, _ connect.Connection) error {
+			return store.Spend(t.Context(), p.TokenHash)
+		},
+		"who comes and goes": func(store *connect.MemoryStore, p connect.Pending, c connect.Connection) error {
+			if _, err := store.Complete(t.Context(), p.TokenHash, c, memoryNow); err != nil {
+				return err
+			}
+			_, err := store.Disconnect(t.Context(), p.ApplicationID, p.UserID, memoryNow)
+			return errors.Join(err, store.Done(t.Context(), connect.Task{Kind: connect.DeleteIdentity, IdentityID: c.IdentityID}))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store := connect.NewMemoryStore()
+			for i := range 1000 {
+				p, c := memoryFlow(fmt.Sprint(i))
+				p.UserID, c.UserID = "user", "user"
+				p.ExpiresAt = p.ExpiresAt.Add(time.Duration(i) * time.Second)
+				require.NoError(t, store.Bind(t.Context(), p, limit))
+				require.NoError(t, between(store, p, c))
+			}
+			starts, err := store.Sweep(t.Context(), memoryNow.AddDate(1, 0, 0), 1000)
+			require.NoError(t, err)
+			require.LessOrEqual(t, starts, 2*limit+1)
+			require.Positive(t, starts)
+		})
+	}
 }
 
 // It is asked on the app's own requests. Not parallel: allocations are counted
@@ -66,6 +145,20 @@ func TestMemoryStoreKeepsNothingOfWhatWasSwept(t *testing.T) {
 		require.Equal(t, 1, swept)
 	}
 	// A start takes up some hundred bytes.
+	require.Less(t, heapInUse()-before, int64(50*starts))
+	runtime.KeepAlive(store)
+}
+
+// Nor may one user fill it. Not parallel for the same reason.
+func TestMemoryStoreKeepsNothingOfWhatMadeRoom(t *testing.T) {
+	const starts = 10_000
+	store := connect.NewMemoryStore()
+	before := heapInUse()
+	for i := range starts {
+		p, _ := memoryFlow(fmt.Sprint(i))
+		p.UserID = "user"
+		require.NoError(t, store.Bind(t.Context(), p, 5))
+	}
 	require.Less(t, heapInUse()-before, int64(50*starts))
 	runtime.KeepAlive(store)
 }

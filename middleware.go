@@ -23,7 +23,8 @@ func FromContext(ctx context.Context) (Connection, bool) {
 //
 // Otherwise a page request (GET or HEAD that does not ask for JSON) is sent to
 // the connect page, or to Config.SignInURL when nobody is signed in, and comes
-// back afterwards. Everything else gets an error: [ErrNotConnected],
+// back afterwards. htmx is sent there by HX-Redirect, and comes back to the page
+// that it asked from. Everything else gets an error: [ErrNotConnected],
 // [ErrNeedsSignIn] when the connection's [Health] says so, or [ErrNotSignedIn].
 // As JSON it has the connect page in connectUrl.
 //
@@ -76,13 +77,15 @@ func isPageRequest(r *http.Request) bool {
 // sendAway redirects to an address of the app's with the way back.
 func sendAway(w http.ResponseWriter, r *http.Request, to string) {
 	w.Header().Set("Cache-Control", "no-store")
-	http.Redirect(w, r, withReturnTo(to, requestedURL(r)), http.StatusSeeOther)
+	sendTo(w, r, withReturnTo(to, requestedURL(r)))
 }
 
-// requestedURL is what the browser asked for. r.URL may lack what a router has
-// stripped; the request line is as it came.
+// requestedURL is what the browser asked for. A router that strips a path leaves
+// the request line as it came. Where the app has changed the path otherwise, the
+// app knows better.
 func requestedURL(r *http.Request) *url.URL {
-	if u, err := url.ParseRequestURI(r.RequestURI); err == nil {
+	u, err := url.ParseRequestURI(r.RequestURI)
+	if err == nil && strings.HasSuffix(u.Path, r.URL.Path) {
 		return u
 	}
 	return r.URL

@@ -2,183 +2,184 @@ package connect
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
-	"errors"
 	"html/template"
 	"log/slog"
-	"math"
 	"net/http"
-	"net/url"
-	"strconv"
+	"strings"
 )
 
-//go:embed pages/*.html pages/pages.css
+//go:embed pages/*.html
 var pageFiles embed.FS
 
-// pages renders what a person sees. The pages need no script, load nothing, and
-// say so in their Content-Security-Policy.
-type pages struct {
-	templates  *template.Template
-	plainCSP   string
-	connectCSP string
+//go:embed pages/pages.css
+var pageStyle string
+
+// The pages, by the names of their templates in Config.Templates.
+const (
+	connectName = "connect"
+	noticeName  = "notice"
+	repeatName  = "repeat"
+	popupName   = "popup"
+	alertName   = "alert"
+
+	// Parts that every page of ours has, empty by themselves.
+	headName  = "head"
+	brandName = "brand"
+)
+
+// ConnectPage is what the template "connect" is given: the page with the button,
+// at GET /connect.
+type ConnectPage struct {
+	// Action is where the page's form goes, by POST.
+	Action string
+	// Application is the short name of the application. It is empty for that of
+	// Config.ApplicationID.
+	Application string
+	// ReturnTo is the value of the form's field return_to, a local path. When it
+	// is empty the field may be left out.
+	ReturnTo string
+	// Connected says that the user has a connection, which connecting again
+	// replaces.
+	Connected bool
+	// NeedsSignIn says that the connection's sign-in does not work any more.
+	NeedsSignIn bool
+	// KeepURL leads on without connecting again: ReturnTo, or Config.SuccessURL.
+	// It is empty when there is nothing to keep, or when that needs a new sign-in.
+	KeepURL string
 }
 
-// newPages prepares the pages. hostedOrigin is where the form of the connect
-// page ends up: Chromium holds a form's redirects to form-action too.
-func newPages(hostedOrigin string) pages {
-	css, err := pageFiles.ReadFile("pages/pages.css")
-	if err != nil {
-		panic(err) // Embedded: it is there or nothing builds.
-	}
-	sum := sha256.Sum256(css)
-	policy := "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
-		"'; base-uri 'none'; frame-ancestors 'none'; form-action "
-	templates := template.New("").Funcs(template.FuncMap{
-		"css": func() template.CSS { return template.CSS(css) },
-	})
-	return pages{
-		templates:  template.Must(templates.ParseFS(pageFiles, "pages/*.html")),
-		plainCSP:   policy + "'none'",
-		connectCSP: policy + "'self' " + hostedOrigin,
-	}
-}
-
-// connectData is what connect.html shows.
-type connectData struct {
-	Action      string // where the form goes
-	Application string // the short name; may be empty
-	ReturnTo    string // where to go after connecting; may be empty
-	Connected   bool   // connecting again replaces what is there
-	NeedsSignIn bool   // what is there does not work any more
-}
-
-func (p pages) connect(w http.ResponseWriter, data connectData) {
-	p.render(w, http.StatusOK, p.connectCSP, "connect.html", data)
-}
-
-// repeat shows the page that makes the same request once more.
-func (p pages) repeat(w http.ResponseWriter, address string) {
-	p.render(w, http.StatusOK, p.plainCSP, "repeat.html", address)
-}
-
-// noticeData is what notice.html shows: an error and the next step.
-type noticeData struct {
+// NoticePage is what the templates "notice" and "alert" are given: an error that a
+// request ended in, and the next step. "notice" is a page, "alert" the piece of
+// markup that a request of htmx is answered with.
+type NoticePage struct {
+	// Explanation has the texts, and the Code to tell the errors apart by.
 	Explanation
-	NextURL, NextText string // empty: there is none
+	// NextURL and NextText are the next step, a link. They are empty when there is
+	// nothing to do but wait, or when the app has not said where to sign in.
+	NextURL, NextText string
 }
 
-func (p pages) notice(w http.ResponseWriter, data noticeData) {
-	p.render(w, data.Status, p.plainCSP, "notice.html", data)
+// RepeatPage is what the template "repeat" is given: the page that makes the
+// callback's request once more, so that a session cookie that is SameSite=Strict
+// comes along. It is seen for a moment.
+type RepeatPage struct {
+	// URL is where to go at once, by <meta http-equiv="refresh">, and what a link
+	// offers where that does not happen.
+	URL string
 }
 
-func (p pages) render(w http.ResponseWriter, status int, policy, name string, data any) {
+// PopupPage is what the template "popup" is given: the last page of a popup that
+// the module connect.js opened. It closes by itself, unless connecting failed.
+type PopupPage struct {
+	// Outcome is "connected", "cancelled" or "failed".
+	Outcome string
+	// Explanation has the texts. Of "connected" its Code is that word too.
+	Explanation
+	// Script is the element that tells the page which opened the popup, and closes
+	// it. Without it the popup's page still reads well. It shows an element with
+	// the attributes data-connect-close and hidden, if there is one, and closes the
+	// window when that is pressed.
+	Script template.HTML
+}
+
+// pages renders what a person sees. The built-in pages need no script and load
+// nothing; an app's own may load style sheets, fonts and images of its own origin.
+// Each page's Content-Security-Policy says so.
+type pages struct {
+	builtIn  *template.Template
+	own      *template.Template // the app's; may be nil
+	policies map[string]string  // by name
+	log      *slog.Logger
+}
+
+// newPages prepares the pages. What is wrong with the app's own templates is told
+// by unusable.
+func newPages(cfg Config, unusable func(field, format string, args ...any)) pages {
+	p := pages{own: cfg.Templates, policies: map[string]string{}, log: cmp.Or(cfg.Logger, slog.Default())}
+	p.tryOwn(func(format string, args ...any) { unusable("Templates", format, args...) })
+	parts := map[string]template.HTML{}
+	for _, name := range []string{headName, brandName} {
+		if p.isOwn(name) {
+			var part strings.Builder
+			_ = p.own.ExecuteTemplate(&part, name, nil) // It was tried above.
+			parts[name] = template.HTML(part.String())
+		}
+	}
+	p.builtIn = template.Must(template.New("").Funcs(template.FuncMap{
+		"css":   func() template.CSS { return template.CSS(pageStyle) },
+		"head":  func() template.HTML { return parts[headName] },
+		"brand": func() template.HTML { return parts[brandName] },
+	}).ParseFS(pageFiles, "pages/*.html"))
+	hostedOrigin := ""
+	if cfg.Anchor != nil {
+		hostedOrigin = cfg.Anchor.AppOrigin()
+	}
+	for _, name := range []string{connectName, noticeName, repeatName, popupName} {
+		p.policies[name] = p.policy(name, hostedOrigin)
+	}
+	return p
+}
+
+// policy is the Content-Security-Policy of a page. Nothing is loaded or run that
+// it does not name. hostedOrigin is where the form of the connect page ends up:
+// Chromium holds a form's redirects to form-action too.
+func (p pages) policy(name, hostedOrigin string) string {
+	style, load, script, form := hashSource(pageStyle), "", "", "'none'"
+	if p.isOwn(name) || p.isOwn(headName) || p.isOwn(brandName) {
+		// What the app's own markup may load comes from the app's own origin.
+		// Scripts do not: a callback's address holds a state and an identity.
+		style += " 'self'"
+		load = "img-src 'self'; font-src 'self'; "
+	}
+	switch name {
+	case connectName:
+		form = "'self' " + hostedOrigin
+	case popupName:
+		script = "script-src " + hashSource(popupScript) + "; "
+	}
+	return "default-src 'none'; style-src " + style + "; " + load + script +
+		"base-uri 'none'; frame-ancestors 'none'; form-action " + form
+}
+
+// hashSource allows one element's content (Content Security Policy Level 3,
+// section 2.3.1).
+func hashSource(content string) string {
+	sum := sha256.Sum256([]byte(content))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}
+
+func (p pages) isOwn(name string) bool {
+	return p.own != nil && p.own.Lookup(name) != nil && p.own.Lookup(name).Tree != nil
+}
+
+func (p pages) render(w http.ResponseWriter, status int, name string, data any) {
+	page := p.execute(name, data)
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	if policy := p.policies[name]; policy != "" {
+		w.Header().Set("Content-Security-Policy", policy)
+	}
+	w.WriteHeader(status)
+	_, _ = w.Write(page)
+}
+
+// execute makes a page. An app's own template that fails after all, on data that
+// it was not tried with, is made up for by the built-in one.
+func (p pages) execute(name string, data any) []byte {
 	var page bytes.Buffer
-	if err := p.templates.ExecuteTemplate(&page, name, data); err != nil {
+	if p.isOwn(name) {
+		err := recovered(func() error { return p.own.ExecuteTemplate(&page, name, data) })
+		if err == nil {
+			return page.Bytes()
+		}
+		p.log.Error("connect: Config.Templates", "template", name, "error", err)
+		page.Reset()
+	}
+	if err := p.builtIn.ExecuteTemplate(&page, name+".html", data); err != nil {
 		panic(err) // Our own template on our own data.
 	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Security-Policy", policy)
-	w.WriteHeader(status)
-	_, _ = w.Write(page.Bytes())
-}
-
-// fail logs an error and has it answered.
-func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
-	e := Explain(err)
-	level := slog.LevelWarn
-	switch {
-	case r.Context().Err() != nil:
-		level = slog.LevelInfo // Somebody closed the tab.
-	case e.Status >= 500:
-		level = slog.LevelError
-	case errors.Is(err, ErrNotSignedIn), errors.Is(err, ErrNotConnected),
-		errors.Is(err, ErrNeedsSignIn), errors.Is(err, ErrCancelled), errors.Is(err, ErrNotFinished):
-		level = slog.LevelInfo
-	}
-	// Not the URL: a callback's path is a state.
-	h.log.Log(r.Context(), level, "connect: refused", "code", e.Code, "status", e.Status, "error", err)
-	h.errorHandler(w, r, err)
-}
-
-// defaultErrorHandler says what happened and what to do next, as JSON or as a
-// page, and keeps the rest to the log.
-func (h *Handler) defaultErrorHandler(w http.ResponseWriter, r *http.Request, err error) {
-	e := Explain(err)
-	// RequireIdentity brings requests here from any route of the app.
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	var limit *RateLimitError
-	if errors.As(err, &limit) && limit.RetryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(limit.RetryAfter.Seconds()))))
-	}
-	if acceptsJSON(r.Header) || findRoute(r.URL.Path, h.prefix).kind == routeStatus {
-		body := map[string]any{"error": e.Code, "message": e.Title + ". " + e.Help}
-		if errors.Is(err, ErrNotConnected) || errors.Is(err, ErrNeedsSignIn) {
-			body["connectUrl"] = e.ConnectURL
-		}
-		writeJSON(w, e.Status, body)
-		return
-	}
-	data := noticeData{Explanation: e}
-	data.NextURL, data.NextText = h.nextStep(r, err)
-	h.pages.notice(w, data)
-}
-
-// nextStep is the one thing to do after an error.
-func (h *Handler) nextStep(r *http.Request, err error) (address, text string) {
-	at := findRoute(r.URL.Path, h.prefix)
-	switch {
-	case errors.Is(err, ErrNotSignedIn):
-		return h.signInStep(r, at, err)
-	case at.kind == routeCallback && mayRepeat(err):
-		return readReturn(r.URL.Query()).repeat(), "Try again"
-	case errors.Is(err, ErrNoCredit), errors.Is(err, ErrRateLimited):
-		return "", ""
-	}
-	connect := connectURLOf(err)
-	if a := h.applications.named(at.application); connect == "" && a != nil {
-		connect = a.connectURL()
-	}
-	switch {
-	case connect == "":
-		return "/", "Go on" // Which account it was about is not known.
-	case errors.Is(err, ErrWrongOrigin):
-		return h.origin + connect, "Open the site there"
-	}
-	return connect, "Connect your account"
-}
-
-// signInStep leads to the app's sign-in page, and from there back to what was
-// wanted. The way back is the public address, whatever was stripped off it.
-func (h *Handler) signInStep(r *http.Request, at route, err error) (address, text string) {
-	if h.signInURL == "" {
-		return "", ""
-	}
-	back := &url.URL{}
-	switch {
-	case at.kind == routeCallback:
-		// Signing in leads back to this very return.
-		back.Path, back.RawQuery = h.prefix+at.path(), readReturn(r.URL.Query()).query.Encode()
-	case at.kind == routeConnect && r.Method != http.MethodPost:
-		back.Path, back.RawQuery = h.prefix+at.path(), r.URL.RawQuery
-	case connectURLOf(err) != "":
-		back.Path = connectURLOf(err)
-	default:
-		return h.signInURL, "Sign in"
-	}
-	return withReturnTo(h.signInURL, back), "Sign in"
-}
-
-// mayRepeat tells whether the same return can still succeed.
-func mayRepeat(err error) bool {
-	for _, open := range []error{
-		ErrUserLookup, ErrUpstreamUnavailable, ErrUpstreamInvalid, ErrUpstreamTimeout, ErrStoreFailed,
-	} {
-		if errors.Is(err, open) {
-			return true
-		}
-	}
-	return false
+	return page.Bytes()
 }

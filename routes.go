@@ -1,6 +1,11 @@
 package connect
 
-import "strings"
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
 
 // routeKind is what a route does.
 type routeKind int
@@ -11,14 +16,16 @@ const (
 	routeStatus
 	routeCallback
 	routeDisconnect
+	routeModule
 )
 
 // The paths of the routes. An application with a short name has its own below
 // them: /connect/{application}, /connect/{application}/status and
-// /disconnect/{application}. The callback is one for all.
+// /disconnect/{application}. The callback and the module are one for all.
 const (
 	connectPath    = "/connect"
-	statusPath     = "/status" // below a connect path
+	statusPath     = "/status"                   // below a connect path
+	modulePath     = connectPath + "/connect.js" // no application's name has a dot
 	callbackPath   = "/identity-callback"
 	disconnectPath = "/disconnect"
 )
@@ -47,19 +54,44 @@ func (r route) path() string {
 		return below(callbackPath, r.state)
 	case routeDisconnect:
 		return below(disconnectPath, r.application)
+	case routeModule:
+		return modulePath
 	}
 	return ""
 }
 
+// methods are the methods that a route answers.
+func (k routeKind) methods() []string {
+	switch k {
+	case routeConnect:
+		return []string{http.MethodGet, http.MethodHead, http.MethodPost}
+	case routeStatus, routeModule:
+		return []string{http.MethodGet, http.MethodHead}
+	case routeCallback:
+		// HEAD is not: what sends it to a callback is a link checker, not the
+		// browser that began.
+		return []string{http.MethodGet}
+	case routeDisconnect:
+		return []string{http.MethodPost}
+	}
+	return nil
+}
+
 // findRoute tells where a path leads, whether the prefix is still on it or has
-// been stripped. Whether there is an application of that name is not asked.
+// been stripped, wholly or up to one of its slashes. Whether there is an
+// application of that name is not asked.
 func findRoute(path, prefix string) route {
-	if prefix != "" {
+	for prefix != "" {
 		if rest, ok := strings.CutPrefix(path, prefix); ok {
 			if r := findRoute(rest, ""); r.kind != noRoute {
 				return r
 			}
 		}
+		next := strings.IndexByte(prefix[1:], '/')
+		if next < 0 {
+			break
+		}
+		prefix = prefix[1+next:]
 	}
 	switch path {
 	case connectPath:
@@ -70,6 +102,8 @@ func findRoute(path, prefix string) route {
 		return route{kind: routeCallback}
 	case disconnectPath:
 		return route{kind: routeDisconnect}
+	case modulePath:
+		return route{kind: routeModule}
 	}
 	if name, ok := strings.CutPrefix(path, connectPath+"/"); ok {
 		kind := routeConnect
@@ -96,4 +130,37 @@ func segment(name string, r route) route {
 		return route{}
 	}
 	return r
+}
+
+// A registrar is what [Handler.Register] mounts routes on.
+type registrar interface {
+	Handle(pattern string, handler http.Handler)
+}
+
+// register mounts a handler of one kind of route at a path.
+func register(mux registrar, path string, kind routeKind, h http.Handler) {
+	if _, ok := mux.(*http.ServeMux); !ok {
+		mux.Handle(path, h)
+		return
+	}
+	// A ServeMux refuses a pattern for all methods beside "GET /", the way in which
+	// many apps serve their pages.
+	for _, method := range kind.methods() {
+		if method != http.MethodHead { // GET is for both.
+			mux.Handle(method+" "+path, h)
+		}
+	}
+}
+
+// isTaken tells whether a ServeMux has a pattern with this very path already. Of
+// other muxes it is not known.
+func isTaken(mux registrar, path string, kind routeKind) bool {
+	serveMux, ok := mux.(*http.ServeMux)
+	return ok && slices.ContainsFunc(kind.methods(), func(method string) bool {
+		_, pattern := serveMux.Handler(&http.Request{Method: method, URL: &url.URL{Path: path}})
+		if _, withoutMethod, ok := strings.Cut(pattern, " "); ok {
+			pattern = withoutMethod
+		}
+		return pattern == path
+	})
 }

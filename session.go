@@ -67,7 +67,7 @@ func sessionError(err error) error {
 		case answer.StatusCode == http.StatusPaymentRequired:
 			return fmt.Errorf("%w: %s: %w", ErrNoCredit, doing, err)
 		case answer.StatusCode == http.StatusTooManyRequests:
-			return &RateLimitError{RetryAfter: answer.RetryAfter, err: fmt.Errorf("%w: %s: %w", ErrRateLimited, doing, err)}
+			return &RateLimitError{RetryAfter: answer.RetryAfter, Err: fmt.Errorf("%s: %w", doing, err)}
 		}
 	}
 	return upstreamError(doing, err)
@@ -78,11 +78,16 @@ type RateLimitError struct {
 	// RetryAfter is how long Anchor asks to wait before the next call; zero when
 	// it does not say.
 	RetryAfter time.Duration
-
-	err error
+	// Err is the call that failed; it may be nil.
+	Err error
 }
 
-func (e *RateLimitError) Error() string { return e.err.Error() }
+func (e *RateLimitError) Error() string {
+	if e.Err == nil {
+		return ErrRateLimited.Error()
+	}
+	return fmt.Sprintf("%v: %v", ErrRateLimited, e.Err)
+}
 
 // Unwrap makes errors.Is(err, ErrRateLimited) true.
-func (e *RateLimitError) Unwrap() error { return e.err }
+func (e *RateLimitError) Unwrap() []error { return []error{ErrRateLimited, e.Err} }

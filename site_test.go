@@ -33,6 +33,13 @@ type site struct {
 	server  *httptest.Server
 	log     *syncBuffer
 	clock   *clock
+
+	calendar string // a second application that the fake has
+}
+
+// withCalendar has the handler serve the second application too.
+func withCalendar(c *connect.Config) {
+	c.Applications = map[string]string{"calendar": "to be filled in"}
 }
 
 // clock is the time, and can be moved.
@@ -70,6 +77,14 @@ func (b *syncBuffer) String() string {
 	return b.b.String()
 }
 
+// forget takes a word out of what was logged.
+func (b *syncBuffer) forget(word string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	rest := bytes.ReplaceAll(b.b.Bytes(), []byte(word), nil)
+	b.b = *bytes.NewBuffer(rest)
+}
+
 // newSite starts an app whose configuration the options change. Its client of
 // the fake does not retry and waits two seconds at most.
 func newSite(t *testing.T, options ...func(*connect.Config)) *site {
@@ -80,6 +95,7 @@ func newSite(t *testing.T, options ...func(*connect.Config)) *site {
 
 	s := &site{t: t, fake: fake, log: new(syncBuffer), clock: new(clock)}
 	fake.SetNow(s.clock.now)
+	s.calendar = fake.AddApplication("Calendar", "https://calendar.example")
 
 	sessionStore := sessions.NewCookieStore(bytes.Repeat([]byte("s"), 32))
 	sessionStore.Options = &sessions.Options{Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode}
@@ -111,6 +127,9 @@ func newSite(t *testing.T, options ...func(*connect.Config)) *site {
 	}
 	for _, option := range options {
 		option(&cfg)
+	}
+	if cfg.Applications != nil {
+		cfg.Applications["calendar"] = s.calendar
 	}
 	s.store = cfg.Store
 	s.handler, err = connect.New(cfg)
@@ -300,6 +319,12 @@ func (s *countingStore) set(method string, err error) {
 	s.fail[method] = err
 }
 
+func (s *countingStore) counted(method string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.counts[method]
+}
+
 func (s *countingStore) count() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -339,6 +364,13 @@ func (s *countingStore) Connection(ctx context.Context, applicationID, userID st
 		return connect.Connection{}, err
 	}
 	return s.Store.Connection(ctx, applicationID, userID)
+}
+
+func (s *countingStore) SetHealth(ctx context.Context, identityID string, health connect.Health, at time.Time) (connect.Connection, bool, error) {
+	if err := s.did("SetHealth"); err != nil {
+		return connect.Connection{}, false, err
+	}
+	return s.Store.SetHealth(ctx, identityID, health, at)
 }
 
 func (s *countingStore) Disconnect(ctx context.Context, applicationID, userID string, deleteAfter time.Time) (connect.Connection, error) {

@@ -28,7 +28,8 @@ import (
 //   - A store has no clock. Every moment it compares with comes as an argument,
 //     keeps at least microseconds, and is the same instant in whatever zone it
 //     was given. Moments from 1970 to the end of 9999 are kept. What is finer
-//     than a microsecond may be cut or rounded, and a moment may come back in
+//     than a microsecond may be cut or rounded, in what is kept as in what it is
+//     compared with, so that equal moments stay equal. A moment may come back in
 //     any zone.
 //   - Texts are compared byte by byte: case, accents and trailing spaces tell
 //     two users apart. A text that cannot be kept exactly (a NUL byte, bytes
@@ -38,8 +39,9 @@ import (
 //     kept exactly or refused. An IdentityID is a UUID in lower case, and may be
 //     kept in a column of that type.
 //   - An empty TokenHash, ApplicationID, UserID or IdentityID is an error too, and
-//     so is a Health that is none of the two; ReturnTo may be empty. [Pending.Validate] and [Connection.Validate] are
-//     these checks.
+//     so is a Health that is none of the two; ReturnTo may be empty.
+//     [Pending.Validate], [Connection.Validate] and [Health.Validate] are these
+//     checks.
 //   - A user is known by an application's id and a user's id together. What one
 //     pair owns is never seen or changed through another.
 type Store interface {
@@ -50,10 +52,15 @@ type Store interface {
 	// In the same transaction the other starts of the user in this application
 	// make room for it, so that nobody can fill the table. Of those that are not
 	// spent, expired ones too, the limit-1 with the latest ExpiresAt stay as they
-	// are and the others are spent. Of those that were spent before the call the
-	// limit with the latest ExpiresAt are kept and the others removed, as by
-	// Sweep. p itself always stays. Calls that race may leave some more, which
-	// the next call makes up for. limit is one or more.
+	// are and the others are spent, as by Spend. Of those that were spent before
+	// the call, completed ones too, the limit with the latest ExpiresAt are kept
+	// as they are and the others removed, as by Sweep. Which of those go that
+	// expire at one moment is open. p itself always stays, though it expires
+	// first. Calls that race may leave some more, which the next call makes up
+	// for. limit is one or more.
+	//
+	// So a start may be spent, or unknown, by the time its person comes back. A
+	// connection and its task outlive the start they came with.
 	Bind(ctx context.Context, p Pending, limit int) error
 
 	// Pending returns the start with this token hash, whether it is live, spent
@@ -77,7 +84,7 @@ type Store interface {
 	//
 	// With the identity that the user has already, c is the newer connection,
 	// tagged again, and nothing is to be deleted. Either way the connection is c
-	// with its Health and HealthAt, whatever the old one's were.
+	// with its Health and HealthAt, though the old one's be known from later.
 	//
 	// first is true for the call that stored c. Of any number of calls that
 	// race for one start exactly one returns true. A call for a start that was
@@ -99,7 +106,8 @@ type Store interface {
 	//     in this application or another (where the same user id is another
 	//     user). Two calls that race for one identity must not both pass.
 	//
-	// Where among these a text that cannot be kept is refused is open.
+	// Where among these a text that cannot be kept or a Health that is none is
+	// refused is open.
 	Complete(ctx context.Context, tokenHash string, c Connection, tagAfter time.Time) (first bool, err error)
 
 	// Connection returns the user's connection, or [ErrNotConnected]. It is the
@@ -107,17 +115,19 @@ type Store interface {
 	Connection(ctx context.Context, applicationID, userID string) (Connection, error)
 
 	// SetHealth records what an event said of an identity: that the connection
-	// which has it, whoever's it is, has this health since the moment at, by
-	// Anchor's clock. It returns the connection as it is afterwards, and whether
-	// its Health is another than before. No connection with this identity is
+	// which has it, whoever's it is and in whatever application, has this health
+	// since the moment at, by Anchor's clock. It returns the connection as it is
+	// afterwards, and whether its Health is another than before. No connection
+	// with this identity, because it was replaced or has ended or never was, is
 	// [ErrNotConnected].
 	//
 	// An event counts when it is later than the connection's HealthAt, or when at
 	// that very moment it says [HealthNeedsSignIn] and the connection
-	// [HealthOK]. One that counts sets both Health and HealthAt; any other
-	// changes nothing. So however often and in whatever order events come, the
-	// end is the same. Of any number of calls that race to make one change,
-	// exactly one returns true.
+	// [HealthOK]. One that counts sets both Health and HealthAt, also when Health
+	// is what it was, and nothing else of the connection; any other changes
+	// nothing. So however often and in whatever order events come, the end is the
+	// same. Of any number of calls that race to make one change, exactly one
+	// returns true.
 	SetHealth(ctx context.Context, identityID string, health Health, at time.Time) (c Connection, changed bool, err error)
 
 	// Disconnect ends the user's connection and returns it, in one transaction
@@ -133,14 +143,15 @@ type Store interface {
 	// beside [ErrNotConnected].)
 	Disconnect(ctx context.Context, applicationID, userID string, deleteAfter time.Time) (Connection, error)
 
-	// Claim takes up to limit tasks of an application whose NotBefore is not
-	// after now, the longest due first, and sets their NotBefore to until, so that nobody else
-	// is given them before: until is a lease, and a task whose worker died is
-	// given out again when it ends. Each returned task has the new NotBefore
-	// and one more in Attempts than before. Of several that claim at once no
-	// two are given the same task, and neither waits long for the other. None
-	// due is an empty answer and no error; so is a limit below one. They come in no
-	// particular order.
+	// Claim takes up to limit tasks of one application whose NotBefore is not
+	// after now, the longest due first, and sets their NotBefore to until, so
+	// that nobody else is given them before: until is a lease, and a task whose
+	// worker died is given out again when it ends. Tasks of other applications
+	// stay as they are. Each returned task has the new NotBefore and one more in
+	// Attempts than before. Of several that claim at once no two are given the
+	// same task, and neither waits long for the other. None due is an empty
+	// answer and no error; so is a limit below one. They come in no particular
+	// order.
 	Claim(ctx context.Context, applicationID string, now, until time.Time, limit int) ([]Task, error)
 
 	// Done removes a task, found by its Kind and IdentityID. One that is not

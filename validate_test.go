@@ -57,6 +57,15 @@ func TestValidate(t *testing.T) {
 		"an identity of 256 bytes":            {connection(func(c *connect.Connection) { c.IdentityID = strings.Repeat("i", 256) }), "IdentityID has 256 bytes, over the limit of 255"},
 		"a connection's application too long": {connection(func(c *connect.Connection) { c.ApplicationID = strings.Repeat("a", 256) }), "ApplicationID has 256 bytes, over the limit of 255"},
 		"an identity of 255 bytes":            {connection(func(c *connect.Connection) { c.IdentityID = strings.Repeat("i", 255) }), ""},
+		"a connection that needs a sign-in":   {connection(func(c *connect.Connection) { c.Health = connect.HealthNeedsSignIn }), ""},
+		"a connection without a health":       {connection(func(c *connect.Connection) { c.Health = "" }), `Health is "", neither "ok" nor "needs_sign_in"`},
+		"a connection with another health":    {connection(func(c *connect.Connection) { c.Health = "expired" }), `Health is "expired", neither "ok" nor "needs_sign_in"`},
+
+		"HealthOK":                 {connect.HealthOK, ""},
+		"HealthNeedsSignIn":        {connect.HealthNeedsSignIn, ""},
+		"no health":                {connect.Health(""), `Health is "", neither "ok" nor "needs_sign_in"`},
+		"a health in upper case":   {connect.Health("OK"), `Health is "OK", neither "ok" nor "needs_sign_in"`},
+		"a health with a NUL byte": {connect.Health("ok\x00"), `Health is "ok\x00", neither "ok" nor "needs_sign_in"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -66,7 +66,8 @@ func (h *Handler) Webhook(secrets ...string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		if r.Method != http.MethodPost {
-			methodNotAllowed(w, "POST")
+			w.Header().Set("Allow", "POST")
+			w.WriteHeader(http.StatusMethodNotAllowed)
 			return
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), webhookTimeout)
@@ -261,7 +262,7 @@ func isWrongType(err error) bool {
 func readMoment(text json.RawMessage) (time.Time, bool) {
 	text = bytes.Trim(text, `"`)
 	if t, err := time.Parse(time.RFC3339, string(text)); err == nil {
-		return t, true
+		return t, t.Unix() > 0
 	}
 	n, err := strconv.ParseFloat(string(text), 64)
 	const tooLateInSeconds = 1e11 // The year 5138: these are milliseconds.

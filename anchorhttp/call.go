@@ -32,6 +32,7 @@ type request struct {
 	query  url.Values
 	body   any      // encoded as JSON; nil for none
 	hidden []string // what an error must not repeat, beside the key
+	once   bool     // one attempt that may take as long as the call
 }
 
 // failed says what was being done when err happened.
@@ -101,6 +102,10 @@ func (c *Client) send(ctx context.Context, r request) (answer, error) {
 		return answer{}, err
 	}
 
+	tries := uint(c.maxRetries) + 1
+	if r.once {
+		tries = 1
+	}
 	p := new(pace)
 	p.deadline, _ = ctx.Deadline()
 	var last error // how the last attempt failed that ran to its own end
@@ -119,7 +124,7 @@ func (c *Client) send(ctx context.Context, r request) (answer, error) {
 		return a, f
 	},
 		backoff.WithBackOff(p),
-		backoff.WithMaxTries(uint(c.maxRetries)+1),
+		backoff.WithMaxTries(tries),
 		backoff.WithMaxElapsedTime(0), // ctx has the time
 	)
 	var f *failure
@@ -138,7 +143,7 @@ func (c *Client) send(ctx context.Context, r request) (answer, error) {
 
 // attempt sends the request once and reads the answer.
 func (c *Client) attempt(ctx context.Context, r request, address string, body []byte) (answer, *failure) {
-	if c.attemptTimeout > 0 {
+	if c.attemptTimeout > 0 && !r.once {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.attemptTimeout)
 		defer cancel()

@@ -65,10 +65,10 @@ func WithBaseURL(u string) Option { return func(c *config) { c.baseURL = u } }
 func WithAppURL(u string) Option { return func(c *config) { c.appURL = u } }
 
 // WithHTTPClient makes the calls through hc's Transport, and ends an attempt
-// after its Timeout if that is shorter than the attempt's own. hc itself is not
-// changed. Its cookie jar is not used, nor its CheckRedirect: redirects are never
-// followed. Nil is the same as leaving the option out, which uses
-// [http.DefaultTransport].
+// after its Timeout if that is shorter than the attempt's own
+// ([Client.Reauthenticate] knows no such limit). hc itself is not changed. Its
+// cookie jar is not used, nor its CheckRedirect: redirects are never followed. Nil
+// is the same as leaving the option out, which uses [http.DefaultTransport].
 func WithHTTPClient(hc *http.Client) Option { return func(c *config) { c.httpClient = hc } }
 
 // WithTimeout sets how long a whole call may take, all attempts and the waits

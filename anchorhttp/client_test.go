@@ -111,6 +111,7 @@ func calls(c *anchorhttp.Client, id string) map[string]func(context.Context) err
 			return c.UpdateIdentity(ctx, id, anchorhttp.IdentityUpdate{Name: "x"})
 		},
 		"DeleteIdentity": func(ctx context.Context) error { return c.DeleteIdentity(ctx, id) },
+		"Reauthenticate": func(ctx context.Context) error { return c.Reauthenticate(ctx, id) },
 		"Application":    func(ctx context.Context) error { _, err := c.Application(ctx, id); return err },
 		"ApplicationIdentities": func(ctx context.Context) error {
 			for _, err := range c.ApplicationIdentities(ctx, id, anchorhttp.IdentityFilter{}) {
@@ -383,6 +384,7 @@ func TestErrorsNameTheCall(t *testing.T) {
 		"Identity":              "anchorhttp: GET /v1/identities/{id}: ",
 		"UpdateIdentity":        "anchorhttp: PUT /v1/identities/{id}: ",
 		"DeleteIdentity":        "anchorhttp: DELETE /v1/identities/{id}: ",
+		"Reauthenticate":        "anchorhttp: POST /v1/identities/{id}/reauthenticate: ",
 		"Application":           "anchorhttp: GET /v1/applications/{id}: ",
 		"ApplicationIdentities": "anchorhttp: GET /v1/applications/{id}/identities: ",
 		"CreateSession":         "anchorhttp: POST /v1/sessions: ",

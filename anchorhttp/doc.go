@@ -23,6 +23,7 @@
 // each time up to 8 seconds, less up to a quarter at random; retry-after-ms and
 // Retry-After overrule that when they ask for less than a minute. A wait that
 // would end after the call's time is not begun: the failure comes back at once.
+// [Client.Reauthenticate] alone is never tried again.
 //
 // # Secrets
 //

@@ -188,6 +188,53 @@ func (c *Client) DeleteIdentity(ctx context.Context, id string) error {
 	return err
 }
 
+// Reauthenticate has Anchor look whether an identity is still signed in and, when
+// it is not, sign in anew with what it has saved, without the person. Nil means
+// that the sign-in works. Nothing in this module calls it by itself: it costs a
+// browser at Anchor, and a sign-in at the site.
+//
+// It is an [*Error] with status 404 when the identity is unknown, 412 when it has
+// no credentials to sign in with, and 422 when the sign-in has failed: after the
+// last two only the person can help, by connecting again.
+//
+// The answer comes when Anchor is through, which takes as long as signing in does
+// in a browser. So there is one attempt and no retry, which would sign in beside
+// it, and it may take all the time of the call, which [WithTimeout] sets; neither
+// [WithAttemptTimeout] nor the Timeout of [WithHTTPClient] ends it sooner. The
+// default of 30 seconds is short. A client of its own has more time:
+//
+//	patient := anchorhttp.New(apiKey, anchorhttp.WithTimeout(3*time.Minute))
+//	err := patient.Reauthenticate(ctx, identityID)
+//
+// A call that ran out of time says nothing of the sign-in, which may go on at
+// Anchor: [Client.Identity] tells later what came of it.
+func (c *Client) Reauthenticate(ctx context.Context, identityID string) error {
+	r := request{
+		method: http.MethodPost,
+		path:   "/v1/identities/{id}/reauthenticate",
+		id:     identityID,
+		body: struct {
+			Sync bool `json:"sync"`
+		}{true},
+		once: true,
+	}
+	_, err := call(ctx, c, r, func(a answer) (none struct{}, err error) {
+		v, err := decode[struct {
+			IdentityID string `json:"identityId"`
+			Async      bool   `json:"async"`
+		}](a)
+		switch {
+		case err != nil:
+			return none, err
+		case v.Async:
+			return none, invalid("it says that the sign-in is not through")
+		}
+		_, err = sameID(v.IdentityID, identityID)
+		return none, err
+	})
+	return err
+}
+
 // acknowledged reads an answer that need not say anything. What it says must be
 // JSON, though (a page of some gateway is no sign that anything was done), and
 // not about another identity.

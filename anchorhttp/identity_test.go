@@ -1,10 +1,12 @@
 package anchorhttp_test
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -267,6 +269,103 @@ func TestDeleteIdentity(t *testing.T) {
 		require.ErrorAs(t, err, &e)
 		require.Equal(t, status, e.StatusCode)
 	}
+}
+
+func TestReauthenticate(t *testing.T) {
+	t.Parallel()
+	const done = `{"identityId":"` + idA + `","async":false}`
+	for name, body := range map[string]string{
+		"as documented": done,
+		"wrapped":       `{"data":` + done + `}`,
+		"in upper case": `{"identityId":"` + strings.ToUpper(idA) + `","async":false}`,
+		"without async": `{"identityId":"` + idA + `"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			srv := serve(t, says(200, body))
+			require.NoError(t, srv.client().Reauthenticate(t.Context(), strings.ToUpper(idA)))
+			sent := srv.requests()[0]
+			require.Equal(t, http.MethodPost, sent.method)
+			require.Equal(t, "/v1/identities/"+idA+"/reauthenticate", sent.path)
+			requireJSON(t, `{"sync":true}`, sent.body)
+		})
+	}
+	for name, body := range map[string]string{
+		"a sign-in that is not through": `{"identityId":"` + idA + `","async":true}`,
+		"another identity":              `{"identityId":"` + idB + `","async":false}`,
+		"no identity":                   `{"async":false}`,
+		"nothing":                       ``,
+		"a page of some gateway":        `<html>Please sign in</html>`,
+	} {
+		t.Run(name+" is no sign that it works", func(t *testing.T) {
+			t.Parallel()
+			err := serve(t, says(200, body)).client().Reauthenticate(t.Context(), idA)
+			require.ErrorIs(t, err, anchorhttp.ErrInvalidAnswer)
+		})
+	}
+	for status, message := range map[int]string{
+		404: "Identity not found", 412: "Identity has no credentials", 422: "Identity authentication failed",
+		429: "Too many requests", 500: "Failed to reauthenticate identity",
+	} {
+		t.Run(message+" is told and not tried again", func(t *testing.T) {
+			t.Parallel()
+			srv := serve(t, says(status, `{"error":{"code":1,"message":"`+message+`"}}`, "X-Should-Retry", "true", "Retry-After", "0"))
+			err := srv.client(anchorhttp.WithMaxRetries(2)).Reauthenticate(t.Context(), idA)
+			var e *anchorhttp.Error
+			require.ErrorAs(t, err, &e)
+			require.Equal(t, status, e.StatusCode)
+			require.Equal(t, message, e.Message)
+			require.Len(t, srv.requests(), 1)
+		})
+	}
+
+	// What follows runs in a synctest bubble, so the times are exact.
+	slow := func(after time.Duration) func(*http.Request) (*http.Response, error) {
+		return func(r *http.Request) (*http.Response, error) {
+			select {
+			case <-time.After(after):
+				return response(200, done), nil
+			case <-r.Context().Done():
+				return nil, context.Cause(r.Context())
+			}
+		}
+	}
+	for _, tt := range []struct {
+		name string
+		opts []anchorhttp.Option
+		slow time.Duration
+		took time.Duration // until it gives up; zero when it waits for the answer
+	}{
+		{name: "it waits longer than for an attempt", slow: 29 * time.Second},
+		{name: "it waits as long as it is given", slow: 2 * time.Minute,
+			opts: []anchorhttp.Option{anchorhttp.WithTimeout(3 * time.Minute), anchorhttp.WithAttemptTimeout(time.Second)}},
+		{name: "it gives up with the call, after one attempt", slow: time.Minute, took: 30 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				rt := &script{steps: []func(*http.Request) (*http.Response, error){slow(tt.slow)}}
+				hc := &http.Client{Transport: rt, Timeout: 5 * time.Second}
+				begin := time.Now()
+				err := anchorhttp.New(testKey, append(tt.opts, anchorhttp.WithHTTPClient(hc))...).Reauthenticate(t.Context(), idA)
+				require.Len(t, rt.at, 1)
+				if tt.took == 0 {
+					require.NoError(t, err)
+					require.Equal(t, tt.slow, time.Since(begin))
+					return
+				}
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				require.Equal(t, tt.took, time.Since(begin))
+			})
+		})
+	}
+	t.Run("a connection that fails is not tried again", func(t *testing.T) {
+		t.Parallel()
+		rt := &script{steps: []func(*http.Request) (*http.Response, error){fails(errRefused)}}
+		err := anchorhttp.New(testKey, anchorhttp.WithHTTPClient(&http.Client{Transport: rt})).Reauthenticate(t.Context(), idA)
+		require.ErrorIs(t, err, errRefused)
+		require.Len(t, rt.at, 1)
+	})
 }
 
 // TestAcknowledgements is about the answers to what changes something.

@@ -37,6 +37,7 @@ func (s *Server) routes() http.Handler {
 	page := http.NewServeMux()
 	page.HandleFunc("GET "+hostedPath, s.showPage)
 	page.HandleFunc("POST "+hostedPath, s.submitPage)
+	page.Handle(controlPath, s.controlRoutes())
 	page.HandleFunc("/", notFound)
 
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -1,6 +1,7 @@
 package anchortest
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -61,6 +62,28 @@ func TestApplications(t *testing.T) {
 		require.Equal(t, "Two", call(t, s, "GET", "/v1/applications/"+id, "").object(t)["name"])
 		id = s.AddApplication("Three", "")
 		require.Nil(t, call(t, s, "GET", "/v1/applications/"+id, "").object(t)["url"])
+	})
+
+	t.Run("another application has a fixed id and stands behind the first", func(t *testing.T) {
+		t.Parallel()
+		id := "FA4E0000-0000-4000-8000-000000000002"
+		s := start(t, WithAnotherApplication(id, "Two", "https://two.example"), WithAnotherApplication(unknownID, "Three", ""))
+		list := call(t, s, "GET", "/v1/applications", "").object(t)["applications"].([]any)
+		require.Len(t, list, 3)
+		require.Equal(t, s.ApplicationID(), list[0].(map[string]any)["id"])
+		two := list[1].(map[string]any)
+		require.Equal(t, strings.ToLower(id), two["id"])
+		require.Equal(t, "Two", two["name"])
+		require.Equal(t, "https://two.example", two["url"])
+
+		seeded := s.PutIdentity(Identity{ApplicationID: id})
+		require.Equal(t, strings.ToLower(id), seeded.ApplicationID)
+		require.Equal(t, "https://two.example", seeded.Source)
+		token := call(t, s, "POST", "/v1/applications/"+id+"/tokens", `{"callbackUrl":"https://a.example"}`).data(t)["token"].(string)
+		_, err := s.Approve(t.Context(), s.URL()+"/identity/create?token="+token)
+		require.NoError(t, err)
+		require.Len(t, call(t, s, "GET", "/v1/applications/"+id+"/identities", "").object(t)["identities"], 2)
+		require.Empty(t, call(t, s, "GET", "/v1/applications/"+s.ApplicationID()+"/identities", "").object(t)["identities"])
 	})
 
 	t.Run("an unknown application is a 404 everywhere", func(t *testing.T) {

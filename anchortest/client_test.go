@@ -53,6 +53,26 @@ func TestClient(t *testing.T) {
 		require.Equal(t, 120, n)
 	})
 
+	t.Run("it signs in again, or is told why not", func(t *testing.T) {
+		t.Parallel()
+		s := start(t)
+		c := s.Client()
+		identity := s.PutIdentity(Identity{})
+		require.NoError(t, s.FailIdentity(t.Context(), identity.ID))
+		s.Fault(Fault{Path: "/v1/identities/*/reauthenticate", Times: 1, Status: 422})
+		var refused *anchorhttp.Error
+		require.ErrorAs(t, c.Reauthenticate(t.Context(), identity.ID), &refused)
+		require.Equal(t, 422, refused.StatusCode)
+		kept, _ := s.Identity(identity.ID)
+		require.Equal(t, StatusFailed, kept.Status)
+
+		require.NoError(t, c.Reauthenticate(t.Context(), identity.ID))
+		kept, _ = s.Identity(identity.ID)
+		require.Equal(t, StatusValidated, kept.Status)
+		require.True(t, anchorhttp.IsNotFound(c.Reauthenticate(t.Context(), unknownID)))
+		require.Equal(t, 3, s.CountCalls("POST", "/v1/identities/*/reauthenticate"))
+	})
+
 	t.Run("options come last", func(t *testing.T) {
 		t.Parallel()
 		s := start(t)

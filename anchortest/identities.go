@@ -80,7 +80,7 @@ func copyOf(kept *Identity) Identity {
 // what is kept. Empty fields are filled in: a new ID, [Server.ApplicationID],
 // the site of the application as Source, [StatusValidated], and the moment of
 // the call. It panics when ID is no UUID, the application is unknown or JSON
-// cannot hold the Metadata.
+// cannot hold the Metadata. The webhook is not told.
 func (s *Server) PutIdentity(identity Identity) Identity {
 	now := s.time()
 	s.mu.Lock()
@@ -99,11 +99,12 @@ func (s *Server) keep(identity Identity, now time.Time) (*Identity, error) {
 		return nil, fmt.Errorf("anchortest: identity id %q is not a UUID", identity.ID)
 	}
 	identity.ID = id
-	identity.ApplicationID = cmp.Or(identity.ApplicationID, s.applicationID)
-	app := s.applications.get(identity.ApplicationID)
+	applicationID, _ := parseUUID(cmp.Or(identity.ApplicationID, s.applicationID))
+	app := s.applications.get(applicationID)
 	if app == nil {
 		return nil, fmt.Errorf("anchortest: application %q is unknown", identity.ApplicationID)
 	}
+	identity.ApplicationID = app.id
 	identity.Name = cmp.Or(identity.Name, unnamedIdentity)
 	identity.Source = cmp.Or(identity.Source, app.url)
 	identity.Status = cmp.Or(identity.Status, StatusValidated)
@@ -150,13 +151,15 @@ func (s *Server) SetMetadataMerge(merge bool) {
 	s.mergeMetadata = merge
 }
 
+const noIdentity = "Identity not found."
+
 // pathIdentity returns the identity that the path names, or answers 404 and
 // returns nil. It is called with the lock held.
 func (s *Server) pathIdentity(w http.ResponseWriter, r *http.Request) *Identity {
 	id, _ := parseUUID(r.PathValue("identity"))
 	identity := s.identities.get(id)
 	if identity == nil {
-		writeError(w, http.StatusNotFound, "Identity not found.")
+		writeError(w, http.StatusNotFound, noIdentity)
 	}
 	return identity
 }
@@ -226,8 +229,8 @@ func (s *Server) deleteIdentity(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// reauthenticateIdentity signs in again, which in the fake always works and
-// takes no time.
+// reauthenticateIdentity signs in again, which on the fake always works and
+// takes no time: a [Fault] with status 422 is one that fails.
 func (s *Server) reauthenticateIdentity(w http.ResponseWriter, r *http.Request) {
 	body := struct {
 		Sync bool `json:"sync"`
@@ -235,13 +238,12 @@ func (s *Server) reauthenticateIdentity(w http.ResponseWriter, r *http.Request) 
 	if r.ContentLength != 0 && !readJSON(w, r, &body) {
 		return
 	}
-	now := s.time()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if identity := s.pathIdentity(w, r); identity != nil {
-		identity.Status, identity.UpdatedAt = StatusValidated, now
-		writeJSON(w, http.StatusOK, map[string]any{"identityId": identity.ID, "async": !body.Sync})
+	id, _ := parseUUID(r.PathValue("identity"))
+	if !s.endSignIn(id, StatusValidated) {
+		writeError(w, http.StatusNotFound, noIdentity)
+		return
 	}
+	writeJSON(w, http.StatusOK, map[string]any{"identityId": id, "async": !body.Sync})
 }
 
 // listIdentities answers oldest first, so that a new identity stands on the

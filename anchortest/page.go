@@ -21,8 +21,12 @@ var pageStyle string
 //go:embed page.html
 var pageSource string
 
+//go:embed control.html
+var controlSource string
+
 var (
-	pageTemplate = template.Must(template.New("page").Parse(pageSource))
+	pageTemplate    = parsePage("page", pageSource)
+	controlTemplate = parsePage("control", controlSource)
 
 	// pageStyleSource allows the page its one style sheet and no other
 	// (Content Security Policy Level 3, section 2.3.1).
@@ -32,10 +36,13 @@ var (
 	}()
 )
 
+func parsePage(name, source string) *template.Template {
+	style := func() template.CSS { return template.CSS(pageStyle) }
+	return template.Must(template.New(name).Funcs(template.FuncMap{"style": style}).Parse(source))
+}
+
 // page is what the template shows: a form, or a message when Title is set.
 type page struct {
-	Style template.CSS
-
 	Token    string
 	Name     string // of the application
 	Site     string
@@ -83,7 +90,7 @@ func (s *Server) submitPage(w http.ResponseWriter, r *http.Request) {
 		writeTokenError(w, err)
 		return
 	}
-	setPageHeaders(w, "")
+	setPageHeaders(w, "'none'")
 	http.Redirect(w, r, callbackURL, http.StatusSeeOther)
 }
 
@@ -104,23 +111,27 @@ func writeTokenError(w http.ResponseWriter, err error) {
 	writePage(w, status, "", p)
 }
 
+// writePage answers with a page whose form, if it has one, may end at formTarget.
 func writePage(w http.ResponseWriter, status int, formTarget string, p page) {
-	p.Style = template.CSS(pageStyle)
-	var body bytes.Buffer
-	if err := pageTemplate.Execute(&body, p); err != nil {
-		writeError(w, http.StatusInternalServerError, err.Error())
-		return
-	}
-	setPageHeaders(w, formTarget)
-	w.WriteHeader(status)
-	w.Write(body.Bytes())
-}
-
-func setPageHeaders(w http.ResponseWriter, formTarget string) {
 	formAction := "'none'"
 	if formTarget != "" {
 		formAction = "'self' " + formTarget
 	}
+	writeTemplate(w, status, formAction, pageTemplate, p)
+}
+
+func writeTemplate(w http.ResponseWriter, status int, formAction string, t *template.Template, data any) {
+	var body bytes.Buffer
+	if err := t.Execute(&body, data); err != nil {
+		writeError(w, http.StatusInternalServerError, err.Error())
+		return
+	}
+	setPageHeaders(w, formAction)
+	w.WriteHeader(status)
+	w.Write(body.Bytes())
+}
+
+func setPageHeaders(w http.ResponseWriter, formAction string) {
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src "+pageStyleSource+

@@ -35,6 +35,14 @@ type Server struct {
 	server *http.Server
 	served chan struct{} // closed when nothing is accepted any more
 
+	open context.Context // done when the fake has been closed
+	end  context.CancelFunc
+
+	// signIns is held while a sign-in ends, from reading the clock on, so that
+	// the later of two events is the one whose outcome stays. It is locked
+	// before mu.
+	signIns sync.Mutex
+
 	mu            sync.Mutex
 	url           string
 	now           func() time.Time
@@ -50,6 +58,14 @@ type Server struct {
 	calls         callLog
 	faults        []*Fault
 	holds         []*Hold
+
+	webhook    webhook
+	eventShape eventShape
+	roundTrip  func(*http.Request) (*http.Response, error) // of the webhook
+	deliveries []*Delivery
+	closed     bool
+	onTheWay   int           // how many events are being sent in the background
+	settled    chan struct{} // closed when onTheWay falls to zero, nil while it is
 }
 
 // An Option changes what [Start] and [New] make.
@@ -61,6 +77,9 @@ type config struct {
 	applicationID   string
 	applicationName string
 	applicationSite string
+	others          []application // with id, name and url
+	webhookURL      string
+	webhookSecrets  []string
 	logger          *slog.Logger
 }
 
@@ -89,8 +108,17 @@ func WithApplicationID(id string) Option {
 	return func(c *config) { c.applicationID = id }
 }
 
-// WithLogger has every call logged when it has been answered, at level Info:
-// method, path and status, and neither key, token nor body. Defaults to no log.
+// WithAnotherApplication adds an application beside the one that a fake begins
+// with. Its id, a UUID, is the same after a restart, which that of
+// [Server.AddApplication] is not. It may be given several times, with different
+// ids.
+func WithAnotherApplication(id, name, siteURL string) Option {
+	return func(c *config) { c.others = append(c.others, application{id: id, name: name, url: siteURL}) }
+}
+
+// WithLogger has every call and every delivery of an event logged when it has
+// been answered, at level Info: method, path and status, or type and status, and
+// neither key, token nor body. Defaults to no log.
 func WithLogger(logger *slog.Logger) Option {
 	return func(c *config) { c.logger = logger }
 }
@@ -154,15 +182,32 @@ func newServer(c config) (*Server, error) {
 	if c.apiKey == "" || strings.ContainsFunc(c.apiKey, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return nil, errors.New("anchortest: the API key is empty or holds something other than printable ASCII without spaces")
 	}
+	hook, err := newWebhook(c.webhookURL, c.webhookSecrets)
+	if err != nil {
+		return nil, err
+	}
 	s := &Server{
 		apiKey:        c.apiKey,
 		applicationID: id,
 		logger:        cmp.Or(c.logger, slog.New(slog.DiscardHandler)),
 		now:           time.Now,
 		tokens:        make(map[string]*identityToken),
+		webhook:       hook,
+		roundTrip:     ownTransport.RoundTrip,
 	}
+	s.open, s.end = context.WithCancel(context.Background())
 	s.handler = s.routes()
 	s.addApplication(id, c.applicationName, c.applicationSite, "")
+	for _, other := range c.others {
+		id, ok := parseUUID(other.id)
+		if !ok {
+			return nil, fmt.Errorf("anchortest: application id %q is not a UUID", other.id)
+		}
+		if s.applications.get(id) != nil {
+			return nil, fmt.Errorf("anchortest: two applications have the id %q", other.id)
+		}
+		s.addApplication(id, other.name, other.url, "")
+	}
 	return s, nil
 }
 
@@ -198,8 +243,8 @@ func (s *Server) APIKey() string { return s.apiKey }
 func (s *Server) ApplicationID() string { return s.applicationID }
 
 // SetNow replaces the clock, [time.Now]. The Date header of every answer comes
-// from it, as do all times in the answers and the end of a token's life. It
-// must be safe for concurrent use.
+// from it, as do all times in answers and events and the end of a token's life.
+// It must be safe for concurrent use, and may ask the fake, but end no sign-in.
 func (s *Server) SetNow(now func() time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -220,8 +265,11 @@ func toMillisecond(t time.Time) time.Time {
 }
 
 // Close stops listening at once and breaks every connection, held and delayed
-// calls included. Closing twice, or a fake made by [New], does nothing.
+// calls and the delivery of events included. No event is sent in the background
+// any more, which is all that it does to a fake made by [New]. Closing twice
+// does nothing.
 func (s *Server) Close() error {
+	s.endDeliveries()
 	if s.server == nil {
 		return nil
 	}
@@ -232,8 +280,9 @@ func (s *Server) Close() error {
 
 // Shutdown stops listening and waits until the calls under way have been
 // answered, or until ctx is done, whose error it returns then. A fake made by
-// [New] has nothing to wait for.
+// [New] has nothing to wait for. Events are given up at once, as by [Server.Close].
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.endDeliveries()
 	if s.server == nil {
 		return nil
 	}

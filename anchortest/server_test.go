@@ -50,6 +50,8 @@ func TestServer(t *testing.T) {
 			"space in the key":  WithAPIKey("a b"),
 			"letter not ASCII":  WithAPIKey("é"),
 			"control character": WithAPIKey("a\nb"),
+			"another no UUID":   WithAnotherApplication("2", "Two", "https://two.example"),
+			"the same id":       WithAnotherApplication(strings.ToUpper(defaultApplicationID), "Two", "https://two.example"),
 		} {
 			_, err := Start(opt)
 			require.ErrorContains(t, err, "anchortest: ", what)
@@ -184,7 +186,8 @@ func TestServer(t *testing.T) {
 
 	t.Run("everything at once is safe", func(t *testing.T) {
 		t.Parallel()
-		s := start(t)
+		h := newHook(t)
+		s := start(t, WithWebhook(h.URL, "s"))
 		var wg sync.WaitGroup
 		for range 8 {
 			wg.Go(func() {
@@ -206,12 +209,22 @@ func TestServer(t *testing.T) {
 					s.Fault(Fault{Path: "/none"})
 					s.Hold("", "/none").Release()
 					s.SetNow(time.Now)
+					s.FailIdentity(t.Context(), id)
+					s.Reauthenticate(t.Context(), id)
+					s.SendEvent(t.Context(), Event{IdentityID: id})
+					s.SetWebhook(h.URL, "s")
+					s.SetWebhookClient(nil)
+					s.SetEventTime(TextEventTime)
+					s.SetEventIdentity(SnakeEventIdentity)
+					s.Deliveries()
 					call(t, s, "DELETE", "/v1/identities/"+id, "")
 				}
 			})
 		}
 		wg.Wait()
 		require.Empty(t, s.Identities())
+		require.NoError(t, s.WaitDelivered(soon(t)))
+		require.Len(t, h.received(), 8*10*4)
 	})
 }
 
@@ -273,7 +286,7 @@ func TestRoutes(t *testing.T) {
 		"GET /v1/identities", "POST /v1/identities", "GET /v1/sessions",
 		"GET /v1/applications/", "GET //v1/applications", "GET /v1//applications",
 		"GET /v1/identities/../applications", "GET /v1/identities/..%2fapplications",
-		"PUT /identity/create", "GET /identity/create/",
+		"PUT /identity/create", "GET /identity/create/", "PUT /fake", "GET /fake/",
 	} {
 		method, path, _ := strings.Cut(route, " ")
 		r := call(t, s, method, path, "")

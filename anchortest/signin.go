@@ -61,7 +61,8 @@ func change(f func(*Identity)) ApproveOption {
 // [ErrTokenExpired]. An address that is not the fake's hosted page is an error,
 // and so is an option that cannot be had; neither uses up the token.
 //
-// No call is made: [Server.Calls], faults and holds know nothing of it.
+// No call is made: [Server.Calls], faults and holds know nothing of it. The
+// webhook is told, unless the identity is [StatusPending].
 func (s *Server) Approve(ctx context.Context, hostedURL string, opts ...ApproveOption) (callbackURL string, err error) {
 	var a approval
 	for _, opt := range opts {
@@ -76,10 +77,59 @@ func (s *Server) Cancel(ctx context.Context, hostedURL string) (callbackURL stri
 	return s.finishAt(ctx, hostedURL, cancel, approval{})
 }
 
-// Fail is a sign-in that the site has refused. It uses up the token. Errors are
-// those of [Server.Approve].
+// Fail is a sign-in on the hosted page that the site has refused. It uses up the
+// token, and no identity comes of it. Errors are those of [Server.Approve]. A
+// sign-in that worked once and does not any more is [Server.FailIdentity].
 func (s *Server) Fail(ctx context.Context, hostedURL string) (callbackURL string, err error) {
 	return s.finishAt(ctx, hostedURL, fail, approval{})
+}
+
+// FailIdentity is the saved sign-in of an identity that has stopped working, as
+// when its password was changed at the site. The identity is [StatusFailed] then
+// and the webhook is told, even when it was before. An identity that is not
+// there is an error.
+//
+// No call is made: [Server.Calls], faults and holds know nothing of it.
+func (s *Server) FailIdentity(ctx context.Context, identityID string) error {
+	return s.changeSignIn(ctx, identityID, StatusFailed)
+}
+
+// Reauthenticate is the saved sign-in of an identity that works (again), as after
+// the API's call of this name, which always succeeds on the fake. The identity is
+// [StatusValidated] then and the webhook is told, even when it was before. An
+// identity that is not there is an error.
+//
+// No call is made: [Server.Calls], faults and holds know nothing of it.
+func (s *Server) Reauthenticate(ctx context.Context, identityID string) error {
+	return s.changeSignIn(ctx, identityID, StatusValidated)
+}
+
+func (s *Server) changeSignIn(ctx context.Context, identityID string, status Status) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("anchortest: change a sign-in: %w", err)
+	}
+	if !s.endSignIn(identityID, status) {
+		return fmt.Errorf("anchortest: there is no identity %q", identityID)
+	}
+	return nil
+}
+
+// endSignIn gives an identity the outcome of a sign-in that no hosted page was
+// part of, and tells the webhook. It is false when there is no such identity.
+func (s *Server) endSignIn(identityID string, status Status) bool {
+	s.signIns.Lock()
+	defer s.signIns.Unlock()
+	now := s.time()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id, _ := parseUUID(identityID)
+	identity := s.identities.get(id)
+	if identity == nil {
+		return false
+	}
+	identity.Status, identity.UpdatedAt = status, now
+	s.tell(identity, now)
+	return true
 }
 
 func (s *Server) finishAt(ctx context.Context, hostedURL string, o outcome, a approval) (string, error) {
@@ -113,9 +163,10 @@ func readHostedURL(hostedURL, base string) (token, userName string, err error) {
 }
 
 // finish ends a visit to the hosted page, whether a test or a person made it:
-// the one place where a token is used up. What follows from a sign-in, such as
-// an event, belongs here.
+// the one place where a token is used up.
 func (s *Server) finish(token, userName string, o outcome, a approval) (callbackURL string, err error) {
+	s.signIns.Lock()
+	defer s.signIns.Unlock()
 	now := s.time()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -144,6 +195,7 @@ func (s *Server) finish(token, userName string, o outcome, a approval) (callback
 			return "", err
 		}
 		identityID = kept.ID
+		s.tell(kept, now)
 	}
 	t.used = true
 

@@ -5,16 +5,14 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/anchorconnect/connect"
 )
 
 // Complete implements [connect.Store]. It is one statement on PostgreSQL and a
-// transaction of three elsewhere, of four or five on MySQL when the connection
-// gets the identity that it has already. A call that stores nothing, refused or
-// a reload, is two statements everywhere.
+// transaction of three elsewhere. A call that stores nothing, refused or a
+// reload, is two statements everywhere.
 func (s *Store) Complete(ctx context.Context, tokenHash string, c connect.Connection, tagAfter time.Time) (first bool, err error) {
 	const doing = "complete a start"
 	if err := cmp.Or(validKey("token hash", tokenHash), c.Validate()); err != nil {
@@ -40,7 +38,8 @@ func (s *Store) Complete(ctx context.Context, tokenHash string, c connect.Connec
 // has stored nothing.
 func (s *Store) completeAtOnce(ctx context.Context, tokenHash string, c connect.Connection, tagAfter time.Time) (first bool, err error) {
 	n, err := s.write(ctx, s.sql.completeAtOnce,
-		tokenHash, c.ApplicationID, c.UserID, c.IdentityID, micros(c.ConnectedAt), micros(tagAfter))
+		tokenHash, c.ApplicationID, c.UserID, c.IdentityID, micros(c.ConnectedAt), micros(tagAfter),
+		string(c.Health), micros(c.HealthAt))
 	if isDuplicate(err) {
 		return false, errOvertaken
 	}
@@ -65,7 +64,7 @@ func (s *Store) complete(ctx context.Context, tx *sql.Tx, tokenHash string, c co
 		return false, s.whyNot(ctx, tx, tokenHash, c)
 	}
 
-	queued, err := send(ctx, tx, s.sql.queueTasks,
+	_, err = send(ctx, tx, s.sql.queueTasks,
 		micros(tagAfter), tokenHash,
 		connectedAt, c.ApplicationID, c.UserID, c.IdentityID)
 	if err != nil {
@@ -73,51 +72,40 @@ func (s *Store) complete(ctx context.Context, tx *sql.Tx, tokenHash string, c co
 	}
 
 	if s.sql.putConnection != "" {
-		_, err = send(ctx, tx, s.sql.putConnection, c.ApplicationID, c.UserID, c.IdentityID, connectedAt)
+		_, err = send(ctx, tx, s.sql.putConnection,
+			c.ApplicationID, c.UserID, c.IdentityID, connectedAt, string(c.Health), micros(c.HealthAt))
 	} else {
-		// More than one row queued means, most likely, that an old identity is to
-		// be deleted, and so that there is a connection to change.
-		err = s.addOrChange(ctx, tx, tokenHash, c, queued > 1)
+		err = s.addOrReplace(ctx, tx, tokenHash, c)
 	}
 	return err == nil, err
 }
 
-// addOrChange stores c on MySQL, which has no statement that does either without
-// touching another user's row. It begins with the one that will do.
-func (s *Store) addOrChange(ctx context.Context, tx *sql.Tx, tokenHash string, c connect.Connection, changeFirst bool) error {
-	connectedAt := micros(c.ConnectedAt)
-	add := func() (int64, error) {
-		return send(ctx, tx, s.sql.addConnection, connectedAt, tokenHash)
-	}
-	change := func() (int64, error) {
-		return send(ctx, tx, s.sql.changeConnection, c.IdentityID, connectedAt,
-			c.ApplicationID, c.UserID, c.IdentityID, c.IdentityID)
-	}
-	steps := []func() (int64, error){add, change}
-	if changeFirst {
-		slices.Reverse(steps)
-	}
-	for _, step := range steps {
-		n, err := step()
-		if isDuplicate(err) {
-			return errOvertaken
-		}
-		if err != nil || n > 0 {
-			return err
-		}
-	}
+// replaced is what addOrReplace tells by LAST_INSERT_ID when it has replaced a
+// connection. When it has added one it tells nothing, which is 0.
+const replaced = 2
 
-	// MySQL also counts no row when the connection is just that already, to the
-	// microsecond.
-	var stored connect.Connection
-	err := scanConnection(tx.QueryRowContext(ctx, s.sql.connection, c.ApplicationID, c.UserID), &stored)
-	if err != nil && !errors.Is(err, connect.ErrNotConnected) {
-		return err
-	}
-	if stored.IdentityID != c.IdentityID || micros(stored.ConnectedAt) != connectedAt {
+// addOrReplace stores c on MySQL.
+func (s *Store) addOrReplace(ctx context.Context, tx *sql.Tx, tokenHash string, c connect.Connection) error {
+	connectedAt := micros(c.ConnectedAt)
+	result, err := tx.ExecContext(ctx, s.sql.addOrReplace, connectedAt, string(c.Health), micros(c.HealthAt), tokenHash, connectedAt)
+	if isDuplicate(err) {
 		return errOvertaken
 	}
-	return nil
+	if err != nil {
+		return err
+	}
+	added, err := result.RowsAffected()
+	if err != nil {
+		return err
+	}
+	told, err := result.LastInsertId()
+	if err != nil {
+		return err
+	}
+	if told == replaced || told == 0 && added == 1 {
+		return nil
+	}
+	return errOvertaken
 }
 
 // whyNot tells why a start could not be completed, or returns nil for a reload.
@@ -184,15 +172,66 @@ func (s *Store) Connection(ctx context.Context, applicationID, userID string) (c
 	return c, nil
 }
 
-// scanConnection reads what a connection's own columns hold.
+// scanConnection reads what a user's connection is, without whose it is.
 func scanConnection(row *sql.Row, c *connect.Connection) error {
-	var connectedAt int64
-	err := row.Scan(&c.IdentityID, &connectedAt)
+	return scanConnectionAfter(row, c, &c.IdentityID)
+}
+
+// scanConnectionAfter reads the columns that are given, and the three that come
+// after them in every answer: since when and how it is connected.
+func scanConnectionAfter(row *sql.Row, c *connect.Connection, columns ...any) error {
+	var connectedAt, healthAt int64
+	err := row.Scan(append(columns, &connectedAt, &c.Health, &healthAt)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return connect.ErrNotConnected
 	}
-	c.ConnectedAt = fromMicros(connectedAt)
+	c.ConnectedAt, c.HealthAt = fromMicros(connectedAt), fromMicros(healthAt)
 	return err
+}
+
+// SetHealth implements [connect.Store]. It is one look, and, when the event
+// counts, one statement more, which changes the connection that was seen or
+// nothing: then it looks again.
+func (s *Store) SetHealth(ctx context.Context, identityID string, health connect.Health, at time.Time) (c connect.Connection, changed bool, err error) {
+	const doing = "set the health of a connection"
+	if err := cmp.Or(validKey("identity id", identityID), health.Validate()); err != nil {
+		return connect.Connection{}, false, failed(ctx, doing, err)
+	}
+	err = s.do(ctx, doing, func() error {
+		seen := connect.Connection{IdentityID: identityID}
+		row := s.db.QueryRowContext(ctx, s.sql.connectionWith, identityID)
+		if err := scanConnectionAfter(row, &seen, &seen.ApplicationID, &seen.UserID); err != nil {
+			return err
+		}
+		var counts bool
+		c, counts = afterEvent(seen, health, at)
+		changed = c.Health != seen.Health
+		if !counts {
+			return nil
+		}
+		n, err := s.write(ctx, s.sql.setHealth, string(c.Health), micros(c.HealthAt),
+			seen.ApplicationID, seen.UserID, seen.IdentityID, micros(seen.ConnectedAt), string(seen.Health), micros(seen.HealthAt))
+		if err == nil && n == 0 {
+			err = errOvertaken
+		}
+		return err
+	})
+	if err != nil {
+		return connect.Connection{}, false, err
+	}
+	return c, changed, nil
+}
+
+// afterEvent returns c as an event leaves it, and whether the event counts: that
+// is, changes c.
+func afterEvent(c connect.Connection, health connect.Health, at time.Time) (after connect.Connection, counts bool) {
+	at = fromMicros(micros(at)) // As it would be kept, and compared with the next.
+	worse := health == connect.HealthNeedsSignIn && c.Health == connect.HealthOK
+	if at.After(c.HealthAt) || at.Equal(c.HealthAt) && worse {
+		c.Health, c.HealthAt = health, at
+		return c, true
+	}
+	return c, false
 }
 
 // Disconnect implements [connect.Store], in a transaction of three statements,

@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -67,6 +68,41 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+func TestAfterEvent(t *testing.T) {
+	t.Parallel()
+	const ok, needsSignIn = connect.HealthOK, connect.HealthNeedsSignIn
+	for name, row := range map[string]struct {
+		health connect.Health
+		said   connect.Health
+		at     time.Time
+		counts bool
+	}{
+		"later, worse":                               {ok, needsSignIn, signedIn.Add(time.Microsecond), true},
+		"later, better":                              {needsSignIn, ok, signedIn.Add(time.Microsecond), true},
+		"later, the same":                            {ok, ok, signedIn.Add(time.Microsecond), true},
+		"at that very moment, worse":                 {ok, needsSignIn, signedIn, true},
+		"at that very moment, better":                {needsSignIn, ok, signedIn, false},
+		"at that very moment, the same":              {needsSignIn, needsSignIn, signedIn, false},
+		"earlier, worse":                             {ok, needsSignIn, signedIn.Add(-time.Microsecond), false},
+		"earlier, better":                            {needsSignIn, ok, signedIn.Add(-time.Microsecond), false},
+		"later by less than the store keeps, worse":  {ok, needsSignIn, signedIn.Add(time.Nanosecond), true},
+		"later by less than the store keeps, better": {needsSignIn, ok, signedIn.Add(time.Nanosecond), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			before := connection("anna", "1")
+			before.Health = row.health
+			want := before
+			if row.counts {
+				want.Health, want.HealthAt = row.said, row.at.Truncate(time.Microsecond)
+			}
+			got, counts := afterEvent(before, row.said, row.at)
+			require.Equal(t, row.counts, counts)
+			require.Equal(t, want, got)
+		})
+	}
+}
+
 // A round trip is what costs time, so their number is held here. What stands
 // for one is said at traffic.
 func TestRoundTrips(t *testing.T) {
@@ -75,8 +111,8 @@ func TestRoundTrips(t *testing.T) {
 		db, w := watched(t, d)
 		s := d.emptyIn(t, db)
 		require.NoError(t, s.Migrate(t.Context()))
-		first, again, same, spent := start("anna", "first"), start("anna", "again"), start("anna", "same"), start("anna", "spent")
-		bind(t, s, again, same, spent)
+		first, again, same, justTheSame, spent := start("anna", "first"), start("anna", "again"), start("anna", "same"), start("anna", "just the same"), start("anna", "spent")
+		bind(t, s, again, same, justTheSame, spent)
 
 		// holds requires that f takes so many statements, and whether they are a
 		// transaction.
@@ -106,7 +142,7 @@ func TestRoundTrips(t *testing.T) {
 		commit := map[Dialect]string{SQLite: "commit", MySQL: "commit"}[d.dialect]
 		rollback := map[Dialect]string{SQLite: "rollback", MySQL: "rollback"}[d.dialect]
 
-		holds("Bind", 1, "", func() { bind(t, s, first) })
+		holds("Bind", on(2, 1, 2), "", func() { bind(t, s, first) })
 		holds("a whole callback", on(5, 3, 5), commit, func() {
 			_, err := s.Pending(t.Context(), first.TokenHash)
 			require.NoError(t, err)
@@ -125,21 +161,40 @@ func TestRoundTrips(t *testing.T) {
 			require.ErrorIs(t, err, connect.ErrStateSpent)
 		})
 		require.NoError(t, s.Done(t.Context(), tag("anna", "2")))
-		holds("Complete, again with the same identity", on(3, 1, 4), commit, func() {
+		holds("Complete, again with the same identity", on(3, 1, 3), commit, func() {
 			c := connection("anna", "2")
 			c.ConnectedAt = noon.Add(time.Second)
 			first, err := s.Complete(t.Context(), same.TokenHash, c, tagDue)
 			require.NoError(t, err)
 			require.True(t, first)
 		})
+		holds("Complete, again just the same", on(3, 1, 3), commit, func() {
+			c := connection("anna", "2")
+			c.ConnectedAt = noon.Add(time.Second)
+			first, err := s.Complete(t.Context(), justTheSame.TokenHash, c, tagDue)
+			require.NoError(t, err)
+			require.True(t, first)
+		})
+		setHealth := func(health connect.Health, at time.Time, wantChanged bool) {
+			_, changed, err := s.SetHealth(t.Context(), "2", health, at)
+			require.NoError(t, err)
+			require.Equal(t, wantChanged, changed)
+		}
+		holds("SetHealth, an event that changes it", 2, "", func() { setHealth(connect.HealthNeedsSignIn, noon, true) })
+		holds("SetHealth, a later event that says the same", 2, "", func() { setHealth(connect.HealthNeedsSignIn, noon.Add(time.Second), false) })
+		holds("SetHealth, an event that does not count", 1, "", func() { setHealth(connect.HealthOK, noon, false) })
+		holds("SetHealth, nobody's identity", 1, "", func() {
+			_, _, err := s.SetHealth(t.Context(), "nobody's", connect.HealthOK, noon)
+			require.ErrorIs(t, err, connect.ErrNotConnected)
+		})
 		holds("Spend", 1, "", func() { require.NoError(t, s.Spend(t.Context(), spent.TokenHash)) })
 		holds("Claim", on(2, 1, 2), commit, func() {
-			tasks, err := s.Claim(t.Context(), tagDue, tagDue, 10)
+			tasks, err := s.Claim(t.Context(), application, tagDue, tagDue, 10)
 			require.NoError(t, err)
 			require.Len(t, tasks, 2)
 		})
 		holds("Claim, nothing due", 1, commit, func() {
-			tasks, err := s.Claim(t.Context(), noon.Add(-time.Second), tagDue, 10)
+			tasks, err := s.Claim(t.Context(), application, noon.Add(-time.Second), tagDue, 10)
 			require.NoError(t, err)
 			require.Empty(t, tasks)
 		})
@@ -152,10 +207,20 @@ func TestRoundTrips(t *testing.T) {
 		holds("Sweep", 1, "", func() {
 			n, err := s.Sweep(t.Context(), noon.AddDate(1, 0, 0), 10)
 			require.NoError(t, err)
-			require.Equal(t, 4, n)
+			require.Equal(t, 5, n)
+		})
+		for i := range 2 {
+			bind(t, s, start("anna", fmt.Sprint("live ", i)))
+		}
+		holds("Bind, one is spent to make room", on(3, 1, 3), commit, func() {
+			require.NoError(t, s.Bind(t.Context(), start("anna", "new"), 2))
+		})
+		require.NoError(t, s.Bind(t.Context(), start("anna", "newer"), 1))
+		holds("Bind, some are spent and some removed", on(4, 1, 4), commit, func() {
+			require.NoError(t, s.Bind(t.Context(), start("anna", "newest"), 1))
 		})
 		holds("Claim and Sweep, with a limit below one", 0, "", func() {
-			_, err := s.Claim(t.Context(), noon, tagDue, 0)
+			_, err := s.Claim(t.Context(), application, noon, tagDue, 0)
 			require.NoError(t, err)
 			_, err = s.Sweep(t.Context(), noon, -1)
 			require.NoError(t, err)
@@ -188,6 +253,16 @@ func TestUnchangedConnection(t *testing.T) {
 			bind(t, s, other)
 			complete(t, s, other, "2")
 			requireTasks(t, s, deletion("anna", "1"), tag("anna", "2"))
+
+			// Somebody else's row that would be the same after all is not the user's.
+			bens := start("ben", "bens")
+			bind(t, s, bens)
+			meanwhile(t, s, func() {
+				_, err := s.Complete(t.Context(), bens.TokenHash, connection("ben", "3"), tagDue)
+				require.ErrorIs(t, err, connect.ErrIdentityTaken)
+			}, "INSERT INTO connect_connections VALUES "+connectionValues("dora", "3"))
+			requireConnection(t, s, "ben", "")
+			requireConnection(t, s, "dora", "3")
 		})
 	}
 }

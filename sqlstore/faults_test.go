@@ -20,10 +20,10 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// calls are all methods of a store, on a user who is connected and has another
-// start. Each is given a store in which everything is there for it to change.
+// calls are all methods of a store, on a user who is connected and has other
+// starts. Each is given a store in which everything is there for it to change.
 var calls = map[string]func(ctx context.Context, s *Store) error{
-	"Bind":    func(ctx context.Context, s *Store) error { return s.Bind(ctx, start("anna", "new")) },
+	"Bind":    func(ctx context.Context, s *Store) error { return s.Bind(ctx, start("anna", "new"), 1) },
 	"Pending": func(ctx context.Context, s *Store) error { _, err := s.Pending(ctx, "live"); return err },
 	"Spend":   func(ctx context.Context, s *Store) error { return s.Spend(ctx, "live") },
 	"Complete": func(ctx context.Context, s *Store) error {
@@ -37,12 +37,19 @@ var calls = map[string]func(ctx context.Context, s *Store) error{
 		_, err := s.Connection(ctx, application, "anna")
 		return err
 	},
+	"SetHealth": func(ctx context.Context, s *Store) error {
+		_, changed, err := s.SetHealth(ctx, "1", connect.HealthNeedsSignIn, noon)
+		if err == nil && !changed {
+			return errors.New("it has changed nothing")
+		}
+		return err
+	},
 	"Disconnect": func(ctx context.Context, s *Store) error {
 		_, err := s.Disconnect(ctx, application, "anna", deleteDue)
 		return err
 	},
 	"Claim": func(ctx context.Context, s *Store) error {
-		tasks, err := s.Claim(ctx, tagDue, deleteDue, 10)
+		tasks, err := s.Claim(ctx, application, tagDue, deleteDue, 10)
 		if err == nil && len(tasks) != 1 {
 			return fmt.Errorf("it has claimed %d tasks", len(tasks))
 		}
@@ -63,9 +70,11 @@ var calls = map[string]func(ctx context.Context, s *Store) error{
 func prepare(t *testing.T, s *Store) {
 	t.Helper()
 	require.NoError(t, s.Migrate(t.Context()))
-	done, live := start("anna", "done"), start("anna", "live")
-	bind(t, s, done, live)
+	done, ended, live := start("anna", "done"), start("anna", "ended"), start("anna", "live")
+	ended.ExpiresAt = noon.Add(time.Minute)
+	bind(t, s, done, ended, live)
 	complete(t, s, done, "1")
+	require.NoError(t, s.Spend(t.Context(), ended.TokenHash))
 }
 
 // contents are all rows of a store.
@@ -73,7 +82,7 @@ func contents(t *testing.T, s *Store) (all []string) {
 	t.Helper()
 	for _, query := range []string{
 		"SELECT token_hash, application_id, user_id, return_to, issued_at, expires_at, spent, identity_id FROM connect_pending ORDER BY token_hash",
-		"SELECT application_id, user_id, identity_id, connected_at FROM connect_connections ORDER BY application_id, user_id",
+		"SELECT application_id, user_id, identity_id, connected_at, health, health_at FROM connect_connections ORDER BY application_id, user_id",
 		"SELECT identity_id, kind, application_id, user_id, not_before, attempts FROM connect_tasks ORDER BY identity_id",
 	} {
 		found, err := s.db.QueryContext(t.Context(), prefixed(s, query))
@@ -234,6 +243,7 @@ func TestKilledConnection(t *testing.T) {
 			for name, locked := range map[string]string{
 				"Complete":   "UPDATE connect_connections SET connected_at = 1 WHERE user_id = 'anna'",
 				"Disconnect": "UPDATE connect_connections SET connected_at = 1 WHERE user_id = 'anna'",
+				"SetHealth":  "UPDATE connect_connections SET connected_at = 1 WHERE user_id = 'anna'",
 				"Spend":      "UPDATE connect_pending SET return_to = '/x' WHERE token_hash = 'live'",
 			} {
 				holding(t, s, func(func()) {
@@ -269,6 +279,25 @@ func waiting(t *testing.T, d *database, s *Store) (id int64) {
 		return admin.QueryRow(find, "%"+s.prefix+"%").Scan(&id) == nil
 	}, 20*time.Second, 20*time.Millisecond)
 	return id
+}
+
+// requireAtRest requires that soon no statement on the tables of s is under way
+// any more.
+func requireAtRest(t *testing.T, d *database, s *Store) {
+	t.Helper()
+	if d.dialect == SQLite {
+		return // It works in this process, and is done when a call is.
+	}
+	admin, err := d.pool()
+	require.NoError(t, err)
+	count := "SELECT COUNT(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE $1 AND pid <> pg_backend_pid()"
+	if d.dialect == MySQL {
+		count = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE ? AND id <> CONNECTION_ID()"
+	}
+	require.Eventually(t, func() bool {
+		var n int
+		return admin.QueryRow(count, "%"+s.prefix+"%").Scan(&n) == nil && n == 0
+	}, 20*time.Second, 20*time.Millisecond)
 }
 
 // kill ends a connection from outside.
@@ -333,11 +362,12 @@ func TestPoolAndServerFaults(t *testing.T) {
 					begun := time.Now()
 					require.ErrorIs(t, calls[name](ctx, s), context.DeadlineExceeded, name)
 					require.Less(t, time.Since(begun), settle+3*time.Second, name)
-					// PostgreSQL is told to cancel what it was sent, in the
-					// background.
-					time.Sleep(500 * time.Millisecond)
+					if d.dialect == PostgreSQL {
+						// It is told to cancel what it was sent, in the background.
+						requireAtRest(t, d, s)
+					}
 				}, "UPDATE connect_pending SET return_to = '/x' WHERE token_hash = 'live'")
-				time.Sleep(200 * time.Millisecond)
+				requireAtRest(t, d, s)
 				if d.dialect == MySQL && name == "Spend" {
 					// The one that takes place after all: MySQL does not look
 					// whether its client is still there while it waits.
@@ -487,7 +517,7 @@ func TestSQLiteLocks(t *testing.T) {
 		for i := range 20 {
 			calling.Go(func() {
 				p := start(fmt.Sprint("user ", i), fmt.Sprint(i))
-				err := s.Bind(t.Context(), p)
+				err := s.Bind(t.Context(), p, plenty)
 				if err == nil {
 					_, err = s.Complete(t.Context(), p.TokenHash, connection(p.UserID, fmt.Sprint("identity ", i)), tagDue)
 				}

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,13 +16,26 @@ import (
 // The tests stand still at one moment.
 var (
 	noon      = time.Date(2044, time.May, 17, 12, 0, 0, 123_456_000, time.UTC)
+	signedIn  = noon.Add(-3 * time.Second)
 	tagDue    = noon.Add(time.Minute)
 	deleteDue = noon.Add(2 * time.Minute)
 )
 
-const application = "application"
+const (
+	application = "application"
+	// plenty is a limit of starts that no test reaches by the way.
+	plenty = 100
+)
 
-var noonMicros = strconv.FormatInt(micros(noon), 10)
+// connectionValues are what a statement stores for connection.
+func connectionValues(user, identity string) string {
+	return fmt.Sprintf("('application', '%s', '%s', %d, 'ok', %d)", user, identity, micros(noon), micros(signedIn))
+}
+
+// olderValues are what it stores for another one of before.
+func olderValues(user, identity string) string {
+	return fmt.Sprintf("('application', '%s', '%s', 0, 'needs_sign_in', 0)", user, identity)
+}
 
 // start is a start that is live at noon.
 func start(user, tokenHash string) connect.Pending {
@@ -37,7 +51,14 @@ func start(user, tokenHash string) connect.Pending {
 
 // connection is what completes a start of user at noon.
 func connection(user, identity string) connect.Connection {
-	return connect.Connection{ApplicationID: application, UserID: user, IdentityID: identity, ConnectedAt: noon}
+	return connect.Connection{
+		ApplicationID: application,
+		UserID:        user,
+		IdentityID:    identity,
+		ConnectedAt:   noon,
+		Health:        connect.HealthOK,
+		HealthAt:      signedIn,
+	}
 }
 
 func tag(user, identity string) connect.Task {
@@ -53,7 +74,7 @@ func deletion(user, identity string) connect.Task {
 func bind(t *testing.T, s *Store, starts ...connect.Pending) {
 	t.Helper()
 	for _, p := range starts {
-		require.NoError(t, s.Bind(t.Context(), p))
+		require.NoError(t, s.Bind(t.Context(), p, plenty))
 	}
 }
 
@@ -96,7 +117,7 @@ func requireConnection(t *testing.T, s *Store, user, identity string) {
 // requireTasks requires that exactly these tasks are queued. It claims them.
 func requireTasks(t *testing.T, s *Store, want ...connect.Task) {
 	t.Helper()
-	got, err := s.Claim(t.Context(), noon.AddDate(1, 0, 0), noon.AddDate(2, 0, 0), 1000)
+	got, err := s.Claim(t.Context(), application, noon.AddDate(1, 0, 0), noon.AddDate(2, 0, 0), 1000)
 	require.NoError(t, err)
 	for i := range got {
 		got[i].NotBefore = time.Time{}

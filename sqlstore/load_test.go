@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,7 +18,7 @@ import (
 // flow is all that one user does to a store: begin, return, have the tag made.
 func flow(ctx context.Context, s *Store, user string) error {
 	p := start(user, "start of "+user)
-	if err := s.Bind(ctx, p); err != nil {
+	if err := s.Bind(ctx, p, plenty); err != nil {
 		return err
 	}
 	if _, err := s.Pending(ctx, p.TokenHash); err != nil {
@@ -51,7 +52,7 @@ func TestManyFlows(t *testing.T) {
 			}
 			for name, work := range map[string]func() error{
 				"sweep": func() error { _, err := s.Sweep(t.Context(), noon, 10); return err },
-				"claim": func() error { _, err := s.Claim(t.Context(), tagDue, deleteDue, 10); return err },
+				"claim": func() error { _, err := s.Claim(t.Context(), application, tagDue, deleteDue, 10); return err },
 			} {
 				working.Go(func() {
 					for {
@@ -111,6 +112,85 @@ func TestManyFlows(t *testing.T) {
 				}
 			}
 			requireTasks(t, s, want...)
+		})
+
+		t.Run("a user's tabs begin, return, disconnect and are told events at once: no identity is forgotten", func(t *testing.T) {
+			t.Parallel()
+			s := d.migrated(t)
+			const tabs, rounds, limit = 8, 12, 2
+			var mu sync.Mutex
+			stored := make(map[string]bool)
+			// refused is an error that this user's other tabs may be the cause of.
+			refused := func(err error) bool {
+				return errors.Is(err, connect.ErrStateSpent) || errors.Is(err, connect.ErrStateUnknown) || errors.Is(err, connect.ErrNotConnected)
+			}
+			errs := make(chan error, tabs)
+			var working sync.WaitGroup
+			for tab := range tabs {
+				working.Go(func() {
+					for round := range rounds {
+						id := identityNumber(tab*rounds + round)
+						p := start("anna", "start of "+id)
+						// A start expires like a second tab's, or as if it had been
+						// begun long ago, to be swept by others.
+						p.ExpiresAt = p.ExpiresAt.Add(time.Duration(round-tab) * time.Second)
+						steps := []func() error{
+							func() error { return s.Bind(t.Context(), p, limit) },
+							func() error {
+								first, err := s.Complete(t.Context(), p.TokenHash, connection("anna", id), tagDue)
+								if first {
+									mu.Lock()
+									defer mu.Unlock()
+									stored[id] = true
+								}
+								return err
+							},
+							func() error {
+								_, _, err := s.SetHealth(t.Context(), id, connect.HealthNeedsSignIn, noon)
+								return err
+							},
+							func() error {
+								if round%4 != tab%4 {
+									return nil
+								}
+								_, err := s.Disconnect(t.Context(), application, "anna", deleteDue)
+								return err
+							},
+							func() error { _, err := s.Sweep(t.Context(), p.ExpiresAt, 1); return err },
+						}
+						for i, step := range steps {
+							if err := step(); err != nil && !refused(err) {
+								errs <- fmt.Errorf("step %d: %w", i, err)
+								return
+							}
+						}
+					}
+				})
+			}
+			working.Wait()
+			close(errs)
+			for err := range errs {
+				require.NoError(t, err)
+			}
+
+			c, err := s.Connection(t.Context(), application, "anna")
+			if !errors.Is(err, connect.ErrNotConnected) {
+				require.NoError(t, err)
+			}
+			var want []connect.Task
+			for id := range stored {
+				if id == c.IdentityID {
+					want = append(want, tag("anna", id))
+				} else {
+					want = append(want, deletion("anna", id))
+				}
+			}
+			require.NotEmpty(t, want)
+			requireTasks(t, s, want...)
+			for i := range 2 {
+				require.NoError(t, s.Bind(t.Context(), start("anna", fmt.Sprint("the last but ", i)), limit))
+			}
+			require.LessOrEqual(t, scalar[int](t, s.db, prefixed(s, "SELECT COUNT(*) FROM connect_pending")), 2*limit+1)
 		})
 	})
 }

@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -83,7 +84,7 @@ func TestOvertaken(t *testing.T) {
 		{
 			name: "by another user with the same identity, whose tag is due",
 			locked: []string{
-				"INSERT INTO connect_connections VALUES ('application', 'ben', '1', 0)",
+				"INSERT INTO connect_connections VALUES " + olderValues("ben", "1"),
 				"INSERT INTO connect_tasks VALUES ('1', 'tag', 'application', 'ben', 7, 3)",
 			},
 			identity: "1",
@@ -96,7 +97,7 @@ func TestOvertaken(t *testing.T) {
 		},
 		{
 			name:     "by another user with the same identity, at the last moment",
-			locked:   []string{"INSERT INTO connect_connections VALUES ('application', 'ben', '1', 0)"},
+			locked:   []string{"INSERT INTO connect_connections VALUES " + olderValues("ben", "1")},
 			identity: "1",
 			want:     connect.ErrIdentityTaken,
 			after:    func(t *testing.T, s *Store) { requireTasks(t, s) },
@@ -104,7 +105,7 @@ func TestOvertaken(t *testing.T) {
 		{
 			name:     "by another user with the same identity, when it is to replace one",
 			before:   func(t *testing.T, s *Store) { connected(t, s, "anna", "0") },
-			locked:   []string{"INSERT INTO connect_connections VALUES ('application', 'ben', '1', 0)"},
+			locked:   []string{"INSERT INTO connect_connections VALUES " + olderValues("ben", "1")},
 			identity: "1",
 			want:     connect.ErrIdentityTaken,
 			after:    func(t *testing.T, s *Store) { requireConnection(t, s, "anna", "0"); requireTasks(t, s) },
@@ -121,7 +122,7 @@ func TestOvertaken(t *testing.T) {
 		},
 		{
 			name:     "by the user's other tab, at the last moment",
-			locked:   []string{"INSERT INTO connect_connections VALUES ('application', 'anna', '1', 0)"},
+			locked:   []string{"INSERT INTO connect_connections VALUES " + olderValues("anna", "1")},
 			identity: "2",
 			after: func(t *testing.T, s *Store) {
 				requireConnection(t, s, "anna", "2")
@@ -152,7 +153,7 @@ func TestOvertaken(t *testing.T) {
 		},
 		{
 			name:     "by the user's other tab, with the same identity",
-			locked:   []string{"INSERT INTO connect_connections VALUES ('application', 'anna', '1', 0)"},
+			locked:   []string{"INSERT INTO connect_connections VALUES " + olderValues("anna", "1")},
 			identity: "1",
 			after: func(t *testing.T, s *Store) {
 				requireConnection(t, s, "anna", "1")
@@ -255,7 +256,7 @@ func TestDisconnectOvertaken(t *testing.T) {
 			},
 				"UPDATE connect_pending SET spent = TRUE, identity_id = '1' WHERE token_hash = 'annas'",
 				"INSERT INTO connect_tasks VALUES ('1', 'tag', 'application', 'anna', 0, 0)",
-				"INSERT INTO connect_connections VALUES ('application', 'anna', '1', "+noonMicros+")",
+				"INSERT INTO connect_connections VALUES "+connectionValues("anna", "1"),
 			)
 			require.NoError(t, err)
 			require.Equal(t, connection("anna", "1"), c)
@@ -303,6 +304,82 @@ func TestDisconnectOvertaken(t *testing.T) {
 	})
 }
 
+func TestSetHealthOvertaken(t *testing.T) {
+	t.Parallel()
+	later := noon.Add(time.Minute)
+	set := func(health connect.Health, at time.Time) string {
+		return fmt.Sprintf("UPDATE connect_connections SET health = '%s', health_at = %d WHERE identity_id = '1'", health, micros(at))
+	}
+	for name, row := range map[string]struct {
+		// locked is what another transaction does to anna's connection with the
+		// identity 1, when an event of noon says that it needs signing in.
+		locked  string
+		changed bool
+		want    func(c *connect.Connection)
+		err     error
+	}{
+		"by the same event": {
+			locked: set(connect.HealthNeedsSignIn, noon),
+			want:   func(c *connect.Connection) { c.Health, c.HealthAt = connect.HealthNeedsSignIn, noon },
+		},
+		"by a later event": {
+			locked: set(connect.HealthOK, later),
+			want:   func(c *connect.Connection) { c.HealthAt = later },
+		},
+		"by another event of that moment": {
+			locked:  set(connect.HealthOK, noon),
+			changed: true,
+			want:    func(c *connect.Connection) { c.Health, c.HealthAt = connect.HealthNeedsSignIn, noon },
+		},
+		"by an earlier event that says the same": {
+			locked: set(connect.HealthNeedsSignIn, noon.Add(-time.Second)),
+			want:   func(c *connect.Connection) { c.Health, c.HealthAt = connect.HealthNeedsSignIn, noon },
+		},
+		"by the same identity, connected again before the event": {
+			locked:  fmt.Sprintf("UPDATE connect_connections SET connected_at = %d WHERE identity_id = '1'", micros(later)),
+			changed: true,
+			want: func(c *connect.Connection) {
+				c.ConnectedAt, c.Health, c.HealthAt = later, connect.HealthNeedsSignIn, noon
+			},
+		},
+		"by another identity in its place": {
+			locked: "UPDATE connect_connections SET identity_id = '2' WHERE identity_id = '1'",
+			err:    connect.ErrNotConnected,
+		},
+		"by the end of the connection": {
+			locked: "DELETE FROM connect_connections WHERE identity_id = '1'",
+			err:    connect.ErrNotConnected,
+		},
+	} {
+		t.Run("an event is overtaken "+name, func(t *testing.T) {
+			t.Parallel()
+			onEach(t, func(t *testing.T, d *database) {
+				s := d.migrated(t)
+				connected(t, s, "anna", "1")
+				var c connect.Connection
+				var changed bool
+				var err error
+				meanwhile(t, s, func() {
+					c, changed, err = s.SetHealth(t.Context(), "1", connect.HealthNeedsSignIn, noon)
+				}, row.locked)
+
+				require.ErrorIs(t, err, row.err)
+				require.Equal(t, row.changed, changed)
+				if row.err != nil {
+					require.Zero(t, c)
+					return
+				}
+				want := connection("anna", "1")
+				row.want(&want)
+				require.Equal(t, want, c)
+				c, err = s.Connection(t.Context(), application, "anna")
+				require.NoError(t, err)
+				require.Equal(t, want, c)
+			})
+		})
+	}
+}
+
 func TestClaimSkips(t *testing.T) {
 	t.Parallel()
 	onServers(t, func(t *testing.T, d *database) {
@@ -317,15 +394,15 @@ func TestClaimSkips(t *testing.T) {
 			defer tx.Rollback()
 			var taking []connect.Task
 			if d.dialect == PostgreSQL {
-				taking, err = queryTasks(t.Context(), tx, s.sql.claimAtOnce, micros(tagDue), micros(deleteDue), first)
+				taking, err = queryTasks(t.Context(), tx, s.sql.claimAtOnce, application, micros(tagDue), micros(deleteDue), first)
 			} else {
-				taking, err = queryTasks(t.Context(), tx, s.sql.pick, micros(tagDue), first)
+				taking, err = queryTasks(t.Context(), tx, s.sql.pick, application, micros(tagDue), first)
 			}
 			require.NoError(t, err)
 			require.Len(t, taking, first)
 
 			begun := time.Now()
-			others, err := s.Claim(t.Context(), tagDue, deleteDue, n)
+			others, err := s.Claim(t.Context(), application, tagDue, deleteDue, n)
 			require.NoError(t, err)
 			require.Less(t, time.Since(begun), 2*time.Second)
 			require.Len(t, others, n-first)

@@ -36,6 +36,8 @@ import (
 	"database/sql"
 	"fmt"
 	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/anchorconnect/connect"
@@ -147,6 +149,26 @@ func send(ctx context.Context, r runner, query string, args ...any) (int64, erro
 		return 0, err
 	}
 	return result.RowsAffected()
+}
+
+// listBatch is how many keys one statement lists, well within the number of
+// parameters that any database takes.
+const listBatch = 500
+
+// sendWithList sends a statement whose text ends before a list of keys: once, or
+// more often for more keys than one list takes, or never for none.
+func sendWithList(ctx context.Context, r runner, query string, keys []string, args ...any) error {
+	for batch := range slices.Chunk(keys, listBatch) {
+		args := slices.Clone(args)
+		for _, key := range batch {
+			args = append(args, key)
+		}
+		list := "(?" + strings.Repeat(", ?", len(batch)-1) + ")"
+		if _, err := send(ctx, r, query+list, args...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // settle is how much longer than its ctx a write may take that the server has

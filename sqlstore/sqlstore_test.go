@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"database/sql"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -96,13 +97,15 @@ func TestUnkeepableTexts(t *testing.T) {
 			"has 256 bytes":      "secret" + strings.Repeat("x", 250),
 		} {
 			for method, call := range map[string]func() error{
-				"Bind":                     func() error { return s.Bind(t.Context(), start("anna", odd)) },
+				"Bind":                     func() error { return s.Bind(t.Context(), start("anna", odd), plenty) },
 				"Pending":                  func() error { _, err := s.Pending(t.Context(), odd); return err },
 				"Spend":                    func() error { return s.Spend(t.Context(), odd) },
 				"Complete, the token hash": func() error { _, err := s.Complete(t.Context(), odd, connection("anna", "1"), tagDue); return err },
 				"Complete, the identity":   func() error { _, err := s.Complete(t.Context(), "annas", connection("anna", odd), tagDue); return err },
 				"Connection, the user":     func() error { _, err := s.Connection(t.Context(), application, odd); return err },
 				"Connection, application":  func() error { _, err := s.Connection(t.Context(), odd, "anna"); return err },
+				"SetHealth":                func() error { _, _, err := s.SetHealth(t.Context(), odd, connect.HealthOK, noon); return err },
+				"Claim":                    func() error { _, err := s.Claim(t.Context(), odd, noon, tagDue, 1); return err },
 				"Disconnect, the user":     func() error { _, err := s.Disconnect(t.Context(), application, odd, deleteDue); return err },
 				"Disconnect, application":  func() error { _, err := s.Disconnect(t.Context(), odd, "anna", deleteDue); return err },
 				"Done, the identity":       func() error { return s.Done(t.Context(), tag("anna", odd)) },
@@ -121,14 +124,48 @@ func TestUnkeepableTexts(t *testing.T) {
 	})
 }
 
+func TestUnusableArguments(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d *database) {
+		t.Run("a limit of starts below one, or a health that is none, is refused before anything is sent", func(t *testing.T) {
+			t.Parallel()
+			db, w := watched(t, d)
+			s := New(db, d.dialect)
+			sent := w.during(func() {
+				for _, limit := range []int{0, -1} {
+					require.EqualError(t, s.Bind(t.Context(), start("anna", "annas"), limit),
+						fmt.Sprintf("sqlstore: bind a start: the limit of starts is %d, and must be at least 1", limit))
+				}
+				c := connection("anna", "1")
+				c.Health = "ill"
+				_, err := s.Complete(t.Context(), "annas", c, tagDue)
+				require.ErrorContains(t, err, `sqlstore: complete a start: Health is "ill"`)
+				_, _, err = s.SetHealth(t.Context(), "1", "ill", noon)
+				require.ErrorContains(t, err, `sqlstore: set the health of a connection: Health is "ill"`)
+			})
+			require.Empty(t, sent)
+		})
+	})
+}
+
 func TestBindErrors(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, d *database) {
+		t.Run("a token hash that would make room is bound already all the same", func(t *testing.T) {
+			t.Parallel()
+			s := d.migrated(t)
+			prepare(t, s)
+			before := contents(t, s)
+			err := s.Bind(t.Context(), start("anna", "ended"), 1)
+			require.EqualError(t, err, "sqlstore: bind a start: its token hash is bound already")
+			require.Equal(t, before, contents(t, s))
+		})
+
 		t.Run("that a token hash is bound already is said without quoting it", func(t *testing.T) {
 			t.Parallel()
 			s := d.migrated(t)
 			bind(t, s, start("anna", "secret"))
-			err := s.Bind(t.Context(), start("ben", "secret"))
+			err := s.Bind(t.Context(), start("ben", "secret"), plenty)
 			require.EqualError(t, err, "sqlstore: bind a start: its token hash is bound already")
 		})
 	})
@@ -140,11 +177,11 @@ func TestClaimIsOrdered(t *testing.T) {
 		t.Run("a claim returns the longest due first, and any number", func(t *testing.T) {
 			t.Parallel()
 			s := d.migrated(t)
-			const n = leaseBatch + 7
+			const n = listBatch + 7
 			// In another order than that of the keys.
 			queueTags(t, s, n, func(i int) int { return i * 7919 % n })
 
-			tasks, err := s.Claim(t.Context(), noon, tagDue, n+1)
+			tasks, err := s.Claim(t.Context(), application, noon, tagDue, n+1)
 			require.NoError(t, err)
 			require.Len(t, tasks, n)
 			for i, task := range tasks {
@@ -152,7 +189,7 @@ func TestClaimIsOrdered(t *testing.T) {
 				require.Equal(t, tagDue, task.NotBefore)
 				require.Equal(t, 1, task.Attempts)
 			}
-			tasks, err = s.Claim(t.Context(), tagDue, tagDue, n+1)
+			tasks, err = s.Claim(t.Context(), application, tagDue, tagDue, n+1)
 			require.NoError(t, err)
 			require.Len(t, tasks, n, "all are leased until then, and due again")
 			require.Equal(t, 2, tasks[n-1].Attempts)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/anchorconnect/connect"
@@ -17,20 +18,97 @@ func micros(t time.Time) int64 { return t.UnixMicro() }
 
 func fromMicros(us int64) time.Time { return time.UnixMicro(us).UTC() }
 
-// Bind implements [connect.Store].
-func (s *Store) Bind(ctx context.Context, p connect.Pending) error {
+// Bind implements [connect.Store]. It is one statement on PostgreSQL. Elsewhere
+// it is one look and one statement, or, when starts have to make room, a
+// transaction of up to three after the look.
+func (s *Store) Bind(ctx context.Context, p connect.Pending, limit int) error {
 	const doing = "bind a start"
 	if err := p.Validate(); err != nil {
 		return failed(ctx, doing, err)
 	}
+	if limit < 1 {
+		return failed(ctx, doing, fmt.Errorf("the limit of starts is %d, and must be at least 1", limit))
+	}
+	args := []any{p.TokenHash, p.ApplicationID, p.UserID, p.ReturnTo, micros(p.IssuedAt), micros(p.ExpiresAt)}
 	return s.do(ctx, doing, func() error {
-		n, err := s.write(ctx, s.sql.bind,
-			p.TokenHash, p.ApplicationID, p.UserID, p.ReturnTo, micros(p.IssuedAt), micros(p.ExpiresAt))
-		if err == nil && n == 0 {
-			err = errors.New("its token hash is bound already")
+		if s.sql.bindAtOnce != "" {
+			_, err := s.write(ctx, s.sql.bindAtOnce, append(args, limit)...)
+			if isDuplicate(err) {
+				return errBound
+			}
+			return err
 		}
-		return err
+
+		starts, err := s.startsOf(ctx, p.ApplicationID, p.UserID)
+		if err != nil {
+			return err
+		}
+		live, spent := surplus(starts, limit)
+		if len(live)+len(spent) == 0 {
+			return isAdded(s.write(ctx, s.sql.bind, args...))
+		}
+		return s.inTx(ctx, func(tx *sql.Tx) error {
+			// First, lest the token hash be one of those that are removed.
+			if err := isAdded(send(ctx, tx, s.sql.bind, args...)); err != nil {
+				return err
+			}
+			if err := sendWithList(ctx, tx, s.sql.removeSome, spent, p.ApplicationID, p.UserID); err != nil {
+				return err
+			}
+			return sendWithList(ctx, tx, s.sql.spendSome, live, p.ApplicationID, p.UserID)
+		})
 	})
+}
+
+var errBound = errors.New("its token hash is bound already")
+
+// isAdded is given what came of adding a start.
+func isAdded(n int64, err error) error {
+	if err == nil && n == 0 {
+		return errBound
+	}
+	return err
+}
+
+// boundStart is what there is to know of a start that may have to make room.
+type boundStart struct {
+	tokenHash string
+	spent     bool
+}
+
+// startsOf reads a user's starts, the one that expires last first.
+func (s *Store) startsOf(ctx context.Context, applicationID, userID string) ([]boundStart, error) {
+	rows, err := s.db.QueryContext(ctx, s.sql.startsOf, applicationID, userID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var starts []boundStart
+	for rows.Next() {
+		var p boundStart
+		if err := rows.Scan(&p.tokenHash, &p.spent); err != nil {
+			return nil, err
+		}
+		starts = append(starts, p)
+	}
+	return starts, rows.Err()
+}
+
+// surplus returns the token hashes of the starts that make room for one more, of
+// a user's starts in the order of startsOf: live ones are to be spent, and spent
+// ones to be removed.
+func surplus(starts []boundStart, limit int) (live, spent []string) {
+	liveRoom, spentRoom := limit-1, limit
+	for _, p := range starts {
+		surplus, room := &live, &liveRoom
+		if p.spent {
+			surplus, room = &spent, &spentRoom
+		}
+		if *room--; *room < 0 {
+			*surplus = append(*surplus, p.tokenHash)
+		}
+	}
+	return live, spent
 }
 
 // Pending implements [connect.Store].

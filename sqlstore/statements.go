@@ -8,18 +8,26 @@ import (
 // statements are the texts that a store sends. A text that a dialect has no use
 // for is empty there.
 type statements struct {
-	bind, pending, spend, sweep string
-	connection                  string
+	pending, spend, sweep string
+
+	// bindAtOnce is all of Bind in one statement, on PostgreSQL. Elsewhere
+	// startsOf reads which starts may have to make room, bind adds the new one, and
+	// removeSome and spendSome are for those that have. Their texts end before the
+	// list of token hashes.
+	bindAtOnce, startsOf, bind, removeSome, spendSome string
 
 	// completeAtOnce is all of Complete in one statement, on PostgreSQL.
 	completeAtOnce string
-	// spendStart, queueTasks and then putConnection are Complete elsewhere. On
-	// MySQL addConnection or changeConnection stand for putConnection.
-	spendStart, queueTasks                         string
-	putConnection, addConnection, changeConnection string
+	// spendStart, queueTasks and then putConnection are Complete on SQLite. On
+	// MySQL addOrReplace stands for putConnection.
+	spendStart, queueTasks, putConnection, addOrReplace string
 	// reasons reads what a refusal is judged by. That none of them holds is the
 	// condition of completeAtOnce and of spendStart.
 	reasons string
+
+	// connectionWith reads the connection that has an identity, for SetHealth, and
+	// setHealth changes it if it is as it was read.
+	connection, connectionWith, setHealth string
 
 	// spendStarts, takeConnection, dropConnection and queueDeletion are
 	// Disconnect. Except on MySQL, takeConnection drops the connection itself.
@@ -36,11 +44,6 @@ type statements struct {
 // statementsFor puts a dialect's texts together.
 func statementsFor(d Dialect, prefix string) statements {
 	s := statements{
-		bind: `
-INSERT INTO connect_pending (token_hash, application_id, user_id, return_to, issued_at, expires_at, spent, identity_id)
-VALUES (?, ?, ?, ?, ?, ?, FALSE, '')
-ON CONFLICT (token_hash) DO NOTHING`,
-
 		pending: `
 SELECT application_id, user_id, return_to, issued_at, expires_at, spent, identity_id
 FROM connect_pending WHERE token_hash = ?`,
@@ -55,7 +58,14 @@ SELECT p.application_id, p.user_id, p.expires_at, p.spent, p.identity_id,
 FROM connect_pending p WHERE p.token_hash = ?`,
 
 		connection: `
-SELECT identity_id, connected_at FROM connect_connections WHERE application_id = ? AND user_id = ?`,
+SELECT identity_id, connected_at, health, health_at FROM connect_connections WHERE application_id = ? AND user_id = ?`,
+
+		connectionWith: `
+SELECT application_id, user_id, connected_at, health, health_at FROM connect_connections WHERE identity_id = ?`,
+
+		setHealth: `
+UPDATE connect_connections SET health = ?, health_at = ?
+WHERE application_id = ? AND user_id = ? AND identity_id = ? AND connected_at = ? AND health = ? AND health_at = ?`,
 
 		// Without its identity a completed start is no reload any more.
 		spendStarts: `
@@ -64,7 +74,7 @@ WHERE application_id = ? AND user_id = ? AND (NOT spent OR identity_id <> '')`,
 
 		takeConnection: `
 DELETE FROM connect_connections WHERE application_id = ? AND user_id = ?
-RETURNING identity_id, connected_at`,
+RETURNING identity_id, connected_at, health, health_at`,
 
 		// The deletion takes the place of the tag.
 		queueDeletion: `
@@ -101,8 +111,10 @@ UPDATE connect_tasks SET not_before = ? WHERE identity_id = ? AND kind = ?`,
 // all are the addresses of all texts.
 func (s *statements) all() []*string {
 	return []*string{
-		&s.bind, &s.pending, &s.spend, &s.sweep, &s.connection,
-		&s.completeAtOnce, &s.spendStart, &s.queueTasks, &s.putConnection, &s.addConnection, &s.changeConnection, &s.reasons,
+		&s.pending, &s.spend, &s.sweep,
+		&s.bindAtOnce, &s.startsOf, &s.bind, &s.removeSome, &s.spendSome,
+		&s.completeAtOnce, &s.spendStart, &s.queueTasks, &s.putConnection, &s.addOrReplace, &s.reasons,
+		&s.connection, &s.connectionWith, &s.setHealth,
 		&s.spendStarts, &s.takeConnection, &s.dropConnection, &s.queueDeletion,
 		&s.claimAtOnce, &s.pick, &s.lease, &s.done, &s.postpone,
 	}
@@ -123,17 +135,36 @@ func numbered(query string) string {
 	}
 }
 
-// spendStart spends a start that can be completed, where that is a statement of
-// its own.
-const spendStart = `
+// Texts of SQLite and MySQL.
+const (
+	startsOf = `
+SELECT token_hash, spent FROM connect_pending
+WHERE application_id = ? AND user_id = ? ORDER BY expires_at DESC`
+
+	removeSome = `
+DELETE FROM connect_pending WHERE application_id = ? AND user_id = ? AND spent AND token_hash IN `
+
+	spendSome = `
+UPDATE connect_pending SET spent = TRUE WHERE application_id = ? AND user_id = ? AND NOT spent AND token_hash IN `
+
+	// spendStart spends a start that can be completed.
+	spendStart = `
 UPDATE connect_pending SET identity_id = ?, spent = TRUE
 WHERE token_hash = ? AND application_id = ? AND user_id = ? AND NOT spent AND expires_at > ?
 	AND NOT EXISTS (SELECT 1 FROM connect_tasks t WHERE t.identity_id = ? AND t.kind = 'delete')
 	AND NOT EXISTS (SELECT 1 FROM connect_connections c WHERE c.identity_id = ? AND NOT (c.application_id = ? AND c.user_id = ?))`
+)
 
 // forSQLite adds what SQLite writes in its own way. There is one writer at a
 // time, so nothing can happen between two statements of a transaction.
 func (s *statements) forSQLite() {
+	s.startsOf, s.removeSome, s.spendSome = startsOf, removeSome, spendSome
+
+	s.bind = `
+INSERT INTO connect_pending (token_hash, application_id, user_id, return_to, issued_at, expires_at, spent, identity_id)
+VALUES (?, ?, ?, ?, ?, ?, FALSE, '')
+ON CONFLICT (token_hash) DO NOTHING`
+
 	s.sweep = `
 DELETE FROM connect_pending WHERE token_hash IN (
 	SELECT token_hash FROM connect_pending WHERE expires_at < ? ORDER BY expires_at LIMIT ?)`
@@ -153,16 +184,17 @@ ON CONFLICT (identity_id) DO UPDATE SET
 	not_before = EXCLUDED.not_before, attempts = 0`
 
 	s.putConnection = `
-INSERT INTO connect_connections (application_id, user_id, identity_id, connected_at)
-VALUES (?, ?, ?, ?)
+INSERT INTO connect_connections (application_id, user_id, identity_id, connected_at, health, health_at)
+VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (application_id, user_id) DO UPDATE SET
-	identity_id = EXCLUDED.identity_id, connected_at = EXCLUDED.connected_at`
+	identity_id = EXCLUDED.identity_id, connected_at = EXCLUDED.connected_at,
+	health = EXCLUDED.health, health_at = EXCLUDED.health_at`
 
 	// It begins with a write, as every transaction on SQLite must, and so leaves
 	// the old not_before for lease to replace.
 	s.pick = `
 UPDATE connect_tasks SET attempts = attempts + 1 WHERE identity_id IN (
-	SELECT identity_id FROM connect_tasks WHERE not_before <= ? ORDER BY not_before LIMIT ?)
+	SELECT identity_id FROM connect_tasks WHERE application_id = ? AND not_before <= ? ORDER BY not_before LIMIT ?)
 RETURNING identity_id, kind, application_id, user_id, not_before, attempts`
 
 	s.lease = `
@@ -176,6 +208,27 @@ func (s *statements) forPostgreSQL() {
 DELETE FROM connect_pending WHERE token_hash = ANY (ARRAY(
 	SELECT token_hash FROM connect_pending WHERE expires_at < ? ORDER BY expires_at LIMIT ?
 	FOR UPDATE SKIP LOCKED))`
+
+	// Every part sees the starts as they were when the statement began: the new
+	// one is never among them. Those that somebody else is changing right now are
+	// left for the next time, so that nobody waits here. One that has the new
+	// one's token hash already is not removed, else the key might let it pass.
+	s.bindAtOnce = `
+WITH removed AS (
+	DELETE FROM connect_pending WHERE token_hash = ANY (ARRAY(
+		SELECT token_hash FROM connect_pending WHERE spent AND token_hash <> $1 AND token_hash = ANY (ARRAY(
+			SELECT token_hash FROM connect_pending WHERE application_id = $2 AND user_id = $3 AND spent
+			ORDER BY expires_at DESC OFFSET $7::bigint))
+		FOR UPDATE SKIP LOCKED))
+), made_spent AS (
+	UPDATE connect_pending SET spent = TRUE WHERE NOT spent AND token_hash = ANY (ARRAY(
+		SELECT token_hash FROM connect_pending WHERE NOT spent AND token_hash = ANY (ARRAY(
+			SELECT token_hash FROM connect_pending WHERE application_id = $2 AND user_id = $3 AND NOT spent
+			ORDER BY expires_at DESC OFFSET $7::bigint - 1))
+		FOR UPDATE SKIP LOCKED))
+)
+INSERT INTO connect_pending (token_hash, application_id, user_id, return_to, issued_at, expires_at, spent, identity_id)
+VALUES ($1, $2, $3, $4, $5, $6, FALSE, '')`
 
 	// Every part sees the tables as they were when the statement began. What
 	// has changed since, while it waited for a lock, is caught by the locks and
@@ -208,11 +261,11 @@ WITH start AS MATERIALIZED (
 	WHERE application_id = $2 AND user_id = $3 AND EXISTS (SELECT 1 FROM tag)
 	FOR UPDATE
 ), changed AS (
-	UPDATE connect_connections SET identity_id = $4, connected_at = $5
+	UPDATE connect_connections SET identity_id = $4, connected_at = $5, health = $7, health_at = $8
 	WHERE application_id = $2 AND user_id = $3 AND EXISTS (SELECT 1 FROM old)
 ), added AS (
-	INSERT INTO connect_connections (application_id, user_id, identity_id, connected_at)
-	SELECT $2, $3, identity_id, $5::bigint FROM tag WHERE NOT EXISTS (SELECT 1 FROM old)
+	INSERT INTO connect_connections (application_id, user_id, identity_id, connected_at, health, health_at)
+	SELECT $2, $3, identity_id, $5::bigint, $7, $8::bigint FROM tag WHERE NOT EXISTS (SELECT 1 FROM old)
 ), deletion AS (
 	INSERT INTO connect_tasks (identity_id, kind, application_id, user_id, not_before, attempts)
 	SELECT identity_id, 'delete', $2, $3, $5::bigint, 0 FROM old WHERE identity_id <> $4
@@ -226,10 +279,10 @@ WHERE token_hash = $1 AND EXISTS (SELECT 1 FROM tag)`
 	s.claimAtOnce = `
 WITH due AS MATERIALIZED (
 	SELECT identity_id, not_before FROM connect_tasks
-	WHERE not_before <= $1 ORDER BY not_before LIMIT $3
+	WHERE application_id = $1 AND not_before <= $2 ORDER BY not_before LIMIT $4
 	FOR UPDATE SKIP LOCKED
 )
-UPDATE connect_tasks t SET not_before = $2, attempts = t.attempts + 1
+UPDATE connect_tasks t SET not_before = $3, attempts = t.attempts + 1
 FROM due WHERE t.identity_id = due.identity_id
 RETURNING t.identity_id, t.kind, t.application_id, t.user_id, due.not_before, t.attempts`
 }
@@ -238,6 +291,8 @@ RETURNING t.identity_id, t.kind, t.application_id, t.user_id, due.not_before, t.
 // both know. Reads inside a writing statement lock nothing in READ COMMITTED, so
 // each step checks what it builds on.
 func (s *statements) forMySQL() {
+	s.startsOf, s.removeSome, s.spendSome = startsOf, removeSome, spendSome
+
 	// What IGNORE would let through beside a duplicate, such as a text that is
 	// too long, has been refused before.
 	s.bind = `
@@ -263,24 +318,28 @@ ON DUPLICATE KEY UPDATE
 	kind = IF(connect_tasks.kind = 'delete', connect_tasks.kind, VALUES(kind)), application_id = VALUES(application_id), user_id = VALUES(user_id),
 	not_before = VALUES(not_before), attempts = 0`
 
-	// A user's first connection. It stores nothing when the user has one, or
-	// somebody else has the identity.
-	s.addConnection = `
-INSERT IGNORE INTO connect_connections (application_id, user_id, identity_id, connected_at)
-SELECT p.application_id, p.user_id, p.identity_id, CAST(? AS SIGNED)
+	// Without the tag it adds nothing. A row that is there already, be it the
+	// user's or that of somebody else who has the identity, it judges as it is by
+	// now, and says so by LAST_INSERT_ID, since the number of changed rows depends
+	// on a parameter of the driver: 2 for one that may be replaced. That is the
+	// user's, with the same identity or one whose deletion queueTasks has queued.
+	// Anything else, 1, is to be rolled back.
+	s.addOrReplace = `
+INSERT INTO connect_connections (application_id, user_id, identity_id, connected_at, health, health_at)
+SELECT p.application_id, p.user_id, p.identity_id, CAST(? AS SIGNED), ?, CAST(? AS SIGNED)
 FROM connect_pending p JOIN connect_tasks t ON t.identity_id = p.identity_id AND t.kind = 'tag'
-WHERE p.token_hash = ?`
-
-	// It stores nothing over a connection that queueTasks has not seen, whose
-	// identity is not to be deleted yet.
-	s.changeConnection = `
-UPDATE connect_connections SET identity_id = ?, connected_at = ?
-WHERE application_id = ? AND user_id = ?
-AND (identity_id = ? OR EXISTS (SELECT 1 FROM connect_tasks t WHERE t.identity_id = connect_connections.identity_id AND t.kind = 'delete'))
-AND EXISTS (SELECT 1 FROM connect_tasks t WHERE t.identity_id = ? AND t.kind = 'tag')`
+WHERE p.token_hash = ?
+ON DUPLICATE KEY UPDATE
+	connected_at = IF(LAST_INSERT_ID(IF(
+		connect_connections.application_id = VALUES(application_id) AND connect_connections.user_id = VALUES(user_id)
+		AND (connect_connections.identity_id = VALUES(identity_id) OR EXISTS (
+			SELECT 1 FROM connect_tasks d
+			WHERE d.identity_id = connect_connections.identity_id AND d.kind = 'delete' AND d.not_before = ?)),
+		2, 1)) = 2, VALUES(connected_at), connect_connections.connected_at),
+	health = VALUES(health), health_at = VALUES(health_at), identity_id = VALUES(identity_id)`
 
 	s.takeConnection = `
-SELECT identity_id, connected_at FROM connect_connections WHERE application_id = ? AND user_id = ?
+SELECT identity_id, connected_at, health, health_at FROM connect_connections WHERE application_id = ? AND user_id = ?
 FOR UPDATE`
 
 	s.dropConnection = `
@@ -297,7 +356,7 @@ ON DUPLICATE KEY UPDATE
 	s.pick = `
 SELECT identity_id, kind, application_id, user_id, not_before, attempts + 1
 FROM connect_tasks FORCE INDEX (connect_tasks_due)
-WHERE not_before <= ? ORDER BY not_before LIMIT ?
+WHERE application_id = ? AND not_before <= ? ORDER BY not_before LIMIT ?
 FOR UPDATE SKIP LOCKED`
 
 	s.lease = `

@@ -5,7 +5,6 @@ import (
 	"context"
 	"database/sql"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/anchorconnect/connect"
@@ -13,25 +12,32 @@ import (
 
 // Claim implements [connect.Store], in one statement on PostgreSQL and in a
 // transaction elsewhere. The answer is ordered, the longest due first.
-func (s *Store) Claim(ctx context.Context, now, until time.Time, limit int) ([]connect.Task, error) {
+func (s *Store) Claim(ctx context.Context, applicationID string, now, until time.Time, limit int) ([]connect.Task, error) {
 	const doing = "claim tasks"
 	if limit < 1 {
 		return nil, nil
+	}
+	if err := validKey("application id", applicationID); err != nil {
+		return nil, failed(ctx, doing, err)
 	}
 	var tasks []connect.Task
 	err := s.do(ctx, doing, func() (err error) {
 		if s.sql.claimAtOnce != "" {
 			return s.writing(ctx, func(ctx context.Context, conn *sql.Conn) error {
-				tasks, err = queryTasks(ctx, conn, s.sql.claimAtOnce, micros(now), micros(until), limit)
+				tasks, err = queryTasks(ctx, conn, s.sql.claimAtOnce, applicationID, micros(now), micros(until), limit)
 				return err
 			})
 		}
 		return s.inTx(ctx, func(tx *sql.Tx) error {
-			tasks, err = queryTasks(ctx, tx, s.sql.pick, micros(now), limit)
+			tasks, err = queryTasks(ctx, tx, s.sql.pick, applicationID, micros(now), limit)
 			if err != nil {
 				return err
 			}
-			return s.lease(ctx, tx, tasks, until)
+			ids := make([]string, len(tasks))
+			for i, t := range tasks {
+				ids[i] = t.IdentityID
+			}
+			return sendWithList(ctx, tx, s.sql.lease, ids, micros(until))
 		})
 	})
 	if err != nil {
@@ -64,25 +70,6 @@ func queryTasks(ctx context.Context, r runner, query string, args ...any) ([]con
 		tasks = append(tasks, t)
 	}
 	return tasks, rows.Err()
-}
-
-// leaseBatch is how many tasks one statement leases, well within the number of
-// parameters that any database takes.
-const leaseBatch = 500
-
-// lease sets the new NotBefore of tasks that were picked.
-func (s *Store) lease(ctx context.Context, tx *sql.Tx, tasks []connect.Task, until time.Time) error {
-	for batch := range slices.Chunk(tasks, leaseBatch) {
-		args := []any{micros(until)}
-		for _, t := range batch {
-			args = append(args, t.IdentityID)
-		}
-		ids := "(?" + strings.Repeat(", ?", len(batch)-1) + ")"
-		if _, err := send(ctx, tx, s.sql.lease+ids, args...); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func validTask(t connect.Task) error {

@@ -51,7 +51,7 @@ var binding = topic{"binding", []check{
 		}
 	}},
 
-	{"a user has any number of starts, and each is completed on its own", func(t tb, s connect.Store) {
+	{"a user has several starts, and each is completed on its own", func(t tb, s connect.Store) {
 		tabs := []connect.Pending{start("anna", "tab 1"), start("anna", "tab 2"), start("anna", "tab 3")}
 		bind(t, s, tabs...)
 		complete(t, s, tabs[1], identity("anna"))

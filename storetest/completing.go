@@ -108,7 +108,7 @@ var completing = topic{"completing", []check{
 		} {
 			first, err := s.Complete(t.Context(), row.start.TokenHash, connect.Connection{
 				ApplicationID: app, UserID: row.user, IdentityID: row.identity, ConnectedAt: row.at,
-				Health: connect.HealthOK, HealthAt: row.at,
+				Health: needsSignIn, HealthAt: row.at,
 			}, tagDue)
 			require.ErrorIs(t, err, row.want, "Complete that must be refused: %s", row.reasons)
 			require.False(t, first, "Complete that was refused says that it is the first: %s", row.reasons)

@@ -82,6 +82,13 @@ var contexts = topic{"contexts", []check{
 		_, err := s.Connection(ctx, app, "anna")
 		return err
 	}),
+	stopped("SetHealth", func(ctx context.Context, s connect.Store, c scene) error {
+		_, changed, err := s.SetHealth(ctx, c.anna.IdentityID, needsSignIn, later(1))
+		if changed {
+			return errors.New("it says that it changes the health")
+		}
+		return err
+	}),
 	stopped("Disconnect", func(ctx context.Context, s connect.Store, c scene) error {
 		_, err := s.Disconnect(ctx, app, "anna", noon)
 		return err
@@ -142,5 +149,29 @@ var contexts = topic{"contexts", []check{
 			want = append(want, tag(c))
 		}
 		requireTasks(t, s, want...)
+	}},
+
+	{"a Bind that is cut off has bound the start and made room for it, or neither", func(t tb, s connect.Store) {
+		for i := range 40 {
+			user := fmt.Sprint("user ", i)
+			first, second, p := expiring(user, user+", 1", 1), expiring(user, user+", 2", 2), expiring(user, user+", 3", 3)
+			bindWithin(t, s, 1, first, second)
+
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i*i*i)*micro)
+			err := s.Bind(ctx, p, 1)
+			cancel()
+			if err != nil {
+				require.ErrorIs(t, err, context.DeadlineExceeded, "Bind that is cut off")
+			}
+
+			_, missing := s.Pending(t.Context(), p.TokenHash)
+			if missing != nil {
+				require.ErrorIs(t, missing, connect.ErrStateUnknown, "Pending")
+				require.Error(t, err, "Bind that has bound no start")
+				requireStarts(t, s, []connect.Pending{spent(first), second}, nil)
+				bindWithin(t, s, 1, p)
+			}
+			requireStarts(t, s, []connect.Pending{spent(first), spent(second), p}, nil)
+		}
 	}},
 }}

@@ -284,7 +284,7 @@ type scene struct {
 	live    connect.Pending // of anna, who is connected
 	done    connect.Pending // of anna, completed
 	expired connect.Pending // of ben, who is connected too
-	bens    connect.Pending // of ben, completed
+	bens    connect.Pending // of ben, completed; he needs to sign in
 	ended   connect.Pending // of carl, spent
 	gone    connect.Pending // of dora, who has disconnected
 	fresh   connect.Pending // of emil, who has nothing else
@@ -306,7 +306,8 @@ func newScene(t tb, s connect.Store) scene {
 	c.expired.ExpiresAt = noon.Add(-time.Hour)
 	bind(t, s, c.live, c.done, c.expired, c.bens, c.ended, c.gone, c.fresh)
 	c.anna = complete(t, s, c.done, identity("anna"))
-	c.ben = complete(t, s, c.bens, identity("ben"))
+	c.ben = withHealth(finished(c.bens, identity("ben")), needsSignIn, signedIn)
+	completeAs(t, s, c.bens, c.ben)
 	require.NoError(t, s.Spend(t.Context(), c.ended.TokenHash), "Spend")
 	c.dora = complete(t, s, c.gone, identity("dora"))
 	disconnect(t, s, c.dora)

@@ -22,11 +22,84 @@ var flaws = map[string][]flaw{
 		{"binds a token hash again", []string{"Bind of a token hash that is bound already"}},
 		{"says nothing of a token hash that is bound", []string{"Bind of a token hash that is bound already"}},
 	},
-	"binding/a user has any number of starts, and each is completed on its own": {
+	"binding/a user has several starts, and each is completed on its own": {
 		{"keeps one start for a user", []string{"Complete of a live start", "connect: no start is known for the state"}},
 	},
 	"binding/a start that has expired is read back like any other": {
 		{"hides what has expired", []string{"Pending", "connect: no start is known for the state"}},
+	},
+
+	"room/starts within the limit stay as they are, up to the last that fits": {
+		{"lets one start less stay", []string{"the start that Pending returns", "- Spent: (bool) false", "+ Spent: (bool) true"}},
+	},
+	"room/one start too many spends the one that expires first, which is ErrStateSpent from then on": {
+		{"binds any number of starts", []string{"the start that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+		{"lets one start more stay", []string{"the start that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+		{"makes room with the newest", []string{"the start that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+		{"removes what makes room", []string{"Pending", "connect: no start is known for the state"}},
+		{"completes a start that is spent", []string{"Complete that must be refused", "connect: the start was spent before"}},
+	},
+	"room/the oldest is the one that expires first, in whatever order they were bound": {
+		{"makes room in the order of binding", []string{"the start that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+		{"makes room in the order of issue", []string{"the start that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+	},
+	"room/which is the oldest is told to the microsecond": {
+		{"makes room by the second", []string{"the start that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+	},
+	"room/of starts that expire at one moment as many stay as fit": {
+		{"takes starts that expire at one moment for one", []string{"how many starts of a user are live", "expected: 3 actual : 10"}},
+		{"keeps one spent start more", []string{"how many starts Sweep says it has removed", "expected: 7 actual : 8"}},
+	},
+	"room/the start that is bound stays live, though it expires first": {
+		{"spends the start that is bound when it expires first", []string{"the start that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+	},
+	"room/a limit of one leaves the start that is bound, and one that was spent": {
+		{"lets one start more stay", []string{"the start that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+		{"keeps one spent start less", []string{"Pending", "connect: no start is known for the state"}},
+		{"keeps one spent start more", []string{"Pending of a start that is not there"}},
+	},
+	"room/a lower limit makes room for all it takes in one call": {
+		{"spends one start at most", []string{"the start that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+		{"removes what it has just spent", []string{"Pending", "connect: no start is known for the state"}},
+	},
+	"room/spent starts take no room from live ones, nor live ones from spent ones": {
+		{"counts live and spent starts together", []string{"the start that Pending returns", "- Spent: (bool) false", "+ Spent: (bool) true"}},
+		{"keeps no spent start", []string{"Pending", "connect: no start is known for the state"}},
+	},
+	"room/of spent starts the newest within the limit are kept, completed ones with their identity": {
+		{"makes room with the newest", []string{"Pending", "connect: no start is known for the state"}},
+		{"keeps one spent start more", []string{"Pending of a start that is not there"}},
+		{"spends kept starts once more", []string{"the start that Pending returns", `+ IdentityID: (string) ""`}},
+	},
+	"room/a completed start that is removed is ErrStateUnknown, and its connection and task stay": {
+		{"ends connections with the starts it removes", []string{"Connection", "connect: the user is not connected"}},
+		{"never binds again what has made room", []string{"Bind", "bound already"}},
+	},
+	"room/starts that have expired are no spent ones, and are spent first": {
+		{"takes what has expired for spent", []string{"the start that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+	},
+	"room/starts that Disconnect has spent make room like any other": {
+		{"keeps one spent start more", []string{"Pending of a start that is not there"}},
+	},
+	"room/nobody else's starts make room, nor those of the same user id in another application": {
+		{"makes room among all starts", []string{"the start that Pending returns", "- Spent: (bool) false", "+ Spent: (bool) true"}},
+		{"makes room among the starts of the user id everywhere", []string{"the start that Pending returns", "- Spent: (bool) false", "+ Spent: (bool) true"}},
+	},
+	"room/nor do those of a user who looks like this one": {
+		{"compares UserID without case", []string{"the start that Pending returns", "- Spent: (bool) false", "+ Spent: (bool) true"}},
+		{"compares ApplicationID without accents", []string{"the start that Pending returns", "- Spent: (bool) false", "+ Spent: (bool) true"}},
+	},
+	"room/a start that is refused makes no room": {
+		{"makes room before it looks for the token hash", []string{"Bind of a token hash that is bound already"}},
+		{"makes room for a start that it refuses", []string{"Pending", "connect: no start is known for the state"}},
+	},
+	"room/a user who never comes back has no more than twice the limit and one": {
+		{"binds any number of starts", []string{"how many starts Sweep says it has removed", "expected: 11 actual : 40"}},
+		{"keeps one spent start more", []string{"how many starts Sweep says it has removed", "expected: 11 actual : 12"}},
+	},
+	"room/a user who always comes back has no more than the limit and one": {
+		{"keeps one spent start more", []string{"how many starts Sweep says it has removed", "expected: 6 actual : 7"}},
+		{"binds any number of starts", []string{"how many starts Sweep says it has removed", "expected: 6 actual : 41"}},
 	},
 
 	"spending/a start that was spent can be read, has no identity and cannot be completed": {
@@ -112,6 +185,99 @@ var flaws = map[string][]flaw{
 		{"replaces the connection of the user id elsewhere", []string{"Connection", "connect: the user is not connected"}},
 	},
 
+	"health/a connection begins with the health that it was completed with": {
+		{"begins every connection as HealthOK", []string{"the connection that Connection returns", `- Health: (connect.Health) (len=13) "needs_sign_in"`}},
+		{"knows the health from when a connection was stored", []string{"the connection that Connection returns", "- wall: (uint64) 123451000", "+ wall: (uint64) 123456000"}},
+	},
+	"health/a newer event sets the health and its moment, and nothing else of the connection": {
+		{"keeps the moment that a connection begins with", []string{"the connection that SetHealth returns", "HealthAt:time.Date(2061, time.May, 17, 11, 59, 57, 123451000, time.UTC)} Diff"}},
+		{"returns the connection as it was before the event", []string{"the connection that SetHealth returns", `- Health: (connect.Health) (len=13) "needs_sign_in"`}},
+		{"says that no event is a change", []string{"SetHealth that changes the health says that it does not"}},
+		{"takes an event for a return", []string{"the connection that SetHealth returns", "ConnectedAt: (time.Time) {"}},
+	},
+	"health/an older event changes nothing, whatever it says": {
+		{"lets every event count", []string{"the connection that SetHealth returns", `- Health: (connect.Health) (len=2) "ok"`}},
+	},
+	"health/the same event again changes nothing": {
+		{"says that every event is a change", []string{"SetHealth that leaves the health as it is says that it changes it"}},
+	},
+	"health/an event that says the same moves the moment on, and what lies in between counts no more": {
+		{"keeps the moment of an event that says the same", []string{"the connection that SetHealth returns", "HealthAt:time.Date(2061, time.May, 17, 11, 59, 57, 123451000, time.UTC)} Diff"}},
+	},
+	"health/of two events of one moment HealthNeedsSignIn stands, whichever comes first": {
+		{"lets the last of two events of one moment count", []string{"the connection that SetHealth returns", `- Health: (connect.Health) (len=13) "needs_sign_in"`}},
+		{"lets the first of two events of one moment count", []string{"the connection that SetHealth returns", `- Health: (connect.Health) (len=13) "needs_sign_in"`}},
+		{"lets the better of two events of one moment count", []string{"the connection that SetHealth returns", `- Health: (connect.Health) (len=13) "needs_sign_in"`}},
+	},
+	"health/an event of the very moment that a connection begins with counts when it is the worse": {
+		{"lets the last of two events of one moment count", []string{"the connection that SetHealth returns", `- Health: (connect.Health) (len=13) "needs_sign_in"`}},
+		{"lets the first of two events of one moment count", []string{"the connection that SetHealth returns", `- Health: (connect.Health) (len=13) "needs_sign_in"`}},
+	},
+	"health/in whatever order events come, and however often, the end is the same": {
+		{"lets every event count", []string{"the connection after these events: [needs_sign_in at"}},
+		{"lets the last of two events of one moment count", []string{"the connection after these events: [needs_sign_in at"}},
+		{"lets the first of two events of one moment count", []string{"the connection after these events: [needs_sign_in at"}},
+		{"keeps the moment of an event that says the same", []string{"the connection after these events: ["}},
+	},
+	"health/events are compared to the microsecond": {
+		{"compares events by the millisecond", []string{"the connection that SetHealth returns", `- Health: (connect.Health) (len=13) "needs_sign_in"`}},
+	},
+	"health/equal moments are equal, though something finer than a microsecond is lost of them": {
+		{"cuts the moment that it keeps of an event, and not the event's", []string{"whether SetHealth changes the health: ok at", "expected: false actual : true"}},
+		{"rounds up the moment that it keeps of an event, and not the event's", []string{"whether SetHealth changes the health: needs_sign_in at", "expected: true actual : false"}},
+	},
+	"health/the moment of an event is the same instant in whatever zone it was given": {
+		{"keeps the wall clock without its zone", []string{"the connection that SetHealth returns", `- Health: (connect.Health) (len=2) "ok"`, `HealthAt:time.Date(2061, time.May, 17, 17, 46, 57, 123450000, time.UTC)} Diff`}},
+	},
+	"health/events are ordered as instants, not as texts": {
+		{"compares moments as texts", []string{"the connection that SetHealth returns"}},
+		{"compares moments as texts in UTC", []string{"the connection that SetHealth returns"}},
+	},
+	"health/an event of an identity that nobody has is ErrNotConnected, and changes nothing": {
+		{"takes an event for any identity", []string{"SetHealth of an identity that no connection has", "connect: the user is not connected"}},
+	},
+	"health/an event of an identity that was replaced is ErrNotConnected, and changes nothing": {
+		{"looks for the user of an event in the starts", []string{"SetHealth of an identity that no connection has", "connect: the user is not connected"}},
+		{"brings back a connection for an event", []string{"SetHealth of an identity that no connection has", "connect: the user is not connected"}},
+	},
+	"health/an event of an identity whose connection has ended is ErrNotConnected, and brings nothing back": {
+		{"brings back a connection for an event", []string{"SetHealth of an identity that no connection has", "connect: the user is not connected"}},
+	},
+	"health/an event finds its identity in whatever application": {
+		{"looks for the identity of an event in one application", []string{"SetHealth", "connect: the user is not connected"}},
+	},
+	"health/an event changes no other connection, no start and no task": {
+		{"sets the health of everybody", []string{"the connection that Connection returns", `- Health: (connect.Health) (len=2) "ok"`}},
+		{"sets the health of the user id everywhere", []string{"the connection that Connection returns", `- Health: (connect.Health) (len=2) "ok"`}},
+		{"spends the starts of who needs to sign in", []string{"the start that Pending returns", "+ Spent: (bool) true"}},
+		{"tags an identity whose health has changed", []string{"the tasks that are due at 2061-05-17 12:01:00.123456", "-([]string) (len=2)", "+([]string) (len=1)"}},
+	},
+	"health/a connection that needs a sign-in is a connection like any other": {
+		{"takes who needs to sign in for not connected", []string{"Connection", "connect: the user is not connected"}},
+		{"gives out the identity of who needs to sign in", []string{"Complete that must be refused", "connect: the identity belongs to another user"}},
+	},
+	"health/the same identity completed again has the health of the newer return, though it be known from earlier": {
+		{"keeps the health of an identity that comes again", []string{"the connection that Connection returns", `- Health: (connect.Health) (len=2) "ok"`}},
+		{"keeps the newer health of an identity that comes again", []string{"the connection that Connection returns", `- Health: (connect.Health) (len=2) "ok"`}},
+	},
+	"health/another identity has the health of its own return, and nothing of the old one's": {
+		{"keeps the health of the connection that it replaces", []string{"the connection that Connection returns", `- Health: (connect.Health) (len=2) "ok"`}},
+	},
+	"health/a reload changes no health": {
+		{"takes the health of a reload", []string{"the connection that Connection returns", `- Health: (connect.Health) (len=13) "needs_sign_in"`}},
+		{"stores a reload", []string{"the connection that Connection returns", `- Health: (connect.Health) (len=13) "needs_sign_in"`}},
+	},
+	"health/disconnecting returns the health, and who connects again begins anew": {
+		{"forgets the health of who disconnects", []string{"the connection that Disconnect returns", `- Health: (connect.Health) (len=13) "needs_sign_in"`}},
+	},
+	"health/an event with a health that is none of the two is refused, and changes nothing": {
+		{"keeps any health", []string{`SetHealth to ""`, "An error is expected"}},
+		{"says that nobody is connected when a health is odd", []string{`SetHealth to "" of an identity that is connected`}},
+	},
+	"health/a connection with a health that is none of the two is refused, and the start stays live": {
+		{"completes with any health", []string{`Complete with a connection whose Health is ""`}},
+	},
+
 	"conflict/the identity of another user is ErrIdentityTaken": {
 		{"lets users share an identity", []string{"Complete that must be refused", "connect: the identity belongs to another user"}},
 	},
@@ -137,6 +303,11 @@ var flaws = map[string][]flaw{
 	},
 	"isolation/an application's id and a user's id do not run together": {
 		{"runs the keys of a user together", []string{"the connection that Connection returns", `- ApplicationID: (string) (len=3) "a:b`, `- UserID: (string) (len=1) "c`}},
+	},
+	"isolation/a claim takes the tasks of one application, and leaves those of any other as they are": {
+		{"claims tasks of any application", []string{"the application of a task that Claim returns is the one it was asked for"}},
+		{"leases the tasks of every application", []string{"the tasks of the one application", "actual : []string{}"}},
+		{"gives out deletions to any application", []string{"the application of a task that Claim returns is the one it was asked for"}},
 	},
 	"isolation/an application's id is no user's id": {
 		{"mixes up the keys of a user", []string{"Connection of a user who has none", "connect: the user is not connected"}},
@@ -180,6 +351,9 @@ var flaws = map[string][]flaw{
 	"tagging/a claim takes the tasks that are due longest": {
 		{"claims the newest first", []string{"the three tasks that are due longest"}},
 		{"claims without a limit", []string{"how many tasks Claim returns", `"8" is not less than or equal to "3"`}},
+	},
+	"tagging/the tasks of another application take up nothing of a claim's limit": {
+		{"counts the tasks of other applications against the limit", []string{"the two tasks of the application, though others are due longer", "actual : []string{}"}},
 	},
 	"tagging/a claim with a limit below one takes nothing and is no error": {
 		{"takes no limit for any limit", []string{"how many tasks Claim returns", `"1" is not less than or equal to "0"`}},
@@ -274,6 +448,9 @@ var flaws = map[string][]flaw{
 		{"Connection ignores its context", []string{"Connection with a context that is cancelled", "context canceled"}},
 		{"does not return once its context has ended", []string{"Connection with a context that is cancelled has not returned after 10s", "no answer in time"}},
 	},
+	"contexts/SetHealth with a context that has ended says so in bounded time, and changes nothing": {
+		{"SetHealth ignores its context", []string{"SetHealth with a context that is cancelled", "context canceled", "it says that it changes the health"}},
+	},
 	"contexts/Disconnect with a context that has ended says so in bounded time, and changes nothing": {
 		{"Disconnect ignores its context", []string{"Disconnect with a context that is cancelled", "context canceled"}},
 	},
@@ -295,6 +472,9 @@ var flaws = map[string][]flaw{
 	},
 	"contexts/a Complete that is cut off has happened wholly or not at all, and can be repeated": {
 		{"looks at its context when half is written", []string{"the start that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+	},
+	"contexts/a Bind that is cut off has bound the start and made room for it, or neither": {
+		{"looks at its context when it has made room", []string{"the start that Pending returns", "- Spent: (bool) false", "+ Spent: (bool) true"}},
 	},
 
 	"texts/every TokenHash is kept exactly, and told from all that look like it": {
@@ -347,6 +527,11 @@ var flaws = map[string][]flaw{
 	"times/what is finer than a microsecond is lost at most, and moves no moment further": {
 		{"loses the carry when it rounds", []string{"how far IssuedAt has moved, of 2044-02-29 22:59:59.999999999", `"999.999999ms" is not less than "1µs"`}},
 	},
+	"times/equal moments stay equal, though something finer than a microsecond is lost of them": {
+		{"cuts the expiry that it keeps, and not what it is compared with", []string{"how many starts Sweep says it has removed", "expected: 0 actual : 1"}},
+		{"rounds up the expiry that it keeps, and not what it is compared with", []string{"Complete that must be refused", "connect: the start has expired"}},
+		{"rounds up the lease that it keeps, and not what it is compared with", []string{"the tasks that are due at the very moment of the claim", "actual : []string{}"}},
+	},
 	"times/a moment is the same instant in whatever zone it was given": {
 		{"keeps the wall clock without its zone", []string{"Complete of a live start", "connect: the start has expired"}},
 	},
@@ -390,6 +575,32 @@ var flaws = map[string][]flaw{
 	},
 	"races/of calls of Bind with one token hash exactly one is kept": {
 		{"looks for a token hash in a transaction of its own", []string{"starts that Bind says it has kept", "should have 1 item(s), but has"}},
+	},
+	"races/of many binds of one user at once all are kept, and the next one makes room for itself": {
+		{"is locked while it binds", []string{"Bind", "the database is locked"}},
+		{"looks for one start to spend, in a transaction of its own", []string{"how many starts of a user are live", "expected: 5"}},
+	},
+	"races/whichever of Complete and the Bind that spends its start comes first, their answers agree with the store": {
+		{"looks for what makes room in a transaction of its own", []string{"the start that Pending returns", `+ IdentityID: (string) ""`}},
+	},
+	"races/of twenty equal events exactly one changes the health": {
+		{"looks for the connection whose health it sets in a transaction of its own", []string{"calls that say they change the health", "should have 1 item(s), but has"}},
+	},
+	"races/of different events at once the newest stands": {
+		{"looks for the connection whose health it sets in a transaction of its own", []string{"the connection that Connection returns", `Health:"needs_sign_in", HealthAt:time.Date(2061, time.May, 17, 12, 4, 57, 123451000, time.UTC)} actual`}},
+	},
+	"races/an event brings back no connection that is being replaced": {
+		{"writes the whole connection back when it sets its health", []string{"the connection that Connection returns", "IdentityID"}},
+	},
+	"races/whichever of an event and a return with the same identity comes first, the connection is the return's": {
+		{"writes the whole connection back when it sets its health", []string{"the connection that Connection returns", `+ Health: (connect.Health) (len=13) "needs_sign_in"`}},
+	},
+	"races/whichever of an event and Disconnect comes first, no connection outlives them": {
+		{"writes the whole connection back when it sets its health", []string{"Connection of a user who has none", "connect: the user is not connected"}},
+		{"reads the connection that it ends in a transaction of its own", []string{"the connection that Disconnect returns", `- Health: (connect.Health) (len=13) "needs_sign_in"`}},
+	},
+	"races/whatever a user does at once, every identity that was stored is the user's or to be deleted": {
+		{"looks for the connection to replace in a transaction of its own", []string{"the tasks that are due"}},
 	},
 	"races/users who come and go at once do not get in each other's way": {
 		{"is locked while it completes", []string{"what the calls of all users return", "the database is locked"}},

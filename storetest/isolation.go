@@ -3,6 +3,8 @@ package storetest
 import (
 	"fmt"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/anchorconnect/connect"
 )
 
@@ -46,6 +48,26 @@ var isolation = topic{"isolation", []check{
 				requireConnection(t, s, other)
 			}
 		}
+	}},
+
+	{"a claim takes the tasks of one application, and leaves those of any other as they are", func(t tb, s connect.Store) {
+		here := connected(t, s, start("anna", "here"), identity("here"))
+		there := connected(t, s, startIn(otherApp, "anna", "there"), identity("there"))
+		goneHere := connected(t, s, start("ben", "gone here"), identity("gone here"))
+		goneThere := connected(t, s, startIn(otherApp, "ben", "gone there"), identity("gone there"))
+		disconnect(t, s, goneHere)
+		disconnect(t, s, goneThere)
+
+		claimed := func(application string) []connect.Task {
+			t.Helper()
+			return claimIn(t, s, application, deleteDue, deleteDue.Add(lease), plenty)
+		}
+		require.Empty(t, claimed("6f1c9a52-0a3d-4c1e-9b7f-2d6c8e4f1a03"), "tasks of an application that has none")
+		require.Empty(t, claimed("anna"), "tasks of a user's id")
+		requireSameTasks(t, []connect.Task{tag(here), deletion(goneHere)}, claimed(app), "the tasks of the one application")
+		require.Empty(t, claimed(app), "tasks of the one application when all are claimed")
+		requireSameTasks(t, []connect.Task{tag(there), deletion(goneThere)}, claimed(otherApp), "the tasks of the other application")
+		require.Empty(t, claimed(otherApp), "tasks of the other application when all are claimed")
 	}},
 
 	{"an application's id is no user's id", func(t tb, s connect.Store) {

@@ -296,6 +296,233 @@ var races = topic{"races", []check{
 		requireStart(t, s, kept[0])
 	}},
 
+	{"of many binds of one user at once all are kept, and the next one makes room for itself", func(t tb, s connect.Store) {
+		const limit = 5
+		starts := make([]connect.Pending, 20)
+		for i := range starts {
+			starts[i] = expiring("anna", fmt.Sprint("tab ", i), i+1)
+		}
+		errs := make([]error, len(starts))
+		race(len(starts), func(i int) {
+			errs[i] = s.Bind(t.Context(), starts[i], limit)
+		})
+		require.NoError(t, errors.Join(errs...), "Bind")
+
+		// Whatever the twenty have left, these are the newest of it.
+		next := expiring("anna", "next", 30)
+		bindWithin(t, s, limit, next)
+		starts = append(starts, next)
+		requireStarts(t, s, starts[len(starts)-limit:], nil)
+		require.Equal(t, limit, live(t, s, starts), "how many starts of a user are live")
+		bindWithin(t, s, limit, expiring("anna", "last", 31))
+		sweepAll(t, s, 2*limit+1)
+	}},
+
+	{"whichever of Complete and the Bind that spends its start comes first, their answers agree with the store", func(t tb, s connect.Store) {
+		var want []connect.Task
+		for i := range rounds {
+			user := fmt.Sprint("user ", i)
+			p, next := expiring(user, user, 1), expiring(user, user+", next", 2)
+			c := finished(p, identity(user))
+			bind(t, s, p)
+			var completing, binding answer
+			duel(i,
+				func() { completing.first, completing.err = s.Complete(t.Context(), p.TokenHash, c, tagDue) },
+				func() { binding.err = s.Bind(t.Context(), next, 1) })
+			require.NoError(t, binding.err, "Bind")
+			requireStart(t, s, next)
+			if completing.first {
+				require.NoError(t, completing.err, "Complete that came first")
+				requireStart(t, s, completed(p, c.IdentityID))
+				requireConnection(t, s, c)
+				requireReload(t, s, p, c)
+				want = append(want, tag(c))
+				continue
+			}
+			require.ErrorIs(t, completing.err, connect.ErrStateSpent, "Complete that came second")
+			requireStart(t, s, spent(p))
+			requireNoConnection(t, s, app, user)
+		}
+		requireTasks(t, s, want...)
+	}},
+
+	{"of twenty equal events exactly one changes the health", func(t tb, s connect.Store) {
+		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		for i, health := range []connect.Health{needsSignIn, healthOK, needsSignIn} {
+			c = withHealth(c, health, later(i+1))
+			answers := make([]answer, 20)
+			race(len(answers), func(j int) {
+				a := &answers[j]
+				a.connection, a.first, a.err = s.SetHealth(t.Context(), c.IdentityID, c.Health, c.HealthAt)
+			})
+			require.Len(t, won(t, answers, nil), 1, "calls that say they change the health")
+			for _, a := range answers {
+				require.Equal(t, inUTC(c), inUTC(a.connection), "the connection that SetHealth returns")
+			}
+			requireConnection(t, s, c)
+		}
+	}},
+
+	{"of different events at once the newest stands", func(t tb, s connect.Store) {
+		for i := range rounds {
+			user := fmt.Sprint("user ", i)
+			c := connected(t, s, start(user, user), identity(user))
+			events := []event{{needsSignIn, later(3)}, {healthOK, later(5)}, {healthOK, later(2)}, {needsSignIn, later(5)}, {healthOK, later(4)}}
+			errs := make([]error, len(events))
+			race(len(events), func(j int) {
+				_, _, errs[j] = s.SetHealth(t.Context(), c.IdentityID, events[j].health, events[j].at)
+			})
+			require.NoError(t, errors.Join(errs...), "SetHealth")
+			requireConnection(t, s, withHealth(c, needsSignIn, later(5)))
+		}
+	}},
+
+	{"an event brings back no connection that is being replaced", func(t tb, s connect.Store) {
+		var want []connect.Task
+		for i := range rounds {
+			user := fmt.Sprint("user ", i)
+			old := connected(t, s, start(user, user+", old"), identity(user+", old"))
+			p := start(user, user)
+			c := finished(p, identity(user))
+			bind(t, s, p)
+			var completing, telling answer
+			duel(i,
+				func() { completing.first, completing.err = s.Complete(t.Context(), p.TokenHash, c, tagDue) },
+				func() {
+					telling.connection, telling.first, telling.err = s.SetHealth(t.Context(), old.IdentityID, needsSignIn, later(1))
+				})
+			require.Len(t, won(t, []answer{completing}), 1, "calls of Complete that say they are the first")
+			if len(won(t, []answer{telling}, connect.ErrNotConnected)) == 1 {
+				require.Equal(t, inUTC(withHealth(old, needsSignIn, later(1))), inUTC(telling.connection), "the connection that SetHealth returns")
+			}
+			requireConnection(t, s, c)
+			requireNobodys(t, s, old.IdentityID)
+			requireConnection(t, s, c)
+			want = append(want, deletion(old), tag(c))
+		}
+		requireTasks(t, s, want...)
+	}},
+
+	{"whichever of an event and a return with the same identity comes first, the connection is the return's", func(t tb, s connect.Store) {
+		var want []connect.Task
+		for i := range rounds {
+			user := fmt.Sprint("user ", i)
+			old := connected(t, s, start(user, user+", old"), identity(user))
+			p := start(user, user)
+			bind(t, s, p)
+			c := withHealth(finished(p, identity(user)), healthOK, later(2))
+			c.ConnectedAt = noon.Add(time.Minute)
+			// In half of the rounds the return is newer than the event.
+			at := later(1 + i/2%2*2)
+			var completing, telling answer
+			duel(i,
+				func() { completing.first, completing.err = s.Complete(t.Context(), p.TokenHash, c, tagDue) },
+				func() {
+					telling.connection, telling.first, telling.err = s.SetHealth(t.Context(), c.IdentityID, needsSignIn, at)
+				})
+			require.Len(t, won(t, []answer{completing}), 1, "calls of Complete that say they are the first")
+			require.NoError(t, telling.err, "SetHealth of an identity that is connected all the time")
+			switch told := inUTC(telling.connection); {
+			case told.ConnectedAt.Equal(old.ConnectedAt):
+				require.Equal(t, inUTC(withHealth(old, needsSignIn, at)), told, "the connection that SetHealth that came first returns")
+				require.True(t, telling.first, "SetHealth that came first says that it does not change the health")
+			case at.After(c.HealthAt):
+				c = withHealth(c, needsSignIn, at)
+				require.Equal(t, inUTC(c), told, "the connection that SetHealth that came second returns")
+				require.True(t, telling.first, "SetHealth that came second says that it does not change the health")
+			default:
+				require.Equal(t, inUTC(c), told, "the connection that SetHealth that came second and too late returns")
+				require.False(t, telling.first, "SetHealth that came second and too late says that it changes the health")
+			}
+			requireConnection(t, s, c)
+			want = append(want, tag(c))
+		}
+		requireTasks(t, s, want...)
+	}},
+
+	{"whichever of an event and Disconnect comes first, no connection outlives them", func(t tb, s connect.Store) {
+		var want []connect.Task
+		for i := range rounds {
+			user := fmt.Sprint("user ", i)
+			c := connected(t, s, start(user, user), identity(user))
+			var disconnecting, telling answer
+			duel(i,
+				func() {
+					disconnecting.connection, disconnecting.err = s.Disconnect(t.Context(), app, user, deleteDue)
+				},
+				func() {
+					telling.connection, telling.first, telling.err = s.SetHealth(t.Context(), c.IdentityID, needsSignIn, later(1))
+				})
+			require.NoError(t, disconnecting.err, "Disconnect of a user who has a connection either way")
+			if len(won(t, []answer{telling}, connect.ErrNotConnected)) == 1 {
+				c = withHealth(c, needsSignIn, later(1))
+				require.Equal(t, inUTC(c), inUTC(telling.connection), "the connection that SetHealth that came first returns")
+			}
+			requireNoConnection(t, s, app, user)
+			requireNobodys(t, s, c.IdentityID)
+			require.Equal(t, inUTC(c), inUTC(disconnecting.connection), "the connection that Disconnect returns")
+			want = append(want, deletion(c))
+		}
+		requireTasks(t, s, want...)
+	}},
+
+	{"whatever a user does at once, every identity that was stored is the user's or to be deleted", func(t tb, s connect.Store) {
+		const returns = 12
+		p := start("anna", "first")
+		bind(t, s, p)
+		connections := []connect.Connection{complete(t, s, p, identity("first"))}
+		var starts []connect.Pending
+		for i := range returns {
+			label := fmt.Sprint(i)
+			starts = append(starts, expiring("anna", label, i+1))
+			connections = append(connections, finished(starts[i], identity(label)))
+		}
+		answers := make([]answer, returns)
+		errs := make([]error, returns+8)
+		race(len(errs), func(i int) {
+			switch {
+			case i < returns:
+				errs[i] = s.Bind(t.Context(), starts[i], 3)
+				a := &answers[i]
+				a.first, a.err = s.Complete(t.Context(), starts[i].TokenHash, connections[i+1], tagDue)
+			case i%2 == 0:
+				_, err := s.Disconnect(t.Context(), app, "anna", deleteDue)
+				if !errors.Is(err, connect.ErrNotConnected) {
+					errs[i] = err
+				}
+			default:
+				for _, c := range connections {
+					_, _, err := s.SetHealth(t.Context(), c.IdentityID, needsSignIn, later(i))
+					if !errors.Is(err, connect.ErrNotConnected) {
+						errs[i] = errors.Join(errs[i], err)
+					}
+				}
+			}
+		})
+		require.NoError(t, errors.Join(errs...), "what Bind, Disconnect and SetHealth return")
+
+		stored := []connect.Connection{connections[0]}
+		for _, i := range won(t, answers, connect.ErrStateSpent, connect.ErrStateUnknown) {
+			stored = append(stored, connections[i+1])
+		}
+		last, err := s.Connection(t.Context(), app, "anna")
+		if err != nil {
+			require.ErrorIs(t, err, connect.ErrNotConnected, "Connection")
+		} else {
+			require.Contains(t, stored, withHealth(inUTC(last), healthOK, signedIn), "the connections that Complete says it has stored")
+		}
+		var want []connect.Task
+		for _, c := range stored {
+			if c.IdentityID == last.IdentityID {
+				want = append(want, tag(c))
+				continue
+			}
+			want = append(want, deletion(c))
+			requireNobodys(t, s, c.IdentityID)
+		}
+		requireTasks(t, s, want...)
+	}},
+
 	{"users who come and go at once do not get in each other's way", func(t tb, s connect.Store) {
 		const users = 30
 		starts := make([]connect.Pending, users)
@@ -344,15 +571,16 @@ var races = topic{"races", []check{
 
 	{"of tasks that many claim at once none is given out twice, and all are", func(t tb, s connect.Store) {
 		var want []connect.Task
+		applications := []string{app, otherApp}
 		for i := range 40 {
 			label := fmt.Sprint(i)
-			want = append(want, tag(connected(t, s, start("user "+label, label), identity(label))))
+			want = append(want, tag(connected(t, s, startIn(applications[i%2], "user "+label, label), identity(label))))
 		}
 		claimed := make([][]connect.Task, 8)
 		errs := make([]error, len(claimed))
 		race(len(claimed), func(i int) {
 			for range 2 * len(want) { // a store that never runs out of tasks ends, too
-				tasks, err := s.Claim(t.Context(), app, tagDue, tagDue.Add(lease), 3)
+				tasks, err := s.Claim(t.Context(), applications[i%2], tagDue, tagDue.Add(lease), 3)
 				if err != nil || len(tasks) == 0 {
 					errs[i] = err
 					return
@@ -361,6 +589,11 @@ var races = topic{"races", []check{
 			}
 		})
 		require.NoError(t, errors.Join(errs...), "Claim")
+		for i, tasks := range claimed {
+			for _, task := range tasks {
+				require.Equal(t, applications[i%2], task.ApplicationID, "the application of a task that Claim returns is the one it was asked for")
+			}
+		}
 		got := slices.Concat(claimed...)
 		for _, task := range got {
 			require.Equal(t, tagDue.Add(lease), task.NotBefore.UTC(), "NotBefore of a task that Claim returns is the end of its lease")

@@ -204,7 +204,8 @@ func (s *sketch) queue(kind connect.TaskKind, c connect.Connection, notBefore ti
 }
 
 func (s *sketch) Bind(ctx context.Context, p connect.Pending, limit int) error {
-	if err := s.enter(ctx, "Bind"); err != nil {
+	late := s.has("looks at its context when it has made room")
+	if err := s.enter(ctx, "Bind"); err != nil && !late {
 		return err
 	}
 	s.mu.Lock()
@@ -225,6 +226,15 @@ func (s *sketch) Bind(ctx context.Context, p connect.Pending, limit int) error {
 		return err
 	}
 
+	if s.has("makes room before it looks for the token hash") {
+		s.makeRoom(&p, limit)
+	}
+	switch {
+	case s.has("cuts the expiry that it keeps, and not what it is compared with"):
+		p.ExpiresAt = p.ExpiresAt.Truncate(micro)
+	case s.has("rounds up the expiry that it keeps, and not what it is compared with"):
+		p.ExpiresAt = p.ExpiresAt.Add(micro - 1).Truncate(micro)
+	}
 	bound := s.start(p.TokenHash)
 	s.gap("looks for a token hash in a transaction of its own")
 	switch {
@@ -233,6 +243,9 @@ func (s *sketch) Bind(ctx context.Context, p connect.Pending, limit int) error {
 		return nil
 	case bound != nil && s.has("says nothing of a token hash that is bound"):
 		return nil
+	case bound != nil && s.has("makes room for a start that it refuses"):
+		s.makeRoom(&p, limit)
+		return errors.New("bound already")
 	case bound != nil, slices.Contains(s.swept, p.TokenHash):
 		return errors.New("bound already")
 	case s.has("keeps one start for a user"):
@@ -247,36 +260,114 @@ func (s *sketch) Bind(ctx context.Context, p connect.Pending, limit int) error {
 	if !s.has("believes that a start is spent") {
 		p.Spent, p.IdentityID = false, ""
 	}
-	s.makeRoom(p, limit)
+	if s.has("is locked while it binds") {
+		s.locked.Store(true)
+		s.gap("is locked while it binds")
+		s.locked.Store(false)
+	}
+	s.makeRoom(&p, limit)
+	if late && ctx.Err() != nil {
+		return ctx.Err()
+	}
 	s.starts = append(s.starts, &p)
 	return nil
 }
 
 // makeRoom spends and removes the oldest starts of a user for the sake of p.
-func (s *sketch) makeRoom(p connect.Pending, limit int) {
-	var spend, remove []*connect.Pending
+func (s *sketch) makeRoom(p *connect.Pending, limit int) {
+	var live, ended []*connect.Pending
 	for _, other := range s.starts {
-		if !s.sameUser(other.ApplicationID, other.UserID, p.ApplicationID, p.UserID) {
-			continue
-		}
-		later := 0 // of the same kind, and of the user
-		for _, third := range s.starts {
-			if s.sameUser(third.ApplicationID, third.UserID, p.ApplicationID, p.UserID) &&
-				third.Spent == other.Spent && s.before(other.ExpiresAt, third.ExpiresAt) {
-				later++
-			}
-		}
 		switch {
-		case other.Spent && later >= limit:
-			remove = append(remove, other)
-		case !other.Spent && later >= limit-1:
-			spend = append(spend, other)
+		case !s.makesRoom(other, p):
+		case other.Spent, s.has("takes what has expired for spent") && other.ExpiresAt.Before(p.IssuedAt):
+			ended = append(ended, other)
+		default:
+			live = append(live, other)
+		}
+	}
+	stay, keep := limit-1, limit
+	switch {
+	case s.has("binds any number of starts"):
+		return
+	case s.has("lets one start more stay"):
+		stay++
+	case s.has("lets one start less stay"):
+		stay--
+	case s.has("keeps one spent start more"):
+		keep++
+	case s.has("keeps one spent start less"):
+		keep--
+	case s.has("keeps no spent start"):
+		keep = 0
+	case s.has("counts live and spent starts together"):
+		stay -= len(ended)
+	case s.has("spends the start that is bound when it expires first"):
+		live = append(live, p)
+		stay++
+	}
+	spend, remove := s.oldest(live, stay), s.oldest(ended, keep)
+	s.gap("looks for what makes room in a transaction of its own")
+	s.gap("looks for one start to spend, in a transaction of its own")
+	switch {
+	case s.has("looks for one start to spend, in a transaction of its own"):
+		spend = spend[:min(len(spend), 1)]
+	case s.has("removes what makes room"):
+		remove = append(remove, spend...)
+	case s.has("spends one start at most"):
+		spend = spend[:min(len(spend), 1)]
+	case s.has("removes what it has just spent"):
+		remove = s.oldest(append(ended, spend...), keep)
+	case s.has("spends kept starts once more"):
+		spend = append(spend, ended...)
+	case s.has("ends connections with the starts it removes"):
+		s.connections = slices.DeleteFunc(s.connections, func(c *connect.Connection) bool {
+			return slices.ContainsFunc(remove, func(p *connect.Pending) bool { return p.IdentityID == c.IdentityID })
+		})
+	case s.has("never binds again what has made room"):
+		for _, other := range remove {
+			s.swept = append(s.swept, other.TokenHash)
 		}
 	}
 	for _, other := range spend {
-		other.Spent = true
+		other.Spent, other.IdentityID = true, ""
 	}
 	s.starts = slices.DeleteFunc(s.starts, func(other *connect.Pending) bool { return slices.Contains(remove, other) })
+}
+
+// makesRoom says whether other is one of those that make room for p.
+func (s *sketch) makesRoom(other, p *connect.Pending) bool {
+	switch {
+	case s.has("makes room among all starts"):
+		return true
+	case s.has("makes room among the starts of the user id everywhere"):
+		return other.UserID == p.UserID
+	}
+	return s.sameUser(other.ApplicationID, other.UserID, p.ApplicationID, p.UserID)
+}
+
+// oldest are all starts but the n that expire last. Those given are in the order
+// they were bound in.
+func (s *sketch) oldest(starts []*connect.Pending, n int) []*connect.Pending {
+	n = min(max(n, 0), len(starts))
+	starts = slices.Clone(starts)
+	slices.SortStableFunc(starts, func(a, b *connect.Pending) int {
+		switch {
+		case s.has("makes room in the order of binding"):
+			return 0
+		case s.has("makes room in the order of issue"):
+			return a.IssuedAt.Compare(b.IssuedAt)
+		case s.has("makes room by the second"):
+			return cmp.Compare(a.ExpiresAt.Unix(), b.ExpiresAt.Unix())
+		case s.has("makes room with the newest"):
+			return b.ExpiresAt.Compare(a.ExpiresAt)
+		}
+		return a.ExpiresAt.Compare(b.ExpiresAt)
+	})
+	oldest, newest := starts[:len(starts)-n], starts[len(starts)-n:]
+	if s.has("takes starts that expire at one moment for one") && n > 0 {
+		return slices.DeleteFunc(oldest, func(p *connect.Pending) bool { return p.ExpiresAt.Equal(newest[0].ExpiresAt) })
+	}
+	return oldest
 }
 
 func (s *sketch) Pending(ctx context.Context, tokenHash string) (connect.Pending, error) {
@@ -400,6 +491,7 @@ func (s *sketch) judgeIdentity(c connect.Connection) error {
 		switch {
 		case other.IdentityID != c.IdentityID:
 		case s.has("lets users share an identity"):
+		case s.has("gives out the identity of who needs to sign in") && other.Health == needsSignIn:
 		case s.has("looks for an identity's user in the application") && other.ApplicationID != c.ApplicationID:
 		case s.has("takes the same user id elsewhere for the same user") && other.UserID == c.UserID:
 		case !s.sameUser(other.ApplicationID, other.UserID, c.ApplicationID, c.UserID):
@@ -419,7 +511,10 @@ func (s *sketch) Complete(ctx context.Context, tokenHash string, c connect.Conne
 
 	c.ApplicationID, c.UserID, c.IdentityID = s.text(c.ApplicationID), s.text(c.UserID), s.text(c.IdentityID)
 	c.ConnectedAt, c.HealthAt = s.moment(c.ConnectedAt), s.moment(c.HealthAt)
-	if err := c.Validate(); err != nil && !s.has("keeps any identity") {
+	switch err := c.Validate(); {
+	case err == nil, s.has("keeps any identity"):
+	case s.has("completes with any health") && c.Health.Validate() != nil:
+	default:
 		return false, err
 	}
 
@@ -449,6 +544,9 @@ func (s *sketch) Complete(ctx context.Context, tokenHash string, c connect.Conne
 	case reload && s.has("stores a reload"):
 		*old = c
 		return false, nil
+	case reload && s.has("takes the health of a reload"):
+		old.Health, old.HealthAt = c.Health, c.HealthAt
+		return false, nil
 	case reload:
 		return s.has("says that a reload is the first"), nil
 	}
@@ -462,6 +560,17 @@ func (s *sketch) Complete(ctx context.Context, tokenHash string, c connect.Conne
 		return false, err
 	}
 
+	switch {
+	case s.has("begins every connection as HealthOK"):
+		c.Health = healthOK
+	case s.has("knows the health from when a connection was stored"):
+		c.HealthAt = c.ConnectedAt
+	case old == nil:
+	case s.has("keeps the health of the connection that it replaces") && c.IdentityID != old.IdentityID,
+		s.has("keeps the health of an identity that comes again") && c.IdentityID == old.IdentityID,
+		s.has("keeps the newer health of an identity that comes again") && c.IdentityID == old.IdentityID && s.before(c.HealthAt, old.HealthAt):
+		c.Health, c.HealthAt = old.Health, old.HealthAt
+	}
 	s.store(old, c)
 	if late && ctx.Err() != nil {
 		return false, ctx.Err()
@@ -509,7 +618,7 @@ func (s *sketch) Connection(ctx context.Context, applicationID, userID string) (
 	switch {
 	case c == nil && s.has("has an empty connection for every user"):
 		return connect.Connection{}, nil
-	case c == nil:
+	case c == nil, s.has("takes who needs to sign in for not connected") && c.Health == needsSignIn:
 		return connect.Connection{}, connect.ErrNotConnected
 	}
 	return *c, nil
@@ -522,22 +631,98 @@ func (s *sketch) SetHealth(ctx context.Context, identityID string, health connec
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	if err := health.Validate(); err != nil {
+	identityID, at = s.text(identityID), s.moment(at)
+	c := s.connectionWith(identityID)
+	switch err := health.Validate(); {
+	case err != nil && s.has("says that nobody is connected when a health is odd"):
+		return connect.Connection{}, false, connect.ErrNotConnected
+	case err != nil && !s.has("keeps any health"):
 		return connect.Connection{}, false, err
+	case c == nil && s.has("takes an event for any identity"):
+		return connect.Connection{}, true, nil
+	case c == nil:
+		return connect.Connection{}, false, connect.ErrNotConnected
 	}
-	at = s.moment(at)
+
+	before, newer, older := *c, s.before(c.HealthAt, at), s.before(at, c.HealthAt)
+	counts := newer || !older && c.Health == healthOK && health == needsSignIn
+	switch {
+	case s.has("lets every event count"):
+		counts = true
+	case s.has("lets the last of two events of one moment count"):
+		counts = !older
+	case s.has("lets the first of two events of one moment count"):
+		counts = newer
+	case s.has("lets the better of two events of one moment count"):
+		counts = newer || !older && c.Health == needsSignIn && health == healthOK
+	case s.has("compares events by the millisecond"):
+		counts = c.HealthAt.Truncate(time.Millisecond).Before(at.Truncate(time.Millisecond))
+	case s.has("cuts the moment that it keeps of an event, and not the event's"):
+		kept := c.HealthAt.Truncate(micro)
+		counts = kept.Before(at) || kept.Equal(at) && health == needsSignIn
+	case s.has("rounds up the moment that it keeps of an event, and not the event's"):
+		kept := c.HealthAt.Add(micro - 1).Truncate(micro)
+		counts = kept.Before(at) || kept.Equal(at) && health == needsSignIn
+	case s.has("keeps the moment of an event that says the same"):
+		counts = counts && health != c.Health
+	}
+	s.gap("looks for the connection whose health it sets in a transaction of its own")
+	s.gap("writes the whole connection back when it sets its health")
+	if !counts {
+		return before, s.has("says that every event is a change"), nil
+	}
+
+	after := before
+	after.Health, after.HealthAt = health, at
+	switch {
+	case s.has("keeps the moment that a connection begins with"):
+		after.HealthAt = before.HealthAt
+	case s.has("takes an event for a return"):
+		after.ConnectedAt = at
+	case s.has("spends the starts of who needs to sign in"):
+		for _, p := range s.starts {
+			p.Spent = p.Spent || s.sameUser(p.ApplicationID, p.UserID, c.ApplicationID, c.UserID)
+		}
+	case s.has("tags an identity whose health has changed"):
+		s.queue(connect.TagIdentity, after, at)
+	}
+	for _, other := range s.connections {
+		if s.has("sets the health of everybody") || s.has("sets the health of the user id everywhere") && other.UserID == c.UserID {
+			other.Health = health
+		}
+	}
+	if s.has("writes the whole connection back when it sets its health") {
+		s.store(s.connection(after.ApplicationID, after.UserID), after)
+	}
+	*c = after
+	switch {
+	case s.has("returns the connection as it was before the event"):
+		return before, before.Health != health, nil
+	case s.has("says that no event is a change"):
+		return after, false, nil
+	}
+	return after, before.Health != health || s.has("says that every event is a change"), nil
+}
+
+// connectionWith finds the connection that has an identity.
+func (s *sketch) connectionWith(identityID string) *connect.Connection {
+	if s.has("looks for the user of an event in the starts") {
+		for _, p := range s.starts {
+			if p.IdentityID == identityID {
+				return s.connection(p.ApplicationID, p.UserID)
+			}
+		}
+	}
 	for _, c := range s.connections {
-		if c.IdentityID != s.text(identityID) {
-			continue
+		if c.IdentityID == identityID && !(s.has("looks for the identity of an event in one application") && c.ApplicationID != app) {
+			return c
 		}
-		changed := false
-		if s.before(c.HealthAt, at) || !s.before(at, c.HealthAt) && health == connect.HealthNeedsSignIn {
-			changed = c.Health != health
-			c.Health, c.HealthAt = health, at
-		}
-		return *c, changed, nil
 	}
-	return connect.Connection{}, false, connect.ErrNotConnected
+	if t := s.task(connect.DeleteIdentity, identityID); t != nil && s.has("brings back a connection for an event") {
+		s.connections = append(s.connections, &connect.Connection{ApplicationID: t.ApplicationID, UserID: t.UserID, IdentityID: identityID})
+		return s.connections[len(s.connections)-1]
+	}
+	return nil
 }
 
 func (s *sketch) Disconnect(ctx context.Context, applicationID, userID string, deleteAfter time.Time) (connect.Connection, error) {
@@ -551,6 +736,11 @@ func (s *sketch) Disconnect(ctx context.Context, applicationID, userID string, d
 	applicationID, userID = s.text(applicationID), s.text(userID)
 	c := s.connection(applicationID, userID)
 	s.gap("looks for the connection to end in a transaction of its own")
+	var ended connect.Connection
+	if c != nil {
+		ended = *c
+	}
+	s.gap("reads the connection that it ends in a transaction of its own")
 	for _, p := range s.starts {
 		switch {
 		case s.has("leaves live starts") && !p.Spent:
@@ -582,7 +772,10 @@ func (s *sketch) Disconnect(ctx context.Context, applicationID, userID string, d
 	if !s.has("leaves the tag of who disconnects") {
 		s.drop(connect.TagIdentity, c.IdentityID)
 	}
-	return *c, nil
+	if s.has("forgets the health of who disconnects") {
+		ended.Health = healthOK
+	}
+	return ended, nil
 }
 
 func (s *sketch) Claim(ctx context.Context, applicationID string, now, until time.Time, limit int) ([]connect.Task, error) {
@@ -594,7 +787,13 @@ func (s *sketch) Claim(ctx context.Context, applicationID string, now, until tim
 
 	var due []*connect.Task
 	for _, t := range s.tasks {
-		if t.ApplicationID == applicationID && !s.before(s.moment(now), t.NotBefore) && !(s.has("gives out a task once") && t.Attempts > 0) {
+		switch {
+		case s.before(s.moment(now), t.NotBefore), s.has("gives out a task once") && t.Attempts > 0:
+		case s.has("claims tasks of any application"),
+			s.has("leases the tasks of every application"),
+			s.has("counts the tasks of other applications against the limit"),
+			s.has("gives out deletions to any application") && t.Kind == connect.DeleteIdentity,
+			s.same("ApplicationID", t.ApplicationID, s.text(applicationID)):
 			due = append(due, t)
 		}
 	}
@@ -616,7 +815,13 @@ func (s *sketch) Claim(ctx context.Context, applicationID string, now, until tim
 	case len(due) == 0 && s.has("fails to claim when nothing is due"):
 		return nil, errors.New("no rows")
 	}
+	if s.has("rounds up the lease that it keeps, and not what it is compared with") {
+		until = until.Add(micro - 1).Truncate(micro)
+	}
 	due = due[:min(len(due), max(limit, 0))]
+	if s.has("counts the tasks of other applications against the limit") {
+		due = slices.DeleteFunc(due, func(t *connect.Task) bool { return t.ApplicationID != applicationID })
+	}
 	s.gap("looks for tasks in a transaction of its own")
 
 	claimed := make([]connect.Task, 0, len(due))
@@ -629,6 +834,9 @@ func (s *sketch) Claim(ctx context.Context, applicationID string, now, until tim
 		}
 		given := *t
 		given.NotBefore = s.moment(until)
+		if t.ApplicationID != applicationID && s.has("leases the tasks of every application") {
+			continue
+		}
 		claimed = append(claimed, given)
 	}
 	return claimed, nil

@@ -71,10 +71,12 @@ type topic struct {
 
 var topics = []topic{
 	binding,
+	room,
 	spending,
 	expiry,
 	completing,
 	replacing,
+	health,
 	conflict,
 	isolation,
 	tagging,

@@ -137,6 +137,25 @@ var tagging = topic{"tagging", []check{
 		require.Empty(t, claim(t, s, now, 4), "tasks when all that are due are claimed")
 	}},
 
+	{"the tasks of another application take up nothing of a claim's limit", func(t tb, s connect.Store) {
+		var want []connect.Task
+		for i := range 5 {
+			label := fmt.Sprint(i)
+			p := startIn(otherApp, "user "+label, label)
+			if i >= 3 {
+				p.ApplicationID = app
+			}
+			bind(t, s, p)
+			c := finished(p, identity(label))
+			first, err := s.Complete(t.Context(), p.TokenHash, c, noon.Add(time.Duration(i)*micro))
+			require.NoError(t, err, "Complete")
+			require.True(t, first, "Complete of a live start says that it is not the first")
+			want = append(want, tag(c))
+		}
+		requireSameTasks(t, want[3:], claim(t, s, tagDue, 2), "the two tasks of the application, though others are due longer")
+		requireDue(t, s, tagDue, want[:3]...)
+	}},
+
 	{"a claim with a limit below one takes nothing and is no error", func(t tb, s connect.Store) {
 		c := connected(t, s, start("anna", "tab"), identity("anna"))
 		for _, limit := range []int{0, -1, -1 << 31} {

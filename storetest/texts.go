@@ -240,12 +240,16 @@ var texts = topic{"texts", []check{
 				require.Error(t, err, "Disconnect of a user id with %.4q at its end", odd)
 				_, err = s.Disconnect(t.Context(), p.ApplicationID+odd, p.UserID, noon)
 				require.Error(t, err, "Disconnect of an application with %.4q at its end", odd)
+				_, _, err = s.SetHealth(t.Context(), there.connection.IdentityID+odd, needsSignIn, later(5))
+				require.Error(t, err, "SetHealth of an identity with %.4q at its end", odd)
 				// Whether these find nothing or fail is the store's to choose.
 				_ = s.Spend(t.Context(), c.live.TokenHash+odd)
 				none := tag(there.connection)
 				none.IdentityID += odd
 				_ = s.Done(t.Context(), none)
 				_ = s.Postpone(t.Context(), none, noon)
+				tasks, _ := s.Claim(t.Context(), p.ApplicationID+odd, noon.AddDate(1, 0, 0), noon.AddDate(2, 0, 0), plenty)
+				require.Empty(t, tasks, "tasks of an application with %.4q at its end", odd)
 			}
 			c.requireUnchanged(t, s)
 			requireStart(t, s, completed(long, other.IdentityID))

@@ -55,6 +55,25 @@ func requireNear(t tb, want, got time.Time, what string) {
 	require.Less(t, got.Sub(want).Abs(), micro, "how far %s has moved, of %v", what, want)
 }
 
+// inOrder are moments in order. In any spelling that leaves zeros or the zone as
+// they come, some of these stand the wrong way round.
+func inOrder() []time.Time {
+	second := time.Date(2044, time.February, 29, 12, 0, 0, 0, time.UTC)
+	east, west := time.FixedZone("", 14*60*60), time.FixedZone("", -12*60*60)
+	return []time.Time{
+		second.AddDate(-60, 0, 0),
+		second.Add(-time.Second).In(east),
+		second.Add(-micro).In(west),
+		second,
+		second.Add(micro).In(east),
+		second.Add(20 * micro),
+		second.Add(100 * micro).In(west),
+		second.Add(500 * time.Millisecond),
+		second.Add(time.Second).In(east),
+		second.AddDate(7000, 0, 0).In(west),
+	}
+}
+
 var times = topic{"times", []check{
 	{"every moment is kept to the microsecond", func(t tb, s connect.Store) {
 		for _, us := range []int{0, 1, 9, 10, 100_000, 123_456, 500_000, 999_999} {
@@ -99,6 +118,35 @@ var times = topic{"times", []check{
 		}
 	}},
 
+	{"equal moments stay equal, though something finer than a microsecond is lost of them", func(t tb, s connect.Store) {
+		for _, ns := range []time.Duration{1, 499, 500, 501, 999} {
+			label := fmt.Sprint(int(ns))
+			moment := noon.Add(ns)
+			p, late := start("user "+label, label), start("user "+label, label+", late")
+			late.ExpiresAt = moment
+			bind(t, s, p, late)
+			c := finished(late, identity(label+", late"))
+			c.ConnectedAt = moment
+			requireRefused(t, s, late, c, connect.ErrStateExpired)
+			sweep(t, s, moment, plenty, 0)
+			sweep(t, s, moment.Add(micro), plenty, 1)
+
+			c = finished(p, identity(label))
+			first, err := s.Complete(t.Context(), p.TokenHash, c, moment)
+			require.NoError(t, err, "Complete of a live start")
+			require.True(t, first, "Complete of a live start says that it is not the first")
+			for n := range 3 {
+				tasks, err := s.Claim(t.Context(), app, moment, moment, plenty)
+				require.NoError(t, err, "Claim")
+				requireSameTasks(t, []connect.Task{again(tag(c), n+1)}, tasks, "the tasks that are due at the very moment of the claim")
+			}
+			require.NoError(t, s.Postpone(t.Context(), tag(c), moment), "Postpone")
+			tasks, err := s.Claim(t.Context(), app, moment, moment.Add(lease), plenty)
+			require.NoError(t, err, "Claim")
+			requireSameTasks(t, []connect.Task{again(tag(c), 4)}, tasks, "the tasks that are due at the very moment of the claim")
+		}
+	}},
+
 	{"a moment is the same instant in whatever zone it was given", func(t tb, s connect.Store) {
 		for i, kept := range zones(t) {
 			for j, given := range zones(t) {
@@ -140,22 +188,7 @@ var times = topic{"times", []check{
 	}},
 
 	{"moments are ordered as instants, not as texts", func(t tb, s connect.Store) {
-		// In any spelling that leaves zeros or the zone as they come, some of
-		// these stand the wrong way round.
-		second := time.Date(2044, time.February, 29, 12, 0, 0, 0, time.UTC)
-		east, west := time.FixedZone("", 14*60*60), time.FixedZone("", -12*60*60)
-		ordered := []time.Time{
-			second.AddDate(-60, 0, 0),
-			second.Add(-time.Second).In(east),
-			second.Add(-micro).In(west),
-			second,
-			second.Add(micro).In(east),
-			second.Add(20 * micro),
-			second.Add(100 * micro).In(west),
-			second.Add(500 * time.Millisecond),
-			second.Add(time.Second).In(east),
-			second.AddDate(7000, 0, 0).In(west),
-		}
+		ordered := inOrder()
 		var queued []connect.Task
 		for i, moment := range ordered {
 			label := fmt.Sprint(i)

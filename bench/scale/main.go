@@ -1,5 +1,6 @@
 // Scale measures a PostgreSQL store as it grows: looking a user up among up to
-// five million connections, completing flows side by side, and sweeping a
+// five million connections and what each takes on disk, completing flows and
+// making the other calls side by side, working off an outbox, and sweeping a
 // million expired starts while callbacks run. It prints the tables that
 // bench/README.md shows.
 //
@@ -11,16 +12,14 @@ package main
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/signal"
 	"runtime"
-	"slices"
-	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib"
@@ -32,22 +31,25 @@ import (
 const (
 	prefix      = "scale_"
 	application = "11111111-1111-4111-8111-111111111111"
+	// limit is how many starts of a user may be live.
+	limit = 5
 )
 
 func main() {
 	postgres := flag.String("postgres", "postgres://postgres@127.0.0.1:5432/test?sslmode=disable", "the `URL` of a database")
 	largest := flag.Int("connections", 5_000_000, "the most connections to look up among")
 	expired := flag.Int("expired", 1_000_000, "the expired starts to sweep")
+	owed := flag.Int("tasks", 100_000, "the tasks to work off")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *postgres, *largest, *expired); err != nil {
+	if err := run(ctx, *postgres, *largest, *expired, *owed); err != nil {
 		fmt.Fprintln(os.Stderr, "scale:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, address string, largest, expired int) (err error) {
+func run(ctx context.Context, address string, largest, expired, owed int) (err error) {
 	driver, dsn, dialect, err := sqlstore.ParseURL(address)
 	if err != nil {
 		return err
@@ -81,6 +83,8 @@ func run(ctx context.Context, address string, largest, expired int) (err error) 
 	for _, measure := range []func() error{
 		func() error { return b.lookups(largest) },
 		b.completes,
+		b.otherCalls,
+		func() error { return b.outbox(owed) },
 		func() error { return b.sweeping(expired) },
 	} {
 		if err := measure(); err != nil {
@@ -113,19 +117,29 @@ func (b bench) drop() error {
 	return nil
 }
 
+// sizes returns how many bytes of a table's own and of all its indexes each of
+// its rows takes.
+func (b bench) sizes(table string, rows int) (ofTable, ofIndexes float64, err error) {
+	var tableBytes, indexBytes int64
+	err = b.db.QueryRowContext(b.ctx, "SELECT pg_table_size($1::regclass), pg_indexes_size($1::regclass)", prefix+table).
+		Scan(&tableBytes, &indexBytes)
+	return float64(tableBytes) / float64(rows), float64(indexBytes) / float64(rows), err
+}
+
 // lookups measures Connection among more and more connections.
 func (b bench) lookups(largest int) error {
 	fmt.Printf("\nLooking a user up, 20,000 times, one at a time:\n\n")
-	fmt.Println("| connections | p50 | p99 | memory of the process |")
-	fmt.Println("|---:|---:|---:|---:|")
+	fmt.Println("| connections | p50 | p99 | memory of the process | table, bytes a row | indexes, bytes a row | in all |")
+	fmt.Println("|---:|---:|---:|---:|---:|---:|---:|")
 	have := 0
 	for _, size := range []int{10_000, 100_000, 1_000_000, 5_000_000} {
 		if size = min(size, largest); size == have {
 			break
 		}
 		err := b.exec(`
-			INSERT INTO `+prefix+`connections (application_id, user_id, identity_id, connected_at)
-			SELECT $1, 'user ' || i, gen_random_uuid()::text, 1700000000000000 + i FROM generate_series($2::int, $3::int) i`,
+			INSERT INTO `+prefix+`connections (application_id, user_id, identity_id, connected_at, health, health_at)
+			SELECT $1, `+sqlID("'user '")+`, `+sqlID("'identity '")+`, 1700000000000000 + i, 'ok', 1700000000000000 + i
+			FROM generate_series($2::int, $3::int) i`,
 			application, have, size-1)
 		if err != nil {
 			return err
@@ -134,93 +148,217 @@ func (b bench) lookups(largest int) error {
 		if err := b.exec("VACUUM ANALYZE " + prefix + "connections"); err != nil {
 			return err
 		}
-		var took []time.Duration
-		for i := range 22_000 {
-			user := "user " + strconv.Itoa(rand.IntN(size))
-			begun := time.Now()
-			if _, err := b.store.Connection(b.ctx, application, user); err != nil {
-				return err
-			}
-			if i >= 2_000 { // What came before warmed up.
-				took = append(took, time.Since(begun))
-			}
+		took, err := parallel(1, 22_000, func(int) (time.Duration, error) { return b.lookup(size) })
+		if err != nil {
+			return err
 		}
-		fmt.Printf("| %s | %s | %s | %s |\n", thousands(size), at(took, 50), at(took, 99), memory())
+		took = took[2_000:] // What came before warmed up.
+		ofTable, ofIndexes, err := b.sizes("connections", size)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("| %s | %s | %s | %s | %.0f | %.0f | %s |\n",
+			thousands(size), at(took, 50), at(took, 99), memory(), ofTable, ofIndexes, megabytes((ofTable+ofIndexes)*float64(size)))
+	}
+
+	fmt.Printf("\nLooking users up side by side, 100,000 times, among %s:\n\n", thousands(have))
+	header()
+	for _, workers := range []int{1, 8, 32} {
+		err := report(fmt.Sprint(workers), workers, 100_000, func(int) (time.Duration, error) { return b.lookup(have) })
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
+// lookup looks one of so many users up.
+func (b bench) lookup(among int) (time.Duration, error) {
+	user := id("user ", rand.IntN(among))
+	begun := time.Now()
+	_, err := b.store.Connection(b.ctx, application, user)
+	return time.Since(begun), err
+}
+
 // flow is the store's part of a callback: what is to be completed, the
 // completion, and the tag that was made.
-func (b bench) flow(hash, user, identity string) error {
-	p, err := b.store.Pending(b.ctx, hash)
+func (b bench) flow(name string, i int) error {
+	p, err := b.store.Pending(b.ctx, tokenHash(name, i))
 	if err != nil {
 		return err
 	}
 	now := time.Now()
-	c := connect.Connection{ApplicationID: p.ApplicationID, UserID: user, IdentityID: identity, ConnectedAt: now}
-	if _, err := b.store.Complete(b.ctx, hash, c, now.Add(6*time.Second)); err != nil {
+	c := connection(name, i, now)
+	if _, err := b.store.Complete(b.ctx, p.TokenHash, c, now.Add(6*time.Second)); err != nil {
 		return err
 	}
-	return b.store.Done(b.ctx, connect.Task{Kind: connect.TagIdentity, IdentityID: identity})
+	return b.store.Done(b.ctx, connect.Task{Kind: connect.TagIdentity, IdentityID: c.IdentityID})
 }
 
-// begin binds n starts and returns their token hashes.
+// begin binds n starts, of as many users.
 func (b bench) begin(name string, n int) error {
 	now := time.Now()
 	return b.exec(`
 		INSERT INTO `+prefix+`pending (token_hash, application_id, user_id, return_to, issued_at, expires_at, spent, identity_id)
-		SELECT $1 || i, $2, $1 || i, '', $3, $4, FALSE, '' FROM generate_series(0, $5::int) i`,
+		SELECT `+sqlTokenHash("$1")+`, $2, `+sqlID("$1")+`, '', $3, $4, FALSE, '' FROM generate_series(0, $5::int) i`,
 		name, application, now.UnixMicro(), now.Add(time.Hour).UnixMicro(), n-1)
 }
 
 // completes measures Complete with more and more at once.
 func (b bench) completes() error {
 	fmt.Printf("\nComplete, 16,000 flows of as many users:\n\n")
-	fmt.Println("| at once | p50 | p99 | a second | memory of the process |")
-	fmt.Println("|---:|---:|---:|---:|---:|")
+	header()
 	for _, workers := range []int{1, 8, 64} {
 		const flows = 16_000
 		name := fmt.Sprintf("complete %d ", workers)
 		if err := b.begin(name, flows); err != nil {
 			return err
 		}
-		begun := time.Now()
-		took, err := parallel(workers, flows, func(i int) (time.Duration, error) {
-			id := name + strconv.Itoa(i)
+		err := report(fmt.Sprint(workers), workers, flows, func(i int) (time.Duration, error) {
 			now := time.Now()
-			c := connect.Connection{ApplicationID: application, UserID: id, IdentityID: "identity of " + id, ConnectedAt: now}
-			_, err := b.store.Complete(b.ctx, id, c, now.Add(6*time.Second))
+			_, err := b.store.Complete(b.ctx, tokenHash(name, i), connection(name, i, now), now.Add(6*time.Second))
 			return time.Since(now), err
 		})
 		if err != nil {
 			return err
 		}
-		fmt.Printf("| %d | %s | %s | %.0f | %s |\n", workers, at(took, 50), at(took, 99), flows/time.Since(begun).Seconds(), memory())
 	}
 	return nil
 }
 
+// otherCalls measures what else a user's way through takes.
+func (b bench) otherCalls() error {
+	fmt.Printf("\nThe other calls, 16,000 of each, 8 at once:\n\n")
+	fmt.Println("| | p50 | p99 | a second | memory of the process |")
+	fmt.Println("|---|---:|---:|---:|---:|")
+	const n = 16_000
+	bind := func(name string, i, user int) (time.Duration, error) {
+		now := time.Now()
+		err := b.store.Bind(b.ctx, connect.Pending{
+			TokenHash:     tokenHash(name, i),
+			ApplicationID: application,
+			UserID:        id("starting ", user),
+			IssuedAt:      now,
+			ExpiresAt:     now.Add(15 * time.Minute),
+		}, limit)
+		return time.Since(now), err
+	}
+	for _, row := range []struct {
+		name string
+		do   func(i int) (time.Duration, error)
+	}{
+		{"Bind, a user's first start", func(i int) (time.Duration, error) { return bind("first ", i, i) }},
+		{"Bind, of 100 users who have all that they may", func(i int) (time.Duration, error) { return bind("more ", i, i%100) }},
+		{"SetHealth, a change", func(i int) (time.Duration, error) {
+			now := time.Now()
+			_, changed, err := b.store.SetHealth(b.ctx, id("identity complete 8 ", i), connect.HealthNeedsSignIn, now)
+			if err == nil && !changed {
+				err = errors.New("SetHealth has changed nothing")
+			}
+			return time.Since(now), err
+		}},
+		{"SetHealth, the same once more", func(i int) (time.Duration, error) {
+			now := time.Now()
+			_, _, err := b.store.SetHealth(b.ctx, id("identity complete 8 ", i), connect.HealthNeedsSignIn, now.Add(-time.Hour))
+			return time.Since(now), err
+		}},
+		{"Disconnect", func(i int) (time.Duration, error) {
+			now := time.Now()
+			_, err := b.store.Disconnect(b.ctx, application, id("complete 8 ", i), now)
+			return time.Since(now), err
+		}},
+	} {
+		if err := report(row.name, 8, n, row.do); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// outbox measures what ten replicas do with tasks: look for some every second,
+// and work off what an outage has left.
+func (b bench) outbox(owed int) error {
+	if err := b.exec("TRUNCATE " + prefix + "tasks"); err != nil {
+		return err
+	}
+	err := b.exec(`
+		INSERT INTO `+prefix+`tasks (identity_id, kind, application_id, user_id, not_before, attempts)
+		SELECT `+sqlID("'owed '")+`, 'tag', $1, `+sqlID("'user '")+`, 1700000000000000 + i, 0 FROM generate_series(1, $2::int) i`,
+		application, owed)
+	if err != nil {
+		return err
+	}
+	if err := b.exec("VACUUM ANALYZE " + prefix + "tasks"); err != nil {
+		return err
+	}
+	ofTable, ofIndexes, err := b.sizes("tasks", owed)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("\nAn outbox of %s tasks (%.0f bytes each in the table, %.0f in indexes), 10 at once:\n\n", thousands(owed), ofTable, ofIndexes)
+	fmt.Println("| | p50 | p99 | a second | memory of the process |")
+	fmt.Println("|---|---:|---:|---:|---:|")
+
+	due := time.UnixMicro(1700000000000000 + int64(owed))
+	claim := func(applicationID string, until time.Time) ([]connect.Task, time.Duration, error) {
+		begun := time.Now()
+		tasks, err := b.store.Claim(b.ctx, applicationID, due, until, 10)
+		return tasks, time.Since(begun), err
+	}
+	err = report("Claim, nothing due", 10, 10_000, func(int) (time.Duration, error) {
+		_, took, err := claim("another", due)
+		return took, err
+	})
+	if err != nil {
+		return err
+	}
+	err = report("Claim of ten, and Postpone of each: an outage", 10, owed/20, func(int) (time.Duration, error) {
+		begun := time.Now()
+		tasks, _, err := claim(application, due.Add(time.Hour))
+		for _, task := range tasks {
+			err = errors.Join(err, b.store.Postpone(b.ctx, task, due.Add(2*time.Hour)))
+		}
+		return time.Since(begun), err
+	})
+	if err != nil {
+		return err
+	}
+	due = due.Add(3 * time.Hour)
+	return report("Claim of ten, and Done of each: what comes after", 10, owed/10, func(int) (time.Duration, error) {
+		begun := time.Now()
+		tasks, _, err := claim(application, due.Add(time.Hour))
+		for _, task := range tasks {
+			err = errors.Join(err, b.store.Done(b.ctx, task))
+		}
+		return time.Since(begun), err
+	})
+}
+
 // sweeping measures the store's part of callbacks, alone and beside a sweep.
 func (b bench) sweeping(expired int) error {
+	if err := b.exec("TRUNCATE " + prefix + "pending"); err != nil {
+		return err
+	}
 	err := b.exec(`
 		INSERT INTO `+prefix+`pending (token_hash, application_id, user_id, return_to, issued_at, expires_at, spent, identity_id)
-		SELECT 'expired ' || i, $1, 'user ' || i, '', 1, 1000 + i, FALSE, '' FROM generate_series(1, $2::int) i`, application, expired)
+		SELECT `+sqlTokenHash("'expired '")+`, $1, `+sqlID("'user '")+`, '', 1, 1000 + i, FALSE, '' FROM generate_series(1, $2::int) i`, application, expired)
 	if err != nil {
 		return err
 	}
 	if err := b.exec("VACUUM ANALYZE " + prefix + "pending"); err != nil {
 		return err
 	}
-	fmt.Printf("\nThe store's part of callbacks (Pending, Complete, Done), 4 at once, beside a sweep of %s expired starts in batches of 1,000:\n\n", thousands(expired))
+	ofTable, ofIndexes, err := b.sizes("pending", expired)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("\nThe store's part of callbacks (Pending, Complete, Done), 4 at once, beside a sweep of %s expired starts (%.0f bytes each in the table, %.0f in indexes) in batches of 1,000:\n\n",
+		thousands(expired), ofTable, ofIndexes)
 	fmt.Println("| | callbacks | p50 | p99 | memory of the process |")
 	fmt.Println("|---|---:|---:|---:|---:|")
 
+	const most = 50_000
 	callbacks := func(name string, until <-chan struct{}) error {
-		const most = 200_000
-		if err := b.begin(name, most); err != nil {
-			return err
-		}
 		took, err := parallel(4, most, func(i int) (time.Duration, error) {
 			select {
 			case <-until:
@@ -230,9 +368,8 @@ func (b bench) sweeping(expired int) error {
 			// A person's pace: one after another without a pause would measure
 			// the machine's last core.
 			time.Sleep(10 * time.Millisecond)
-			id := name + strconv.Itoa(i)
 			begun := time.Now()
-			err := b.flow(id, id, "identity of "+id)
+			err := b.flow(name, i)
 			return time.Since(begun), err
 		})
 		if err != nil {
@@ -242,6 +379,11 @@ func (b bench) sweeping(expired int) error {
 		return nil
 	}
 
+	for _, name := range []string{"idle ", "sweeping "} {
+		if err := b.begin(name, most); err != nil {
+			return err
+		}
+	}
 	idle := make(chan struct{})
 	time.AfterFunc(20*time.Second, func() { close(idle) })
 	if err := callbacks("idle ", idle); err != nil {
@@ -250,10 +392,13 @@ func (b bench) sweeping(expired int) error {
 
 	swept := make(chan struct{})
 	var batches []time.Duration
+	var sweepTook time.Duration
 	var sweepErr error
 	go func() {
 		defer close(swept)
+		begun := time.Now()
 		batches, sweepErr = b.sweep(expired)
+		sweepTook = time.Since(begun)
 	}()
 	if err := callbacks("sweeping ", swept); err != nil {
 		return err
@@ -261,7 +406,12 @@ func (b bench) sweeping(expired int) error {
 	if sweepErr != nil {
 		return sweepErr
 	}
-	fmt.Printf("\n%d batches, p50 %s, p99 %s each.\n", len(batches), at(batches, 50), at(batches, 99))
+	begun := time.Now()
+	if err := b.exec("VACUUM " + prefix + "pending"); err != nil {
+		return err
+	}
+	fmt.Printf("\n%s batches, p50 %s, p99 %s each: %s starts a second. VACUUM afterwards: %.1f s.\n",
+		thousands(len(batches)), at(batches, 50), at(batches, 99), thousands(int(float64(expired)/sweepTook.Seconds())), time.Since(begun).Seconds())
 	return nil
 }
 
@@ -281,89 +431,4 @@ func (b bench) sweep(expired int) ([]time.Duration, error) {
 		left -= n
 	}
 	return took, nil
-}
-
-var errEnough = fmt.Errorf("enough")
-
-// parallel does n things with so many workers, and returns how long each took.
-// errEnough ends a worker without being an error.
-func parallel(workers, n int, do func(i int) (time.Duration, error)) ([]time.Duration, error) {
-	var (
-		mu    sync.Mutex
-		took  []time.Duration
-		first error
-		next  = make(chan int)
-		done  = make(chan struct{})
-		group sync.WaitGroup
-	)
-	for range workers {
-		group.Go(func() {
-			for i := range next {
-				d, err := do(i)
-				mu.Lock()
-				if err != nil {
-					if err != errEnough && first == nil {
-						first = err
-					}
-					select {
-					case <-done:
-					default:
-						close(done)
-					}
-					mu.Unlock()
-					return
-				}
-				took = append(took, d)
-				mu.Unlock()
-			}
-		})
-	}
-feed:
-	for i := range n {
-		select {
-		case next <- i:
-		case <-done:
-			break feed
-		}
-	}
-	close(next)
-	group.Wait()
-	return took, first
-}
-
-// at returns a percentile, in milliseconds.
-func at(took []time.Duration, percent int) string {
-	if len(took) == 0 {
-		return "none"
-	}
-	sorted := slices.Sorted(slices.Values(took))
-	d := sorted[min(len(sorted)*percent/100, len(sorted)-1)]
-	return fmt.Sprintf("%.2f ms", float64(d.Microseconds())/1000)
-}
-
-// memory is what the process holds of the machine's memory.
-func memory() string {
-	runtime.GC()
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return "unknown"
-	}
-	for line := range strings.Lines(string(status)) {
-		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			kb, err := strconv.Atoi(strings.Fields(value)[0])
-			if err != nil {
-				return "unknown"
-			}
-			return fmt.Sprintf("%d MiB", kb/1024)
-		}
-	}
-	return "unknown"
-}
-
-func thousands(n int) string {
-	s := strconv.Itoa(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
 }

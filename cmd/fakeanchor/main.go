@@ -1,6 +1,6 @@
-// Command fakeanchor serves a fake of Anchor, API and hosted page, for trying
-// an app without an account: for front-end work, and for programs in other
-// languages, with Anchor's official SDKs too.
+// Command fakeanchor serves a fake of Anchor, API, hosted page and webhook, for
+// trying an app without an account: for front-end work, and for programs in
+// other languages, with Anchor's official SDKs too.
 //
 //	go run ./cmd/fakeanchor -addr 127.0.0.1:9797
 //
@@ -12,13 +12,22 @@
 //	ANCHORBROWSER_API_KEY=sk-fake-key-for-development-only
 //	ANCHOR_APPLICATION_ID=fa4e0000-0000-4000-8000-000000000001
 //
-// The values are the same after a restart; identities are not kept. Calls are
-// logged on the standard error stream, without keys, tokens and bodies. The
-// exit status is 2 for unusable flags and 1 for other errors.
+// With -webhook-url it tells the app of sign-ins that work and that fail, and
+// prints what the events are signed with, which is random unless -webhook-secret
+// is given:
+//
+//	ANCHOR_WEBHOOK_SECRET=T5XQ…
+//
+// All other values are the same after a restart; identities are not kept. Calls
+// and events are logged on the standard error stream, without keys, tokens,
+// secrets and bodies, and so is the address of a page on which sign-ins can be
+// made to fail. The exit status is 2 for unusable flags and 1 for other errors.
 package main
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"flag"
 	"fmt"
@@ -53,7 +62,7 @@ func main() {
 
 // run is the program without its process. It returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	opts, err := parseFlags(args, stderr)
+	opts, secret, err := parseFlags(args, stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		return 0
 	}
@@ -68,7 +77,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	if err == nil {
-		err = serve(ctx, fake, stdout, log)
+		err = serve(ctx, fake, secret, stdout, log)
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "fakeanchor: %v\n", err)
@@ -77,20 +86,25 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// serve tells how to use the fake and waits until ctx is done.
-func serve(ctx context.Context, fake *anchortest.Server, stdout io.Writer, log *slog.Logger) error {
+// serve tells how to use the fake and waits until ctx is done. webhookSecret is
+// empty when there is no webhook.
+func serve(ctx context.Context, fake *anchortest.Server, webhookSecret string, stdout io.Writer, log *slog.Logger) error {
 	defer fake.Close()
-	for _, v := range [][2]string{
+	lines := [][2]string{
 		{"ANCHORBROWSER_BASE_URL", fake.URL()},
 		{"ANCHOR_APP_URL", fake.URL()},
 		{"ANCHORBROWSER_API_KEY", fake.APIKey()},
 		{"ANCHOR_APPLICATION_ID", fake.ApplicationID()},
-	} {
+	}
+	if webhookSecret != "" {
+		lines = append(lines, [2]string{"ANCHOR_WEBHOOK_SECRET", webhookSecret})
+	}
+	for _, v := range lines {
 		if _, err := fmt.Fprintf(stdout, "%s=%s\n", v[0], quote(v[1])); err != nil {
 			return fmt.Errorf("print the configuration: %w", err)
 		}
 	}
-	log.Info("serving a fake of Anchor", "url", fake.URL())
+	log.Info("serving a fake of Anchor", "url", fake.URL(), "control", fake.ControlURL())
 	<-ctx.Done()
 	log.Info("shutting down")
 
@@ -102,40 +116,67 @@ func serve(ctx context.Context, fake *anchortest.Server, stdout io.Writer, log *
 	return nil
 }
 
-// parseFlags turns the command line into options. When help is asked for it is
-// written to stderr and the error is [flag.ErrHelp].
-func parseFlags(args []string, stderr io.Writer) ([]anchortest.Option, error) {
+// parseFlags turns the command line into options, and tells what events are
+// signed with: nothing without a webhook. When help is asked for it is written to
+// stderr and the error is [flag.ErrHelp].
+func parseFlags(args []string, stderr io.Writer) (opts []anchortest.Option, webhookSecret string, err error) {
 	flags := flag.NewFlagSet("fakeanchor", flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // What went wrong is said once, by run.
 	addr := flags.String("addr", defaultAddr, "`address` to listen on; port 0 takes a free one")
 	key := flags.String("key", "", "API `key` that calls must carry (default a fixed one)")
 	application := flags.String("application", "", "`id` of the application, a UUID (default a fixed one)")
 	site := flags.String("site", "https://example.com", "`URL` of the application's site, whose host becomes its name")
+	flags.Func("another-application", "`id=URL` of another application and its site; may be repeated", func(text string) error {
+		id, site, _ := strings.Cut(text, "=")
+		name, err := siteName(site)
+		if err == nil {
+			opts = append(opts, anchortest.WithAnotherApplication(id, name, site))
+		}
+		return err
+	})
+	webhookURL := flags.String("webhook-url", "", "`URL` that is told of sign-ins that work and that fail (default none)")
+	flags.StringVar(&webhookSecret, "webhook-secret", "", "`secret` that events are signed with (default a random one)")
 
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
-			fmt.Fprintln(stderr, "fakeanchor serves a fake of Anchor, API and hosted page, until it is interrupted.")
+			fmt.Fprintln(stderr, "fakeanchor serves a fake of Anchor, API, hosted page and webhook, until it is interrupted.")
 			fmt.Fprintln(stderr, "Flags:")
 			flags.SetOutput(stderr)
 			flags.PrintDefaults()
 		}
-		return nil, err
+		return nil, "", err
 	}
 	if flags.NArg() > 0 {
-		return nil, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+		return nil, "", fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
-	u, err := url.Parse(*site)
-	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return nil, fmt.Errorf("-site %q is not an http or https URL", *site)
+	name, err := siteName(*site)
+	if err != nil {
+		return nil, "", fmt.Errorf("-site %w", err)
 	}
-	opts := []anchortest.Option{anchortest.WithAddr(*addr), anchortest.WithApplication(u.Host, *site)}
+	opts = append(opts, anchortest.WithAddr(*addr), anchortest.WithApplication(name, *site))
 	if *key != "" {
 		opts = append(opts, anchortest.WithAPIKey(*key))
 	}
 	if *application != "" {
 		opts = append(opts, anchortest.WithApplicationID(*application))
 	}
-	return opts, nil
+	switch {
+	case *webhookURL != "":
+		webhookSecret = cmp.Or(webhookSecret, rand.Text())
+		opts = append(opts, anchortest.WithWebhook(*webhookURL, webhookSecret))
+	case webhookSecret != "":
+		return nil, "", errors.New("-webhook-secret is of no use without -webhook-url")
+	}
+	return opts, webhookSecret, nil
+}
+
+// siteName is the host of a site's URL.
+func siteName(site string) (string, error) {
+	u, err := url.Parse(site)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return "", fmt.Errorf("%q is not an http or https URL", site)
+	}
+	return u.Host, nil
 }
 
 var shellSafe = regexp.MustCompile(`^[A-Za-z0-9_.:/@%+=,-]+$`)

@@ -4,12 +4,19 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -27,7 +34,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// launch starts the program and returns it with the variables it prints.
+// launch starts the program and returns it with the variables it prints, five
+// with a webhook.
 func launch(t *testing.T, args ...string) (*exec.Cmd, map[string]string, *bytes.Buffer) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -42,14 +50,17 @@ func launch(t *testing.T, args ...string) (*exec.Cmd, map[string]string, *bytes.
 		cancel()
 		cmd.Wait() // Its error, if it has been waited for, says nothing new.
 	})
-	vars := map[string]string{}
+	vars, n := map[string]string{}, 4
+	if slices.Contains(args, "-webhook-url") {
+		n = 5
+	}
 	lines := bufio.NewScanner(stdout)
-	for len(vars) < 4 && lines.Scan() {
+	for len(vars) < n && lines.Scan() {
 		name, value, found := strings.Cut(lines.Text(), "=")
 		require.True(t, found, lines.Text())
 		vars[name] = value
 	}
-	require.Len(t, vars, 4, stderr)
+	require.Len(t, vars, n, stderr)
 	return cmd, vars, stderr
 }
 
@@ -62,6 +73,27 @@ func get(t *testing.T, vars map[string]string) int {
 	require.NoError(t, err)
 	defer res.Body.Close()
 	return res.StatusCode
+}
+
+// send sends a request and wants this status.
+func send(t *testing.T, req *http.Request, status int) (body string) {
+	t.Helper()
+	res, err := http.DefaultTransport.RoundTrip(req)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	require.Equal(t, status, res.StatusCode, string(text))
+	return string(text)
+}
+
+// post sends a form, which leads elsewhere.
+func post(t *testing.T, address string, form url.Values) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), "POST", address, strings.NewReader(form.Encode()))
+	require.NoError(t, err)
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	send(t, req, http.StatusSeeOther)
 }
 
 func TestProgram(t *testing.T) {
@@ -120,6 +152,59 @@ func TestProgram(t *testing.T) {
 		}
 	})
 
+	t.Run("the webhook is told, with the secret that is printed, of what the control page does", func(t *testing.T) {
+		t.Parallel()
+		events := make(chan [3]string, 2)
+		app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			events <- [3]string{r.Header.Get("Anchor-Timestamp"), string(body), r.Header.Get("Anchor-Signature")}
+		}))
+		t.Cleanup(app.Close)
+		cmd, vars, stderr := launch(t, "-webhook-url", app.URL+"/hook")
+		require.GreaterOrEqual(t, len(vars["ANCHOR_WEBHOOK_SECRET"]), 26)
+		_, others, _ := launch(t, "-webhook-url", app.URL+"/hook")
+		require.NotEqual(t, vars["ANCHOR_WEBHOOK_SECRET"], others["ANCHOR_WEBHOOK_SECRET"])
+
+		// An identity comes of a sign-in on the hosted page.
+		req, err := http.NewRequestWithContext(t.Context(), "POST", vars["ANCHORBROWSER_BASE_URL"]+"/v1/applications/"+vars["ANCHOR_APPLICATION_ID"]+"/tokens",
+			strings.NewReader(`{"callbackUrl":"https://app.example/cb"}`))
+		require.NoError(t, err)
+		req.Header.Set("anchor-api-key", vars["ANCHORBROWSER_API_KEY"])
+		token := regexp.MustCompile(`"token":"([^"]+)"`).FindStringSubmatch(send(t, req, 201))
+		require.NotNil(t, token)
+		post(t, vars["ANCHOR_APP_URL"]+"/identity/create", url.Values{"token": {token[1]}, "outcome": {"approve"}})
+		event := <-events
+		require.Contains(t, event[1], `"type":"identity.authenticated"`)
+		id := regexp.MustCompile(`"identity_id":"([^"]+)"`).FindStringSubmatch(event[1])
+		require.NotNil(t, id)
+
+		post(t, vars["ANCHOR_APP_URL"]+"/fake", url.Values{"identity": {id[1]}, "outcome": {"fail"}})
+		event = <-events
+		require.Contains(t, event[1], `"type":"identity.authentication_failed"`)
+		mac := hmac.New(sha256.New, []byte(vars["ANCHOR_WEBHOOK_SECRET"]))
+		io.WriteString(mac, "v0:"+event[0]+":"+event[1])
+		require.Equal(t, "t="+event[0]+",v1="+hex.EncodeToString(mac.Sum(nil)), event[2])
+
+		require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+		require.NoError(t, cmd.Wait(), stderr)
+		require.Contains(t, stderr.String(), "control="+vars["ANCHOR_APP_URL"]+"/fake")
+		require.Contains(t, stderr.String(), "msg=delivery event=identity.authenticated")
+		require.NotContains(t, stderr.String(), vars["ANCHOR_WEBHOOK_SECRET"])
+	})
+
+	t.Run("other applications have the ids that they are given", func(t *testing.T) {
+		t.Parallel()
+		const two, three = "fa4e0000-0000-4000-8000-000000000002", "fa4e0000-0000-4000-8000-000000000003"
+		_, vars, _ := launch(t, "-another-application", two+"=https://two.example/?a=b", "-another-application", three+"=https://three.example")
+		req, err := http.NewRequestWithContext(t.Context(), "GET", vars["ANCHORBROWSER_BASE_URL"]+"/v1/applications", nil)
+		require.NoError(t, err)
+		req.Header.Set("anchor-api-key", vars["ANCHORBROWSER_API_KEY"])
+		list := send(t, req, 200)
+		for _, part := range []string{`"` + two + `"`, `"two.example"`, `"https://two.example/?a=b"`, `"` + three + `"`, `"three.example"`} {
+			require.Contains(t, list, part)
+		}
+	})
+
 	t.Run("an address in use is one line and exit status 1", func(t *testing.T) {
 		t.Parallel()
 		_, vars, _ := launch(t)
@@ -138,12 +223,13 @@ func TestProgram(t *testing.T) {
 		cancel()
 		key := `it's $HOME;"x"`
 		key = strings.ReplaceAll(key, " ", "")
-		require.Zero(t, run(ctx, []string{"-addr", "127.0.0.1:0", "-key", key, "-application", "AAAAAAAA-0000-4000-8000-000000000001"}, &stdout, io.Discard))
-		shell := exec.CommandContext(t.Context(), "sh", "-c", `eval "$(cat)"; printf '%s|%s' "$ANCHORBROWSER_API_KEY" "$ANCHOR_APPLICATION_ID"`)
+		require.Zero(t, run(ctx, []string{"-addr", "127.0.0.1:0", "-key", key, "-application", "AAAAAAAA-0000-4000-8000-000000000001",
+			"-webhook-url", "https://app.example", "-webhook-secret", "$(a) 'b"}, &stdout, io.Discard))
+		shell := exec.CommandContext(t.Context(), "sh", "-c", `eval "$(cat)"; printf '%s|%s|%s' "$ANCHORBROWSER_API_KEY" "$ANCHOR_APPLICATION_ID" "$ANCHOR_WEBHOOK_SECRET"`)
 		shell.Stdin = &stdout
 		out, err := shell.Output()
 		require.NoError(t, err)
-		require.Equal(t, key+"|aaaaaaaa-0000-4000-8000-000000000001", string(out))
+		require.Equal(t, key+"|aaaaaaaa-0000-4000-8000-000000000001|$(a) 'b", string(out))
 	})
 
 	t.Run("a standard output that cannot be written to is exit status 1", func(t *testing.T) {
@@ -170,6 +256,10 @@ func TestFlags(t *testing.T) {
 		{"a site of another scheme", []string{"-site", "ftp://example.com"}, "-site"},
 		{"a site without a host", []string{"-site", "https:///x"}, "-site"},
 		{"an application id that is no UUID", []string{"-application", "7"}, `"7" is not a UUID`},
+		{"another application without a site", []string{"-another-application", "fa4e0000-0000-4000-8000-000000000002"}, "-another-application"},
+		{"another application's id that is no UUID", []string{"-another-application", "7=https://two.example"}, `"7" is not a UUID`},
+		{"a webhook that is no URL", []string{"-webhook-url", "app.example"}, "webhook"},
+		{"a webhook's secret without a webhook", []string{"-webhook-secret", "s3 cret"}, "-webhook-url"},
 		{"a key with a space", []string{"-key", "s3 cret"}, "API key"},
 	} {
 		t.Run(test.name+" is one line and exit status 2", func(t *testing.T) {
@@ -198,7 +288,7 @@ func TestFlags(t *testing.T) {
 		var stdout, stderr bytes.Buffer
 		require.Zero(t, run(t.Context(), []string{"-h"}, &stdout, &stderr))
 		require.Empty(t, stdout.String())
-		for _, name := range []string{"-addr", "-key", "-application", "-site"} {
+		for _, name := range []string{"-addr", "-key", "-application", "-site", "-another-application", "-webhook-url", "-webhook-secret"} {
 			require.Contains(t, stderr.String(), "  "+name+" ")
 		}
 	})

@@ -235,7 +235,7 @@ func TestDeletingAUserDeletesTheIdentity(t *testing.T) {
 
 	require.Equal(t, "/", b.post("/account/delete").location(http.StatusSeeOther))
 	require.Equal(t, "/", b.get("/account").location(http.StatusSeeOther))
-	tasks, err := s.app.store.Claim(t.Context(), time.Now(), time.Now(), 10)
+	tasks, err := s.app.store.Claim(t.Context(), s.fake.ApplicationID(), time.Now(), time.Now(), 10)
 	require.NoError(t, err)
 	require.Len(t, tasks, 1)
 	require.Equal(t, connect.DeleteIdentity, tasks[0].Kind)

@@ -162,9 +162,15 @@ func openDatabase(ctx context.Context, databaseURL string) (*database, error) {
 	db := &database{conn{pool, dialect}, pool}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	// In a transaction for the sake of replicas that start at once: PostgreSQL
-	// has one of them fail that make the same table.
 	_, err = inTx(ctx, db, func(tx conn) (none struct{}, err error) {
+		if dialect == sqlstore.PostgreSQL {
+			// Of replicas that start at once it has those fail that make a table
+			// which another one is making. This lock, of a number that nobody else
+			// takes, lets them wait until the transaction is over.
+			if err := tx.exec(ctx, `SELECT pg_advisory_xact_lock(7231905544)`); err != nil {
+				return none, err
+			}
+		}
 		for statement := range strings.SplitSeq(strings.TrimSpace(schema), ";\n") {
 			if err := tx.exec(ctx, textType.Replace(statement)); err != nil {
 				return none, err
@@ -174,8 +180,7 @@ func openDatabase(ctx context.Context, databaseURL string) (*database, error) {
 	})
 	if err != nil {
 		pool.Close()
-		// On one line: pgx takes a line for each address that it has tried.
-		return nil, fmt.Errorf("the tables could not be made: %s", strings.Join(strings.Fields(err.Error()), " "))
+		return nil, fmt.Errorf("the tables could not be made: %w", err)
 	}
 	return db, nil
 }

@@ -18,6 +18,8 @@ var servers = databases[1:]
 
 const (
 	application = "6f1c9a52-0a3d-4c1e-9b7f-2d6c8e4f1a01"
+	// limit is of a user's starts.
+	limit = 5
 	// aWhile is how long what has to wait is watched waiting, and soon is enough
 	// for what waits for nobody.
 	aWhile = 500 * time.Millisecond
@@ -36,7 +38,7 @@ func newScene(t *testing.T, databaseURL string, users ...string) scene {
 	s := scene{&Store{open(t, databaseURL)}, t, time.Now().Truncate(time.Microsecond)}
 	for _, id := range users {
 		require.NoError(t, s.db.exec(t.Context(), `INSERT INTO users (id, name) VALUES (?, ?)`, id, id))
-		require.NoError(t, s.Bind(t.Context(), s.start(id)))
+		require.NoError(t, s.Bind(t.Context(), s.start(id), limit))
 	}
 	return s
 }
@@ -46,7 +48,7 @@ func (s scene) start(user string) connect.Pending {
 }
 
 func (s scene) connection(user, identity string) connect.Connection {
-	return connect.Connection{ApplicationID: application, UserID: user, IdentityID: identity, ConnectedAt: s.now}
+	return connect.Connection{ApplicationID: application, UserID: user, IdentityID: identity, ConnectedAt: s.now, Health: connect.HealthOK, HealthAt: s.now}
 }
 
 func (s scene) complete(ctx context.Context, user, identity string) error {
@@ -106,6 +108,8 @@ func TestLocks(t *testing.T) {
 
 func oneUsersCalls(t *testing.T, newScene func(users ...string) scene) {
 	s := newScene("ada", "ben")
+	require.NoError(t, s.db.exec(t.Context(), `
+		INSERT INTO accounts (user_id, application_id, identity_id, connected_at, health, health_at) VALUES ('ada', ?, 'connected before', 0, 'ok', 0)`, application))
 	s.while(func(tx conn) error {
 		if err := lockUser(t.Context(), tx, "ada"); err != nil {
 			return err
@@ -113,6 +117,10 @@ func oneUsersCalls(t *testing.T, newScene func(users ...string) scene) {
 		return queue(t.Context(), tx, connect.TagIdentity, s.connection("ada", "ada's"), s.now)
 	}, func() {
 		s.requireWaits("Complete", func(ctx context.Context) error { return s.complete(ctx, "ada", "another") })
+		s.requireWaits("SetHealth", func(ctx context.Context) error {
+			_, _, err := s.SetHealth(ctx, "connected before", connect.HealthNeedsSignIn, s.now)
+			return err
+		})
 		s.requireWaits("Disconnect", func(ctx context.Context) error {
 			_, err := s.Disconnect(ctx, application, "ada", s.now)
 			return err
@@ -120,7 +128,7 @@ func oneUsersCalls(t *testing.T, newScene func(users ...string) scene) {
 		s.requireWaits("Bind", func(ctx context.Context) error {
 			p := s.start("ada")
 			p.TokenHash = "another"
-			return s.Bind(ctx, p)
+			return s.Bind(ctx, p, limit)
 		})
 		s.requireGoesOn("another user's Complete", func(ctx context.Context) error { return s.complete(ctx, "ben", "ben's") })
 	})
@@ -132,7 +140,7 @@ func aStartBeingCompleted(t *testing.T, newScene func(users ...string) scene) {
 	otherTab := s.start("ada")
 	otherTab.TokenHash = "token of ada's other tab"
 	otherTab.ExpiresAt = s.now.Add(time.Hour)
-	require.NoError(t, s.Bind(t.Context(), otherTab))
+	require.NoError(t, s.Bind(t.Context(), otherTab, limit))
 	// The identity's key is where this Complete is held, having read its start.
 	s.while(func(tx conn) error {
 		return queue(t.Context(), tx, connect.DeleteIdentity, s.connection("nobody", "another"), s.now)
@@ -170,7 +178,7 @@ func tasksBeingClaimed(t *testing.T, newScene func(users ...string) scene) {
 		return lock(t.Context(), tx, `SELECT 1 FROM tasks WHERE identity_id = ? FOR UPDATE`, "ada's")
 	}, func() {
 		s.requireGoesOn("Claim", func(ctx context.Context) error {
-			tasks, err := s.Claim(ctx, s.now, s.now.Add(time.Minute), 10)
+			tasks, err := s.Claim(ctx, application, s.now, s.now.Add(time.Minute), 10)
 			if err == nil && (len(tasks) != 1 || tasks[0].IdentityID != "ben's") {
 				return fmt.Errorf("claimed %v", tasks)
 			}
@@ -201,7 +209,7 @@ func anIdentityBeingConnected(t *testing.T, newScene func(users ...string) scene
 		if err := queue(t.Context(), tx, connect.TagIdentity, s.connection("ada", "shared"), s.now); err != nil {
 			return err
 		}
-		return tx.exec(t.Context(), `INSERT INTO accounts (user_id, application_id, identity_id, connected_at) VALUES ('ada', ?, 'shared', 0)`, application)
+		return tx.exec(t.Context(), `INSERT INTO accounts (user_id, application_id, identity_id, connected_at, health, health_at) VALUES ('ada', ?, 'shared', 0, 'ok', 0)`, application)
 	})
 	require.ErrorIs(t, err, connect.ErrIdentityTaken)
 }
@@ -217,12 +225,12 @@ func anIdentityBeingGivenUp(t *testing.T, newScene func(users ...string) scene) 
 func theUniqueKeys(t *testing.T, newScene func(users ...string) scene) {
 	s := newScene("ada", "ben")
 	require.NoError(t, s.complete(t.Context(), "ada", "shared"))
-	require.Error(t, s.db.exec(t.Context(), `INSERT INTO accounts (user_id, application_id, identity_id, connected_at) VALUES ('ben', ?, 'shared', 0)`, application))
+	require.Error(t, s.db.exec(t.Context(), `INSERT INTO accounts (user_id, application_id, identity_id, connected_at, health, health_at) VALUES ('ben', ?, 'shared', 0, 'ok', 0)`, application))
 
 	_, err := s.Disconnect(t.Context(), application, "ada", s.now)
 	require.NoError(t, err)
 	require.Error(t, queue(t.Context(), s.db.conn, connect.TagIdentity, s.connection("ben", "shared"), s.now))
-	tasks, err := s.Claim(t.Context(), s.now, s.now.Add(time.Minute), 10)
+	tasks, err := s.Claim(t.Context(), application, s.now, s.now.Add(time.Minute), 10)
 	require.NoError(t, err)
 	require.Len(t, tasks, 1)
 	require.Equal(t, connect.DeleteIdentity, tasks[0].Kind)

@@ -55,7 +55,7 @@ func run(ctx context.Context, getenv func(string) string, out io.Writer) error {
 	}
 	db, err := openDatabase(ctx, settings.DatabaseURL)
 	if err != nil {
-		return fmt.Errorf("DATABASE_URL: %w", err)
+		return demo.DatabaseError(err)
 	}
 	defer db.close()
 

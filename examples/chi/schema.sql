@@ -14,6 +14,8 @@ CREATE TABLE IF NOT EXISTS accounts (
     application_id TEXT(255) NOT NULL,
     identity_id    TEXT(255) NOT NULL UNIQUE,
     connected_at   BIGINT    NOT NULL,
+    health         TEXT(255) NOT NULL,
+    health_at      BIGINT    NOT NULL,
     PRIMARY KEY (user_id, application_id),
     FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE RESTRICT
 );
@@ -30,7 +32,7 @@ CREATE TABLE IF NOT EXISTS starts (
     expires_at     BIGINT     NOT NULL,
     spent          BOOLEAN    NOT NULL,
     identity_id    TEXT(255)  NOT NULL,
-    UNIQUE (user_id, application_id, token_hash),
+    UNIQUE (user_id, application_id, expires_at, token_hash),
     UNIQUE (expires_at, token_hash),
     FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE
 );
@@ -44,5 +46,5 @@ CREATE TABLE IF NOT EXISTS tasks (
     application_id TEXT(255) NOT NULL,
     not_before     BIGINT    NOT NULL,
     attempts       INTEGER   NOT NULL,
-    UNIQUE (not_before, identity_id)
+    UNIQUE (application_id, not_before, identity_id)
 );

@@ -17,8 +17,8 @@ import (
 // Its transactions look first and write then. Three things keep what was seen
 // true until the commit:
 //
-//   - Complete and Disconnect lock the row of the user, so that of one user's
-//     calls one runs at a time.
+//   - Bind, Complete, SetHealth and Disconnect lock the row of the user, so that
+//     of one user's calls one runs at a time.
 //   - Complete locks the row of the start after that. Spend waits for it, Sweep
 //     passes it over.
 //   - tasks and accounts have a unique key by identity. Of two users who want one
@@ -30,17 +30,57 @@ var _ connect.Store = (*Store)(nil)
 
 // Bind implements connect.Store. A user who does not exist is an error, by the
 // foreign key.
-func (s *Store) Bind(ctx context.Context, p connect.Pending) error {
+func (s *Store) Bind(ctx context.Context, p connect.Pending, limit int) error {
 	const doing = "bind a start"
 	// The databases shorten, alter or refuse odd texts each in its own way.
 	if err := p.Validate(); err != nil {
 		return failed(ctx, doing, err)
 	}
-	err := s.db.exec(ctx, `
-		INSERT INTO starts (token_hash, user_id, application_id, return_to, issued_at, expires_at, spent, identity_id)
-		VALUES (?, ?, ?, ?, ?, ?, FALSE, '')`,
-		p.TokenHash, p.UserID, p.ApplicationID, p.ReturnTo, p.IssuedAt.UnixMicro(), p.ExpiresAt.UnixMicro())
+	_, err := inTx(ctx, s.db, func(tx conn) (none struct{}, err error) {
+		if err := lockUser(ctx, tx, p.UserID); err != nil {
+			return none, err
+		}
+		// Before room is made: it may be one of those that would go.
+		switch _, err := readStart(ctx, tx, p.TokenHash); {
+		case err == nil:
+			return none, errors.New("its token hash is bound already")
+		case !errors.Is(err, connect.ErrStateUnknown):
+			return none, err
+		}
+		if err := makeRoom(ctx, tx, p.ApplicationID, p.UserID, limit); err != nil {
+			return none, err
+		}
+		return none, tx.exec(ctx, `
+			INSERT INTO starts (token_hash, user_id, application_id, return_to, issued_at, expires_at, spent, identity_id)
+			VALUES (?, ?, ?, ?, ?, ?, FALSE, '')`,
+			p.TokenHash, p.UserID, p.ApplicationID, p.ReturnTo, p.IssuedAt.UnixMicro(), p.ExpiresAt.UnixMicro())
+	})
 	return failed(ctx, doing, err)
+}
+
+// makeRoom spends and removes a user's oldest starts for the sake of one more.
+// Usually there are none to go.
+func makeRoom(ctx context.Context, tx conn, applicationID, userID string, limit int) error {
+	starts, err := readAll(ctx, tx, func(p *connect.Pending) []any { return []any{&p.TokenHash, &p.Spent} },
+		`SELECT token_hash, spent FROM starts WHERE user_id = ? AND application_id = ? ORDER BY expires_at DESC`,
+		userID, applicationID)
+	if err != nil {
+		return err
+	}
+	live, spent := 0, 0
+	for _, p := range starts {
+		if p.Spent {
+			if spent++; spent > limit {
+				err = tx.exec(ctx, `DELETE FROM starts WHERE token_hash = ?`, p.TokenHash)
+			}
+		} else if live++; live > limit-1 {
+			err = tx.exec(ctx, `UPDATE starts SET spent = TRUE WHERE token_hash = ?`, p.TokenHash)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Pending implements connect.Store.
@@ -135,8 +175,9 @@ func replaceAccount(ctx context.Context, tx conn, c connect.Connection, tagAfter
 	if err := queue(ctx, tx, connect.TagIdentity, c, tagAfter); err != nil {
 		return err
 	}
-	return tx.exec(ctx, `INSERT INTO accounts (user_id, application_id, identity_id, connected_at) VALUES (?, ?, ?, ?)`,
-		c.UserID, c.ApplicationID, c.IdentityID, c.ConnectedAt.UnixMicro())
+	return tx.exec(ctx, `
+		INSERT INTO accounts (user_id, application_id, identity_id, connected_at, health, health_at) VALUES (?, ?, ?, ?, ?, ?)`,
+		c.UserID, c.ApplicationID, c.IdentityID, c.ConnectedAt.UnixMicro(), string(c.Health), c.HealthAt.UnixMicro())
 }
 
 // lockUser makes the caller the only one to change what belongs to a user, until
@@ -195,18 +236,57 @@ func (s *Store) Connection(ctx context.Context, applicationID, userID string) (c
 }
 
 func readAccount(ctx context.Context, tx conn, applicationID, userID string) (connect.Connection, error) {
-	c := connect.Connection{ApplicationID: applicationID, UserID: userID}
-	var connectedAt int64
-	err := tx.queryRow(ctx, `SELECT identity_id, connected_at FROM accounts WHERE user_id = ? AND application_id = ?`, userID, applicationID).
-		Scan(&c.IdentityID, &connectedAt)
+	return scanAccount(tx.queryRow(ctx, selectAccount+`WHERE user_id = ? AND application_id = ?`, userID, applicationID))
+}
+
+const selectAccount = `SELECT user_id, application_id, identity_id, connected_at, health, health_at FROM accounts `
+
+func scanAccount(row *sql.Row) (c connect.Connection, err error) {
+	var connectedAt, healthAt int64
+	err = row.Scan(&c.UserID, &c.ApplicationID, &c.IdentityID, &connectedAt, &c.Health, &healthAt)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = connect.ErrNotConnected
 	}
 	if err != nil {
 		return connect.Connection{}, err
 	}
-	c.ConnectedAt = time.UnixMicro(connectedAt).UTC()
+	c.ConnectedAt, c.HealthAt = time.UnixMicro(connectedAt).UTC(), time.UnixMicro(healthAt).UTC()
 	return c, nil
+}
+
+// SetHealth implements connect.Store.
+func (s *Store) SetHealth(ctx context.Context, identityID string, health connect.Health, at time.Time) (connect.Connection, bool, error) {
+	const doing = "set the health of a connection"
+	if err := health.Validate(); err != nil {
+		return connect.Connection{}, false, failed(ctx, doing, err)
+	}
+	at = time.UnixMicro(at.UnixMicro()).UTC() // As it is kept, and compared with the next.
+	var changed bool
+	c, err := inTx(ctx, s.db, func(tx conn) (none connect.Connection, err error) {
+		// The first look tells whose it is, the second what it is now that nobody
+		// else changes it.
+		c, err := scanAccount(tx.queryRow(ctx, selectAccount+`WHERE identity_id = ?`, identityID))
+		if err != nil {
+			return none, err
+		}
+		if err := lockUser(ctx, tx, c.UserID); err != nil {
+			return none, err
+		}
+		c, err = scanAccount(tx.queryRow(ctx, selectAccount+`WHERE identity_id = ? AND user_id = ?`, identityID, c.UserID))
+		if err != nil {
+			return none, err
+		}
+		changed = false
+		// Of two events of one moment the bad news counts, whichever comes first.
+		if !at.After(c.HealthAt) && !(at.Equal(c.HealthAt) && health == connect.HealthNeedsSignIn) {
+			return c, nil
+		}
+		changed = c.Health != health
+		c.Health, c.HealthAt = health, at
+		return c, tx.exec(ctx, `UPDATE accounts SET health = ?, health_at = ? WHERE user_id = ? AND application_id = ?`,
+			string(health), at.UnixMicro(), c.UserID, c.ApplicationID)
+	})
+	return c, changed && err == nil, failed(ctx, doing, err)
 }
 
 func deleteAccount(ctx context.Context, tx conn, c connect.Connection) error {
@@ -218,7 +298,7 @@ func (s *Store) Disconnect(ctx context.Context, applicationID, userID string, de
 	c, err := inTx(ctx, s.db, func(tx conn) (none connect.Connection, err error) {
 		// A Complete of this user has committed by the time that this goes on,
 		// and its account is found below, or it comes after this and finds its
-		// start spent. So does a Bind: its foreign key waits for the same row.
+		// start spent.
 		if err := lockUser(ctx, tx, userID); err != nil {
 			return none, err
 		}
@@ -247,7 +327,7 @@ func (s *Store) Disconnect(ctx context.Context, applicationID, userID string, de
 
 // Claim implements connect.Store. Tasks that another replica is claiming at this
 // moment are skipped, not waited for.
-func (s *Store) Claim(ctx context.Context, now, until time.Time, limit int) ([]connect.Task, error) {
+func (s *Store) Claim(ctx context.Context, applicationID string, now, until time.Time, limit int) ([]connect.Task, error) {
 	if limit < 1 {
 		return nil, nil
 	}
@@ -256,8 +336,8 @@ func (s *Store) Claim(ctx context.Context, now, until time.Time, limit int) ([]c
 			return []any{&t.IdentityID, &t.Kind, &t.UserID, &t.ApplicationID, &t.Attempts}
 		}, `
 			SELECT identity_id, kind, user_id, application_id, attempts FROM tasks
-			WHERE not_before <= ? ORDER BY not_before LIMIT ? FOR UPDATE SKIP LOCKED`,
-			now.UnixMicro(), limit)
+			WHERE application_id = ? AND not_before <= ? ORDER BY not_before LIMIT ? FOR UPDATE SKIP LOCKED`,
+			applicationID, now.UnixMicro(), limit)
 		if err != nil {
 			return nil, err
 		}

@@ -113,11 +113,11 @@ func open(t *testing.T, databaseURL string) *database {
 // where a user appears: what names another one is refused before it is stored.
 type withUsers struct{ *Store }
 
-func (s withUsers) Bind(ctx context.Context, p connect.Pending) error {
+func (s withUsers) Bind(ctx context.Context, p connect.Pending, limit int) error {
 	if p.Validate() == nil {
 		s.addUser(p.UserID)
 	}
-	return s.Store.Bind(ctx, p)
+	return s.Store.Bind(ctx, p, limit)
 }
 
 // addUser adds a user, who may be there already. If it fails Bind does too, by
@@ -143,7 +143,7 @@ func TestUserAndAccount(t *testing.T) {
 		s := &Store{db}
 		now := time.Now()
 		start := connect.Pending{TokenHash: "hash", ApplicationID: "application", UserID: "nobody", IssuedAt: now, ExpiresAt: now.Add(time.Minute)}
-		require.Error(t, s.Bind(ctx, start), "a start of a user who does not exist")
+		require.Error(t, s.Bind(ctx, start, 5), "a start of a user who does not exist")
 
 		u, err := db.userNamed(ctx, "Ada")
 		require.NoError(t, err)
@@ -155,8 +155,8 @@ func TestUserAndAccount(t *testing.T) {
 		require.NotEqual(t, u.ID, other.ID, "names are compared byte by byte")
 
 		start.UserID = u.ID
-		require.NoError(t, s.Bind(ctx, start))
-		_, err = s.Complete(ctx, start.TokenHash, connect.Connection{ApplicationID: "application", UserID: u.ID, IdentityID: "identity", ConnectedAt: now}, now)
+		require.NoError(t, s.Bind(ctx, start, 5))
+		_, err = s.Complete(ctx, start.TokenHash, connect.Connection{ApplicationID: "application", UserID: u.ID, IdentityID: "identity", ConnectedAt: now, Health: connect.HealthOK, HealthAt: now}, now)
 		require.NoError(t, err)
 
 		require.Error(t, db.deleteUser(ctx, u.ID), "a user with a connected account is not deleted")
@@ -170,7 +170,7 @@ func TestUserAndAccount(t *testing.T) {
 		require.ErrorIs(t, err, sql.ErrNoRows)
 		_, err = s.Pending(ctx, start.TokenHash)
 		require.ErrorIs(t, err, connect.ErrStateUnknown, "starts go with their user")
-		tasks, err := s.Claim(ctx, now, now.Add(time.Minute), 10)
+		tasks, err := s.Claim(ctx, "application", now, now.Add(time.Minute), 10)
 		require.NoError(t, err)
 		require.Len(t, tasks, 1, "the deletion of the identity outlives the user")
 		require.Equal(t, connect.DeleteIdentity, tasks[0].Kind)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -22,6 +23,9 @@ import (
 const (
 	sessionName = "session"
 	userKey     = "user"
+
+	// webhookPath is where Anchor sends its events.
+	webhookPath = "/webhooks/anchor"
 )
 
 //go:embed pages
@@ -31,9 +35,27 @@ var pageFiles embed.FS
 type app struct {
 	sessions  *sessions.CookieStore
 	connect   *connect.Handler
-	anchor    *anchorhttp.Client
+	accounts  []account
+	audit     audit
 	templates *template.Template
 	policy    string
+
+	webhookSecrets []string // none: there is no webhook
+	controlURL     string   // where the built-in fake lets sign-ins fail; empty without it
+}
+
+// account is what this app calls an application: a kind of account to connect.
+type account struct {
+	Name string // connect's name of it; empty for the first
+	Path string // what its routes end with
+	Text string // for people
+}
+
+func newAccount(name string) account {
+	if name == "" {
+		return account{Text: "Mail"}
+	}
+	return account{Name: name, Path: "/" + name, Text: strings.ToUpper(name[:1]) + name[1:]}
 }
 
 func newApp(publicURL string, sessionSecret []byte, anchor *anchorhttp.Client) *app {
@@ -47,7 +69,7 @@ func newApp(publicURL string, sessionSecret []byte, anchor *anchorhttp.Client) *
 	}
 	return &app{
 		sessions:  store,
-		anchor:    anchor,
+		accounts:  []account{newAccount("")},
 		templates: template.Must(template.ParseFS(pageFiles, "pages/*.html")),
 		// The form that starts a connection is redirected to the hosted page,
 		// and Chromium holds redirects to form-action too.
@@ -63,7 +85,11 @@ func (a *app) routes() http.Handler {
 	mux.HandleFunc("GET /dashboard", a.dashboard)
 	mux.Handle("GET /assets/", http.StripPrefix("/assets/", a.assets()))
 	a.connect.Register(mux)
-	mux.Handle("POST /api/run-automation", wantJSON(a.connect.RequireIdentity(http.HandlerFunc(a.runAutomation))))
+	if len(a.webhookSecrets) > 0 {
+		mux.Handle("POST "+webhookPath, a.connect.Webhook(a.webhookSecrets...))
+	}
+	mux.Handle("GET /report", a.connect.RequireIdentity(http.HandlerFunc(a.report)))
+	mux.Handle("POST /api/run-automation", wantJSON(http.HandlerFunc(a.runAutomation)))
 	return http.NewCrossOriginProtection().Handler(mux)
 }
 
@@ -110,34 +136,60 @@ func (a *app) logout(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-// dashboard shows the connected account.
+// dashboard shows the accounts and what has happened to them.
 func (a *app) dashboard(w http.ResponseWriter, r *http.Request) {
 	user := a.user(r)
 	if user == "" {
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 		return
 	}
-	connection, err := a.connect.Connection(r.Context(), user)
-	if err != nil && !errors.Is(err, connect.ErrNotConnected) {
-		a.internal(w, "look up the connection", err)
-		return
+	type card struct {
+		account
+		Connected, NeedsSignIn bool
+		Connection             connect.Connection
+	}
+	var cards []card
+	for _, account := range a.accounts {
+		c, err := a.connect.Application(account.Name).Connection(r.Context(), user)
+		if err != nil && !errors.Is(err, connect.ErrNotConnected) {
+			a.internal(w, "look up the connection", err)
+			return
+		}
+		cards = append(cards, card{account, err == nil, c.Health == connect.HealthNeedsSignIn, c})
 	}
 	a.render(w, http.StatusOK, "dashboard.html", map[string]any{
 		"User":       user,
-		"Connected":  err == nil,
-		"Connection": connection,
-		"JustNow":    r.URL.Query().Get("connected") == "true" && err == nil,
+		"Cards":      cards,
+		"JustNow":    r.URL.Query().Get("connected") == "true",
+		"Audit":      a.audit.of(user),
+		"ControlURL": a.controlURL,
 	})
 }
 
-// runAutomation opens a browser session that is signed in to the user's
-// account. What an app does in it is up to the app.
-func (a *app) runAutomation(w http.ResponseWriter, r *http.Request) {
+// report is a page that needs the account: RequireIdentity sends who has none to
+// connect first.
+func (a *app) report(w http.ResponseWriter, r *http.Request) {
 	connection, _ := connect.FromContext(r.Context())
-	session, err := a.anchor.CreateSession(r.Context(), anchorhttp.AuthenticatedSession(connection.IdentityID))
+	a.render(w, http.StatusOK, "report.html", connection)
+}
+
+// runAutomation opens a browser session that is signed in to one of the user's
+// accounts. What an app does in it is up to the app.
+func (a *app) runAutomation(w http.ResponseWriter, r *http.Request) {
+	user := a.user(r)
+	if user == "" {
+		a.connect.Error(w, r, connect.ErrNotSignedIn)
+		return
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
+	name := r.PostFormValue("account")
+	if !slices.ContainsFunc(a.accounts, func(known account) bool { return known.Name == name }) {
+		writeJSON(w, http.StatusNotFound, map[string]string{"error": "unknown_account", "message": "There is no such kind of account."})
+		return
+	}
+	session, err := a.connect.Application(name).NewSession(r.Context(), user)
 	if err != nil {
-		slog.Error("open a browser session", "user", connection.UserID, "error", err)
-		writeJSON(w, http.StatusBadGateway, map[string]string{"error": "upstream", "message": "No browser session could be opened. Try again in a moment, or connect your account again."})
+		a.connect.Error(w, r, err)
 		return
 	}
 	writeJSON(w, http.StatusOK, map[string]string{"sessionId": session.ID})

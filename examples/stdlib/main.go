@@ -13,11 +13,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
-	"strings"
+	"slices"
 	"syscall"
 	"time"
 
@@ -29,8 +30,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Getenv); err != nil {
-		// A driver's error can have several lines.
-		fmt.Fprintln(os.Stderr, "demo:", strings.Join(strings.Fields(err.Error()), " "))
+		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
 }
@@ -42,10 +42,16 @@ func run(ctx context.Context, getenv func(string) string) error {
 	}
 	db, store, err := openStore(ctx, settings.DatabaseURL)
 	if err != nil {
-		return err
+		return demo.DatabaseError(err)
 	}
 	defer db.Close()
 
+	listener, err := net.Listen("tcp", settings.Addr)
+	if err != nil {
+		return fmt.Errorf("ADDR: %w", err)
+	}
+	defer listener.Close()
+	var controlURL string
 	if settings.APIKey == "" {
 		known, err := knownConnections(ctx, db)
 		if err != nil {
@@ -56,27 +62,31 @@ func run(ctx context.Context, getenv func(string) string) error {
 			return err
 		}
 		defer fake.Close()
+		here := demo.Settings{Addr: settings.Addr}.PublicAddress(listener.Addr())
+		fake.SetWebhook(here+webhookPath, settings.WebhookSecrets...)
+		controlURL = fake.ControlURL()
 	}
 	anchor := settings.Anchor()
 
-	listener, err := net.Listen("tcp", settings.Addr)
-	if err != nil {
-		return fmt.Errorf("ADDR: %w", err)
-	}
 	publicURL := settings.PublicAddress(listener.Addr())
 	app := newApp(publicURL, settings.SessionSecret, anchor)
+	app.webhookSecrets, app.controlURL = settings.WebhookSecrets, controlURL
+	for _, name := range slices.Sorted(maps.Keys(settings.Applications)) {
+		app.accounts = append(app.accounts, newAccount(name))
+	}
 	app.connect, err = connect.New(connect.Config{
 		Anchor:        anchor,
 		ApplicationID: settings.ApplicationID,
+		Applications:  settings.Applications,
 		PublicURL:     publicURL,
 		Store:         store,
 		User:          connect.SessionUser(app.sessions, sessionName, userKey),
 		Secrets:       settings.Secrets,
 		SuccessURL:    "/dashboard?connected=true",
 		SignInURL:     "/",
+		OnEvent:       app.audit.add,
 	})
 	if err != nil {
-		listener.Close()
 		return fmt.Errorf("PUBLIC_URL: %w", err) // The rest has been checked.
 	}
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"github.com/anchorconnect/connect/anchorhttp"
@@ -22,10 +23,14 @@ type Settings struct {
 	BaseURL       string // empty: Anchor's own, as is AppURL
 	AppURL        string
 	ApplicationID string
+	Applications  map[string]string // further ones, by short names
 	DatabaseURL   string
-	Secrets       [][]byte
-	SessionSecret []byte
-	Notices       []string // what the environment left out and the person should know
+	// WebhookSecrets are what events from Anchor may be signed with. None: there
+	// is no webhook.
+	WebhookSecrets []string
+	Secrets        [][]byte
+	SessionSecret  []byte
+	Notices        []string // what the environment left out and the person should know
 }
 
 // ReadSettings reads the environment through getenv. Addr and DatabaseURL of
@@ -46,6 +51,18 @@ func ReadSettings(getenv func(string) string, defaults Settings) (Settings, erro
 	}
 	if err := s.checkAnchor(); err != nil {
 		return s, err
+	}
+	var err error
+	if s.Applications, err = readApplications(getenv("ANCHOR_APPLICATIONS")); err != nil {
+		return s, err
+	}
+	for secret := range strings.SplitSeq(getenv("ANCHOR_WEBHOOK_SECRET"), ",") {
+		if secret = strings.TrimSpace(secret); secret != "" {
+			s.WebhookSecrets = append(s.WebhookSecrets, secret)
+		}
+	}
+	if s.APIKey == "" && (s.Applications != nil || s.WebhookSecrets != nil) {
+		return s, errors.New("ANCHOR_APPLICATIONS or ANCHOR_WEBHOOK_SECRET is set but ANCHORBROWSER_API_KEY is not: set the key too, or neither for the built-in fake")
 	}
 
 	if secrets := getenv("CONNECT_SECRET"); secrets != "" {
@@ -69,6 +86,35 @@ func ReadSettings(getenv func(string) string, defaults Settings) (Settings, erro
 		s.SessionSecret = []byte(secret)
 	}
 	return s, nil
+}
+
+// applicationName is what connect.Config.Applications takes for a name.
+var applicationName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
+
+// readApplications reads "name=id,name=id".
+func readApplications(text string) (map[string]string, error) {
+	if text == "" {
+		return nil, nil
+	}
+	all := make(map[string]string)
+	for pair := range strings.SplitSeq(text, ",") {
+		name, id, _ := strings.Cut(strings.TrimSpace(pair), "=")
+		if _, ok := anchorhttp.ParseID(id); !ok || !applicationName.MatchString(name) || name == "status" {
+			return nil, fmt.Errorf("ANCHOR_APPLICATIONS has %q: it needs name=id pairs with commas between them, such as calendar=6f1c9a52-0a3d-4c1e-9b7f-2d6c8e4f1a02", pair)
+		}
+		if _, ok := all[name]; ok {
+			return nil, fmt.Errorf("ANCHOR_APPLICATIONS has the name %q twice", name)
+		}
+		all[name] = id
+	}
+	return all, nil
+}
+
+// DatabaseError says that DATABASE_URL leads to no usable database, and why, on
+// one line: a driver's error can have several, such as one for each address that
+// it has tried.
+func DatabaseError(err error) error {
+	return fmt.Errorf("DATABASE_URL: %s", strings.Join(strings.Fields(err.Error()), " "))
 }
 
 // checkAnchor checks what leads to Anchor: all of it, or nothing for the fake.

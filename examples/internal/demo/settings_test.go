@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"errors"
 	"net"
 	"testing"
 
@@ -32,6 +33,12 @@ func TestPublicAddress(t *testing.T) {
 	}
 }
 
+func TestDatabaseError(t *testing.T) {
+	t.Parallel()
+	err := DatabaseError(errors.New("failed to connect:\n\tone: refused\n\ttwo: refused\n"))
+	require.EqualError(t, err, "DATABASE_URL: failed to connect: one: refused two: refused")
+}
+
 func TestSecrets(t *testing.T) {
 	t.Parallel()
 	const current, previous = "current-0123456789abcdef0123456789", "previous-0123456789abcdef012345678"
@@ -52,4 +59,35 @@ func TestSecrets(t *testing.T) {
 	require.NotEqual(t, first.Secrets, second.Secrets, "each start has a random secret of its own")
 	require.NotEqual(t, first.SessionSecret, second.SessionSecret)
 	require.Len(t, first.Secrets[0], 32)
+}
+
+func TestFurtherApplicationsAndTheWebhook(t *testing.T) {
+	t.Parallel()
+	const one, two = "6f1c9a52-0a3d-4c1e-9b7f-2d6c8e4f1a01", "6f1c9a52-0a3d-4c1e-9b7f-2d6c8e4f1a02"
+	read := func(applications, secrets, key string) (Settings, error) {
+		variables := map[string]string{
+			"ADDR": "localhost:1", "ANCHORBROWSER_API_KEY": key,
+			"ANCHOR_APPLICATIONS": applications, "ANCHOR_WEBHOOK_SECRET": secrets,
+		}
+		if key != "" {
+			variables["ANCHOR_APPLICATION_ID"] = one
+		}
+		return ReadSettings(func(name string) string { return variables[name] }, Settings{})
+	}
+	s, err := read("calendar="+one+", files="+two, "whsec_new, whsec_old,", "key")
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{"calendar": one, "files": two}, s.Applications)
+	require.Equal(t, []string{"whsec_new", "whsec_old"}, s.WebhookSecrets)
+	s, err = read("", "", "key")
+	require.NoError(t, err)
+	require.Empty(t, s.Applications)
+	require.Empty(t, s.WebhookSecrets)
+
+	for _, bad := range []string{"calendar", "calendar=", "=" + one, "Calendar=" + one, "status=" + one, one, ",", "a=" + one + ",a=" + two} {
+		_, err := read(bad, "", "key")
+		require.ErrorContains(t, err, "ANCHOR_APPLICATIONS", bad)
+		require.NotContains(t, err.Error(), "\n")
+	}
+	_, err = read("calendar="+one, "", "")
+	require.ErrorContains(t, err, "ANCHORBROWSER_API_KEY", "the fake has applications of its own")
 }

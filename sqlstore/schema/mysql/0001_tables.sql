@@ -19,16 +19,18 @@ CREATE TABLE IF NOT EXISTS connect_pending (
     expires_at     BIGINT          NOT NULL,
     spent          BOOLEAN         NOT NULL,
     identity_id    VARBINARY(255)  NOT NULL,
-    INDEX connect_pending_user (application_id, user_id),
+    INDEX connect_pending_user (application_id, user_id, expires_at),
     INDEX connect_pending_expiry (expires_at)
 ) ENGINE=InnoDB;
 
--- Connections: the one identity of each user.
+-- Connections: the one identity of each user, and whether it is signed in still.
 CREATE TABLE IF NOT EXISTS connect_connections (
     application_id VARBINARY(255) NOT NULL,
     user_id        VARBINARY(255) NOT NULL,
     identity_id    VARBINARY(255) NOT NULL UNIQUE,
     connected_at   BIGINT         NOT NULL,
+    health         VARBINARY(16)  NOT NULL,
+    health_at      BIGINT         NOT NULL,
     PRIMARY KEY (application_id, user_id)
 ) ENGINE=InnoDB;
 
@@ -41,7 +43,7 @@ CREATE TABLE IF NOT EXISTS connect_tasks (
     user_id        VARBINARY(255) NOT NULL,
     not_before     BIGINT         NOT NULL,
     attempts       INT            NOT NULL,
-    INDEX connect_tasks_due (not_before)
+    INDEX connect_tasks_due (application_id, not_before)
 ) ENGINE=InnoDB;
 
 INSERT IGNORE INTO connect_schema (version) VALUES (1);

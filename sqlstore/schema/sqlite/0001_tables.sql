@@ -18,16 +18,18 @@ CREATE TABLE IF NOT EXISTS connect_pending (
     identity_id    TEXT    NOT NULL
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX IF NOT EXISTS connect_pending_user ON connect_pending (application_id, user_id);
+CREATE INDEX IF NOT EXISTS connect_pending_user ON connect_pending (application_id, user_id, expires_at);
 
 CREATE INDEX IF NOT EXISTS connect_pending_expiry ON connect_pending (expires_at);
 
--- Connections: the one identity of each user.
+-- Connections: the one identity of each user, and whether it is signed in still.
 CREATE TABLE IF NOT EXISTS connect_connections (
     application_id TEXT    NOT NULL,
     user_id        TEXT    NOT NULL,
     identity_id    TEXT    NOT NULL UNIQUE,
     connected_at   INTEGER NOT NULL,
+    health         TEXT    NOT NULL,
+    health_at      INTEGER NOT NULL,
     PRIMARY KEY (application_id, user_id)
 ) STRICT, WITHOUT ROWID;
 
@@ -42,6 +44,6 @@ CREATE TABLE IF NOT EXISTS connect_tasks (
     attempts       INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX IF NOT EXISTS connect_tasks_due ON connect_tasks (not_before);
+CREATE INDEX IF NOT EXISTS connect_tasks_due ON connect_tasks (application_id, not_before);
 
 INSERT OR IGNORE INTO connect_schema (version) VALUES (1);

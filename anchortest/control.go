@@ -1,0 +1,162 @@
+package anchortest
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// controlPath is the control page's path.
+const controlPath = "/fake"
+
+// shownDeliveries is how many the control page shows.
+const shownDeliveries = 20
+
+// ControlURL is the address of a page for a person. It lists the identities,
+// each with a button that makes its sign-in fail and one that signs in again,
+// and what was sent to the webhook. Whoever reaches the fake can use it.
+func (s *Server) ControlURL() string { return s.URL() + controlPath }
+
+// control is what the control page's template shows, the newest first.
+type control struct {
+	Webhook    string // empty when none is set
+	Sending    bool   // something is on its way: the page comes again by itself
+	Identities []controlIdentity
+	Deliveries []controlDelivery
+}
+
+type controlIdentity struct {
+	ID, Name, Application, Owner string
+	Status                       Status
+	Mood                         string
+}
+
+type controlDelivery struct {
+	Type, About, At, When string
+	Attempt               int
+	Status, Mood, Reason  string
+}
+
+// The moods are classes of the style sheet.
+const (
+	moodGood = "good"
+	moodBad  = "bad"
+	moodNone = "plain"
+)
+
+func (s *Server) controlRoutes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+controlPath, s.showControl)
+	mux.HandleFunc("POST "+controlPath, s.submitControl)
+	mux.HandleFunc("/", notFound)
+	guard := http.NewCrossOriginProtection()
+	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		writePage(w, http.StatusForbidden, "", page{
+			Title: "That came from another page",
+			Help:  "Only the buttons of this page are obeyed. Open it by its own address.",
+		})
+	}))
+	return guard.Handler(mux)
+}
+
+func (s *Server) showControl(w http.ResponseWriter, _ *http.Request) {
+	writeTemplate(w, http.StatusOK, "'self'", controlTemplate, s.control())
+}
+
+// submitControl does what the pressed button says.
+func (s *Server) submitControl(w http.ResponseWriter, r *http.Request) {
+	var status Status
+	switch outcome(r.PostFormValue("outcome")) {
+	case approve:
+		status = StatusValidated
+	case fail:
+		status = StatusFailed
+	default:
+		writePage(w, http.StatusBadRequest, "", page{
+			Title: "That did not work",
+			Help:  "The form was sent without one of its buttons. Go back and press one.",
+		})
+		return
+	}
+	id := r.PostFormValue("identity")
+	if !s.endSignIn(id, status) {
+		writePage(w, http.StatusNotFound, "", page{
+			Title: "This identity is gone",
+			Help:  "The app has deleted it, or the fake was restarted. Go back and refresh the page.",
+		})
+		return
+	}
+	setPageHeaders(w, "'none'")
+	// Written by hand: [http.Redirect] would make it a path, which is another
+	// one behind a prefix.
+	w.Header().Set("Location", strings.TrimPrefix(controlPath, "/")+"#i-"+url.PathEscape(id))
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+// control gathers what the page shows.
+func (s *Server) control() control {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := control{Sending: s.onTheWay > 0}
+	if u, err := url.Parse(s.webhook.url); err == nil {
+		c.Webhook = u.Redacted()
+	}
+	names := make(map[string]string)
+	identities := s.identities.all()
+	for i := len(identities) - 1; i >= 0; i-- {
+		identity := identities[i]
+		names[identity.ID] = identity.Name
+		shown := controlIdentity{
+			ID: identity.ID, Name: identity.Name,
+			Application: s.applications.get(identity.ApplicationID).name,
+			Status:      identity.Status, Mood: identityMood(identity.Status),
+		}
+		if owner, found := identity.Metadata["externalUserId"]; found {
+			shown.Owner = asText(owner)
+		}
+		c.Identities = append(c.Identities, shown)
+	}
+	for i := len(s.deliveries) - 1; i >= 0 && len(c.Deliveries) < shownDeliveries; i-- {
+		c.Deliveries = append(c.Deliveries, showDelivery(s.deliveries[i], names))
+	}
+	return c
+}
+
+func identityMood(status Status) string {
+	switch status {
+	case StatusValidated:
+		return moodGood
+	case StatusFailed:
+		return moodBad
+	}
+	return moodNone
+}
+
+// showDelivery is a delivery in a person's words. names has the identities that
+// are still there.
+func showDelivery(d *Delivery, names map[string]string) controlDelivery {
+	shown := controlDelivery{
+		Type: d.Event.Type, About: names[d.Event.IdentityID], Attempt: d.Attempt,
+		At: d.At.Format(time.RFC3339), When: d.At.Format("2006-01-02 15:04:05 UTC"),
+	}
+	if shown.About == "" {
+		shown.About = "an identity that is not here"
+	}
+	switch {
+	case d.Err != nil:
+		shown.Status, shown.Mood = "no answer", moodBad
+		if reason := errors.Unwrap(d.Err); reason != nil {
+			shown.Reason = reason.Error()
+		}
+	case d.Status == 0:
+		shown.Status, shown.Mood = "on its way", moodNone
+	case d.Status/100 == 2:
+		shown.Status, shown.Mood = strconv.Itoa(d.Status), moodGood
+	default:
+		shown.Status, shown.Mood = strconv.Itoa(d.Status), moodBad
+	}
+	return shown
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+var errEnough = errors.New("enough")
+
+// parallel does n things with so many workers, and returns how long each took.
+// errEnough ends a worker without being an error.
+func parallel(workers, n int, do func(i int) (time.Duration, error)) ([]time.Duration, error) {
+	var (
+		mu    sync.Mutex
+		took  []time.Duration
+		first error
+		next  = make(chan int)
+		done  = make(chan struct{})
+		group sync.WaitGroup
+	)
+	for range workers {
+		group.Go(func() {
+			for i := range next {
+				d, err := do(i)
+				mu.Lock()
+				if err != nil {
+					if err != errEnough && first == nil {
+						first = err
+					}
+					select {
+					case <-done:
+					default:
+						close(done)
+					}
+					mu.Unlock()
+					return
+				}
+				took = append(took, d)
+				mu.Unlock()
+			}
+		})
+	}
+feed:
+	for i := range n {
+		select {
+		case next <- i:
+		case <-done:
+			break feed
+		}
+	}
+	close(next)
+	group.Wait()
+	return took, first
+}
+
+// header begins a table of what report says, by how many did it at once.
+func header() {
+	fmt.Println("| at once | p50 | p99 | a second | memory of the process |")
+	fmt.Println("|---:|---:|---:|---:|---:|")
+}
+
+// report does n things with so many workers, and prints a row of how long they
+// took.
+func report(name string, workers, n int, do func(i int) (time.Duration, error)) error {
+	begun := time.Now()
+	took, err := parallel(workers, n, do)
+	if err != nil {
+		return err
+	}
+	perSecond := float64(n) / time.Since(begun).Seconds()
+	fmt.Printf("| %s | %s | %s | %s | %s |\n", name, at(took, 50), at(took, 99), thousands(int(perSecond)), memory())
+	return nil
+}
+
+// at returns a percentile, in milliseconds.
+func at(took []time.Duration, percent int) string {
+	if len(took) == 0 {
+		return "none"
+	}
+	sorted := slices.Sorted(slices.Values(took))
+	d := sorted[min(len(sorted)*percent/100, len(sorted)-1)]
+	return fmt.Sprintf("%.2f ms", float64(d.Microseconds())/1000)
+}
+
+// memory is what the process holds of the machine's memory.
+func memory() string {
+	runtime.GC()
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return "unknown"
+	}
+	for line := range strings.Lines(string(status)) {
+		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kb, err := strconv.Atoi(strings.Fields(value)[0])
+			if err != nil {
+				return "unknown"
+			}
+			return fmt.Sprintf("%d MiB", kb/1024)
+		}
+	}
+	return "unknown"
+}
+
+func megabytes(bytes float64) string { return thousands(int(bytes/1e6)) + " MB" }
+
+func thousands(n int) string {
+	s := strconv.Itoa(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"crypto/md5"
+	"crypto/sha256"
+	"encoding/hex"
+	"strconv"
+	"time"
+
+	"github.com/anchorconnect/connect"
+)
+
+// Users and identities have UUIDs here, and token hashes 64 digits, in no order:
+// what an app has, and what indexes like least. They are derived from a name and
+// a number, in Go and in the database alike.
+
+func id(name string, i int) string {
+	sum := md5.Sum([]byte(name + strconv.Itoa(i)))
+	h := hex.EncodeToString(sum[:])
+	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+}
+
+// sqlID is id of an SQL expression and the column i.
+func sqlID(name string) string { return "md5(" + name + "::text || i)::uuid::text" }
+
+func tokenHash(name string, i int) string {
+	sum := sha256.Sum256([]byte(name + strconv.Itoa(i)))
+	return hex.EncodeToString(sum[:])
+}
+
+// sqlTokenHash is tokenHash of an SQL expression and the column i.
+func sqlTokenHash(name string) string {
+	return "encode(sha256(convert_to(" + name + "::text || i, 'UTF8')), 'hex')"
+}
+
+// connection is what the start of that name and number is completed with.
+func connection(name string, i int, now time.Time) connect.Connection {
+	return connect.Connection{
+		ApplicationID: application,
+		UserID:        id(name, i),
+		IdentityID:    id("identity "+name, i),
+		ConnectedAt:   now,
+		Health:        connect.HealthOK,
+		HealthAt:      now,
+	}
+}

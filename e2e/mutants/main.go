@@ -1,0 +1,434 @@
+// Mutants breaks the guards of connect one at a time, and tells which tests
+// notice: every one of them must be noticed.
+//
+//	go run ./e2e/mutants
+//
+// What it breaks is read off the code. In each function of the list below every
+// condition is a guard: of an if, of a case without a tag, and the answer of a
+// function that returns a bool. A mutant takes one of them out, or one operand of
+// it. The flags of the state cookie are guards too. All mutants are compiled at
+// once, into a test program that has one of them switched on by a variable of the
+// environment, so a run takes minutes.
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"go/ast"
+	"go/format"
+	"go/parser"
+	"go/token"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// A target is a package and what is broken in it.
+type target struct {
+	dir string
+	// functions are the names of those that decide, with their receivers' types.
+	functions []string
+	// fields are those of struct literals that are flags: the value a mutant gives.
+	fields map[string]string
+	// quick names tests that take no time and find most mutants. The others run
+	// when these find nothing.
+	quick string
+}
+
+var targets = []target{
+	{
+		dir: ".",
+		functions: []string{
+			// The eight proofs, and what they are made of.
+			"proveStart", "proveIdentity", "isUsable", "isFresh", "ownedBy",
+			"readOutcome", "isCancel",
+			"stateCookies.find", "stateCookies.open", "stateCookies.sent",
+			"Handler.callback",
+			// The store's part of them.
+			"MemoryStore.Complete", "MemoryStore.SetHealth", "MemoryStore.Disconnect",
+			// Where a request comes from and leads to.
+			"Handler.fromOurPages", "isLocalPath", "parsePublicURL", "isLoopback", "withReturnTo",
+			"Handler.signedIn", "Application.require",
+			// Tokens whose clocks disagree.
+			"Handler.start",
+			// The application an identity belongs to.
+			"applicationSite.holds", "applicationSite.lists",
+			// Events.
+			"verifySignature", "readSignature", "readWebhookEvent", "eventIdentity", "readMoment",
+		},
+		fields: map[string]string{
+			"HttpOnly": "false", "Secure": "false", "SameSite": "http.SameSiteNoneMode",
+		},
+		quick: "^Test(EveryProof|WhatACallbackSays|AReturnPath|TheSignature|WhatAnEvent|AState|AnAltered|ABrowserHolds|New|WhoIs|RequireIdentity|Routes|MemoryStoreContract)",
+	},
+	{
+		dir: "anchorhttp",
+		functions: []string{
+			// Ids before paths, answers about something else, redirects, bounds.
+			"ParseID", "sameID", "Client.send", "readToken", "IsNotFound", "parseURL", "visible", "acknowledged",
+		},
+		quick: "^Test(ParseID|Identity|CreateIdentityToken|Validate|AnswersThatCannotBeRight|Acknowledgements|OnlyAnchor)",
+	},
+}
+
+// equivalent are mutants that change nothing that anybody could notice, by the
+// guard they take out, and why.
+var equivalent = map[string]string{}
+
+func main() {
+	root := flag.String("root", ".", "the root of the repository")
+	only := flag.String("only", "", "a regular expression: only mutants whose description it matches")
+	workers := flag.Int("workers", 2, "how many run at once")
+	flag.Parse()
+	log := os.Stdout
+	survivors, total := 0, 0
+	for _, t := range targets {
+		killed, survived, err := t.run(*root, regexp.MustCompile(*only), *workers)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "mutants:", err)
+			os.Exit(2)
+		}
+		total += killed + len(survived)
+		for _, m := range survived {
+			if why, ok := equivalent[m.what]; ok {
+				fmt.Fprintf(log, "nobody can notice  %s: %s: %s\n", m.at, m.what, why)
+				continue
+			}
+			survivors++
+			fmt.Fprintf(log, "SURVIVED           %s: %s\n", m.at, m.what)
+		}
+	}
+	fmt.Fprintf(log, "%d mutants, %d survived\n", total, survivors)
+	if survivors > 0 || total == 0 {
+		os.Exit(1)
+	}
+}
+
+// A mutant is one guard that is broken.
+type mutant struct {
+	id   int
+	at   string // file:line
+	what string
+}
+
+// run compiles the target's tests with all mutants in it, and runs them against
+// each.
+func (t target) run(root string, only *regexp.Regexp, workers int) (killed int, survived []mutant, err error) {
+	dir, err := filepath.Abs(filepath.Join(root, t.dir))
+	if err != nil {
+		return 0, nil, err
+	}
+	scratch, err := os.MkdirTemp("", "mutants")
+	if err != nil {
+		return 0, nil, err
+	}
+	defer os.RemoveAll(scratch)
+	mutants, overlay, err := t.mutate(dir, scratch)
+	if err != nil {
+		return 0, nil, err
+	}
+	overlayFile := filepath.Join(scratch, "overlay.json")
+	text, err := json.Marshal(map[string]any{"Replace": overlay})
+	if err != nil {
+		return 0, nil, err
+	}
+	if err := os.WriteFile(overlayFile, text, 0o600); err != nil {
+		return 0, nil, err
+	}
+	program := filepath.Join(scratch, "tests")
+	build := exec.Command("go", "test", "-c", "-overlay", overlayFile, "-o", program, ".")
+	build.Dir = dir
+	if out, err := build.CombinedOutput(); err != nil {
+		return 0, nil, fmt.Errorf("compile the mutants of %s: %w\n%s", t.dir, err, out)
+	}
+	test := func(id int, tests string) error {
+		cmd := exec.Command(program, "-test.run", tests, "-test.failfast", "-test.timeout", "5m")
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "MUTANT="+strconv.Itoa(id))
+		return cmd.Run()
+	}
+	const all = "^Test"
+	if err := test(0, all); err != nil {
+		return 0, nil, fmt.Errorf("the tests of %s fail without a mutant: %w", t.dir, err)
+	}
+
+	var mu sync.Mutex
+	var running sync.WaitGroup
+	places := make(chan struct{}, workers)
+	for _, m := range mutants {
+		if !only.MatchString(m.at + ": " + m.what) {
+			continue
+		}
+		places <- struct{}{}
+		running.Go(func() {
+			defer func() { <-places }()
+			err := test(m.id, t.quick)
+			if err == nil {
+				err = test(m.id, all)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				killed++
+				return
+			}
+			survived = append(survived, m)
+		})
+	}
+	running.Wait()
+	slices.SortFunc(survived, func(a, b mutant) int { return a.id - b.id })
+	return killed, survived, nil
+}
+
+// mutate writes the target's files anew, with a switch at each guard.
+func (t target) mutate(dir, scratch string) ([]mutant, map[string]string, error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		return nil, nil, err
+	}
+	overlay := make(map[string]string)
+	w := &writer{target: t, found: make(map[string]bool)}
+	var packageName string
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		w.set = token.NewFileSet()
+		parsed, err := parser.ParseFile(w.set, file, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return nil, nil, err
+		}
+		packageName = parsed.Name.Name
+		before := len(w.mutants)
+		w.file(parsed)
+		if len(w.mutants) == before {
+			continue
+		}
+		var out bytes.Buffer
+		if err := format.Node(&out, w.set, parsed); err != nil {
+			return nil, nil, err
+		}
+		path := filepath.Join(scratch, filepath.Base(file))
+		if err := os.WriteFile(path, out.Bytes(), 0o600); err != nil {
+			return nil, nil, err
+		}
+		overlay[file] = path
+	}
+	for _, name := range t.functions {
+		if !w.found[name] {
+			return nil, nil, fmt.Errorf("%s has no function %s any more", t.dir, name)
+		}
+	}
+	for name := range t.fields {
+		if !w.found[name] {
+			return nil, nil, fmt.Errorf("%s has no field %s in a literal any more", t.dir, name)
+		}
+	}
+	path := filepath.Join(scratch, "mutants_switch.go")
+	if err := os.WriteFile(path, fmt.Appendf(nil, switchSource, packageName), 0o600); err != nil {
+		return nil, nil, err
+	}
+	overlay[filepath.Join(dir, "mutants_switch.go")] = path
+	return w.mutants, overlay, nil
+}
+
+// switchSource is what the mutated package has beside its own files.
+const switchSource = `package %s
+
+import (
+	"os"
+	"strconv"
+)
+
+var activeMutant, _ = strconv.Atoi(os.Getenv("MUTANT"))
+
+// broken is the value of a guard, or instead when this mutant is the one.
+func broken[T any](id int, value, instead T) T {
+	if id == activeMutant {
+		return instead
+	}
+	return value
+}
+
+// gone tells whether this mutant is the one.
+func gone(id int) bool { return id == activeMutant }
+`
+
+// A writer puts the switches in.
+type writer struct {
+	target
+	set     *token.FileSet
+	mutants []mutant
+	found   map[string]bool
+}
+
+func (w *writer) file(f *ast.File) {
+	for _, declaration := range f.Decls {
+		function, ok := declaration.(*ast.FuncDecl)
+		if !ok || function.Body == nil {
+			continue
+		}
+		w.literals(function)
+		name := functionName(function)
+		if slices.Contains(w.functions, name) {
+			w.found[name] = true
+			w.guards(function, name)
+		}
+	}
+}
+
+func functionName(f *ast.FuncDecl) string {
+	if f.Recv == nil || len(f.Recv.List) != 1 {
+		return f.Name.Name
+	}
+	of := f.Recv.List[0].Type
+	if pointer, ok := of.(*ast.StarExpr); ok {
+		of = pointer.X
+	}
+	if name, ok := of.(*ast.Ident); ok {
+		return name.Name + "." + f.Name.Name
+	}
+	return f.Name.Name
+}
+
+// literals breaks the flags.
+func (w *writer) literals(f *ast.FuncDecl) {
+	ast.Inspect(f.Body, func(n ast.Node) bool {
+		pair, ok := n.(*ast.KeyValueExpr)
+		if !ok {
+			return true
+		}
+		key, ok := pair.Key.(*ast.Ident)
+		if !ok {
+			return true
+		}
+		if instead, ok := w.fields[key.Name]; ok {
+			w.found[key.Name] = true
+			pair.Value = w.broken(pair.Value, pair.Pos(), instead, functionName(f)+": the flag "+key.Name+" is "+instead)
+		}
+		return true
+	})
+}
+
+// guards breaks the conditions of a function.
+func (w *writer) guards(f *ast.FuncDecl, name string) {
+	predicate := f.Type.Results != nil && len(f.Type.Results.List) == 1 && isIdent(f.Type.Results.List[0].Type, "bool")
+	ast.Inspect(f.Body, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.FuncLit:
+			return false
+		case *ast.IfStmt:
+			n.Cond = w.condition(n.Cond, name)
+		case *ast.SwitchStmt:
+			if n.Tag != nil {
+				return true
+			}
+			for _, clause := range n.Body.List {
+				list := clause.(*ast.CaseClause).List
+				for i := range list {
+					list[i] = w.condition(list[i], name)
+				}
+			}
+		case *ast.ReturnStmt:
+			if predicate && len(n.Results) == 1 && !isIdent(n.Results[0], "true") && !isIdent(n.Results[0], "false") {
+				n.Results[0] = w.answer(n.Results[0], name)
+			}
+		}
+		return true
+	})
+}
+
+// condition takes a guard out: it never holds. Of several that are joined by "or"
+// each is taken out by itself, of those joined by "and" each is taken for granted.
+func (w *writer) condition(e ast.Expr, name string) ast.Expr {
+	if failureOf(e) {
+		return e // A fault that is passed on, not a guard.
+	}
+	whole, at := text(w.set, e), e.Pos()
+	e = w.operands(e, name)
+	return w.broken(e, at, "false", name+" without: "+whole)
+}
+
+// answer has a predicate say yes and no whatever the matter.
+func (w *writer) answer(e ast.Expr, name string) ast.Expr {
+	whole, at := text(w.set, e), e.Pos()
+	e = w.operands(e, name)
+	e = w.broken(e, at, "true", name+" always says yes: "+whole)
+	return w.broken(e, at, "false", name+" always says no: "+whole)
+}
+
+func (w *writer) operands(e ast.Expr, name string) ast.Expr {
+	both, ok := e.(*ast.BinaryExpr)
+	if !ok || both.Op != token.LAND && both.Op != token.LOR {
+		if inner, ok := e.(*ast.ParenExpr); ok {
+			inner.X = w.operands(inner.X, name)
+		}
+		return e
+	}
+	neutral := "true"
+	if both.Op == token.LOR {
+		neutral = "false"
+	}
+	whole := text(w.set, both)
+	for _, side := range []*ast.Expr{&both.X, &both.Y} {
+		inner, nested := (*side).(*ast.BinaryExpr)
+		if nested && inner.Op == both.Op {
+			*side = w.operands(*side, name)
+			continue
+		}
+		what, at := fmt.Sprintf("%s: %s, without: %s", name, whole, text(w.set, *side)), (*side).Pos()
+		*side = w.broken(w.operands(*side, name), at, neutral, what)
+	}
+	return both
+}
+
+// broken writes a switch. The value is still computed: what comes later may build
+// on it.
+func (w *writer) broken(value ast.Expr, at token.Pos, instead, what string) ast.Expr {
+	id := len(w.mutants) + 1
+	position := w.set.Position(at)
+	w.mutants = append(w.mutants, mutant{id, fmt.Sprintf("%s:%d", filepath.Base(position.Filename), position.Line), what})
+	number := &ast.BasicLit{Kind: token.INT, Value: strconv.Itoa(id)}
+	switch instead {
+	case "false": // !gone(id) && value
+		return &ast.ParenExpr{X: &ast.BinaryExpr{Op: token.LAND, X: &ast.UnaryExpr{Op: token.NOT, X: call("gone", number)}, Y: &ast.ParenExpr{X: value}}}
+	case "true": // gone(id) || value
+		return &ast.ParenExpr{X: &ast.BinaryExpr{Op: token.LOR, X: call("gone", number), Y: &ast.ParenExpr{X: value}}}
+	}
+	other, err := parser.ParseExpr(instead)
+	if err != nil {
+		panic(err) // It stands above.
+	}
+	return call("broken", number, value, other)
+}
+
+func call(name string, arguments ...ast.Expr) ast.Expr {
+	return &ast.CallExpr{Fun: ast.NewIdent(name), Args: arguments}
+}
+
+// failureOf tells "err != nil" from a guard.
+func failureOf(e ast.Expr) bool {
+	compare, ok := e.(*ast.BinaryExpr)
+	return ok && compare.Op == token.NEQ && isIdent(compare.X, "err") && isIdent(compare.Y, "nil")
+}
+
+func isIdent(e ast.Expr, name string) bool {
+	ident, ok := e.(*ast.Ident)
+	return ok && ident.Name == name
+}
+
+// text is an expression on one line.
+func text(set *token.FileSet, e ast.Expr) string {
+	var b bytes.Buffer
+	if err := format.Node(&b, set, e); err != nil {
+		return "?"
+	}
+	return strings.Join(strings.Fields(b.String()), " ")
+}

@@ -1,0 +1,268 @@
+package e2e
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/gin-gonic/gin"
+	"github.com/go-chi/chi/v5"
+	"github.com/gorilla/mux"
+	echov4 "github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v5"
+
+	"github.com/anchorconnect/connect"
+)
+
+// The recipes. In each, connect is found at the root of PublicURL's host, or
+// under /tools where the name says so.
+
+func serveMuxAtTheRoot(mux *http.ServeMux, h *connect.Handler, reports http.Handler) {
+	// docs: net/http
+	h.Register(mux)
+	mux.Handle("GET /reports", h.RequireIdentity(reports))
+	// docs: end
+}
+
+func serveMuxUnderAPath(mux *http.ServeMux, h *connect.Handler, reports http.Handler) {
+	// docs: net/http, under a path
+	mux.Handle("/tools/", h)
+	mux.Handle("GET /tools/reports", h.RequireIdentity(reports))
+	// docs: end
+}
+
+func serveMuxStripped(mux *http.ServeMux, h *connect.Handler, reports http.Handler) {
+	// docs: net/http, stripped
+	mux.Handle("/tools/", http.StripPrefix("/tools", h))
+	// docs: end
+	mux.Handle("GET /reports", h.RequireIdentity(reports))
+}
+
+func chiAtTheRoot(r chi.Router, h *connect.Handler, reports http.Handler) {
+	// docs: chi
+	h.Register(r)
+	r.With(h.RequireIdentity).Handle("/reports", reports)
+	// docs: end
+}
+
+func chiUnderAPath(r chi.Router, h *connect.Handler, reports http.Handler) {
+	// docs: chi, under a path
+	r.Route("/tools", func(r chi.Router) {
+		h.Register(r)
+		r.With(h.RequireIdentity).Handle("/reports", reports)
+	})
+	// docs: end
+}
+
+func chiStripped(r chi.Router, h *connect.Handler, reports http.Handler) {
+	// docs: chi, stripped
+	r.Mount("/tools", http.StripPrefix("/tools", h))
+	// docs: end
+	r.With(h.RequireIdentity).Handle("/reports", reports)
+}
+
+// docs: routes
+// routes lets Register add its routes to a router whose Handle is another one.
+type routes func(pattern string, handler http.Handler)
+
+func (add routes) Handle(pattern string, handler http.Handler) { add(pattern, handler) }
+
+// docs: end
+
+func gorillaAtTheRoot(r *mux.Router, h *connect.Handler, reports http.Handler) {
+	// docs: gorilla/mux
+	h.Register(routes(func(pattern string, handler http.Handler) { r.Handle(pattern, handler) }))
+	r.Handle("/reports", h.RequireIdentity(reports))
+	// docs: end
+}
+
+func gorillaUnderAPath(r *mux.Router, h *connect.Handler, reports http.Handler) {
+	// docs: gorilla/mux, under a path
+	guarded := r.PathPrefix("/tools/reports").Subrouter()
+	guarded.Use(h.RequireIdentity)
+	guarded.Handle("", reports)
+	r.PathPrefix("/tools/").Handler(h) // last: it takes what is left
+	// docs: end
+}
+
+func gorillaStripped(r *mux.Router, h *connect.Handler, reports http.Handler) {
+	// docs: gorilla/mux, stripped
+	r.PathPrefix("/tools/").Handler(http.StripPrefix("/tools", h))
+	// docs: end
+	r.Handle("/reports", h.RequireIdentity(reports))
+}
+
+func ginAtTheRoot(r *gin.Engine, h *connect.Handler, reports http.Handler) {
+	// docs: gin
+	colons := strings.NewReplacer("{", ":", "}", "")
+	h.Register(routes(func(pattern string, handler http.Handler) {
+		r.Any(colons.Replace(pattern), gin.WrapH(handler))
+	}))
+	r.GET("/reports", requireIdentity(h), func(c *gin.Context) {
+		connection, _ := connect.FromContext(c.Request.Context())
+		c.String(http.StatusOK, "reports of "+connection.IdentityID)
+	})
+	// docs: end
+	_ = reports
+}
+
+// docs: gin, middleware
+func requireIdentity(h *connect.Handler) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		let := false
+		h.RequireIdentity(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			let, c.Request = true, r
+		})).ServeHTTP(c.Writer, c.Request)
+		if !let {
+			c.Abort() // It has been answered.
+		}
+	}
+}
+
+// docs: end
+
+func ginUnderAPath(r *gin.Engine, h *connect.Handler, reports http.Handler) {
+	// docs: gin, under a path
+	r.Group("/tools").Any("/*path", gin.WrapH(h)) // a group of its own: gin lets nothing stand beside the star
+	r.GET("/reports", gin.WrapH(h.RequireIdentity(reports)))
+	// docs: end
+}
+
+func ginStripped(r *gin.Engine, h *connect.Handler, reports http.Handler) {
+	// docs: gin, stripped
+	r.Group("/tools").Any("/*path", gin.WrapH(http.StripPrefix("/tools", h)))
+	// docs: end
+	r.GET("/reports", gin.WrapH(h.RequireIdentity(reports)))
+}
+
+func echoAtTheRoot(e *echo.Echo, h *connect.Handler, reports http.Handler) {
+	// docs: echo
+	colons := strings.NewReplacer("{", ":", "}", "")
+	h.Register(routes(func(pattern string, handler http.Handler) {
+		e.Any(colons.Replace(pattern), echo.WrapHandler(handler))
+	}))
+	e.GET("/reports", echo.WrapHandler(reports), echo.WrapMiddleware(h.RequireIdentity))
+	// docs: end
+}
+
+func echoUnderAPath(e *echo.Echo, h *connect.Handler, reports http.Handler) {
+	// docs: echo, under a path
+	tools := e.Group("/tools")
+	tools.Any("/*", echo.WrapHandler(h))
+	tools.GET("/reports", echo.WrapHandler(reports), echo.WrapMiddleware(h.RequireIdentity))
+	// docs: end
+}
+
+func echoStripped(e *echo.Echo, h *connect.Handler, reports http.Handler) {
+	// docs: echo, stripped
+	e.Any("/tools/*", echo.WrapHandler(http.StripPrefix("/tools", h)))
+	// docs: end
+	e.GET("/reports", echo.WrapHandler(reports), echo.WrapMiddleware(h.RequireIdentity))
+}
+
+// echo v4 is wired in the very words of v5.
+
+func echoV4AtTheRoot(e *echov4.Echo, h *connect.Handler, reports http.Handler) {
+	colons := strings.NewReplacer("{", ":", "}", "")
+	h.Register(routes(func(pattern string, handler http.Handler) {
+		e.Any(colons.Replace(pattern), echov4.WrapHandler(handler))
+	}))
+	e.GET("/reports", echov4.WrapHandler(reports), echov4.WrapMiddleware(h.RequireIdentity))
+}
+
+func echoV4UnderAPath(e *echov4.Echo, h *connect.Handler, reports http.Handler) {
+	tools := e.Group("/tools")
+	tools.Any("/*", echov4.WrapHandler(h))
+	tools.GET("/reports", echov4.WrapHandler(reports), echov4.WrapMiddleware(h.RequireIdentity))
+}
+
+func echoV4Stripped(e *echov4.Echo, h *connect.Handler, reports http.Handler) {
+	e.Any("/tools/*", echov4.WrapHandler(http.StripPrefix("/tools", h)))
+	e.GET("/reports", echov4.WrapHandler(reports), echov4.WrapMiddleware(h.RequireIdentity))
+}
+
+// wiringsOf are the ways of one router. newRouter makes one on which people can
+// sign in.
+func wiringsOf[R http.Handler](name string, newRouter func(login http.Handler) R, reportsUnderThePath string,
+	atTheRoot, underAPath, stripped func(R, *connect.Handler, http.Handler),
+) []wiring {
+	wire := func(recipe func(R, *connect.Handler, http.Handler)) func(parts) http.Handler {
+		return func(p parts) http.Handler {
+			r := newRouter(p.login)
+			recipe(r, p.connect, p.reports)
+			return r
+		}
+	}
+	return []wiring{
+		{name: name + " at the root", reports: "/reports", wire: wire(atTheRoot)},
+		{name: name + " under a path", prefix: "/tools", reports: reportsUnderThePath, wire: wire(underAPath)},
+		{name: name + " under a path that is stripped", prefix: "/tools", reports: "/reports", wire: wire(stripped)},
+	}
+}
+
+func wirings() (all []wiring) {
+	all = append(all, wiringsOf("net/http", newServeMux, "/tools/reports", serveMuxAtTheRoot, serveMuxUnderAPath, serveMuxStripped)...)
+	all = append(all, wiringsOf("chi", func(login http.Handler) *chi.Mux {
+		r := chi.NewRouter()
+		r.Method(http.MethodPost, "/login", login)
+		return r
+	}, "/tools/reports", adapted(chiAtTheRoot), adapted(chiUnderAPath), adapted(chiStripped))...)
+	all = append(all, wiringsOf("gorilla/mux", func(login http.Handler) *mux.Router {
+		r := mux.NewRouter()
+		r.Methods(http.MethodPost).Path("/login").Handler(login)
+		return r
+	}, "/tools/reports", gorillaAtTheRoot, gorillaUnderAPath, gorillaStripped)...)
+	all = append(all, wiringsOf("gin", func(login http.Handler) *gin.Engine {
+		r := gin.New()
+		r.POST("/login", gin.WrapH(login))
+		return r
+	}, "/reports", ginAtTheRoot, ginUnderAPath, ginStripped)...)
+	all = append(all, wiringsOf("echo", func(login http.Handler) *echo.Echo {
+		e := echo.New()
+		e.POST("/login", echo.WrapHandler(login))
+		return e
+	}, "/tools/reports", echoAtTheRoot, echoUnderAPath, echoStripped)...)
+	all = append(all, wiringsOf("echo v4", func(login http.Handler) *echov4.Echo {
+		e := echov4.New()
+		e.POST("/login", echov4.WrapHandler(login))
+		return e
+	}, "/tools/reports", echoV4AtTheRoot, echoV4UnderAPath, echoV4Stripped)...)
+	return all
+}
+
+func newServeMux(login http.Handler) *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.Handle("POST /login", login)
+	return mux
+}
+
+// adapted takes a recipe for chi's interface as one for its router.
+func adapted(recipe func(chi.Router, *connect.Handler, http.Handler)) func(*chi.Mux, *connect.Handler, http.Handler) {
+	return func(r *chi.Mux, h *connect.Handler, reports http.Handler) { recipe(r, h, reports) }
+}
+
+func init() { gin.SetMode(gin.ReleaseMode) } // Or it prints every route.
+
+func TestEveryRouter(t *testing.T) {
+	t.Parallel()
+	for _, w := range wirings() {
+		t.Run(w.name, func(t *testing.T) {
+			t.Parallel()
+			a := startApp(t, w, 1)
+			requireFlow(t, a)
+			requireNothingElse(t, a)
+		})
+	}
+}
+
+func TestEveryRouterOverHTTP2(t *testing.T) {
+	t.Parallel()
+	for _, w := range wirings() {
+		t.Run(w.name, func(t *testing.T) {
+			t.Parallel()
+			a := startApp(t, w, 2)
+			requireFlow(t, a)
+			requireNothingElse(t, a)
+		})
+	}
+}

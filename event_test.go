@@ -1,0 +1,205 @@
+package connect_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect"
+	"github.com/anchorconnect/connect/anchorhttp"
+	"github.com/anchorconnect/connect/anchortest"
+)
+
+func TestTheAppIsToldWhatHasHappened(t *testing.T) {
+	t.Parallel()
+	h := newHook(t, withCalendar)
+	ada := h.signedIn("ada")
+	callback := ada.connect()
+	id := identityIn(callback)
+
+	connected := h.told(connect.Connected, 1)[0]
+	require.WithinDuration(t, h.clock.now(), connected.Time, time.Minute)
+	connected.Time = time.Time{}
+	require.Equal(t, connect.Event{
+		Kind: connect.Connected, UserID: "ada", ApplicationID: h.fake.ApplicationID(), IdentityID: id,
+	}, connected)
+	require.Equal(t, id, h.told(connect.Tagged, 1)[0].IdentityID)
+	ada.get(callback)
+	h.told(connect.Connected, 1) // A reload is nothing new.
+
+	ada.connectTo("/connect/calendar")
+	calendar := h.told(connect.Connected, 2)[1]
+	require.Equal(t, "calendar", calendar.Application)
+	require.Equal(t, h.calendar, calendar.ApplicationID)
+
+	ada.post("/disconnect", nil)
+	ada.post("/disconnect", nil)
+	require.Equal(t, id, h.told(connect.Disconnected, 1)[0].IdentityID, "only what there was to end")
+}
+
+func TestARefusalSaysWhichProofFailed(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name   string
+		do     func(h *hook, ada *browser) (identityID string)
+		proof  int
+		reason error
+		user   string // defaults to ada
+		noApp  bool   // nobody knows which application it was for
+	}{
+		{name: "nobody is signed in", user: "-", noApp: true, proof: 1, reason: connect.ErrNotSignedIn, do: func(h *hook, ada *browser) string {
+			h.browser().get("/identity-callback/STATE")
+			return ""
+		}},
+		{name: "another browser", noApp: true, proof: 3, reason: connect.ErrNoStateCookie, do: func(h *hook, ada *browser) string {
+			callback := h.approve(ada.start())
+			h.signedIn("ada").get(callback)
+			return identityIn(callback)
+		}},
+		{name: "another user", user: "eve", proof: 4, reason: connect.ErrAnotherUser, do: func(h *hook, ada *browser) string {
+			callback := h.approve(ada.start())
+			ada.signIn("eve")
+			ada.get(callback)
+			return identityIn(callback)
+		}},
+		{name: "too late", proof: 4, reason: connect.ErrStateExpired, do: func(h *hook, ada *browser) string {
+			callback := h.approve(ada.start())
+			h.clock.advance(16 * time.Minute)
+			ada.get(callback)
+			return identityIn(callback)
+		}},
+		{name: "no identity", proof: 5, reason: connect.ErrBadIdentityID, do: func(h *hook, ada *browser) string {
+			ada.get(withIdentity(h.approve(ada.start()), "x"))
+			return ""
+		}},
+		{name: "an unknown identity", proof: 5, reason: connect.ErrIdentityNotFound, do: func(h *hook, ada *browser) string {
+			id := "99999999-9999-4999-8999-999999999999"
+			ada.get(withIdentity(h.approve(ada.start()), id))
+			return id
+		}},
+		{name: "another application", proof: 6, reason: connect.ErrWrongApplication, do: func(h *hook, ada *browser) string {
+			id := h.fake.PutIdentity(anchortest.Identity{ApplicationID: h.calendar}).ID
+			ada.get(withIdentity(h.approve(ada.start()), id))
+			return id
+		}},
+		{name: "an old identity", proof: 7, reason: connect.ErrIdentityTooOld, do: func(h *hook, ada *browser) string {
+			id := h.fake.PutIdentity(anchortest.Identity{CreatedAt: h.clock.now().Add(-time.Hour)}).ID
+			ada.get(withIdentity(h.approve(ada.start()), id))
+			return id
+		}},
+		{name: "somebody else's identity", proof: 8, reason: connect.ErrIdentityTaken, do: func(h *hook, ada *browser) string {
+			callback := h.approve(ada.start(), anchortest.WithMetadata(map[string]any{"externalUserId": "grace"}))
+			ada.get(callback)
+			return identityIn(callback)
+		}},
+		{name: "somebody else's identity in the store", proof: 8, reason: connect.ErrIdentityTaken, do: func(h *hook, ada *browser) string {
+			identity := h.fake.PutIdentity(anchortest.Identity{CreatedAt: h.clock.now().Add(time.Minute)})
+			h.owed("grace", identity.ID)
+			ada.get(withIdentity(h.approve(ada.start()), identity.ID))
+			return identity.ID
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			h := newHook(t)
+			want := connect.Event{Kind: connect.Refused, UserID: "ada", ApplicationID: h.fake.ApplicationID(), Proof: test.proof, Reason: test.reason}
+			want.IdentityID = test.do(h, h.signedIn("ada"))
+			if test.user != "" {
+				want.UserID = strings.Trim(test.user, "-")
+			}
+			if test.noApp {
+				want.ApplicationID = ""
+			}
+			got := h.told(connect.Refused, 1)[0]
+			got.Time = time.Time{}
+			require.Equal(t, want, got)
+		})
+	}
+	t.Run("who cancels or has bad luck is not refused", func(t *testing.T) {
+		t.Parallel()
+		h := newHook(t)
+		ada := h.signedIn("ada")
+		cancelled, err := h.fake.Cancel(t.Context(), ada.start())
+		require.NoError(t, err)
+		ada.get(cancelled)
+		h.fake.Fault(anchortest.Fault{Method: "GET", Status: 503})
+		ada.get(h.approve(ada.start()))
+		h.fake.ClearFaults()
+		ada.connect()
+		h.told(connect.Connected, 1)
+		h.told(connect.Refused, 0)
+	})
+}
+
+func TestOnEventCanNeitherHoldUpNorFailARequest(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	var told atomic.Int32
+	s := newSite(t, func(c *connect.Config) {
+		c.OnEvent = func(context.Context, connect.Event) {
+			if told.Add(1) == 1 {
+				<-release
+				panic("an audit log that fails")
+			}
+		}
+	})
+	s.signedIn("ada").connect() // connected, which hangs, and tagged
+	s.signedIn("grace").connect()
+	require.EqualValues(t, 1, told.Load(), "one at a time")
+	close(release)
+	require.Eventually(t, func() bool { return told.Load() == 4 }, 5*time.Second, 5*time.Millisecond)
+	require.Contains(t, s.log.String(), "an audit log that fails")
+	s.log.forget("panic") // It was meant.
+}
+
+func TestMoreEventsThanCanWaitAreDroppedAndLogged(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	var told atomic.Int32
+	s := newSite(t, func(c *connect.Config) {
+		c.OnEvent = func(context.Context, connect.Event) { <-release; told.Add(1) }
+	})
+	for range 1000 + 1 + 2 { // waiting, with OnEvent, and too many
+		s.browser().get("/identity-callback/STATE")
+	}
+	require.Equal(t, 2, strings.Count(s.log.String(), "an event was dropped"))
+	close(release)
+	require.Eventually(t, func() bool { return told.Load() == 1001 }, 5*time.Second, 5*time.Millisecond)
+}
+
+func TestRunWaitsUntilTheAppHasBeenTold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var told atomic.Bool
+		h, err := connect.New(connect.Config{
+			Anchor: anchorhttp.New("test-key"), ApplicationID: "77777777-7777-4777-8777-777777777777", PublicURL: "https://app.example",
+			Store: connect.NewMemoryStore(), Secrets: [][]byte{[]byte(strings.Repeat("k", 32))},
+			User: func(*http.Request) (connect.User, error) { return connect.User{}, nil },
+			OnEvent: func(ctx context.Context, _ connect.Event) {
+				deadline, ok := ctx.Deadline()
+				if ok && time.Until(deadline) == 10*time.Second {
+					time.Sleep(3 * time.Second)
+					told.Store(true)
+				}
+			},
+		})
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- h.Run(ctx) }()
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/identity-callback/STATE", nil))
+		cause := errors.New("shutting down")
+		cancel(cause)
+		require.ErrorIs(t, <-ended, cause)
+		require.True(t, told.Load(), "Run has ended before OnEvent")
+	})
+}

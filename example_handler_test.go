@@ -1,0 +1,287 @@
+package connect_test
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"strings"
+	"time"
+
+	"github.com/gorilla/sessions"
+
+	"github.com/anchorconnect/connect"
+	"github.com/anchorconnect/connect/anchorhttp"
+	"github.com/anchorconnect/connect/anchortest"
+)
+
+// demoApp is the app of the examples: ada is signed in to it.
+type demoApp struct {
+	fake    *anchortest.Server
+	mux     *http.ServeMux
+	server  *httptest.Server
+	browser *http.Client
+	connect *connect.Handler
+}
+
+func newDemoApp(options ...func(*connect.Config)) *demoApp {
+	fake, err := anchortest.Start()
+	if err != nil {
+		panic(err)
+	}
+	mux := http.NewServeMux()
+	server := httptest.NewTLSServer(mux)
+	cfg := connect.Config{
+		Anchor:        fake.Client(),
+		ApplicationID: fake.ApplicationID(),
+		PublicURL:     server.URL,
+		Store:         connect.NewMemoryStore(),
+		User:          func(*http.Request) (connect.User, error) { return connect.User{ID: "ada"}, nil },
+		Secrets:       [][]byte{[]byte(strings.Repeat("k", 32))},
+		SuccessURL:    "/dashboard",
+		Logger:        slog.New(slog.DiscardHandler),
+	}
+	for _, option := range options {
+		option(&cfg)
+	}
+	h, err := connect.New(cfg)
+	if err != nil {
+		panic(err)
+	}
+	h.Register(mux)
+	browser := server.Client()
+	browser.Jar, _ = cookiejar.New(nil)
+	browser.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &demoApp{fake, mux, server, browser, h}
+}
+
+func (a *demoApp) close() {
+	a.server.Close()
+	_ = a.fake.Close()
+}
+
+// connectAda goes through the flow as a person does.
+func (a *demoApp) connectAda() {
+	res, err := a.browser.Post(a.server.URL+"/connect", "", nil)
+	if err != nil {
+		panic(err)
+	}
+	res.Body.Close()
+	callback, err := a.fake.Approve(context.Background(), res.Header.Get("Location"))
+	if err != nil {
+		panic(err)
+	}
+	if res, err = a.browser.Get(callback); err != nil {
+		panic(err)
+	}
+	res.Body.Close()
+}
+
+// get prints what a page answers.
+func (a *demoApp) get(path string) {
+	res, err := a.browser.Get(a.server.URL + path)
+	if err != nil {
+		panic(err)
+	}
+	defer res.Body.Close()
+	body, _ := io.ReadAll(res.Body)
+	fmt.Println(res.StatusCode, res.Header.Get("Location")+strings.TrimSpace(string(body)))
+}
+
+func ExampleNew() {
+	_, err := connect.New(connect.Config{
+		Anchor:        anchorhttp.New("sk-example"),
+		ApplicationID: "my-app",
+		PublicURL:     "https://your-app.com",
+		Store:         connect.NewMemoryStore(),
+		User:          func(*http.Request) (connect.User, error) { return connect.User{ID: "ada"}, nil },
+		Secrets:       [][]byte{[]byte("short")},
+	})
+	fmt.Println(err)
+	// Output:
+	// connect: Config.ApplicationID is "my-app", not a UUID: copy the application's id from Anchor's dashboard
+	// connect: Config.Secrets has 5 bytes at index 0: each needs at least 32 random bytes (openssl rand -hex 32)
+}
+
+func ExampleHandler_Register() {
+	app := newDemoApp() // which calls Register
+	defer app.close()
+
+	app.get("/connect/status")
+	res, err := app.browser.Post(app.server.URL+"/connect", "", nil)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(res.StatusCode, strings.HasPrefix(res.Header.Get("Location"), app.fake.URL()+"/identity/create?token="))
+	// Output:
+	// 200 {"applicationId":"fa4e0000-0000-4000-8000-000000000001","connected":false}
+	// 303 true
+}
+
+func ExampleHandler_RequireIdentity() {
+	app := newDemoApp()
+	defer app.close()
+	app.mux.Handle("/reports", app.connect.RequireIdentity(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		connection, _ := connect.FromContext(r.Context())
+		fmt.Fprintln(w, "a report for", connection.UserID)
+	})))
+
+	app.get("/reports")
+	app.connectAda()
+	app.get("/reports")
+	// Output:
+	// 303 /connect?return_to=%2Freports<a href="/connect?return_to=%2Freports">See Other</a>.
+	// 200 a report for ada
+}
+
+func ExampleHandler_NewSession() {
+	app := newDemoApp()
+	defer app.close()
+
+	_, err := app.connect.NewSession(context.Background(), "ada")
+	fmt.Println(errors.Is(err, connect.ErrNotConnected))
+
+	app.connectAda()
+	session, err := app.connect.NewSession(context.Background(), "ada", func(r *anchorhttp.SessionRequest) {
+		r.Session.Tags = []string{"weekly report"}
+	})
+	fmt.Println(session.ID != "", err)
+	fmt.Println(session.CDPURL != "", "and it is not printed:", !strings.Contains(fmt.Sprint(session), session.CDPURL))
+	// Output:
+	// true
+	// true <nil>
+	// true and it is not printed: true
+}
+
+func ExampleHandler_Disconnect() {
+	app := newDemoApp()
+	defer app.close()
+	app.connectAda()
+	fmt.Println("identities at Anchor:", len(app.fake.Identities()))
+
+	// When an account is deleted:
+	err := app.connect.Disconnect(context.Background(), "ada")
+	fmt.Println(err, "identities at Anchor:", len(app.fake.Identities()))
+	// Output:
+	// identities at Anchor: 1
+	// <nil> identities at Anchor: 0
+}
+
+func ExampleHandler_Connections() {
+	app := newDemoApp()
+	defer app.close()
+	app.connectAda()
+	connections, err := app.connect.Connections(context.Background(), "ada")
+	for _, c := range connections {
+		fmt.Println(c.ApplicationID, c.Health, err)
+	}
+	// Output:
+	// fa4e0000-0000-4000-8000-000000000001 ok <nil>
+}
+
+func ExampleHandler_Application() {
+	const calendar = "6f1c9a52-0a3d-4c1e-9b7f-2d6c8e4f1a02"
+	app := newDemoApp(func(c *connect.Config) {
+		c.Applications = map[string]string{"calendar": calendar}
+	})
+	defer app.close()
+	app.mux.Handle("/agenda", app.connect.Application("calendar").RequireIdentity(http.NotFoundHandler()))
+
+	app.get("/connect/calendar/status")
+	app.get("/agenda")
+	// Output:
+	// 200 {"application":"calendar","applicationId":"6f1c9a52-0a3d-4c1e-9b7f-2d6c8e4f1a02","connected":false}
+	// 303 /connect/calendar?return_to=%2Fagenda<a href="/connect/calendar?return_to=%2Fagenda">See Other</a>.
+}
+
+func ExampleHandler_Webhook() {
+	app := newDemoApp()
+	defer app.close()
+	app.connectAda()
+	endpoint := app.connect.Webhook("whsec_example")
+
+	// What Anchor sends when a saved sign-in has expired.
+	body := fmt.Sprintf(`{"id": "evt_1", "type": "identity.authentication_failed", "created": %d, "data": {"identity_id": %q}}`,
+		time.Now().Add(time.Minute).Unix(), app.fake.Identities()[0].ID)
+	at := fmt.Sprint(time.Now().Add(time.Minute).Unix())
+	mac := hmac.New(sha256.New, []byte("whsec_example"))
+	fmt.Fprintf(mac, "v0:%s:%s", at, body)
+	r := httptest.NewRequest("POST", "/webhooks/anchor", strings.NewReader(body))
+	r.Header.Set("Anchor-Signature", "t="+at+",v1="+hex.EncodeToString(mac.Sum(nil)))
+	w := httptest.NewRecorder()
+	endpoint.ServeHTTP(w, r)
+
+	connection, _ := app.connect.Connection(context.Background(), "ada")
+	fmt.Println(w.Code, connection.Health)
+	// Output:
+	// 204 needs_sign_in
+}
+
+func ExampleConfig_onEvent() {
+	told := make(chan connect.Event, 10)
+	app := newDemoApp(func(c *connect.Config) {
+		c.OnEvent = func(_ context.Context, e connect.Event) { told <- e }
+	})
+	defer app.close()
+	if res, err := app.browser.Get(app.server.URL + "/identity-callback/A-FORGED-STATE"); err == nil {
+		res.Body.Close()
+	}
+	e := <-told
+	fmt.Println(e.Kind, e.UserID, "proof", e.Proof, errors.Is(e.Reason, connect.ErrNoStateCookie))
+
+	app.connectAda()
+	e = <-told
+	fmt.Println(e.Kind, e.UserID)
+	// Output:
+	// refused ada proof 3 true
+	// connected ada
+}
+
+func ExampleConfig_metadata() {
+	app := newDemoApp(func(c *connect.Config) {
+		c.Metadata = func(context.Context, connect.User) (map[string]any, error) {
+			return map[string]any{"plan": "pro"}, nil
+		}
+	})
+	defer app.close()
+	app.connectAda()
+	metadata := app.fake.Identities()[0].Metadata
+	fmt.Println(metadata["externalUserId"], metadata["plan"])
+	// Output:
+	// ada pro
+}
+
+func ExampleSessionUser() {
+	store := sessions.NewCookieStore([]byte(strings.Repeat("s", 32)))
+	user := connect.SessionUser(store, "session", "user_id")
+
+	r := httptest.NewRequest("GET", "/", nil)
+	_, err := user(r)
+	fmt.Println(err)
+
+	session, _ := store.Get(r, "session")
+	session.Values["user_id"] = 42
+	fmt.Println(user(r))
+	// Output:
+	// connect: nobody is signed in
+	// {42 } <nil>
+}
+
+func ExampleExplain() {
+	err := fmt.Errorf("an error handler gets: %w", connect.ErrStateExpired)
+	e := connect.Explain(err)
+	fmt.Println(e.Status, e.Code)
+	fmt.Println(e.Title)
+	fmt.Println(e.Help)
+	// Output:
+	// 410 state_expired
+	// That took too long
+	// There is a time limit for signing in, and it is over. Nothing was changed. Start again whenever you are ready.
+}

@@ -1,0 +1,18 @@
+package connect
+
+import "net/http"
+
+// isHTMX tells a request that htmx made from within a page. It cannot be sent to
+// another page by a redirect, which the browser would follow within the request,
+// so that htmx puts the other page into this one; a header is its way (htmx's
+// reference, "HX-Redirect").
+func isHTMX(r *http.Request) bool { return r.Header.Get("HX-Request") == "true" }
+
+// sendTo sends the browser to another page, whatever made the request.
+func sendTo(w http.ResponseWriter, r *http.Request, address string) {
+	if isHTMX(r) {
+		w.Header().Set("HX-Redirect", address)
+		return // 200: htmx asks for a status that is no redirect's.
+	}
+	http.Redirect(w, r, address, http.StatusSeeOther)
+}

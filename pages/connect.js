@@ -1,0 +1,110 @@
+// "Connect your account" from a script: see docs/pages.md.
+
+/** @typedef {"connected" | "cancelled" | "failed"} Outcome */
+
+// The routes are beside this file, under any prefix.
+const routes = new URL("..", import.meta.url);
+
+/**
+ * Connects the signed-in user's account. Call it in the click, before awaiting
+ * anything, or the popup is blocked. A closed popup is "cancelled"; one that "failed"
+ * stays and says why. Without a popup the browser leaves this page, and ends at the
+ * local path returnTo.
+ *
+ * @param {{ popup?: boolean, returnTo?: string, application?: string }} [options]
+ * @returns {Promise<Outcome>}
+ */
+export async function connect({ popup = false, returnTo, application } = {}) {
+  const win = popup ? openWindow() : null;
+  const route = new URL(application ? `connect/${encodeURIComponent(application)}` : "connect", routes).href;
+  const [before, start] = await Promise.all([
+    connection(route),
+    json(route, { return_to: returnTo, popup: !!win }),
+  ]);
+  const look = async () => {
+    const after = await connection(route);
+    return after && after !== before ? "connected" : "cancelled";
+  };
+  if (win?.closed) return "cancelled";
+  if (!start.redirectUrl) {
+    if (win) say(win, `${start.message ?? "That did not work."} You can close this window.`);
+    return "failed";
+  }
+  if (win) return end(win, start, look);
+  location.assign(start.redirectUrl);
+  return new Promise((resolve) => {
+    // The back button may bring this page back.
+    addEventListener("pageshow", async ({ persisted }) => persisted && resolve(await look()));
+  });
+}
+
+function openWindow() {
+  const left = screenX + outerWidth / 2 - 240;
+  const win = open("", "_blank", `popup,width=480,height=720,left=${left},top=${screenY + 60}`);
+  if (!win || win.closed) return null;
+  win.opener = null; // What it shows later gets no hold of this page.
+  say(win, "One moment…");
+  return win;
+}
+
+/** @param {Window} win @param {string} text */
+function say({ document: { documentElement: root, body } }, text) {
+  root.lang = "en";
+  root.style.cssText = "color-scheme:light dark;font:1.1rem/1.6 system-ui;padding:2rem";
+  body.textContent = text;
+}
+
+/** @param {string} url @param {object} [body] */
+async function json(url, body) {
+  const headers = { "Content-Type": "application/json" };
+  try {
+    return await (await fetch(url, body && { method: "POST", headers, body: JSON.stringify(body) })).json();
+  } catch {
+    return {};
+  }
+}
+
+/** Tells a connection from another. @param {string} route */
+async function connection(route) {
+  const { connected, identityId, connectedAt } = await json(`${route}/status`);
+  return connected && identityId + connectedAt;
+}
+
+/**
+ * @param {Window} win @param {{ redirectUrl: string, popup: string }} start
+ * @param {() => Promise<Outcome>} look @returns {Promise<Outcome>}
+ */
+function end(win, start, look) {
+  return new Promise((resolve) => {
+    const channel = new BroadcastChannel(`connect-${start.popup}`);
+    // A window whose page cuts itself off looks closed, too (COOP). Unless it was
+    // seen abroad before, wait for the person to come back here, or 15 minutes.
+    let abroad = false, away = false, ticks = 0, gone = 0;
+    const timer = setInterval(async () => {
+      const here = document.hasFocus();
+      away ||= !here;
+      ticks++;
+      try {
+        if (!win.closed) void win.location.href;
+      } catch {
+        abroad = true;
+      }
+      if (!win.closed || !(abroad || (away && here) || ticks > 1800)) gone = 0;
+      else if (++gone === 3) finish(await look()); // Its last word had time to come.
+    }, 500);
+    /** @param {Outcome} outcome */
+    function finish(outcome) {
+      clearInterval(timer);
+      channel.onmessage = null;
+      if (outcome !== "failed") {
+        channel.postMessage("close");
+        win.close();
+      }
+      resolve(outcome);
+    }
+    channel.onmessage = ({ origin, data }) => {
+      if (origin === location.origin && ["connected", "cancelled", "failed"].includes(data)) finish(data);
+    };
+    win.location.replace(start.redirectUrl);
+  });
+}

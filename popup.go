@@ -1,0 +1,113 @@
+package connect
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"html/template"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// How a popup ends. The page that opened it (connect.js) and the last page in it
+// (popup.js) are of one origin, and talk over a BroadcastChannel, which browsers
+// keep within that origin and which nothing severs: the hosted page's
+// Cross-Origin-Opener-Policy may take either window the hold of the other.
+//
+//  1. In the click connect.js opens an empty window. It takes it the hold of this
+//     page, which is thus out of reach for whatever the window shows.
+//  2. It starts, by POST with {"popup": true}, which a page of another origin
+//     cannot. The start's state is marked, and goes into the callback's address
+//     and, sealed, into the cookie as ever. The answer has the hosted page's
+//     address and the popup's id, which is derived from the state.
+//  3. It listens on the channel of that id, and sends the window to the hosted page.
+//  4. A callback whose sealed state is marked ends in the page "popup", whatever
+//     its query says: with the id in it, and one of three words. popup.js says the
+//     word on the channel, once.
+//  5. connect.js hears it, has the popup closed and resolves. When the window is
+//     gone without a word, the user's status tells whether it was "connected".
+
+//go:embed pages/connect.js
+var moduleScript []byte
+
+//go:embed pages/popup.js
+var popupScript string
+
+// The outcomes, as connect.js knows them.
+const (
+	outcomeConnected = "connected"
+	outcomeCancelled = "cancelled"
+	outcomeFailed    = "failed"
+)
+
+// popupMark begins the state of a start in a popup. Only a sealed state is looked
+// at for it: nobody but a start can write one.
+const popupMark = "popup-"
+
+func newPopupState() string { return popupMark + newState() }
+
+// popupID is what the two windows of a start in a popup know each other by; it is
+// empty for any other start. It is as unguessable as the state, and does not tell
+// it: scripts may know it.
+func popupID(state string) string {
+	if !strings.HasPrefix(state, popupMark) {
+		return ""
+	}
+	sum := sha256.Sum256([]byte("connect popup id of " + state))
+	return hex.EncodeToString(sum[:16])
+}
+
+// popup is the id of the popup that the start was made in, empty for none.
+func (e startEvidence) popup() string {
+	for _, cookie := range e.cookies {
+		if cookie.tokenHash == e.pending.TokenHash {
+			return popupID(cookie.state)
+		}
+	}
+	return popupID(e.cookie.state)
+}
+
+// endsPopup tells whether a refusal is the end of what a popup was opened for. It
+// is not while something in the popup can still lead to success: signing in,
+// trying again, going back.
+func endsPopup(err error) bool {
+	return !mayRepeat(err) && !errors.Is(err, ErrNotSignedIn) && !errors.Is(err, ErrNotFinished)
+}
+
+// endPopup shows a popup's last page. No error is success.
+func (h *Handler) endPopup(w http.ResponseWriter, id string, err error) {
+	e, outcome := Explanation{
+		Status: http.StatusOK, Code: outcomeConnected, Title: "Your account is connected", Help: "That is all.",
+	}, outcomeConnected
+	switch {
+	case errors.Is(err, ErrCancelled):
+		e, outcome = Explain(err), outcomeCancelled
+	case err != nil:
+		e, outcome = Explain(err), outcomeFailed
+	}
+	h.pages.render(w, e.Status, popupName, newPopupPage(id, outcome, e))
+}
+
+func newPopupPage(id, outcome string, e Explanation) PopupPage {
+	return PopupPage{Outcome: outcome, Explanation: e, Script: template.HTML(fmt.Sprintf(
+		`<script data-popup="%s" data-outcome="%s">%s</script>`, id, outcome, popupScript))}
+}
+
+// serveModule serves connect.js. It may be kept, but is asked for again each time,
+// so that it is never older than the handler that it talks to.
+func serveModule(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-cache")
+	w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
+	w.Header().Set("ETag", moduleTag())
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(moduleScript))
+}
+
+var moduleTag = sync.OnceValue(func() string {
+	sum := sha256.Sum256(moduleScript)
+	return `"` + hex.EncodeToString(sum[:8]) + `"`
+})

@@ -1,0 +1,159 @@
+package connect
+
+import (
+	"cmp"
+	"errors"
+	"log/slog"
+	"math"
+	"net/http"
+	"net/url"
+	"strconv"
+)
+
+// Error answers a request of the app's own with an error of this package, as the
+// handler's routes do: the log gets it, and Config.ErrorHandler answers.
+//
+//	session, err := h.NewSession(r.Context(), user.ID)
+//	if err != nil {
+//		h.Error(w, r, err)
+//		return
+//	}
+func (h *Handler) Error(w http.ResponseWriter, r *http.Request, err error) { h.fail(w, r, err) }
+
+// fail logs an error and has it answered.
+func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
+	h.logRefusal(r, err)
+	h.errorHandler(w, r, err)
+}
+
+func (h *Handler) logRefusal(r *http.Request, err error) {
+	e := Explain(err)
+	level := slog.LevelWarn
+	switch {
+	case r.Context().Err() != nil:
+		level = slog.LevelInfo // Somebody closed the tab.
+	case e.Status >= 500:
+		level = slog.LevelError
+	case errors.Is(err, ErrNotSignedIn), errors.Is(err, ErrNotConnected),
+		errors.Is(err, ErrNeedsSignIn), errors.Is(err, ErrCancelled), errors.Is(err, ErrNotFinished):
+		level = slog.LevelInfo
+	}
+	// Not the URL: a callback's path is a state.
+	h.log.Log(r.Context(), level, "connect: refused", "code", e.Code, "status", e.Status, "error", err)
+}
+
+// defaultErrorHandler says what happened and what to do next, as JSON or as a
+// page, and keeps the rest to the log.
+func (h *Handler) defaultErrorHandler(w http.ResponseWriter, r *http.Request, err error) {
+	e := Explain(err)
+	// RequireIdentity brings requests here from any route of the app.
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	var limit *RateLimitError
+	if errors.As(err, &limit) && limit.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(limit.RetryAfter.Seconds()))))
+	}
+	address, text := h.nextStep(r, err)
+	switch {
+	case isHTMX(r):
+		if errors.Is(err, ErrNotSignedIn) && address != "" {
+			w.Header().Set("HX-Redirect", address)
+		}
+		h.pages.render(w, e.Status, alertName, NoticePage{e, address, text})
+	case acceptsJSON(r.Header) || findRoute(r.URL.Path, h.prefix).kind == routeStatus:
+		body := map[string]any{"error": e.Code, "message": e.Title + ". " + e.Help}
+		if errors.Is(err, ErrNotConnected) || errors.Is(err, ErrNeedsSignIn) {
+			body["connectUrl"] = e.ConnectURL
+		}
+		writeJSON(w, e.Status, body)
+	default:
+		h.pages.render(w, e.Status, noticeName, NoticePage{e, address, text})
+	}
+}
+
+// nextStep is the one thing to do after an error.
+func (h *Handler) nextStep(r *http.Request, err error) (address, text string) {
+	at := findRoute(r.URL.Path, h.prefix)
+	switch {
+	case errors.Is(err, ErrNotSignedIn):
+		return h.signInStep(r, at, err)
+	case at.kind == routeCallback && mayRepeat(err):
+		return readReturn(r.URL.Query()).repeat(), "Try again"
+	case errors.Is(err, ErrNoCredit), errors.Is(err, ErrRateLimited):
+		return "", ""
+	case at.kind == noRoute && mayRepeat(err):
+		// A route of the app's own. Only what is read can be asked for anew by a link.
+		if again := requestedURL(r).RequestURI(); isPageRequest(r) && isLocalPath(again) {
+			return again, "Try again"
+		}
+		return "", ""
+	}
+	a := aboutOf(err).application
+	if a == nil {
+		a = h.applications.named(at.application)
+	}
+	if a == nil {
+		return "/", "Go on" // Which account it was about is not known.
+	}
+	returnTo := wantedReturn(r, err)
+	connect := a.connectPage(returnTo)
+	switch {
+	case errors.Is(err, ErrWrongOrigin):
+		return h.origin + connect, "Open the site there"
+	case at.kind == routeDisconnect:
+		return cmp.Or(returnTo, connect), "Go back"
+	case mayRepeat(err):
+		return connect, "Try again"
+	case errors.Is(err, ErrNotConnected):
+		return connect, "Connect your account"
+	case errors.Is(err, ErrNeedsSignIn):
+		return connect, "Connect again"
+	}
+	return connect, "Start again"
+}
+
+// wantedReturn is where a request that failed wanted to end, a local path; empty
+// for nowhere in particular.
+func wantedReturn(r *http.Request, err error) string {
+	returnTo := cmp.Or(aboutOf(err).returnTo, r.PostForm.Get("return_to"), r.URL.Query().Get("return_to"))
+	if !isLocalPath(returnTo) {
+		return ""
+	}
+	return returnTo
+}
+
+// signInStep leads to the app's sign-in page, and from there back to what was
+// wanted. The way back is the public address, whatever was stripped off it.
+func (h *Handler) signInStep(r *http.Request, at route, err error) (address, text string) {
+	if h.signInURL == "" {
+		return "", ""
+	}
+	back, text := &url.URL{}, "Sign in"
+	switch {
+	case isHTMX(r):
+		back = requestedURL(r)
+	case at.kind == routeCallback:
+		// Signing in leads back to this very return.
+		text = "Sign in and finish"
+		back.Path, back.RawQuery = h.prefix+at.path(), readReturn(r.URL.Query()).query.Encode()
+	case at.kind == routeConnect && r.Method != http.MethodPost:
+		back.Path, back.RawQuery = h.prefix+at.path(), r.URL.RawQuery
+	case connectURLOf(err) != "":
+		back.Path = connectURLOf(err)
+	default:
+		return h.signInURL, text
+	}
+	return withReturnTo(h.signInURL, back), text
+}
+
+// mayRepeat tells whether the same return can still succeed.
+func mayRepeat(err error) bool {
+	for _, open := range []error{
+		ErrUserLookup, ErrUpstreamUnavailable, ErrUpstreamInvalid, ErrUpstreamTimeout, ErrStoreFailed,
+	} {
+		if errors.Is(err, open) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,416 @@
+package storetest
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect"
+)
+
+const (
+	healthOK    = connect.HealthOK
+	needsSignIn = connect.HealthNeedsSignIn
+)
+
+// later is so many minutes after the identities were signed in.
+func later(minutes int) time.Time {
+	return signedIn.Add(time.Duration(minutes) * time.Minute)
+}
+
+// withHealth is c as it reads after an event that counts.
+func withHealth(c connect.Connection, health connect.Health, at time.Time) connect.Connection {
+	c.Health, c.HealthAt = health, at
+	return c
+}
+
+// An event is what Anchor says of an identity.
+type event struct {
+	health connect.Health
+	at     time.Time
+}
+
+func (e event) String() string { return fmt.Sprintf("%s at %v", e.health, e.at.Sub(signedIn)) }
+
+// setHealth tells a store of an event.
+func setHealth(t tb, s connect.Store, identityID string, health connect.Health, at time.Time) (c connect.Connection, changed bool) {
+	t.Helper()
+	c, changed, err := s.SetHealth(t.Context(), identityID, health, at)
+	require.NoError(t, err, "SetHealth")
+	return c, changed
+}
+
+// requireChange tells a store of an event that makes c of another health, and
+// returns c as it is afterwards.
+func requireChange(t tb, s connect.Store, c connect.Connection, health connect.Health, at time.Time) connect.Connection {
+	t.Helper()
+	want := withHealth(c, health, at)
+	got, changed := setHealth(t, s, c.IdentityID, health, at)
+	require.Equal(t, inUTC(want), inUTC(got), "the connection that SetHealth returns")
+	require.True(t, changed, "SetHealth that changes the health says that it does not")
+	requireConnection(t, s, want)
+	return want
+}
+
+// requireNoChange tells a store of an event after which the health is the same
+// as before; c is the connection afterwards.
+func requireNoChange(t tb, s connect.Store, c connect.Connection, health connect.Health, at time.Time) {
+	t.Helper()
+	got, changed := setHealth(t, s, c.IdentityID, health, at)
+	require.Equal(t, inUTC(c), inUTC(got), "the connection that SetHealth returns")
+	require.False(t, changed, "SetHealth that leaves the health as it is says that it changes it")
+	requireConnection(t, s, c)
+}
+
+// requireNobodys tells a store of an event of an identity that no connection has.
+func requireNobodys(t tb, s connect.Store, identityID string) {
+	t.Helper()
+	for _, health := range []connect.Health{needsSignIn, healthOK} {
+		_, changed, err := s.SetHealth(t.Context(), identityID, health, later(5))
+		require.ErrorIs(t, err, connect.ErrNotConnected, "SetHealth of an identity that no connection has")
+		require.False(t, changed, "SetHealth of an identity that no connection has says that it changes it")
+	}
+}
+
+// orders are all orders of some events.
+func orders(events []event) [][]event {
+	if len(events) == 0 {
+		return [][]event{nil}
+	}
+	var all [][]event
+	for i, e := range events {
+		for _, rest := range orders(slices.Delete(slices.Clone(events), i, i+1)) {
+			all = append(all, append([]event{e}, rest...))
+		}
+	}
+	return all
+}
+
+var oddHealths = []connect.Health{"", "OK", "ok ", " ok", "needs sign-in", "NEEDS_SIGN_IN", "unknown", "0", "ok\x00", "\xff"}
+
+var health = topic{"health", []check{
+	{"a connection begins with the health that it was completed with", func(t tb, s connect.Store) {
+		for i, e := range []event{{healthOK, signedIn}, {needsSignIn, signedIn}, {healthOK, later(90)}, {needsSignIn, later(-90)}} {
+			label := fmt.Sprint(i)
+			p := start("user "+label, label)
+			bind(t, s, p)
+			c := withHealth(finished(p, identity(label)), e.health, e.at)
+			completeAs(t, s, p, c)
+			requireConnection(t, s, c)
+		}
+	}},
+
+	{"a newer event sets the health and its moment, and nothing else of the connection", func(t tb, s connect.Store) {
+		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		c = requireChange(t, s, c, needsSignIn, later(1))
+		c = requireChange(t, s, c, healthOK, later(2))
+		c = requireChange(t, s, c, needsSignIn, later(60))
+		requireTasks(t, s, tag(c))
+	}},
+
+	{"an older event changes nothing, whatever it says", func(t tb, s connect.Store) {
+		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		requireNoChange(t, s, c, needsSignIn, later(-1))
+		requireNoChange(t, s, c, healthOK, later(-1))
+		c = requireChange(t, s, c, needsSignIn, later(3))
+		for _, minutes := range []int{2, 0, -1} {
+			requireNoChange(t, s, c, healthOK, later(minutes))
+			requireNoChange(t, s, c, needsSignIn, later(minutes))
+		}
+		requireChange(t, s, c, healthOK, later(4))
+	}},
+
+	{"the same event again changes nothing", func(t tb, s connect.Store) {
+		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		for i, health := range []connect.Health{needsSignIn, healthOK, needsSignIn} {
+			c = requireChange(t, s, c, health, later(i+1))
+			requireNoChange(t, s, c, health, later(i+1))
+			requireNoChange(t, s, c, health, later(i+1))
+		}
+	}},
+
+	{"an event that says the same moves the moment on, and what lies in between counts no more", func(t tb, s connect.Store) {
+		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		c = withHealth(c, healthOK, later(3))
+		requireNoChange(t, s, c, healthOK, later(3))
+		requireNoChange(t, s, c, needsSignIn, later(2))
+		c = requireChange(t, s, c, needsSignIn, later(4))
+		c = withHealth(c, needsSignIn, later(6))
+		requireNoChange(t, s, c, needsSignIn, later(6))
+		requireNoChange(t, s, c, healthOK, later(5))
+		requireChange(t, s, c, healthOK, later(7))
+	}},
+
+	{"of two events of one moment HealthNeedsSignIn stands, whichever comes first", func(t tb, s connect.Store) {
+		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		c = requireChange(t, s, c, needsSignIn, later(1))
+		requireNoChange(t, s, c, healthOK, later(1))
+		c = requireChange(t, s, c, healthOK, later(2))
+		requireNoChange(t, s, c, healthOK, later(2))
+		c = requireChange(t, s, c, needsSignIn, later(2))
+		requireNoChange(t, s, c, healthOK, later(2))
+	}},
+
+	{"an event of the very moment that a connection begins with counts when it is the worse", func(t tb, s connect.Store) {
+		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		requireNoChange(t, s, c, healthOK, signedIn)
+		c = requireChange(t, s, c, needsSignIn, signedIn)
+		requireNoChange(t, s, c, healthOK, signedIn)
+
+		p := start("ben", "ben")
+		bind(t, s, p)
+		ben := withHealth(finished(p, identity("ben")), needsSignIn, signedIn)
+		completeAs(t, s, p, ben)
+		requireNoChange(t, s, ben, healthOK, signedIn)
+		requireNoChange(t, s, ben, needsSignIn, signedIn)
+		requireChange(t, s, ben, healthOK, signedIn.Add(micro))
+	}},
+
+	{"in whatever order events come, and however often, the end is the same", func(t tb, s connect.Store) {
+		for i, row := range []struct {
+			events []event
+			end    event
+		}{
+			{[]event{{needsSignIn, later(1)}, {healthOK, later(2)}, {needsSignIn, later(3)}, {healthOK, later(4)}}, event{healthOK, later(4)}},
+			{[]event{{healthOK, later(1)}, {needsSignIn, later(2)}, {healthOK, later(3)}, {needsSignIn, later(4)}}, event{needsSignIn, later(4)}},
+			{[]event{{needsSignIn, later(1)}, {healthOK, later(2)}, {needsSignIn, later(2)}}, event{needsSignIn, later(2)}},
+			{[]event{{needsSignIn, later(1)}, {healthOK, later(1)}, {healthOK, later(2)}}, event{healthOK, later(2)}},
+			{[]event{{needsSignIn, later(0)}, {healthOK, later(0)}, {needsSignIn, later(-1)}}, event{needsSignIn, later(0)}},
+			{[]event{{needsSignIn, later(-3)}, {healthOK, later(-2)}, {needsSignIn, later(-1)}}, event{healthOK, later(0)}},
+			{[]event{{needsSignIn, later(1)}, {healthOK, later(2)}, {healthOK, later(3)}}, event{healthOK, later(3)}},
+		} {
+			for j, order := range orders(row.events) {
+				label := fmt.Sprint(i, "/", j)
+				c := connected(t, s, start("user "+label, label), identity(label))
+				want := withHealth(c, row.end.health, row.end.at)
+				for range 2 {
+					for _, e := range order {
+						setHealth(t, s, c.IdentityID, e.health, e.at)
+					}
+					got, err := s.Connection(t.Context(), app, c.UserID)
+					require.NoError(t, err, "Connection")
+					require.Equal(t, inUTC(want), inUTC(got), "the connection after these events: %v", order)
+				}
+			}
+		}
+	}},
+
+	{"events are compared to the microsecond", func(t tb, s connect.Store) {
+		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		requireNoChange(t, s, c, needsSignIn, signedIn.Add(-micro))
+		c = requireChange(t, s, c, needsSignIn, signedIn.Add(micro))
+		c = requireChange(t, s, c, healthOK, signedIn.Add(2*micro))
+		requireNoChange(t, s, c, needsSignIn, signedIn.Add(micro))
+		requireChange(t, s, c, needsSignIn, signedIn.Add(2*micro))
+	}},
+
+	{"equal moments are equal, though something finer than a microsecond is lost of them", func(t tb, s connect.Store) {
+		for _, ns := range []time.Duration{1, 499, 500, 501, 999} {
+			label := fmt.Sprint(int(ns))
+			moment := signedIn.Add(ns)
+			p := start("user "+label, label)
+			bind(t, s, p)
+			completeAs(t, s, p, withHealth(finished(p, identity(label)), healthOK, moment))
+			for _, e := range []struct {
+				event
+				changed bool
+			}{
+				{event{healthOK, moment}, false},
+				{event{needsSignIn, moment}, true},
+				{event{healthOK, moment}, false},
+				{event{healthOK, moment.Add(micro)}, true},
+				{event{needsSignIn, moment}, false},
+				{event{needsSignIn, moment.Add(micro)}, true},
+			} {
+				c, changed := setHealth(t, s, identity(label), e.health, e.at)
+				require.Equal(t, e.changed, changed, "whether SetHealth changes the health: %v, of %v", e, c)
+			}
+			c, err := s.Connection(t.Context(), app, p.UserID)
+			require.NoError(t, err, "Connection")
+			requireNear(t, moment.Add(micro), c.HealthAt, "HealthAt")
+		}
+	}},
+
+	{"the moment of an event is the same instant in whatever zone it was given", func(t tb, s connect.Store) {
+		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		minutes := 0
+		for _, kept := range zones(t) {
+			for _, given := range zones(t) {
+				minutes++
+				moment := later(minutes)
+				c = withHealth(c, healthOK, moment)
+				setHealth(t, s, c.IdentityID, healthOK, moment.In(kept))
+				requireConnection(t, s, c)
+				requireNoChange(t, s, c, needsSignIn, moment.Add(-micro).In(given))
+				c = requireChange(t, s, c, needsSignIn, moment.In(given))
+				requireNoChange(t, s, c, healthOK, moment.In(kept))
+			}
+		}
+	}},
+
+	{"events are ordered as instants, not as texts", func(t tb, s connect.Store) {
+		moments := inOrder()
+		p := start("anna", "tab")
+		bind(t, s, p)
+		c := withHealth(finished(p, identity("anna")), healthOK, moments[0])
+		completeAs(t, s, p, c)
+		for i, moment := range moments[1:] {
+			other := needsSignIn
+			if c.Health == needsSignIn {
+				other = healthOK
+			}
+			for _, before := range moments[:i] {
+				requireNoChange(t, s, c, other, before)
+			}
+			c = requireChange(t, s, c, other, moment)
+		}
+	}},
+
+	{"an event of an identity that nobody has is ErrNotConnected, and changes nothing", func(t tb, s connect.Store) {
+		requireNobodys(t, s, identity("nobody"))
+		c := newScene(t, s)
+		requireNobodys(t, s, identity("nobody"))
+		c.requireUnchanged(t, s)
+		c.requireTasksUnchanged(t, s)
+	}},
+
+	{"an event of an identity that was replaced is ErrNotConnected, and changes nothing", func(t tb, s connect.Store) {
+		old := connected(t, s, start("anna", "old"), identity("old"))
+		c := connected(t, s, start("anna", "new"), identity("new"))
+		requireNobodys(t, s, old.IdentityID)
+		requireConnection(t, s, c)
+		c = requireChange(t, s, c, needsSignIn, later(1))
+		requireNobodys(t, s, old.IdentityID)
+		requireConnection(t, s, c)
+		requireTasks(t, s, deletion(old), tag(c))
+	}},
+
+	{"an event of an identity whose connection has ended is ErrNotConnected, and brings nothing back", func(t tb, s connect.Store) {
+		c := newScene(t, s)
+		requireNobodys(t, s, c.dora.IdentityID)
+		c.requireUnchanged(t, s)
+		c.requireTasksUnchanged(t, s)
+		require.NoError(t, s.Done(t.Context(), deletion(c.dora)), "Done")
+		requireNobodys(t, s, c.dora.IdentityID)
+		c.requireUnchanged(t, s)
+		// An event is for whoever has the identity now.
+		emil := complete(t, s, c.fresh, c.dora.IdentityID)
+		requireChange(t, s, emil, needsSignIn, later(1))
+		requireNoConnection(t, s, app, "dora")
+	}},
+
+	{"an event finds its identity in whatever application", func(t tb, s connect.Store) {
+		anna := connected(t, s, start("anna", "here"), identity("here"))
+		there := connected(t, s, startIn(otherApp, "anna", "there"), identity("there"))
+		third := connected(t, s, startIn("a third", "ben", "third"), identity("third"))
+		there = requireChange(t, s, there, needsSignIn, later(1))
+		third = requireChange(t, s, third, needsSignIn, later(2))
+		requireConnection(t, s, anna)
+		anna = requireChange(t, s, anna, needsSignIn, later(3))
+		requireConnection(t, s, there)
+		requireConnection(t, s, third)
+	}},
+
+	{"an event changes no other connection, no start and no task", func(t tb, s connect.Store) {
+		c := newScene(t, s)
+		elsewhere := connected(t, s, startIn(otherApp, "anna", "elsewhere"), identity("elsewhere"))
+		require.NoError(t, s.Done(t.Context(), tag(elsewhere)), "Done")
+		c.anna = requireChange(t, s, c.anna, needsSignIn, later(1))
+		c.requireUnchanged(t, s)
+		requireConnection(t, s, elsewhere)
+		c.anna = requireChange(t, s, c.anna, healthOK, later(2))
+		c.requireUnchanged(t, s)
+		c.anna = requireChange(t, s, c.anna, needsSignIn, later(3))
+		c.requireUnchanged(t, s)
+		requireConnection(t, s, elsewhere)
+		c.requireTasksUnchanged(t, s)
+	}},
+
+	{"a connection that needs a sign-in is a connection like any other", func(t tb, s connect.Store) {
+		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		c = requireChange(t, s, c, needsSignIn, later(1))
+		thief := start("ben", "ben")
+		bind(t, s, thief)
+		requireRefused(t, s, thief, finished(thief, c.IdentityID), connect.ErrIdentityTaken)
+		requireConnection(t, s, c)
+		requireTasks(t, s, tag(c))
+	}},
+
+	{"the same identity completed again has the health of the newer return, though it be known from earlier", func(t tb, s connect.Store) {
+		c := connected(t, s, start("anna", "first"), identity("anna"))
+		requireChange(t, s, c, needsSignIn, later(5))
+		p := start("anna", "second")
+		bind(t, s, p)
+		c = withHealth(c, healthOK, later(2))
+		completeAs(t, s, p, c)
+		requireConnection(t, s, c)
+		// From then on it is that moment that counts.
+		requireNoChange(t, s, c, needsSignIn, later(1))
+		requireChange(t, s, c, needsSignIn, later(3))
+
+		p = start("anna", "third")
+		bind(t, s, p)
+		c = withHealth(c, needsSignIn, later(-1))
+		completeAs(t, s, p, c)
+		requireConnection(t, s, c)
+	}},
+
+	{"another identity has the health of its own return, and nothing of the old one's", func(t tb, s connect.Store) {
+		old := connected(t, s, start("anna", "old"), identity("old"))
+		requireChange(t, s, old, needsSignIn, later(5))
+		c := connected(t, s, start("anna", "new"), identity("new"))
+		requireConnection(t, s, c)
+		requireChange(t, s, c, needsSignIn, later(1))
+	}},
+
+	{"a reload changes no health", func(t tb, s connect.Store) {
+		p := start("anna", "tab")
+		begun := connected(t, s, p, identity("anna"))
+		c := requireChange(t, s, begun, needsSignIn, later(1))
+		requireReload(t, s, p, begun)
+		requireConnection(t, s, c)
+		requireReload(t, s, p, withHealth(c, healthOK, later(2)))
+		requireConnection(t, s, c)
+		requireChange(t, s, c, healthOK, later(2))
+	}},
+
+	{"disconnecting returns the health, and who connects again begins anew", func(t tb, s connect.Store) {
+		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		c = requireChange(t, s, c, needsSignIn, later(5))
+		disconnect(t, s, c)
+		require.NoError(t, s.Done(t.Context(), deletion(c)), "Done")
+		c = connected(t, s, start("anna", "again"), identity("anna"))
+		requireConnection(t, s, c)
+		requireChange(t, s, c, needsSignIn, later(1))
+	}},
+
+	{"an event with a health that is none of the two is refused, and changes nothing", func(t tb, s connect.Store) {
+		c := newScene(t, s)
+		for _, odd := range oddHealths {
+			for _, there := range []connect.Connection{c.anna, c.ben} {
+				_, changed, err := s.SetHealth(t.Context(), there.IdentityID, odd, later(5))
+				require.Error(t, err, "SetHealth to %q", odd)
+				require.NotErrorIs(t, err, connect.ErrNotConnected, "SetHealth to %q of an identity that is connected", odd)
+				require.False(t, changed, "SetHealth that was refused says that it changes the health")
+			}
+			_, _, err := s.SetHealth(t.Context(), identity("nobody"), odd, later(5))
+			require.Error(t, err, "SetHealth to %q of an identity that nobody has", odd)
+		}
+		c.requireUnchanged(t, s)
+		c.requireTasksUnchanged(t, s)
+	}},
+
+	{"a connection with a health that is none of the two is refused, and the start stays live", func(t tb, s connect.Store) {
+		c := newScene(t, s)
+		for _, odd := range oddHealths {
+			first, err := s.Complete(t.Context(), c.fresh.TokenHash, withHealth(finished(c.fresh, identity("new")), odd, signedIn), tagDue)
+			require.Error(t, err, "Complete with a connection whose Health is %q", odd)
+			require.False(t, first, "Complete that was refused says that it is the first: Health is %q", odd)
+		}
+		c.requireUnchanged(t, s)
+		c.requireTasksUnchanged(t, s)
+		complete(t, s, c.fresh, identity("new"))
+	}},
+}}

@@ -1,0 +1,103 @@
+package connect
+
+import (
+	"errors"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// ownNames are the templates that an app may define.
+var ownNames = []string{connectName, noticeName, repeatName, popupName, alertName, headName, brandName}
+
+// A trial is data that a template is tried with, and what has to be in the page
+// that comes of it.
+type trial struct {
+	name  string
+	data  any
+	needs map[string]string // by what it is called in the data
+}
+
+// trials are enough to meet every field, and every value that a template may
+// tell apart.
+func trials() []trial {
+	all := []trial{
+		{headName, nil, nil},
+		{brandName, nil, nil},
+		{connectName, ConnectPage{Action: "/sample-action"}, map[string]string{".Action": "/sample-action"}},
+		{connectName, ConnectPage{
+			Action: "/sample-action", Application: "sample", ReturnTo: "/sample-return", Connected: true, KeepURL: "/sample-keep",
+		}, map[string]string{".Action": "/sample-action", ".ReturnTo": "/sample-return"}},
+		{connectName, ConnectPage{Action: "/sample-action", Connected: true, NeedsSignIn: true}, map[string]string{".Action": "/sample-action"}},
+		{repeatName, RepeatPage{URL: "?sample=url"}, map[string]string{".URL": "?sample=url"}},
+	}
+	for _, outcome := range []string{outcomeConnected, outcomeCancelled, outcomeFailed} {
+		page := newPopupPage("sample", outcome, Explanation{Status: http.StatusOK, Code: "sample", Title: "sample-title", Help: "Sample."})
+		all = append(all, trial{popupName, page, map[string]string{".Script": string(page.Script), ".Title": "sample-title"}})
+	}
+	for _, c := range slices.Concat(causes, []*causeError{{Explanation: Explain(errors.New("internal"))}}) {
+		e := c.Explanation
+		e.Title = "sample-title"
+		for _, name := range []string{noticeName, alertName} {
+			all = append(all,
+				trial{name, NoticePage{Explanation: e}, map[string]string{".Title": "sample-title"}},
+				trial{name, NoticePage{e, "/sample-next", "Go on"}, map[string]string{".NextURL": "/sample-next"}})
+		}
+	}
+	return all
+}
+
+// inline finds what the Content-Security-Policy of every page keeps from working.
+var inline = regexp.MustCompile(`(?i)<(?:script|style)\b|<[a-z][^>]*\s(?:style|on[a-z]+)\s*=`)
+
+// tryOwn executes each template of the app's with each trial, and tells what is
+// wrong: once for each template.
+func (p pages) tryOwn(bad func(format string, args ...any)) {
+	if p.own == nil {
+		return
+	}
+	if !slices.ContainsFunc(ownNames, p.isOwn) {
+		bad(`defines none of %s: write {{define "%s"}}…{{end}} for what it replaces`, strings.Join(quoted(ownNames), ", "), connectName)
+	}
+	wrong := map[string]bool{}
+	for _, t := range trials() {
+		if wrong[t.name] || !p.isOwn(t.name) {
+			continue
+		}
+		wrong[t.name] = true
+		var page strings.Builder
+		if err := p.own.ExecuteTemplate(&page, t.name, t.data); err != nil {
+			bad("cannot show %q: %w", t.name, err)
+			continue
+		}
+		text := page.String()
+		if missing := lacks(text, t.needs); missing != "" {
+			bad("leaves %s out of %q, without which nobody gets on", missing, t.name)
+			continue
+		}
+		if found := inline.FindString(strings.ReplaceAll(text, t.needs[".Script"], "")); found != "" && t.name != alertName {
+			bad("has %q in %q, which the pages' Content-Security-Policy does not let work: link a style sheet of your own origin, and do without a script", found, t.name)
+			continue
+		}
+		wrong[t.name] = false
+	}
+}
+
+func lacks(text string, needs map[string]string) string {
+	for field, sample := range needs {
+		if !strings.Contains(text, sample) {
+			return field
+		}
+	}
+	return ""
+}
+
+func quoted(names []string) []string {
+	var all []string
+	for _, name := range names {
+		all = append(all, strconv.Quote(name))
+	}
+	return all
+}

@@ -1,0 +1,288 @@
+package connect_test
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect"
+	"github.com/anchorconnect/connect/anchortest"
+)
+
+const webhookSecret = "whsec_of_the_tests"
+
+// hook is a site with a webhook, and what Anchor would send there.
+type hook struct {
+	*site
+	mu     sync.Mutex
+	events []connect.Event
+}
+
+func newHook(t *testing.T, options ...func(*connect.Config)) *hook {
+	t.Helper()
+	h := new(hook)
+	h.site = newSite(t, append(options, func(c *connect.Config) {
+		c.OnEvent = func(_ context.Context, e connect.Event) {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			h.events = append(h.events, e)
+		}
+	})...)
+	h.server.Config.Handler.(*http.ServeMux).Handle("/webhooks/anchor", h.handler.Webhook("", "whsec_of_before", webhookSecret))
+	return h
+}
+
+// event is the body of an event of this moment.
+func event(kind, identityID string, created time.Time) string {
+	return fmt.Sprintf(`{"id":"evt_1","type":%q,"created":%q,"project_id":"p","text":"…","data":{"identity_id":%q}}`,
+		kind, created.UTC().Format(time.RFC3339Nano), identityID)
+}
+
+// send sends an event, signed now.
+func (h *hook) send(secret, body string) int {
+	status, err := h.trySend(secret, body)
+	require.NoError(h.t, err)
+	return status
+}
+
+func (h *hook) trySend(secret, body string) (int, error) {
+	at := fmt.Sprint(h.clock.now().Unix())
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte("v0:" + at + ":" + body))
+	r, err := http.NewRequest(http.MethodPost, h.server.URL+"/webhooks/anchor", strings.NewReader(body))
+	if err != nil {
+		return 0, err
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Anchor-Timestamp", at)
+	r.Header.Set("Anchor-Signature", "t="+at+",v1="+hex.EncodeToString(mac.Sum(nil)))
+	res, err := h.server.Client().Do(r)
+	if err != nil {
+		return 0, err
+	}
+	return res.StatusCode, res.Body.Close()
+}
+
+// told waits until the app has been told of so many events of a kind.
+func (h *hook) told(kind connect.EventKind, n int) []connect.Event {
+	h.t.Helper()
+	var found []connect.Event
+	require.Eventually(h.t, func() bool {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		found = nil
+		for _, e := range h.events {
+			if e.Kind == kind {
+				found = append(found, e)
+			}
+		}
+		return len(found) == n
+	}, 5*time.Second, 5*time.Millisecond, "%s", kind)
+	return found
+}
+
+const works, failed = "identity.authenticated", "identity.authentication_failed"
+
+func TestAWebhookMovesTheHealth(t *testing.T) {
+	t.Parallel()
+	h := newHook(t)
+	callback := h.signedIn("ada").connect()
+	graces := h.signedIn("grace").connect()
+	id, now := identityIn(callback), h.clock.now()
+	require.Equal(t, connect.HealthOK, h.connection("ada").Health)
+
+	steps := []struct {
+		name string
+		kind string
+		at   time.Time
+		want connect.Health
+	}{
+		{"an event of before the sign-in", failed, now.Add(-time.Hour), connect.HealthOK},
+		{"a sign-in failed", failed, now.Add(10 * time.Second), connect.HealthNeedsSignIn},
+		{"the same again", failed, now.Add(10 * time.Second), connect.HealthNeedsSignIn},
+		{"an older success", works, now.Add(5 * time.Second), connect.HealthNeedsSignIn},
+		{"a newer success", works, now.Add(20 * time.Second), connect.HealthOK},
+		{"the failure once more", failed, now.Add(10 * time.Second), connect.HealthOK},
+		{"another success", works, now.Add(40 * time.Second), connect.HealthOK},
+		{"a failure between the two", failed, now.Add(30 * time.Second), connect.HealthOK},
+	}
+	h.clock.advance(time.Minute)
+	for _, step := range steps {
+		require.Equal(t, http.StatusNoContent, h.send(webhookSecret, event(step.kind, id, step.at)), step.name)
+		require.Equal(t, step.want, h.connection("ada").Health, step.name)
+	}
+	require.Equal(t, connect.HealthOK, h.connection("grace").Health)
+	changes := h.told(connect.HealthChanged, 2)
+	require.Equal(t, connect.HealthNeedsSignIn, changes[0].Health)
+	require.Equal(t, connect.HealthOK, changes[1].Health)
+	require.Equal(t, "ada", changes[0].UserID)
+	require.Equal(t, id, changes[0].IdentityID)
+	require.Equal(t, h.fake.ApplicationID(), changes[0].ApplicationID)
+	require.NotEqual(t, identityIn(graces), id)
+}
+
+func TestAWebhookTakesOnlyWhatIsSigned(t *testing.T) {
+	t.Parallel()
+	h := newHook(t)
+	id := identityIn(h.signedIn("ada").connect())
+	h.clock.advance(time.Minute)
+	body := event(failed, id, h.clock.now())
+
+	require.Equal(t, http.StatusUnauthorized, h.send("another secret", body))
+	require.Equal(t, http.StatusUnauthorized, h.send("", body), "nobody signs with an empty secret")
+	res, err := h.server.Client().Post(h.server.URL+"/webhooks/anchor", "application/json", strings.NewReader(body))
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+	require.Equal(t, http.StatusUnauthorized, res.StatusCode)
+	require.Equal(t, http.StatusRequestEntityTooLarge, h.send(webhookSecret, strings.Repeat(" ", 256<<10)+body))
+	require.Equal(t, http.StatusMethodNotAllowed, h.browser().get("/webhooks/anchor").status)
+	require.Equal(t, connect.HealthOK, h.connection("ada").Health)
+
+	require.Equal(t, http.StatusNoContent, h.send("whsec_of_before", body), "the secret of before the rotation")
+	require.Equal(t, connect.HealthNeedsSignIn, h.connection("ada").Health)
+}
+
+func TestAWebhookLetsBeWhatDoesNotConcernIt(t *testing.T) {
+	t.Parallel()
+	store := newCountingStore()
+	h := newHook(t, func(c *connect.Config) { c.Store = store })
+	id := identityIn(h.signedIn("ada").connect())
+	h.clock.advance(time.Minute)
+	now := h.clock.now()
+	for name, body := range map[string]string{
+		"another event":           event("session.completed", id, now),
+		"an event without a type": `{}`,
+		"no identity":             `{"type":"identity.authentication_failed","data":{}}`,
+		"two identities":          `{"type":"identity.authentication_failed","data":{"identity_id":"` + id + `","identityId":"` + h.fake.ApplicationID() + `"}}`,
+		"no JSON":                 "<html>",
+		"nobody's identity":       event(failed, "99999999-9999-4999-8999-999999999999", now),
+	} {
+		require.Equal(t, http.StatusNoContent, h.send(webhookSecret, body), name)
+	}
+	require.Equal(t, connect.HealthOK, h.connection("ada").Health)
+	require.Equal(t, 1, store.counted("SetHealth"), "an event costs a look-up only when it names an identity")
+
+	store.set("SetHealth", errors.New("the disk is full"))
+	require.Equal(t, http.StatusServiceUnavailable, h.send(webhookSecret, event(failed, id, now)), "to be tried again")
+	require.Contains(t, h.log.String(), "the disk is full")
+	store.set("SetHealth", nil)
+	require.Equal(t, http.StatusNoContent, h.send(webhookSecret, event(failed, id, now)))
+	require.Equal(t, connect.HealthNeedsSignIn, h.connection("ada").Health)
+	require.NotContains(t, h.log.String(), webhookSecret)
+}
+
+// An event that is on its way while the person signs in once more must not undo
+// the new sign-in, whichever comes first.
+func TestAnOldFailureDoesNotUndoANewSignIn(t *testing.T) {
+	t.Parallel()
+	h := newHook(t)
+	ada := h.signedIn("ada")
+	id := identityIn(ada.connect())
+	h.clock.advance(time.Minute)
+	before := h.clock.now()
+	h.clock.advance(time.Second)
+	callback := h.approve(ada.start(), anchortest.WithExistingIdentity(id))
+	require.Equal(t, http.StatusSeeOther, ada.get(callback).status)
+	require.Equal(t, http.StatusNoContent, h.send(webhookSecret, event(failed, id, before)))
+	require.Equal(t, connect.HealthOK, h.connection("ada").Health)
+
+	h.clock.advance(time.Minute)
+	require.Equal(t, http.StatusNoContent, h.send(webhookSecret, event(failed, id, h.clock.now())))
+	require.Equal(t, connect.HealthNeedsSignIn, h.connection("ada").Health, "a later one does")
+
+	// And the replaced identity's events are nobody's.
+	other := ada.connect()
+	h.clock.advance(time.Minute)
+	require.Equal(t, http.StatusNoContent, h.send(webhookSecret, event(failed, id, h.clock.now())))
+	require.Equal(t, identityIn(other), h.connection("ada").IdentityID)
+	require.Equal(t, connect.HealthOK, h.connection("ada").Health)
+}
+
+func TestAWebhookWhileReconnecting(t *testing.T) {
+	t.Parallel()
+	for range 10 {
+		h := newHook(t)
+		ada := h.signedIn("ada")
+		first := identityIn(ada.connect())
+		second := h.approve(ada.start())
+		h.clock.advance(time.Second)
+		at := h.clock.now()
+		var meet sync.WaitGroup
+		var returned answer
+		var status [4]int
+		meet.Go(func() { returned, _ = ada.try("GET", second, "", "") })
+		for i := range status {
+			meet.Go(func() { status[i], _ = h.trySend(webhookSecret, event(failed, first, at)) })
+		}
+		meet.Wait()
+		require.Equal(t, http.StatusSeeOther, returned.status)
+		require.Equal(t, [4]int{204, 204, 204, 204}, status)
+		c := h.connection("ada")
+		require.Equal(t, identityIn(second), c.IdentityID)
+		require.Equal(t, connect.HealthOK, c.Health, "what was said of the old identity is nothing to the new one")
+	}
+}
+
+func TestManyDeliveriesOfOneEventAreOneChange(t *testing.T) {
+	t.Parallel()
+	h := newHook(t)
+	id := identityIn(h.signedIn("ada").connect())
+	h.clock.advance(time.Minute)
+	at := h.clock.now()
+	var meet sync.WaitGroup
+	for range 20 {
+		meet.Go(func() { _, _ = h.trySend(webhookSecret, event(failed, id, at)) })
+	}
+	meet.Wait()
+	require.Equal(t, connect.HealthNeedsSignIn, h.connection("ada").Health)
+	h.told(connect.HealthChanged, 1)
+}
+
+// What the fake sends by itself, in every shape that Anchor's documentation
+// leaves open, arrives.
+func TestTheFakesOwnEventsMoveTheHealth(t *testing.T) {
+	t.Parallel()
+	for _, shape := range []struct {
+		time     anchortest.EventTime
+		identity anchortest.EventIdentity
+	}{
+		{anchortest.TextEventTime, anchortest.SnakeEventIdentity},
+		{anchortest.TextEventTime, anchortest.CamelEventIdentity},
+		{anchortest.UnixEventTime, anchortest.NestedEventIdentity},
+	} {
+		t.Run(fmt.Sprint(shape), func(t *testing.T) {
+			t.Parallel()
+			h := newHook(t)
+			h.fake.SetWebhookClient(h.server.Client())
+			h.fake.SetWebhook(h.server.URL+"/webhooks/anchor", webhookSecret)
+			h.fake.SetEventTime(shape.time)
+			h.fake.SetEventIdentity(shape.identity)
+			ada := h.signedIn("ada")
+			id := identityIn(ada.connect())
+			require.NoError(t, h.fake.WaitDelivered(t.Context()))
+			require.Equal(t, connect.HealthOK, h.connection("ada").Health)
+
+			h.clock.advance(2 * time.Second)
+			require.NoError(t, h.fake.FailIdentity(t.Context(), id))
+			require.NoError(t, h.fake.WaitDelivered(t.Context()))
+			require.Equal(t, connect.HealthNeedsSignIn, h.connection("ada").Health)
+			h.clock.advance(2 * time.Second)
+			require.NoError(t, h.fake.Client().Reauthenticate(t.Context(), id))
+			require.NoError(t, h.fake.WaitDelivered(t.Context()))
+			require.Equal(t, connect.HealthOK, h.connection("ada").Health)
+			for _, d := range h.fake.Deliveries() {
+				require.Equal(t, http.StatusNoContent, d.Status, "%+v", d)
+			}
+		})
+	}
+}
