@@ -136,10 +136,6 @@ func (c stateCookies) set(w http.ResponseWriter, r *http.Request, s sealedState,
 
 // sent returns the state cookies that came with a request, unopened.
 func (c stateCookies) sent(r *http.Request) []*http.Cookie {
-	ours := func(line string) bool { return strings.Contains(line, c.prefix) }
-	if !slices.ContainsFunc(r.Header["Cookie"], ours) {
-		return nil // As most starts: nothing is worth parsing.
-	}
 	return slices.DeleteFunc(r.Cookies(), func(cookie *http.Cookie) bool {
 		rest, ours := strings.CutPrefix(cookie.Name, c.prefix)
 		begun, mark, whole := strings.Cut(rest, "-")
@@ -189,27 +185,32 @@ func (c stateCookies) seal(name string, s sealedState) string {
 	return sealedEncoding.EncodeToString(c.keys[0].Seal(nil, nil, text, []byte(name)))
 }
 
-// open is the reverse of seal, for stateCookieLife.
+// open is the reverse of seal, for stateCookieLife. Its one error keeps to itself
+// how far a forged cookie got.
 func (c stateCookies) open(cookie *http.Cookie) (sealedState, error) {
 	sealed, err := sealedEncoding.DecodeString(cookie.Value)
 	if err != nil {
 		return sealedState{}, ErrStateInvalid
 	}
 	for _, key := range c.keys {
-		text, err := key.Open(nil, nil, sealed, []byte(cookie.Name))
-		if err != nil || len(text) < 8 {
-			continue
+		if text, err := key.Open(nil, nil, sealed, []byte(cookie.Name)); err == nil {
+			return readSealed(text)
 		}
-		moment := time.Unix(int64(binary.BigEndian.Uint64(text)), 0)
-		state, tokenHash, ok := strings.Cut(string(text[8:]), ".")
-		if !ok || time.Since(moment) > stateCookieLife {
-			break
-		}
-		return sealedState{state: state, tokenHash: tokenHash}, nil
 	}
-	// The cause stays out of the error: it tells an attacker how far a forged
-	// cookie got.
 	return sealedState{}, ErrStateInvalid
+}
+
+// readSealed reads what seal has written.
+func readSealed(text []byte) (sealedState, error) {
+	if len(text) < 8 {
+		return sealedState{}, ErrStateInvalid
+	}
+	begun := time.Unix(int64(binary.BigEndian.Uint64(text)), 0)
+	state, tokenHash, ok := strings.Cut(string(text[8:]), ".")
+	if !ok || time.Since(begun) > stateCookieLife {
+		return sealedState{}, ErrStateInvalid
+	}
+	return sealedState{state: state, tokenHash: tokenHash}, nil
 }
 
 // sealedEncoding writes a sealed cookie in the one way that it is read in.

@@ -47,9 +47,6 @@ type Error struct {
 // there: a 404 with a JSON body, or none. The 404 page of a gateway on the way
 // says nothing of the kind, and to take it for that would lose what is there.
 func IsNotFound(err error) bool {
-	if err == nil {
-		return false // The usual case, and worth no allocation.
-	}
 	var e *Error
 	return errors.As(err, &e) && e.StatusCode == http.StatusNotFound && !e.foreign
 }
