@@ -1,0 +1,17 @@
+//go:build !linux
+
+// Package usage tells what a process uses of the machine, on Linux.
+package usage
+
+import "time"
+
+var begun = time.Now()
+
+// Thread is the time of day: it is known on Linux only.
+func Thread() time.Duration { return time.Since(begun) }
+
+// Process is the time of day: it is known on Linux only.
+func Process() time.Duration { return time.Since(begun) }
+
+// PeakMemory is zero: it is known on Linux only.
+func PeakMemory() uint64 { return 0 }
