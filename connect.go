@@ -507,14 +507,15 @@ func readForm(w http.ResponseWriter, r *http.Request) (form postForm, err error)
 	return form, nil
 }
 
-// acceptsJSON tells a client that wants JSON from a browser that wants a page:
-// by Accept, and where that leaves it open, by the request's own Content-Type.
+// acceptsJSON tells a client that wants JSON from a browser that wants a page: by
+// Accept, and where that leaves it open, by the request's own Content-Type, or by
+// the browser's word that a script made it (Fetch Metadata, section 2.1).
 func acceptsJSON(header http.Header) bool {
 	accept := header.Get("Accept")
 	if strings.Contains(accept, "text/html") {
 		return false
 	}
-	if strings.Contains(accept, "application/json") {
+	if strings.Contains(accept, "application/json") || header.Get("Sec-Fetch-Dest") == "empty" {
 		return true
 	}
 	mediaType, _, _ := mime.ParseMediaType(header.Get("Content-Type"))

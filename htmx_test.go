@@ -120,3 +120,27 @@ func TestRequiringAConnectionOfHTMX(t *testing.T) {
 	ada.connect()
 	require.Equal(t, "reached", ada.withHTMX("/reports").get("/piece").body)
 }
+
+func TestAPieceOfAPageThatNeedsAConnectionComesBackToTheWhole(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.server.Config.Handler.(*http.ServeMux).Handle("/piece", s.handler.RequireIdentity(http.NotFoundHandler()))
+	ada := s.signedIn("ada")
+	ada.header.Set("HX-Request", "true")
+	ada.header.Set("Accept", "*/*")
+	for current, want := range map[string]string{
+		s.server.URL + "/reports?month=5#top": "/connect?return_to=%2Freports%3Fmonth%3D5",
+		"https://evil.test/elsewhere":         "/connect?return_to=%2Felsewhere", // A path of ours, wherever it was.
+		"https://evil.test//evil.test":        "/connect",
+		"javascript:alert(1)":                 "/connect?return_to=%2Fpiece",
+		"":                                    "/connect?return_to=%2Fpiece",
+	} {
+		ada.header.Set("HX-Current-URL", current)
+		for _, dest := range []string{"", "empty"} {
+			ada.header.Set("Sec-Fetch-Dest", dest)
+			a := ada.get("/piece")
+			require.Equal(t, http.StatusOK, a.status, current)
+			require.Equal(t, want, a.header.Get("HX-Redirect"), current)
+		}
+	}
+}
