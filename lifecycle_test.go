@@ -272,6 +272,19 @@ func TestAnIdentityIsDeletedByOneAndThoughThePersonLeaves(t *testing.T) {
 	}
 }
 
+func TestRunMakesUpForEveryApplication(t *testing.T) {
+	t.Parallel()
+	h := newHook(t, withCalendar)
+	h.fake.Fault(anchortest.Fault{Method: "PUT", Status: http.StatusServiceUnavailable, Times: 2})
+	ada := h.signedIn("ada")
+	mail, calendar := identityIn(ada.connect()), identityIn(ada.connectTo("/connect/calendar"))
+	require.Nil(t, h.tag(mail))
+	require.Nil(t, h.tag(calendar))
+	h.run()
+	require.Eventually(t, func() bool { return h.tag(mail) == "ada" && h.tag(calendar) == "ada" }, 5*time.Second, 10*time.Millisecond)
+	h.told(connect.Tagged, 2)
+}
+
 // connectTo goes through the whole flow of an application.
 func (b *browser) connectTo(path string) string {
 	b.site.t.Helper()

@@ -115,6 +115,19 @@ func TestRequireIdentityWithAStoreThatFails(t *testing.T) {
 	require.Contains(t, log.String(), "the disk is full")
 }
 
+func TestRequireIdentityWithAUserFunctionThatFails(t *testing.T) {
+	t.Parallel()
+	cfg := goodConfig()
+	cfg.User = func(*http.Request) (User, error) { return User{}, errors.New("the session store is down") }
+	cfg.SignInURL = "/login"
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	h, err := New(cfg)
+	require.NoError(t, err)
+	w := httptest.NewRecorder()
+	h.RequireIdentity(http.NotFoundHandler()).ServeHTTP(w, httptest.NewRequest("GET", "/reports", nil))
+	require.Equal(t, http.StatusServiceUnavailable, w.Code, "signing in again would not help")
+}
+
 type failingStore struct {
 	Store
 	err error
