@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"bytes"
+	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -37,6 +38,7 @@ func TestRoundTripsOfAFlow(t *testing.T) {
 			Store:         s,
 			User:          func(*http.Request) (connect.User, error) { return connect.User{ID: "anna"}, nil },
 			Secrets:       [][]byte{bytes.Repeat([]byte("k"), 32)},
+			Logger:        slog.New(slog.DiscardHandler),
 		})
 		require.NoError(t, err)
 		h.Register(mux)
