@@ -129,8 +129,7 @@ func TestFaultAtEachStep(t *testing.T) {
 				s := d.emptyIn(t, db)
 				prepare(t, s)
 				before := contents(t, s)
-				var sent []string
-				sent = w.during(func() { require.NoError(t, call(t.Context(), s)) })
+				sent := w.during(func() { require.NoError(t, call(t.Context(), s)) })
 				after := contents(t, s)
 				restore(t, s)
 

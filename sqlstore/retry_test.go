@@ -177,10 +177,10 @@ func TestOutlive(t *testing.T) {
 	inBubble("what was sent has a while longer than ctx, and no more", func(t *testing.T, longer context.Context, end, cancel func()) {
 		time.Sleep(time.Hour)
 		end()
-		time.Sleep(settle - 1)
+		time.Sleep(settle - time.Nanosecond)
 		synctest.Wait()
 		require.NoError(t, longer.Err())
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		require.ErrorIs(t, longer.Err(), context.Canceled)
 	})

@@ -308,7 +308,7 @@ var health = topic{"health", []check{
 		there = requireChange(t, s, there, needsSignIn, later(1))
 		third = requireChange(t, s, third, needsSignIn, later(2))
 		requireConnection(t, s, anna)
-		anna = requireChange(t, s, anna, needsSignIn, later(3))
+		requireChange(t, s, anna, needsSignIn, later(3))
 		requireConnection(t, s, there)
 		requireConnection(t, s, third)
 	}},

@@ -14,7 +14,7 @@ import (
 )
 
 // ErrNotInstalled says that there is no Chromium to drive.
-var ErrNotInstalled = errors.New("Chromium is not installed: apt-get install chromium")
+var ErrNotInstalled = errors.New("no Chromium is installed: apt-get install chromium")
 
 // The hosts that browsers of this package find on this machine. They are sites of
 // their own to each other, as an app, Anchor and a stranger are; the sibling is of
