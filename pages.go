@@ -100,6 +100,13 @@ type pages struct {
 // by unusable.
 func newPages(cfg Config, unusable func(field, format string, args ...any)) pages {
 	p := pages{own: cfg.Templates, policies: map[string]string{}, log: cmp.Or(cfg.Logger, slog.Default())}
+	if p.own != nil {
+		// Once a set has been executed it cannot be parsed into or cloned. What the
+		// app does with its own is not for us to end.
+		if own, err := p.own.Clone(); err == nil {
+			p.own = own
+		}
+	}
 	p.tryOwn(func(format string, args ...any) { unusable("Templates", format, args...) })
 	parts := map[string]template.HTML{}
 	for _, name := range []string{headName, brandName} {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"io"
 	"net/http"
 	"regexp"
 	"strings"
@@ -165,6 +166,22 @@ func TestABrandIsOnEveryPage(t *testing.T) {
 		_, after, _ := strings.Cut(head, "</style>")
 		require.Contains(t, after, `<link rel="stylesheet" href="/brand.css">`, "%s: behind our own, so that it has the last word", name)
 	}
+}
+
+func TestTheAppsOwnSetOfTemplatesStaysItsOwn(t *testing.T) {
+	t.Parallel()
+	own := template.Must(template.New("").Parse(`{{define "brand"}}Errand{{end}}`))
+	s := newSite(t, func(c *connect.Config) { c.Templates = own })
+	_, err := own.Clone()
+	require.NoError(t, err)
+	template.Must(own.Parse(`{{define "brand"}}Another{{end}}{{define "connect"}}x{{end}}`))
+	require.Contains(t, s.signedIn("ada").get("/connect").body, "<header>Errand</header>")
+
+	// One that has been executed serves as well.
+	own = template.Must(template.New("").Parse(`{{define "brand"}}Errand{{end}}`))
+	require.NoError(t, own.ExecuteTemplate(io.Discard, "brand", nil))
+	s = newSite(t, func(c *connect.Config) { c.Templates = own })
+	require.Contains(t, s.signedIn("ada").get("/connect").body, "<header>Errand</header>")
 }
 
 // A template that works on what it was tried with may still fail.
