@@ -178,7 +178,7 @@ func (p pages) render(w http.ResponseWriter, status int, name string, data any) 
 func (p pages) execute(name string, data any) []byte {
 	var page bytes.Buffer
 	if p.isOwn(name) {
-		err := recovered(func() error { return p.own.ExecuteTemplate(&page, name, data) })
+		err := p.own.ExecuteTemplate(&page, name, data) // A function that panics is an error, too.
 		if err == nil {
 			return page.Bytes()
 		}

@@ -263,6 +263,8 @@ func TestNewTellsWhatIsWrongWithATemplate(t *testing.T) {
 		_, err := newWith(t, with(name, "<p class=\"style\">A style=x, an onclick=y: only words</p>"))
 		require.NoError(t, err, name)
 	}
+	_, err := newWith(t, with("alert", `<b style="color:red" onclick="x()"><style>b{}</style><script>x()</script>`))
+	require.NoError(t, err, "it goes into a page of the app's own, with a policy of the app's own")
 }
 
 func newWith(t *testing.T, text string) (*connect.Handler, error) {
