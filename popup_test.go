@@ -71,7 +71,7 @@ func (b *browser) notEnded(a answer) {
 func TestAPopupThatConnectsEndsInAPageThatSaysSo(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, withCalendar)
-	ada := s.signedIn("ada")
+	ada := s.signedIn("lovelace")
 	start := ada.startInPopup("/connect")
 	callback := s.approve(start.RedirectURL)
 	for range 2 { // And a reload.
@@ -79,12 +79,12 @@ func TestAPopupThatConnectsEndsInAPageThatSaysSo(t *testing.T) {
 		require.Equal(t, http.StatusOK, a.status)
 		require.Contains(t, a.body, "<h1>Your account is connected</h1>")
 		ada.ended(start, "connected", a)
-		require.Equal(t, identityIn(callback), s.connection("ada").IdentityID)
+		require.Equal(t, identityIn(callback), s.connection("lovelace").IdentityID)
 		u, err := url.Parse(callback)
 		require.NoError(t, err)
 		require.NotContains(t, a.body, strings.TrimPrefix(u.Path, "/identity-callback/"), "the state is told to no script")
 		require.NotContains(t, a.body, identityIn(callback))
-		require.NotContains(t, a.body, "ada")
+		require.NotContains(t, a.body, "lovelace")
 	}
 
 	other := ada.startInPopup("/connect/calendar")
