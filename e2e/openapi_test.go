@@ -350,6 +350,9 @@ var clientCalls = map[string]clientCall{
 	"DeleteIdentity": {"DELETE /v1/identities/{identityId}", func(ctx context.Context, u upstream) error {
 		return u.anchor.DeleteIdentity(ctx, u.fake.PutIdentity(anchortest.Identity{}).ID)
 	}},
+	"Reauthenticate": {undocumentedOperations[0], func(ctx context.Context, u upstream) error {
+		return u.anchor.Reauthenticate(ctx, u.fake.PutIdentity(anchortest.Identity{}).ID)
+	}},
 	"CreateSession": {"POST /v1/sessions", func(ctx context.Context, u upstream) error {
 		for _, request := range sessionRequests(u.fake.PutIdentity(anchortest.Identity{}).ID) {
 			if _, err := u.anchor.CreateSession(ctx, request); err != nil {
@@ -399,6 +402,9 @@ func TestOpenAPI(t *testing.T) {
 	for name, c := range clientCalls {
 		t.Run("the client's "+name, func(t *testing.T) {
 			require.NoError(t, c.call(t.Context(), u))
+			if slices.Contains(undocumentedOperations, c.operation) {
+				return
+			}
 			require.Contains(t, u.seen, c.operation)
 			for _, status := range u.documentedErrors(c.operation) {
 				u.fake.Fault(anchortest.Fault{Status: status})
