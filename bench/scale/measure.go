@@ -84,9 +84,12 @@ func at(took []time.Duration, percent int) string {
 	if len(took) == 0 {
 		return "none"
 	}
+	return fmt.Sprintf("%.3f ms", float64(percentile(took, percent).Microseconds())/1000)
+}
+
+func percentile(took []time.Duration, percent int) time.Duration {
 	sorted := slices.Sorted(slices.Values(took))
-	d := sorted[min(len(sorted)*percent/100, len(sorted)-1)]
-	return fmt.Sprintf("%.2f ms", float64(d.Microseconds())/1000)
+	return sorted[min(len(sorted)*percent/100, len(sorted)-1)]
 }
 
 // memory is what the process holds of the machine's memory.
