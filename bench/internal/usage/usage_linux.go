@@ -1,33 +1,36 @@
-// Package usage tells what a process uses of the machine. What only Linux tells
-// is made up for elsewhere, as each function says.
+// Package usage tells what a process uses of the machine, on Linux.
 package usage
 
 import (
-	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Thread is how long a processor has worked for the calling thread so far, to
 // which the goroutine should be locked. Unlike the time of day it leaves out the
 // time that the machine gave to others. Elsewhere it is the time of day.
-func Thread() time.Duration { return processorTime(syscall.RUSAGE_THREAD) }
+func Thread() time.Duration { return clock(unix.CLOCK_THREAD_CPUTIME_ID) }
 
 // Process is how long processors have worked for the process so far. Elsewhere
 // it is the time of day.
-func Process() time.Duration { return processorTime(syscall.RUSAGE_SELF) }
+func Process() time.Duration { return clock(unix.CLOCK_PROCESS_CPUTIME_ID) }
 
 // PeakMemory is the most that the process has held of the machine's memory, in
 // bytes. Elsewhere it is zero.
-func PeakMemory() uint64 { return uint64(usage(syscall.RUSAGE_SELF).Maxrss) * 1024 }
-
-func processorTime(who int) time.Duration {
-	used := usage(who)
-	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
+func PeakMemory() uint64 {
+	var used unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &used); err != nil {
+		panic(err) // It was asked for in the one way there is.
+	}
+	return uint64(used.Maxrss) * 1024
 }
 
-func usage(who int) (used syscall.Rusage) {
-	if err := syscall.Getrusage(who, &used); err != nil {
-		panic(err) // It was asked of the system in the one way there is.
+// clock reads one of the clocks that Linux has had since long.
+func clock(id int32) time.Duration {
+	var now unix.Timespec
+	if err := unix.ClockGettime(id, &now); err != nil {
+		panic(err) // As above.
 	}
-	return used
+	return time.Duration(now.Nano())
 }

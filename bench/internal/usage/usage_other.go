@@ -1,6 +1,7 @@
 //go:build !linux
 
-// Package usage tells what a process uses of the machine, on Linux.
+// Package usage tells what a process uses of the machine. What only Linux tells
+// is made up for elsewhere.
 package usage
 
 import "time"
