@@ -24,9 +24,9 @@ const (
 	taskLease   = 6 * time.Second
 
 	// maxTaskDelay is the longest wait before a failed task is tried again. It
-	// is short enough that everything owed is made up for within ten seconds
-	// after an outage or a restart, and with taskBatch it bounds what an outage
-	// costs. maxAskedDelay is as long as Anchor may ask to wait instead, when
+	// is short enough that what is owed is made up for within ten seconds after a
+	// restart or a short outage (a long one's backlog takes as long as the calls
+	// do), and with taskBatch it bounds what an outage costs. maxAskedDelay is as long as Anchor may ask to wait instead, when
 	// there were too many calls.
 	maxTaskDelay  = 3 * time.Second
 	maxAskedDelay = time.Minute
