@@ -15,7 +15,7 @@
 //		return err
 //	}
 //	h.Register(mux)
-//	mux.Handle("/reports", h.RequireIdentity(reports))
+//	mux.Handle("GET /reports", h.RequireIdentity(reports))
 //	go h.Run(ctx)
 //
 // What the app brings is a function that tells who is signed in (Config.User;

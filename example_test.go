@@ -34,9 +34,9 @@ func wire(ctx context.Context, mux *http.ServeMux, sessionStore sessions.Store, 
 	if err != nil {
 		log.Fatal(err) // names the field and the remedy
 	}
-	h.Register(mux)                                    // your *http.ServeMux or chi router
-	mux.Handle("/reports", h.RequireIdentity(reports)) // sends who is not connected to /connect and back
-	go h.Run(ctx)                                      // makes up for what an outage or a crash left undone
+	h.Register(mux)                                        // your *http.ServeMux or chi router
+	mux.Handle("GET /reports", h.RequireIdentity(reports)) // sends who is not connected to /connect and back
+	go h.Run(ctx)                                          // makes up for what an outage or a crash left undone
 	// README: end
 }
 
@@ -79,7 +79,7 @@ func several(mux *http.ServeMux, config connect.Config, agenda http.Handler) err
 		return err
 	}
 	h.Register(mux)
-	mux.Handle("/agenda", h.Application("calendar").RequireIdentity(agenda))
+	mux.Handle("GET /agenda", h.Application("calendar").RequireIdentity(agenda))
 	// README: end
 	return nil
 }
