@@ -89,10 +89,12 @@ type Config struct {
 	// OnEvent is told what has happened, for an audit log. It is called after the
 	// fact, outside of the request and one event at a time, so it can neither
 	// hold a request up nor fail it. Its ctx has the request's values (but a
-	// router may use its own again when the request is over) and ten seconds. While it is slow up to 1000 events wait, half of them at most for
-	// the sake of refusals, which any stranger can cause; more are dropped, which
-	// the log tells. What has not been told when the process ends is lost, but
-	// [Handler.Run] waits for it. Defaults to nobody.
+	// router may use its own again when the request is over) and ten seconds. The
+	// user may be deleted by then, so an audit table needs to do without a foreign
+	// key to the users. While it is slow up to 1000 events wait, half of them at
+	// most for the sake of refusals, which any stranger can cause; more are
+	// dropped, which the log tells. What has not been told when the process ends
+	// is lost, but [Handler.Run] waits for it. Defaults to nobody.
 	OnEvent func(ctx context.Context, event Event)
 
 	// Templates are pages of the app's own. It defines those of "connect",

@@ -48,7 +48,8 @@ const (
 // Any number of replicas may run it on one store; no task is given to two of
 // them at once. It returns when ctx ends, with the cause, and after
 // Config.OnEvent has been told of what had happened by then, for which it waits
-// ten seconds at most.
+// ten seconds at most. So that none is lost, end ctx when the server has shut
+// down, and wait for Run before the process exits or the database is closed.
 func (h *Handler) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
 	for _, a := range h.applications {
