@@ -314,6 +314,9 @@ func (h *Handler) gatherFixed(r *http.Request, e startEvidence) (startEvidence, 
 // that had begun by then come before the others, which an identity that is the
 // user's already may come back to; of each the last one. There is always one.
 func (e startEvidence) candidates(created time.Time) []Pending {
+	if len(e.later) == 0 {
+		return []Pending{e.pending}
+	}
 	var begun, others []Pending
 	for _, p := range slices.Backward(append([]Pending{e.pending}, e.later...)) {
 		if isFresh(created, p.IssuedAt) {

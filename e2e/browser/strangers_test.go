@@ -176,6 +176,12 @@ func TestABrowserThatChangesHands(t *testing.T) {
 	mallory.Click(approveButton)
 	requireNotice(t, mallory, connect.ErrAnotherUser)
 	require.Empty(t, a.connection(t, "vera"))
+	callback := a.origin + a.last(t, http.MethodGet, "/identity-callback/").RequestURI
+
+	// It is over for whoever began it, too.
+	signIn(a, vera, "mallory")
+	vera.Open(callback)
+	requireNotice(t, vera, connect.ErrStateSpent)
 	require.Empty(t, a.connection(t, "mallory"))
 }
 
