@@ -133,6 +133,8 @@ func TestWhatAnEventSays(t *testing.T) {
 			webhookEvent{identityA, HealthOK, noon}, false},
 		{"a time before 1970 is none", `{"type":"identity.authenticated","created":-1,"data":{"identity_id":"` + identityA + `"}}`,
 			webhookEvent{identityA, HealthOK, noon}, false},
+		{"a time that no clock will ever show is none", `{"type":"identity.authenticated","created":1e99,"data":{"identity_id":"` + identityA + `"}}`,
+			webhookEvent{identityA, HealthOK, noon}, false},
 		{"a time that is not finite is none", `{"type":"identity.authenticated","created":"NaN","data":{"identity_id":"` + identityA + `"}}`,
 			webhookEvent{identityA, HealthOK, noon}, false},
 
