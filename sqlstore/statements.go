@@ -186,7 +186,7 @@ ON CONFLICT (identity_id) DO UPDATE SET
 	s.putConnection = `
 INSERT INTO connect_connections (application_id, user_id, identity_id, connected_at, health, health_at)
 VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT (application_id, user_id) DO UPDATE SET
+ON CONFLICT (user_id, application_id) DO UPDATE SET
 	identity_id = EXCLUDED.identity_id, connected_at = EXCLUDED.connected_at,
 	health = EXCLUDED.health, health_at = EXCLUDED.health_at`
 

@@ -18,11 +18,13 @@ CREATE TABLE IF NOT EXISTS connect_pending (
     identity_id    TEXT    NOT NULL
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX IF NOT EXISTS connect_pending_user ON connect_pending (application_id, user_id, expires_at);
+CREATE INDEX IF NOT EXISTS connect_pending_user ON connect_pending (user_id, application_id, expires_at);
 
 CREATE INDEX IF NOT EXISTS connect_pending_expiry ON connect_pending (expires_at);
 
 -- Connections: the one identity of each user, and whether it is signed in still.
+-- The user comes first in the keys, as what tells rows apart soonest: the inner
+-- pages of an index are then small, and stay in memory.
 CREATE TABLE IF NOT EXISTS connect_connections (
     application_id TEXT    NOT NULL,
     user_id        TEXT    NOT NULL,
@@ -30,7 +32,7 @@ CREATE TABLE IF NOT EXISTS connect_connections (
     connected_at   INTEGER NOT NULL,
     health         TEXT    NOT NULL,
     health_at      INTEGER NOT NULL,
-    PRIMARY KEY (application_id, user_id)
+    PRIMARY KEY (user_id, application_id)
 ) STRICT, WITHOUT ROWID;
 
 -- Tasks: calls owed to Anchor. An identity is owed its tag while it is
