@@ -145,7 +145,7 @@ type returned struct {
 	identityID string
 	err        error // why there is no identityID
 	repeated   bool
-	query      url.Values // the parameters we know, to repeat the request with
+	query      url.Values
 }
 
 // returnParameters are those that the hosted page may add: identity_id and
@@ -155,12 +155,7 @@ var returnParameters = []string{"identity_id", "identityId", "status", "error", 
 
 // readReturn reads the query of a callback.
 func readReturn(query url.Values) returned {
-	result := returned{repeated: query.Has(repeated), query: url.Values{}}
-	for _, name := range returnParameters {
-		if query.Has(name) {
-			result.query[name] = query[name]
-		}
-	}
+	result := returned{repeated: query.Has(repeated), query: query}
 	result.identityID, result.err = readOutcome(query)
 	return result
 }
@@ -203,10 +198,21 @@ func isCancel(s string) bool {
 	return false
 }
 
+// known are the parameters that we know, to make the request with once more.
+func (r returned) known() url.Values {
+	known := url.Values{}
+	for _, name := range returnParameters {
+		if r.query.Has(name) {
+			known[name] = r.query[name]
+		}
+	}
+	return known
+}
+
 // repeat is the address, relative to the callback's own, that makes the same
 // request once more.
 func (r returned) repeat() string {
-	query := maps.Clone(r.query)
+	query := r.known()
 	query.Set(repeated, "1")
 	return "?" + query.Encode()
 }

@@ -6,7 +6,7 @@ import "net/http"
 // another page by a redirect, which the browser would follow within the request,
 // so that htmx puts the other page into this one; a header is its way (htmx's
 // reference, "HX-Redirect").
-func isHTMX(r *http.Request) bool { return r.Header.Get("HX-Request") == "true" }
+func isHTMX(r *http.Request) bool { return r.Header.Get("Hx-Request") == "true" }
 
 // sendTo sends the browser to another page, whatever made the request.
 func sendTo(w http.ResponseWriter, r *http.Request, address string) {

@@ -16,10 +16,10 @@ import (
 // any number of goroutines, and must not be copied after its first use.
 type MemoryStore struct {
 	mu          sync.RWMutex
-	starts      map[string]*Pending             // by token hash
-	startsOf    map[userKey]map[string]*Pending // by user, then by token hash
-	connections map[userKey]Connection
-	owners      map[string]userKey // by the identity of their connection
+	starts      map[string]*Pending // by token hash
+	startsOf    map[userKey][]*Pending
+	connections map[userKey]*Connection
+	owned       map[string]*Connection // the same, by identity
 	tasks       map[taskKey]*Task
 }
 
@@ -44,9 +44,9 @@ func (m *MemoryStore) makeMaps() {
 		return
 	}
 	m.starts = make(map[string]*Pending)
-	m.startsOf = make(map[userKey]map[string]*Pending)
-	m.connections = make(map[userKey]Connection)
-	m.owners = make(map[string]userKey)
+	m.startsOf = make(map[userKey][]*Pending)
+	m.connections = make(map[userKey]*Connection)
+	m.owned = make(map[string]*Connection)
 	m.tasks = make(map[taskKey]*Task)
 }
 
@@ -65,23 +65,21 @@ func (m *MemoryStore) Bind(ctx context.Context, p Pending, limit int) error {
 	p.Spent, p.IdentityID = false, ""
 	p.IssuedAt, p.ExpiresAt = p.IssuedAt.UTC(), p.ExpiresAt.UTC()
 	user := userKey{p.ApplicationID, p.UserID}
-	m.makeRoom(user, limit)
-	if m.startsOf[user] == nil {
-		m.startsOf[user] = make(map[string]*Pending)
+	starts := m.startsOf[user]
+	if len(starts) >= limit {
+		m.makeRoom(starts, limit)
+		starts = m.startsOf[user]
 	}
 	m.starts[p.TokenHash] = &p
-	m.startsOf[user][p.TokenHash] = &p
+	m.startsOf[user] = append(starts, &p)
 	return nil
 }
 
-// makeRoom spends and removes a user's oldest starts for the sake of one more.
-// The caller holds the lock.
-func (m *MemoryStore) makeRoom(user userKey, limit int) {
-	if len(m.startsOf[user]) < limit {
-		return // The usual case.
-	}
+// makeRoom spends and removes the oldest of a user's starts for the sake of one
+// more. The caller holds the lock.
+func (m *MemoryStore) makeRoom(starts []*Pending, limit int) {
 	var live, spent []*Pending
-	for _, p := range m.startsOf[user] {
+	for _, p := range starts {
 		if p.Spent {
 			spent = append(spent, p)
 		} else {
@@ -109,10 +107,12 @@ func olderThanNewest(starts []*Pending, n int) []*Pending {
 func (m *MemoryStore) remove(p *Pending) {
 	user := userKey{p.ApplicationID, p.UserID}
 	delete(m.starts, p.TokenHash)
-	delete(m.startsOf[user], p.TokenHash)
-	if len(m.startsOf[user]) == 0 {
+	left := slices.DeleteFunc(m.startsOf[user], func(other *Pending) bool { return other == p })
+	if len(left) == 0 {
 		delete(m.startsOf, user)
+		return
 	}
+	m.startsOf[user] = left
 }
 
 // Pending implements [Store].
@@ -155,7 +155,7 @@ func (m *MemoryStore) Complete(ctx context.Context, tokenHash string, c Connecti
 	user := userKey{c.ApplicationID, c.UserID}
 	p, known := m.starts[tokenHash]
 	_, retired := m.tasks[taskKey{DeleteIdentity, c.IdentityID}]
-	owner, owned := m.owners[c.IdentityID]
+	holder, owned := m.owned[c.IdentityID]
 	switch {
 	case !known:
 		return false, ErrStateUnknown
@@ -169,17 +169,17 @@ func (m *MemoryStore) Complete(ctx context.Context, tokenHash string, c Connecti
 		return false, ErrStateExpired
 	case retired:
 		return false, ErrIdentityRetired
-	case owned && owner != user:
+	case owned && user != userKey{holder.ApplicationID, holder.UserID}:
 		return false, ErrIdentityTaken
 	}
 
 	c.ConnectedAt, c.HealthAt = c.ConnectedAt.UTC(), c.HealthAt.UTC()
 	if old, ok := m.connections[user]; ok && old.IdentityID != c.IdentityID {
-		m.retire(old, c.ConnectedAt)
+		m.retire(*old, c.ConnectedAt)
 	}
 	p.Spent, p.IdentityID = true, c.IdentityID
-	m.connections[user] = c
-	m.owners[c.IdentityID] = user
+	kept := c
+	m.connections[user], m.owned[c.IdentityID] = &kept, &kept
 	m.queue(TagIdentity, c, tagAfter)
 	return true, nil
 }
@@ -196,7 +196,7 @@ func (m *MemoryStore) Connection(ctx context.Context, applicationID, userID stri
 	if !ok {
 		return Connection{}, ErrNotConnected
 	}
-	return c, nil
+	return *c, nil
 }
 
 // SetHealth implements [Store].
@@ -207,17 +207,15 @@ func (m *MemoryStore) SetHealth(ctx context.Context, identityID string, health H
 	m.mu.Lock()
 	defer m.mu.Unlock()
 
-	user, ok := m.owners[identityID]
+	kept, ok := m.owned[identityID]
 	if !ok {
 		return Connection{}, false, ErrNotConnected
 	}
-	c = m.connections[user]
-	if at.After(c.HealthAt) || at.Equal(c.HealthAt) && health == HealthNeedsSignIn {
-		changed = c.Health != health
-		c.Health, c.HealthAt = health, at.UTC()
-		m.connections[user] = c
+	if at.After(kept.HealthAt) || at.Equal(kept.HealthAt) && health == HealthNeedsSignIn {
+		changed = kept.Health != health
+		kept.Health, kept.HealthAt = health, at.UTC()
 	}
-	return c, changed, nil
+	return *kept, changed, nil
 }
 
 // Disconnect implements [Store].
@@ -238,8 +236,8 @@ func (m *MemoryStore) Disconnect(ctx context.Context, applicationID, userID stri
 		return Connection{}, ErrNotConnected
 	}
 	delete(m.connections, user)
-	m.retire(c, deleteAfter)
-	return c, nil
+	m.retire(*c, deleteAfter)
+	return *c, nil
 }
 
 // Claim implements [Store]. It looks at every task.
@@ -326,7 +324,7 @@ func (m *MemoryStore) Sweep(ctx context.Context, before time.Time, limit int) (i
 // retire gives up the identity of a connection that has ended, and queues its
 // deletion. The caller holds the lock.
 func (m *MemoryStore) retire(c Connection, deleteAfter time.Time) {
-	delete(m.owners, c.IdentityID)
+	delete(m.owned, c.IdentityID)
 	delete(m.tasks, taskKey{TagIdentity, c.IdentityID})
 	m.queue(DeleteIdentity, c, deleteAfter)
 }

@@ -141,7 +141,7 @@ func (h *Handler) signInStep(r *http.Request, at route, err error) (address, tex
 	case at.kind == routeCallback:
 		// Signing in leads back to this very return.
 		text = "Sign in and finish"
-		back.Path, back.RawQuery = h.prefix+at.path(), readReturn(r.URL.Query()).query.Encode()
+		back.Path, back.RawQuery = h.prefix+at.path(), readReturn(r.URL.Query()).known().Encode()
 	case at.kind == routeConnect && r.Method != http.MethodPost:
 		back.Path, back.RawQuery = h.prefix+at.path(), r.URL.RawQuery
 	case connectURLOf(err) != "":

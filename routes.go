@@ -63,21 +63,15 @@ func (r route) path() string {
 	return ""
 }
 
-// methods are the methods that a route answers.
-func (k routeKind) methods() []string {
-	switch k {
-	case routeConnect:
-		return []string{http.MethodGet, http.MethodHead, http.MethodPost}
-	case routeStatus, routeModule:
-		return []string{http.MethodGet, http.MethodHead}
-	case routeCallback:
-		// HEAD is not: what sends it to a callback is a link checker, not the
-		// browser that began.
-		return []string{http.MethodGet}
-	case routeDisconnect:
-		return []string{http.MethodPost}
-	}
-	return nil
+// methods are the methods that each kind of route answers.
+var methods = [...][]string{
+	routeConnect: {http.MethodGet, http.MethodHead, http.MethodPost},
+	routeStatus:  {http.MethodGet, http.MethodHead},
+	// HEAD is not among them: what sends it to a callback is a link checker, not
+	// the browser that began.
+	routeCallback:   {http.MethodGet},
+	routeDisconnect: {http.MethodPost},
+	routeModule:     {http.MethodGet, http.MethodHead},
 }
 
 // findRoute tells where a path leads, whether the prefix is still on it or has
@@ -148,7 +142,7 @@ func register(mux registrar, path string, kind routeKind, h http.Handler) {
 	}
 	// A ServeMux refuses a pattern for all methods beside "GET /", the way in which
 	// many apps serve their pages.
-	for _, method := range kind.methods() {
+	for _, method := range methods[kind] {
 		if method != http.MethodHead { // GET is for both.
 			mux.Handle(method+" "+path, h)
 		}
@@ -159,7 +153,7 @@ func register(mux registrar, path string, kind routeKind, h http.Handler) {
 // other muxes it is not known.
 func isTaken(mux registrar, path string, kind routeKind) bool {
 	serveMux, ok := mux.(*http.ServeMux)
-	return ok && slices.ContainsFunc(kind.methods(), func(method string) bool {
+	return ok && slices.ContainsFunc(methods[kind], func(method string) bool {
 		_, pattern := serveMux.Handler(&http.Request{Method: method, URL: &url.URL{Path: path}})
 		if _, withoutMethod, ok := strings.Cut(pattern, " "); ok {
 			pattern = withoutMethod

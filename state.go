@@ -4,6 +4,7 @@ import (
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"net/http"
@@ -43,13 +44,30 @@ func newState() string { return rand.Text() }
 type stateCookies struct {
 	codecs []securecookie.Codec // the first seals, all open
 	prefix string
-	secure bool
+	// attributes are what follows name and value in a Set-Cookie header, and
+	// takenBack what follows the name of one that is to go.
+	attributes, takenBack string
 }
 
 // newStateCookies derives the keys. secrets are taken in order: the first
 // seals, all open, which is how they are rotated.
 func newStateCookies(secrets [][]byte, secure bool) (stateCookies, error) {
-	c := stateCookies{prefix: "connect-", secure: secure}
+	c := stateCookies{prefix: "connect-"}
+	kept := http.Cookie{
+		Name:     "x",
+		Path:     "/",
+		MaxAge:   int(stateCookieLife / time.Second),
+		Secure:   secure,
+		HttpOnly: true,
+		// Lax is what lets the cookie come along when the hosted page sends the
+		// browser back, and keeps it away from requests that pages of other
+		// sites make on their own.
+		SameSite: http.SameSiteLaxMode,
+	}
+	gone := kept
+	gone.MaxAge = -1
+	c.attributes = strings.TrimPrefix(kept.String(), "x=")
+	c.takenBack = strings.TrimPrefix(gone.String(), "x")
 	if secure {
 		// Browsers let nobody but this very host set a __Host- cookie: no
 		// sibling domain and no plain-http answer can plant a start.
@@ -75,12 +93,20 @@ func newStateCookies(secrets [][]byte, secure bool) (stateCookies, error) {
 // name is the name of a start's cookie: the moment it began, so that names sort
 // by age, and a fingerprint of the state to find it by.
 func (c stateCookies) name(state string, begun time.Time) string {
-	return fmt.Sprintf("%s%010x-%s", c.prefix, max(begun.Unix(), 0), fingerprint(state))
+	var seconds [8]byte
+	binary.BigEndian.PutUint64(seconds[:], uint64(max(begun.Unix(), 0)))
+	mark := fingerprint(state)
+	name := append(make([]byte, 0, 64), c.prefix...)
+	name = hex.AppendEncode(name, seconds[3:])
+	return string(append(name, mark[:]...))
 }
 
-func fingerprint(state string) string {
+// fingerprint is how the name of a state's cookie ends.
+func fingerprint(state string) (mark [17]byte) {
 	sum := sha256.Sum256([]byte(state))
-	return hex.EncodeToString(sum[:8])
+	mark[0] = '-'
+	hex.Encode(mark[1:], sum[:8])
+	return mark
 }
 
 // set gives the browser the cookie of a new start, and takes back the oldest of
@@ -91,50 +117,57 @@ func (c stateCookies) set(w http.ResponseWriter, r *http.Request, s sealedState,
 	if err != nil {
 		return fmt.Errorf("seal the state cookie: %w", err)
 	}
-	var others []string
-	for _, cookie := range c.sent(r) {
-		others = append(others, cookie.Name)
+	for others := c.sentByAge(r); len(others) >= maxStateCookies; others = others[1:] {
+		w.Header().Add("Set-Cookie", others[0].name+c.takenBack)
 	}
-	slices.Sort(others)
-	for len(others) >= maxStateCookies {
-		http.SetCookie(w, c.cookie(others[0], "", -1))
-		others = others[1:]
-	}
-	http.SetCookie(w, c.cookie(name, value, int(stateCookieLife/time.Second)))
+	w.Header().Add("Set-Cookie", name+"="+value+c.attributes)
 	return nil
 }
 
-func (c stateCookies) cookie(name, value string, maxAge int) *http.Cookie {
-	return &http.Cookie{
-		Name:     name,
-		Value:    value,
-		Path:     "/",
-		MaxAge:   maxAge,
-		Secure:   c.secure,
-		HttpOnly: true,
-		// Lax is what lets the cookie come along when the hosted page sends the
-		// browser back, and keeps it away from requests that pages of other
-		// sites make on their own.
-		SameSite: http.SameSiteLaxMode,
+// stateCookie is a cookie as the browser sends it, unopened.
+type stateCookie struct{ name, value string }
+
+// sent returns the state cookies that came with a request. The app's own, of
+// which there may be many, are passed over unparsed.
+func (c stateCookies) sent(r *http.Request) []stateCookie {
+	var sent []stateCookie
+	for _, line := range r.Header["Cookie"] {
+		if !strings.Contains(line, c.prefix) {
+			continue // The usual case at a start.
+		}
+		for pair := range strings.SplitSeq(line, ";") {
+			name, value, _ := strings.Cut(strings.TrimSpace(pair), "=")
+			if c.isName(name) {
+				sent = append(sent, stateCookie{name, value})
+			}
+		}
 	}
+	return sent
 }
 
-// sent returns the state cookies that came with a request, unopened.
-func (c stateCookies) sent(r *http.Request) []*http.Cookie {
-	return slices.DeleteFunc(r.Cookies(), func(cookie *http.Cookie) bool {
-		rest, ours := strings.CutPrefix(cookie.Name, c.prefix)
-		begun, mark, whole := strings.Cut(rest, "-")
-		return !ours || !whole || len(begun) != 10 || len(mark) != 16
-	})
+// sentByAge is sent with the oldest start first.
+func (c stateCookies) sentByAge(r *http.Request) []stateCookie {
+	sent := c.sent(r)
+	slices.SortStableFunc(sent, func(a, b stateCookie) int { return strings.Compare(a.name, b.name) })
+	return sent
 }
+
+// isName tells whether a cookie's name is of the form that name gives it.
+func (c stateCookies) isName(name string) bool {
+	rest, ours := strings.CutPrefix(name, c.prefix)
+	begun, mark, whole := strings.Cut(rest, "-")
+	return ours && whole && len(begun) == 10 && isHex(begun) && len(mark) == 16 && isHex(mark)
+}
+
+func isHex(s string) bool { return strings.Trim(s, "0123456789abcdef") == "" }
 
 // find opens the cookie of the start with this state. No such cookie is
 // ErrNoStateCookie, one that cannot be opened ErrStateInvalid.
 func (c stateCookies) find(r *http.Request, state string) (sealedState, error) {
 	found := ErrNoStateCookie
-	mark := "-" + fingerprint(state)
+	mark := fingerprint(state)
 	for _, cookie := range c.sent(r) {
-		if !strings.HasSuffix(cookie.Name, mark) {
+		if !strings.HasSuffix(cookie.name, string(mark[:])) {
 			continue
 		}
 		s, err := c.open(cookie)
@@ -149,8 +182,7 @@ func (c stateCookies) find(r *http.Request, state string) (sealedState, error) {
 // all opens every state cookie that can be opened, the oldest start first. Of
 // more than a browser is ever given only the newest count.
 func (c stateCookies) all(r *http.Request) []sealedState {
-	cookies := c.sent(r)
-	slices.SortStableFunc(cookies, func(a, b *http.Cookie) int { return strings.Compare(a.Name, b.Name) })
+	cookies := c.sentByAge(r)
 	cookies = cookies[max(len(cookies)-maxStateCookies, 0):]
 	var states []sealedState
 	for _, cookie := range cookies {
@@ -161,9 +193,9 @@ func (c stateCookies) all(r *http.Request) []sealedState {
 	return states
 }
 
-func (c stateCookies) open(cookie *http.Cookie) (sealedState, error) {
+func (c stateCookies) open(cookie stateCookie) (sealedState, error) {
 	var value []byte
-	if err := securecookie.DecodeMulti(cookie.Name, cookie.Value, &value, c.codecs...); err != nil {
+	if err := securecookie.DecodeMulti(cookie.name, cookie.value, &value, c.codecs...); err != nil {
 		// The cause stays out of the error: it tells an attacker how far a
 		// forged cookie got.
 		return sealedState{}, ErrStateInvalid

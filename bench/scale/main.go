@@ -20,6 +20,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -63,8 +64,8 @@ func run(ctx context.Context, address string, largest, expired, owed int) (err e
 	db.SetMaxOpenConns(32)
 	db.SetMaxIdleConns(32)
 
-	b := bench{ctx: ctx, db: db, store: sqlstore.New(db, dialect, sqlstore.WithTablePrefix(prefix))}
-	if err := b.drop(); err != nil {
+	b := bench{ctx: ctx, db: db, dialect: dialect}.with(prefix)
+	if err := b.makeTables(); err != nil {
 		return err
 	}
 	defer func() {
@@ -72,9 +73,6 @@ func run(ctx context.Context, address string, largest, expired, owed int) (err e
 			err = dropped
 		}
 	}()
-	if err := b.store.Migrate(ctx); err != nil {
-		return err
-	}
 	var version string
 	if err := db.QueryRowContext(ctx, "SHOW server_version").Scan(&version); err != nil {
 		return err
@@ -96,9 +94,17 @@ func run(ctx context.Context, address string, largest, expired, owed int) (err e
 }
 
 type bench struct {
-	ctx   context.Context
-	db    *sql.DB
-	store *sqlstore.Store
+	ctx     context.Context
+	db      *sql.DB
+	dialect sqlstore.Dialect
+	prefix  string // of the tables
+	store   *sqlstore.Store
+}
+
+// with is the bench with tables of another prefix.
+func (b bench) with(prefix string) bench {
+	b.prefix, b.store = prefix, sqlstore.New(b.db, b.dialect, sqlstore.WithTablePrefix(prefix))
+	return b
 }
 
 func (b bench) exec(query string, args ...any) error {
@@ -106,12 +112,20 @@ func (b bench) exec(query string, args ...any) error {
 	return err
 }
 
+// makeTables makes the tables, and drops those that an earlier run has left.
+func (b bench) makeTables() error {
+	if err := b.drop(); err != nil {
+		return err
+	}
+	return b.store.Migrate(b.ctx)
+}
+
 func (b bench) drop() error {
 	// Not b.ctx: an interrupted run cleans up too.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.ctx), time.Minute)
 	defer cancel()
 	for _, table := range []string{"pending", "connections", "tasks", "schema"} {
-		if _, err := b.db.ExecContext(ctx, "DROP TABLE IF EXISTS "+prefix+table); err != nil {
+		if _, err := b.db.ExecContext(ctx, "DROP TABLE IF EXISTS "+b.prefix+table); err != nil {
 			return err
 		}
 	}
@@ -122,70 +136,90 @@ func (b bench) drop() error {
 // its rows takes.
 func (b bench) sizes(table string, rows int) (ofTable, ofIndexes float64, err error) {
 	var tableBytes, indexBytes int64
-	err = b.db.QueryRowContext(b.ctx, "SELECT pg_table_size($1::regclass), pg_indexes_size($1::regclass)", prefix+table).
+	err = b.db.QueryRowContext(b.ctx, "SELECT pg_table_size($1::regclass), pg_indexes_size($1::regclass)", b.prefix+table).
 		Scan(&tableBytes, &indexBytes)
 	return float64(tableBytes) / float64(rows), float64(indexBytes) / float64(rows), err
 }
 
-// lookups measures Connection among more and more connections.
+// lookups measures Connection among more and more connections. Each size has
+// tables of its own, and they take turns, so that whatever else the machine does
+// happens to all of them.
 func (b bench) lookups(largest int) error {
-	fmt.Printf("\nLooking a user up, 20,000 times, one at a time, the calmest of three rounds:\n\n")
-	fmt.Println("| connections | p50 | p99 | memory of the process | table, bytes a row | indexes, bytes a row | in all |")
-	fmt.Println("|---:|---:|---:|---:|---:|---:|---:|")
-	have := 0
-	var first, last time.Duration
+	var sizes []int
 	for _, size := range []int{10_000, 100_000, 1_000_000, 5_000_000} {
-		if size = min(size, largest); size == have {
-			break
+		if size = min(size, largest); !slices.Contains(sizes, size) {
+			sizes = append(sizes, size)
 		}
-		err := b.exec(`
-			INSERT INTO `+prefix+`connections (application_id, user_id, identity_id, connected_at, health, health_at)
-			SELECT $1, `+sqlID("'user '")+`, `+sqlID("'identity '")+`, 1700000000000000 + i, 'ok', 1700000000000000 + i
-			FROM generate_series($2::int, $3::int) i`,
-			application, have, size-1)
-		if err != nil {
+	}
+	among := make(map[int]bench)
+	for _, size := range sizes {
+		part := b.with(fmt.Sprintf("%s%d_", prefix, size))
+		among[size] = part
+		if err := part.makeTables(); err != nil {
 			return err
 		}
-		have = size
-		if err := b.exec("VACUUM ANALYZE " + prefix + "connections"); err != nil {
+		defer part.drop()
+		if err := part.connect(size); err != nil {
 			return err
 		}
-		if err := b.exec("CHECKPOINT"); err != nil { // Else it would still be writing down what was just added.
-			return err
-		}
-		var took []time.Duration
-		for range 3 {
-			round, err := parallel(1, 22_000, func(int) (time.Duration, error) { return b.lookup(size) })
+	}
+	if err := b.exec("CHECKPOINT"); err != nil { // Else it would still be writing down what was just added.
+		return err
+	}
+
+	const rounds, times = 10, 10_000
+	took := make(map[int][]time.Duration) // the calmest round of each size
+	held := make(map[int]string)          // the memory after the last one
+	for range rounds {
+		for _, size := range sizes {
+			round, err := parallel(1, times+1000, func(int) (time.Duration, error) { return among[size].lookup(size) })
 			if err != nil {
 				return err
 			}
-			round = round[2_000:] // What came before warmed up.
-			if took == nil || percentile(round, 50) < percentile(took, 50) {
-				took = round
+			held[size] = memory()
+			round = round[1000:] // What came before warmed up.
+			if took[size] == nil || percentile(round, 50) < percentile(took[size], 50) {
+				took[size] = round
 			}
 		}
-		if last = percentile(took, 50); first == 0 {
-			first = last
-		}
-		ofTable, ofIndexes, err := b.sizes("connections", size)
+	}
+
+	fmt.Printf("\nLooking a user up, %s times, one at a time, the calmest of %d rounds:\n\n", thousands(times), rounds)
+	fmt.Println("| connections | p50 | p99 | memory of the process | table, bytes a row | indexes, bytes a row | in all |")
+	fmt.Println("|---:|---:|---:|---:|---:|---:|---:|")
+	for _, size := range sizes {
+		ofTable, ofIndexes, err := among[size].sizes("connections", size)
 		if err != nil {
 			return err
 		}
 		fmt.Printf("| %s | %s | %s | %s | %.0f | %.0f | %s |\n",
-			thousands(size), at(took, 50), at(took, 99), memory(), ofTable, ofIndexes, megabytes((ofTable+ofIndexes)*float64(size)))
+			thousands(size), at(took[size], 50), at(took[size], 99), held[size], ofTable, ofIndexes, megabytes((ofTable+ofIndexes)*float64(size)))
 	}
+	last := sizes[len(sizes)-1]
+	fmt.Printf("\nThe last p50 is %.2f times the first.\n", float64(percentile(took[last], 50))/float64(percentile(took[sizes[0]], 50)))
 
-	fmt.Printf("\nThe last p50 is %.2f times the first.\n", float64(last)/float64(first))
-
-	fmt.Printf("\nLooking users up side by side, 100,000 times, among %s:\n\n", thousands(have))
+	fmt.Printf("\nLooking users up side by side, 100,000 times, among %s:\n\n", thousands(last))
 	header()
 	for _, workers := range []int{1, 8, 32} {
-		err := report(fmt.Sprint(workers), workers, 100_000, func(int) (time.Duration, error) { return b.lookup(have) })
+		err := report(fmt.Sprint(workers), workers, 100_000, func(int) (time.Duration, error) { return among[last].lookup(last) })
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// connect gives n users a connection.
+func (b bench) connect(n int) error {
+	err := b.exec(`
+		INSERT INTO `+b.prefix+`connections (application_id, user_id, identity_id, connected_at, health, health_at)
+		SELECT $1, `+sqlID("'user '")+`, `+sqlID("'identity '")+`, 1700000000000000 + i, 'ok', 1700000000000000 + i
+		FROM generate_series(0, $2::int) i`,
+		application, n-1)
+	if err != nil {
+		return err
+	}
+	return b.exec("VACUUM ANALYZE " + b.prefix + "connections")
 }
 
 // lookup looks one of so many users up.
@@ -215,7 +249,7 @@ func (b bench) flow(name string, i int) error {
 func (b bench) begin(name string, n int) error {
 	now := time.Now()
 	return b.exec(`
-		INSERT INTO `+prefix+`pending (token_hash, application_id, user_id, return_to, issued_at, expires_at, spent, identity_id)
+		INSERT INTO `+b.prefix+`pending (token_hash, application_id, user_id, return_to, issued_at, expires_at, spent, identity_id)
 		SELECT `+sqlTokenHash("$1")+`, $2, `+sqlID("$1")+`, '', $3, $4, FALSE, '' FROM generate_series(0, $5::int) i`,
 		name, application, now.UnixMicro(), now.Add(time.Hour).UnixMicro(), n-1)
 }
@@ -294,17 +328,17 @@ func (b bench) otherCalls() error {
 // outbox measures what ten replicas do with tasks: look for some every second,
 // and work off what an outage has left.
 func (b bench) outbox(owed int) error {
-	if err := b.exec("TRUNCATE " + prefix + "tasks"); err != nil {
+	if err := b.exec("TRUNCATE " + b.prefix + "tasks"); err != nil {
 		return err
 	}
 	err := b.exec(`
-		INSERT INTO `+prefix+`tasks (identity_id, kind, application_id, user_id, not_before, attempts)
+		INSERT INTO `+b.prefix+`tasks (identity_id, kind, application_id, user_id, not_before, attempts)
 		SELECT `+sqlID("'owed '")+`, 'tag', $1, `+sqlID("'user '")+`, 1700000000000000 + i, 0 FROM generate_series(1, $2::int) i`,
 		application, owed)
 	if err != nil {
 		return err
 	}
-	if err := b.exec("VACUUM ANALYZE " + prefix + "tasks"); err != nil {
+	if err := b.exec("VACUUM ANALYZE " + b.prefix + "tasks"); err != nil {
 		return err
 	}
 	ofTable, ofIndexes, err := b.sizes("tasks", owed)
@@ -352,16 +386,16 @@ func (b bench) outbox(owed int) error {
 
 // sweeping measures the store's part of callbacks, alone and beside a sweep.
 func (b bench) sweeping(expired int) error {
-	if err := b.exec("TRUNCATE " + prefix + "pending"); err != nil {
+	if err := b.exec("TRUNCATE " + b.prefix + "pending"); err != nil {
 		return err
 	}
 	err := b.exec(`
-		INSERT INTO `+prefix+`pending (token_hash, application_id, user_id, return_to, issued_at, expires_at, spent, identity_id)
+		INSERT INTO `+b.prefix+`pending (token_hash, application_id, user_id, return_to, issued_at, expires_at, spent, identity_id)
 		SELECT `+sqlTokenHash("'expired '")+`, $1, `+sqlID("'user '")+`, '', 1, 1000 + i, FALSE, '' FROM generate_series(1, $2::int) i`, application, expired)
 	if err != nil {
 		return err
 	}
-	if err := b.exec("VACUUM ANALYZE " + prefix + "pending"); err != nil {
+	if err := b.exec("VACUUM ANALYZE " + b.prefix + "pending"); err != nil {
 		return err
 	}
 	ofTable, ofIndexes, err := b.sizes("pending", expired)
@@ -423,7 +457,7 @@ func (b bench) sweeping(expired int) error {
 		return sweepErr
 	}
 	begun := time.Now()
-	if err := b.exec("VACUUM " + prefix + "pending"); err != nil {
+	if err := b.exec("VACUUM " + b.prefix + "pending"); err != nil {
 		return err
 	}
 	fmt.Printf("\n%s batches, p50 %s, p99 %s each: %s starts a second. VACUUM afterwards: %.1f s.\n",
