@@ -159,7 +159,7 @@ func TestAHandlerPrintsNoSecret(t *testing.T) {
 	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "handler", h)
 	for _, format := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d"} {
 		fmt.Fprintf(&log, format, h)
-		fmt.Fprintf(&log, format, *h) //nolint:govet // Printing is the point.
+		fmt.Fprintf(&log, format, *h)
 	}
 	for _, secret := range [][]byte{[]byte("very-secret-key"), cfg.Secrets[0]} {
 		require.NotContains(t, log.String(), string(secret))

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"html/template"
 	"io"
 	"log/slog"
 	"net/http"
@@ -284,4 +285,70 @@ func ExampleExplain() {
 	// 410 state_expired
 	// That took too long
 	// There is a time limit for signing in, and it is over. Nothing was changed. Start again whenever you are ready.
+}
+
+// The store is asked, and nothing else: also for who is not in a request.
+func ExampleHandler_Connection() {
+	app := newDemoApp()
+	defer app.close()
+
+	_, err := app.connect.Connection(context.Background(), "ada")
+	fmt.Println(errors.Is(err, connect.ErrNotConnected))
+	app.connectAda()
+	connection, err := app.connect.Connection(context.Background(), "ada")
+	fmt.Println(connection.UserID, connection.Health, err)
+	// Output:
+	// true
+	// ada ok <nil>
+}
+
+// Run goes on until the server has shut down, and is waited for.
+func ExampleHandler_Run() {
+	app := newDemoApp()
+	app.fake.Fault(anchortest.Fault{Method: "PUT", Status: 503, Times: 3}) // Anchor is down for the tag…
+	app.connectAda()
+
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- app.connect.Run(ctx) }()
+
+	for app.fake.Identities()[0].Metadata["externalUserId"] != "ada" { // … which Run makes up for.
+		time.Sleep(10 * time.Millisecond)
+	}
+	fmt.Println("tagged")
+	app.close()
+	cancel()
+	fmt.Println(<-ended)
+	// Output:
+	// tagged
+	// context canceled
+}
+
+// An error is answered by the app itself. Everything else stays as it is: who
+// tells what, and the log.
+func ExampleConfig_errorHandler() {
+	app := newDemoApp(func(c *connect.Config) {
+		c.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, err error) {
+			e := connect.Explain(err)
+			w.WriteHeader(e.Status)
+			fmt.Fprintln(w, "Sorry:", e.Title)
+		}
+	})
+	defer app.close()
+	app.get("/identity-callback/AN-OLD-LINK")
+	// Output:
+	// 403 Sorry: Finish in the browser you started in
+}
+
+// One page of the app's own; the others stay as they are.
+func ExampleConfig_templates() {
+	app := newDemoApp(func(c *connect.Config) {
+		c.Templates = template.Must(template.New("").Parse(
+			`{{define "connect"}}<form method="post" action="{{.Action}}">` +
+				`{{with .ReturnTo}}<input type="hidden" name="return_to" value="{{.}}">{{end}}<button>Link your shop</button></form>{{end}}`))
+	})
+	defer app.close()
+	app.get("/connect")
+	// Output:
+	// 200 <form method="post" action="/connect"><button>Link your shop</button></form>
 }

@@ -33,10 +33,11 @@ const (
 
 	// sweepInterval is how often Run removes starts whose time is long over;
 	// sweepAfter is how long an expired one is kept, so that who comes back late
-	// is told that it has expired rather than that it is unknown.
+	// is told that it has expired rather than that it is unknown. sweepBatch is
+	// how many go at once: few enough to hold nobody up.
 	sweepInterval = time.Minute
 	sweepAfter    = stateCookieLife
-	sweepBatch    = 1000
+	sweepBatch    = 100
 )
 
 // Run makes up for what a request could not do: it tags identities and deletes
@@ -184,9 +185,11 @@ func taskDelay(attempts int, err error) time.Duration {
 	return delay
 }
 
-// sweep removes what expired long ago, a batch at a time.
+// sweep removes what expired long ago, a batch at a time. After each it rests as
+// long as that took, so that the database is half its own at least.
 func (h *Handler) sweep(ctx context.Context) {
 	for ctx.Err() == nil {
+		begun := time.Now()
 		n, err := h.store.Sweep(ctx, h.now().Add(-sweepAfter), sweepBatch)
 		if err != nil {
 			h.logFault(ctx, "connect: sweep", err)
@@ -194,6 +197,10 @@ func (h *Handler) sweep(ctx context.Context) {
 		}
 		if n < sweepBatch {
 			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Since(begun)):
 		}
 	}
 }

@@ -3,6 +3,7 @@ package connect
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -32,4 +33,34 @@ func TestATagOfAnIdentityThatIsNotConnectedAnyMoreIsNotWritten(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, h.tag(ctx, task), "replaced")
 	require.Empty(t, fake.Calls())
+}
+
+func TestASweepRestsAsLongAsItWorks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &slowSweep{Store: NewMemoryStore()}
+		cfg := goodConfig()
+		cfg.Store = store
+		h, err := New(cfg)
+		require.NoError(t, err)
+		ctx, cancel := context.WithTimeout(t.Context(), 9500*time.Millisecond)
+		defer cancel()
+
+		began := time.Now()
+		h.sweep(ctx)
+		require.Equal(t, 9500*time.Millisecond, time.Since(began), "there is more, and it ends with ctx")
+		require.Equal(t, 5, store.sweeps, "a second each, and a second of rest")
+	})
+}
+
+// slowSweep takes a second for each batch, and always has more.
+type slowSweep struct {
+	Store
+	sweeps int
+}
+
+func (s *slowSweep) Sweep(_ context.Context, _ time.Time, limit int) (int, error) {
+	s.sweeps++
+	time.Sleep(time.Second)
+	return limit, nil
 }

@@ -179,5 +179,5 @@ func (s *Server) endDeliveries() {
 	s.closed = true
 	s.mu.Unlock()
 	s.end()
-	s.WaitDelivered(context.Background()) // It ends soon, and without an error.
+	_ = s.WaitDelivered(context.Background()) // It ends soon, and without an error.
 }

@@ -140,7 +140,7 @@ func Start(opts ...Option) (*Server, error) {
 	s.served = make(chan struct{})
 	go func() {
 		defer close(s.served)
-		s.server.Serve(listener) // Ends with ErrServerClosed, by Close.
+		_ = s.server.Serve(listener) // Ends with ErrServerClosed, by Close.
 	}()
 	return s, nil
 }

@@ -114,7 +114,10 @@ func (s *Store) migrateUnderLock(ctx context.Context, all []migration) error {
 			return err
 		}
 	}
-	defer conn.ExecContext(context.WithoutCancel(ctx), "DO RELEASE_LOCK(?)", s.lockName())
+	defer func() {
+		// A connection that is lost has given the lock back.
+		_, _ = conn.ExecContext(context.WithoutCancel(ctx), "DO RELEASE_LOCK(?)", s.lockName())
+	}()
 	return s.runMigrations(ctx, conn, all)
 }
 

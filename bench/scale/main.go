@@ -144,7 +144,7 @@ func (b bench) sizes(table string, rows int) (ofTable, ofIndexes float64, err er
 // lookups measures Connection among more and more connections. Each size has
 // tables of its own, and they take turns, so that whatever else the machine does
 // happens to all of them.
-func (b bench) lookups(largest int) error {
+func (b bench) lookups(largest int) (err error) {
 	var sizes []int
 	for _, size := range []int{10_000, 100_000, 1_000_000, 5_000_000} {
 		if size = min(size, largest); !slices.Contains(sizes, size) {
@@ -158,7 +158,7 @@ func (b bench) lookups(largest int) error {
 		if err := part.makeTables(); err != nil {
 			return err
 		}
-		defer part.drop()
+		defer func() { err = errors.Join(err, part.drop()) }()
 		if err := part.connect(size); err != nil {
 			return err
 		}
@@ -402,7 +402,7 @@ func (b bench) sweeping(expired int) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("\nThe store's part of callbacks (Pending, Complete, Done), 4 at once, beside a sweep of %s expired starts (%.0f bytes each in the table, %.0f in indexes) in batches of 1,000:\n\n",
+	fmt.Printf("\nThe store's part of callbacks (Pending, Complete, Done), 4 at once, beside a sweep of %s expired starts (%.0f bytes each in the table, %.0f in indexes) in batches of 100:\n\n",
 		thousands(expired), ofTable, ofIndexes)
 	fmt.Println("| | callbacks | p50 | p99 | memory of the process |")
 	fmt.Println("|---|---:|---:|---:|---:|")
@@ -465,16 +465,17 @@ func (b bench) sweeping(expired int) error {
 	return nil
 }
 
-// sweep removes what has expired, as Handler.Run does.
+// sweep removes what has expired, in batches and with rests as Handler.Run does.
 func (b bench) sweep(expired int) ([]time.Duration, error) {
 	var took []time.Duration
 	for left := expired; left > 0; {
 		begun := time.Now()
-		n, err := b.store.Sweep(b.ctx, time.UnixMicro(1_000_000_000), 1000)
+		n, err := b.store.Sweep(b.ctx, time.UnixMicro(1_000_000_000), 100)
 		if err != nil {
 			return nil, err
 		}
 		took = append(took, time.Since(begun))
+		time.Sleep(time.Since(begun))
 		if n == 0 {
 			return nil, fmt.Errorf("%d expired starts were not swept", left)
 		}
