@@ -418,7 +418,13 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request, a *Application) 
 		writeJSON(w, http.StatusOK, body)
 		return
 	}
-	sendTo(w, r, hosted)
+	if isHTMX(r) {
+		sendTo(w, r, hosted)
+		return
+	}
+	// All that http.Redirect would do with an address of another site, after a POST.
+	w.Header().Set("Location", hosted)
+	w.WriteHeader(http.StatusSeeOther)
 }
 
 // callbackURL is where the hosted page shall return to. The state is a segment

@@ -155,8 +155,8 @@ func (c stateCookies) sentByAge(r *http.Request) []stateCookie {
 // isName tells whether a cookie's name is of the form that name gives it.
 func (c stateCookies) isName(name string) bool {
 	rest, ours := strings.CutPrefix(name, c.prefix)
-	begun, mark, whole := strings.Cut(rest, "-")
-	return ours && whole && len(begun) == 10 && isHex(begun) && len(mark) == 16 && isHex(mark)
+	begun, mark, _ := strings.Cut(rest, "-")
+	return ours && len(begun) == 10 && isHex(begun) && len(mark) == 16 && isHex(mark)
 }
 
 func isHex(s string) bool { return strings.Trim(s, "0123456789abcdef") == "" }

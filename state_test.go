@@ -223,7 +223,9 @@ func TestOtherCookiesAreLeftAlone(t *testing.T) {
 		others = append(others, &http.Cookie{Name: fmt.Sprintf("__Host-connect-00000000%02d-0123456789abcdeg", i), Value: "x"},
 			&http.Cookie{Name: fmt.Sprintf("__Host-connect-00000000%02d-0123456789abcdef0", i), Value: "x"},
 			&http.Cookie{Name: fmt.Sprintf("__Host-connect-0000000x%02d-0123456789abcdef", i), Value: "x"},
-			&http.Cookie{Name: fmt.Sprintf("x__Host-connect-00000000%02d-0123456789abcdef", i), Value: "x"})
+			&http.Cookie{Name: fmt.Sprintf("__Host-connect-0000000%02d-0123456789abcdef", i), Value: "x"},
+			&http.Cookie{Name: fmt.Sprintf("x__Host-connect-00000000%02d-0123456789abcdef", i), Value: "x"},
+			&http.Cookie{Name: fmt.Sprintf("00000000%02d-0123456789abcdef", i), Value: "x"})
 	}
 	others = append(others, &http.Cookie{Name: "session", Value: "y"})
 	require.Len(t, sealed(t, c, sealedState{state: newState(), tokenHash: "h"}, noon, others...), 1)

@@ -49,7 +49,7 @@ var targets = []target{
 			// The eight proofs, and what they are made of.
 			"proveStart", "proveIdentity", "isUsable", "isFresh", "ownedBy",
 			"readOutcome", "isCancel",
-			"stateCookies.find", "stateCookies.open", "stateCookies.sent",
+			"stateCookies.find", "stateCookies.open", "stateCookies.sent", "stateCookies.isName", "isHex",
 			"Handler.callback",
 			// The store's part of them.
 			"MemoryStore.Complete", "MemoryStore.SetHealth", "MemoryStore.Disconnect",
@@ -89,8 +89,9 @@ var equivalent = map[string]string{
 	`isLocalPath: err == nil && u.Scheme == "" && u.Host == "" && u.User == nil, without: u.User == nil`:           "what has no host has no user",
 	"applicationSite.holds: listed || err != nil, without: err != nil":                                             "the whole list fails as well",
 	"MemoryStore.Complete: ok && old.IdentityID != c.IdentityID, without: ok":                                      "the deletion of no identity, in no application, is claimed by nobody",
-	"stateCookies.open without: !ok":                          "what we have sealed has a dot",
-	"readMoment: err != nil || !(n > 0), without: err != nil": "what is no number is zero, or out of range",
+	"stateCookies.sent without: !strings.Contains(line, c.prefix)":                                                 "it only saves work",
+	"stateCookies.open without: !ok":                                                                               "what we have sealed has a dot",
+	"readMoment: err != nil || !(n > 0), without: err != nil":                                                      "what is no number is zero, or out of range",
 }
 
 func main() {
