@@ -145,7 +145,7 @@ type returned struct {
 	identityID string
 	err        error // why there is no identityID
 	repeated   bool
-	query      url.Values
+	query      url.Values // as it was sent; see known
 }
 
 // returnParameters are those that the hosted page may add: identity_id and

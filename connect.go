@@ -488,12 +488,13 @@ type postForm struct {
 	Popup    bool   `json:"popup"`     // in JSON only: connect.js has opened one
 }
 
-// readForm reads a form or a JSON object. A plain button sends neither.
+// readForm reads a form or a JSON object. A plain button sends neither; then the
+// type of what it does not send is no matter.
 func readForm(w http.ResponseWriter, r *http.Request) (form postForm, err error) {
 	if r.Body == nil { // A request that no server read, as in a test.
 		r.Body = http.NoBody
 	}
-	if r.Body == http.NoBody && r.URL.RawQuery == "" && r.Form == nil {
+	if r.Body == http.NoBody && r.URL.RawQuery == "" && r.Form == nil && r.PostForm == nil {
 		return postForm{}, nil
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)

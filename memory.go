@@ -99,8 +99,8 @@ func olderThanNewest(starts []*Pending, n int) []*Pending {
 	if len(starts) <= n {
 		return nil
 	}
-	slices.SortFunc(starts, func(a, b *Pending) int { return b.ExpiresAt.Compare(a.ExpiresAt) })
-	return starts[max(n, 0):]
+	slices.SortStableFunc(starts, func(a, b *Pending) int { return a.ExpiresAt.Compare(b.ExpiresAt) })
+	return starts[:len(starts)-max(n, 0)]
 }
 
 // remove forgets a start. The caller holds the lock.
@@ -178,7 +178,7 @@ func (m *MemoryStore) Complete(ctx context.Context, tokenHash string, c Connecti
 		m.retire(*old, c.ConnectedAt)
 	}
 	p.Spent, p.IdentityID = true, c.IdentityID
-	kept := c
+	kept := c // c itself would be on the heap in every call that is refused.
 	m.connections[user], m.owned[c.IdentityID] = &kept, &kept
 	m.queue(TagIdentity, c, tagAfter)
 	return true, nil

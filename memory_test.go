@@ -250,3 +250,18 @@ func filledMemoryStore(tb testing.TB, n int) *connect.MemoryStore {
 	}
 	return store
 }
+
+func TestOfStartsThatExpireTogetherTheFirstMakesRoom(t *testing.T) {
+	t.Parallel()
+	store := connect.NewMemoryStore()
+	for i := range 4 {
+		require.NoError(t, store.Bind(t.Context(), connect.Pending{
+			TokenHash: fmt.Sprint(i), ApplicationID: "app", UserID: "ada", IssuedAt: memoryNow, ExpiresAt: memoryNow.Add(time.Hour),
+		}, 3))
+	}
+	for i := range 4 {
+		p, err := store.Pending(t.Context(), fmt.Sprint(i))
+		require.NoError(t, err)
+		require.Equal(t, i == 0, p.Spent, "start %d", i)
+	}
+}

@@ -26,8 +26,8 @@ const (
 	// maxTaskDelay is the longest wait before a failed task is tried again. It
 	// is short enough that what is owed is made up for within ten seconds after a
 	// restart or a short outage (a long one's backlog takes as long as the calls
-	// do), and with taskBatch it bounds what an outage costs. maxAskedDelay is as long as Anchor may ask to wait instead, when
-	// there were too many calls.
+	// do), and with taskBatch it bounds what an outage costs. maxAskedDelay is as
+	// long as Anchor may ask to wait instead, when there were too many calls.
 	maxTaskDelay  = 3 * time.Second
 	maxAskedDelay = time.Minute
 
@@ -186,7 +186,7 @@ func taskDelay(attempts int, err error) time.Duration {
 }
 
 // sweep removes what expired long ago, a batch at a time. After each it rests as
-// long as that took, so that the database is half its own at least.
+// long as that took, so that sweeping takes half of the database's time at most.
 func (h *Handler) sweep(ctx context.Context) {
 	for ctx.Err() == nil {
 		begun := time.Now()

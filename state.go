@@ -118,37 +118,26 @@ func (c stateCookies) set(w http.ResponseWriter, r *http.Request, s sealedState,
 		return fmt.Errorf("seal the state cookie: %w", err)
 	}
 	for others := c.sentByAge(r); len(others) >= maxStateCookies; others = others[1:] {
-		w.Header().Add("Set-Cookie", others[0].name+c.takenBack)
+		w.Header().Add("Set-Cookie", others[0].Name+c.takenBack)
 	}
 	w.Header().Add("Set-Cookie", name+"="+value+c.attributes)
 	return nil
 }
 
-// stateCookie is a cookie as the browser sends it, unopened.
-type stateCookie struct{ name, value string }
-
-// sent returns the state cookies that came with a request. The app's own, of
-// which there may be many, are passed over unparsed.
-func (c stateCookies) sent(r *http.Request) []stateCookie {
-	var sent []stateCookie
-	for _, line := range r.Header["Cookie"] {
-		if !strings.Contains(line, c.prefix) {
-			continue // The usual case at a start.
-		}
-		for pair := range strings.SplitSeq(line, ";") {
-			name, value, _ := strings.Cut(strings.TrimSpace(pair), "=")
-			if c.isName(name) {
-				sent = append(sent, stateCookie{name, value})
-			}
-		}
+// sent returns the state cookies that came with a request, unopened. They are
+// net/http's to parse: of a name with an odd space before its __Host- browsers
+// demand nothing, so who trimmed more than HTTP does would let a sibling domain in.
+func (c stateCookies) sent(r *http.Request) []*http.Cookie {
+	if !slices.ContainsFunc(r.Header["Cookie"], func(line string) bool { return strings.Contains(line, c.prefix) }) {
+		return nil // The usual case at a start: the app's own cookies need no parsing.
 	}
-	return sent
+	return slices.DeleteFunc(r.Cookies(), func(cookie *http.Cookie) bool { return !c.isName(cookie.Name) })
 }
 
 // sentByAge is sent with the oldest start first.
-func (c stateCookies) sentByAge(r *http.Request) []stateCookie {
+func (c stateCookies) sentByAge(r *http.Request) []*http.Cookie {
 	sent := c.sent(r)
-	slices.SortStableFunc(sent, func(a, b stateCookie) int { return strings.Compare(a.name, b.name) })
+	slices.SortStableFunc(sent, func(a, b *http.Cookie) int { return strings.Compare(a.Name, b.Name) })
 	return sent
 }
 
@@ -167,7 +156,7 @@ func (c stateCookies) find(r *http.Request, state string) (sealedState, error) {
 	found := ErrNoStateCookie
 	mark := fingerprint(state)
 	for _, cookie := range c.sent(r) {
-		if !strings.HasSuffix(cookie.name, string(mark[:])) {
+		if !strings.HasSuffix(cookie.Name, string(mark[:])) {
 			continue
 		}
 		s, err := c.open(cookie)
@@ -193,9 +182,9 @@ func (c stateCookies) all(r *http.Request) []sealedState {
 	return states
 }
 
-func (c stateCookies) open(cookie stateCookie) (sealedState, error) {
+func (c stateCookies) open(cookie *http.Cookie) (sealedState, error) {
 	var value []byte
-	if err := securecookie.DecodeMulti(cookie.name, cookie.value, &value, c.codecs...); err != nil {
+	if err := securecookie.DecodeMulti(cookie.Name, cookie.Value, &value, c.codecs...); err != nil {
 		// The cause stays out of the error: it tells an attacker how far a
 		// forged cookie got.
 		return sealedState{}, ErrStateInvalid

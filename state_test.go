@@ -231,3 +231,33 @@ func TestOtherCookiesAreLeftAlone(t *testing.T) {
 	require.Len(t, sealed(t, c, sealedState{state: newState(), tokenHash: "h"}, noon, others...), 1)
 	require.Empty(t, c.all(requestWith(others...)))
 }
+
+// A sibling domain can set a cookie whose name only looks like ours once somebody
+// has trimmed it: browsers hold it for no __Host- cookie.
+func TestANameThatHasToBeTrimmedIsNotOurs(t *testing.T) {
+	t.Parallel()
+	c := mustCookies(t, true, secretA)
+	s := sealedState{state: newState(), tokenHash: "hash"}
+	cookie := sealed(t, c, s, noon)[0]
+	for _, space := range []string{"\u2000", "\u00a0", "\u0085", "\u3000", "\ufeff", "\x85", "\v"} {
+		r := requestWith()
+		r.Header.Set("Cookie", "session=y; "+space+cookie.Name+"="+cookie.Value)
+		_, err := c.find(r, s.state)
+		require.ErrorIs(t, err, ErrNoStateCookie, "%q", space)
+		require.Empty(t, c.all(r), "%q", space)
+	}
+}
+
+func TestACookieHeaderThatIsTooLongIsNotAnsweredByAnother(t *testing.T) {
+	t.Parallel()
+	c := mustCookies(t, true, secretA)
+	var line strings.Builder
+	for i := range 20_000 {
+		fmt.Fprintf(&line, "__Host-connect-%010x-0123456789abcdef=x; ", i)
+	}
+	r := requestWith()
+	r.Header.Set("Cookie", line.String())
+	w := httptest.NewRecorder()
+	require.NoError(t, c.set(w, r, sealedState{state: newState(), tokenHash: "h"}, noon))
+	require.Len(t, w.Result().Cookies(), 1)
+}

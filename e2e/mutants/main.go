@@ -89,7 +89,7 @@ var equivalent = map[string]string{
 	`isLocalPath: err == nil && u.Scheme == "" && u.Host == "" && u.User == nil, without: u.User == nil`:           "what has no host has no user",
 	"applicationSite.holds: listed || err != nil, without: err != nil":                                             "the whole list fails as well",
 	"MemoryStore.Complete: ok && old.IdentityID != c.IdentityID, without: ok":                                      "the deletion of no identity, in no application, is claimed by nobody",
-	"stateCookies.sent without: !strings.Contains(line, c.prefix)":                                                 "it only saves work",
+	"stateCookies.sent without: !slices.ContainsFunc(r.Header[\"Cookie\"], func(line string) bool { return strings.Contains(line, c.prefix) })":                                                 "it only saves work",
 	"stateCookies.open without: !ok":                                                                               "what we have sealed has a dot",
 	"readMoment: err != nil || !(n > 0), without: err != nil":                                                      "what is no number is zero, or out of range",
 }
