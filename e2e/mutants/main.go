@@ -81,17 +81,17 @@ var targets = []target{
 // equivalent are mutants that change nothing that anybody could notice, by what
 // they break, and why. Each of these guards stands there as a second one.
 var equivalent = map[string]string{
-	`parsePublicURL: u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "", without: u.Hostname() == ""`: "browserHost refuses it too",
-	"isLoopback: err == nil && addr.IsLoopback(), without: err == nil":                                             "an address that was not parsed is not loopback",
-	"isLocalPath without: strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c == 0x7f })":              "url.Parse refuses it too, as long as the two agree",
-	`isLocalPath: err == nil && u.Scheme == "", without: u.Scheme == ""`:                                           "what begins with a slash has no scheme",
-	`isLocalPath: err == nil && u.Scheme == "" && u.Host == "", without: u.Host == ""`:                             "what begins with one slash has no host",
-	`isLocalPath: err == nil && u.Scheme == "" && u.Host == "" && u.User == nil, without: u.User == nil`:           "what has no host has no user",
-	"applicationSite.holds: listed || err != nil, without: err != nil":                                             "the whole list fails as well",
-	"MemoryStore.Complete: ok && old.IdentityID != c.IdentityID, without: ok":                                      "the deletion of no identity, in no application, is claimed by nobody",
-	"stateCookies.sent without: !slices.ContainsFunc(r.Header[\"Cookie\"], func(line string) bool { return strings.Contains(line, c.prefix) })":                                                 "it only saves work",
-	"stateCookies.open without: !ok":                                                                               "what we have sealed has a dot",
-	"readMoment: err != nil || !(n > 0), without: err != nil":                                                      "what is no number is zero, or out of range",
+	`parsePublicURL: u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "", without: u.Hostname() == ""`:                              "browserHost refuses it too",
+	"isLoopback: err == nil && addr.IsLoopback(), without: err == nil":                                                                          "an address that was not parsed is not loopback",
+	"isLocalPath without: strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c == 0x7f })":                                           "url.Parse refuses it too, as long as the two agree",
+	`isLocalPath: err == nil && u.Scheme == "", without: u.Scheme == ""`:                                                                        "what begins with a slash has no scheme",
+	`isLocalPath: err == nil && u.Scheme == "" && u.Host == "", without: u.Host == ""`:                                                          "what begins with one slash has no host",
+	`isLocalPath: err == nil && u.Scheme == "" && u.Host == "" && u.User == nil, without: u.User == nil`:                                        "what has no host has no user",
+	"applicationSite.holds: listed || err != nil, without: err != nil":                                                                          "the whole list fails as well",
+	"MemoryStore.Complete: ok && old.IdentityID != c.IdentityID, without: ok":                                                                   "the deletion of no identity, in no application, is claimed by nobody",
+	"stateCookies.sent without: !slices.ContainsFunc(r.Header[\"Cookie\"], func(line string) bool { return strings.Contains(line, c.prefix) })": "it only saves work",
+	"stateCookies.open without: !ok":                          "what we have sealed has a dot",
+	"readMoment: err != nil || !(n > 0), without: err != nil": "what is no number is zero, or out of range",
 }
 
 func main() {
