@@ -3,6 +3,7 @@ package browser
 import (
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -67,10 +68,16 @@ func TestAPopupThatEndsOtherwise(t *testing.T) {
 	popup.Click("[data-connect-close]")
 	tab.Windows(1)
 
-	openPopup(a, tab).CloseWindow()
+	popup = openPopup(a, tab)
+	lookAround()
+	popup.CloseWindow()
 	require.Equal(t, "cancelled", outcome(t, tab))
 	require.Empty(t, a.connection(t, "ada"))
 }
+
+// lookAround is the moment that a person takes before closing a popup. connect.js
+// looks at the popup and at the page twice a second.
+func lookAround() { time.Sleep(1200 * time.Millisecond) }
 
 // A hosted page with a Cross-Origin-Opener-Policy is put by itself: to the page
 // that opened the popup its window looks closed from then on, and the popup's last
@@ -98,7 +105,9 @@ func TestAPopupThatIsCutOff(t *testing.T) {
 
 	// Closed by hand it cannot be told from one that is still open, until the
 	// person comes back to the page.
-	openPopup(a, tab).CloseWindow()
+	popup = openPopup(a, tab)
+	lookAround()
+	popup.CloseWindow()
 	tab.Windows(1)
 	tab.Run(`focused = true`)
 	require.Equal(t, "cancelled", outcome(t, tab))

@@ -102,12 +102,25 @@ func inTxOnce[T any](ctx context.Context, db *database, f func(tx conn) (T, erro
 	// READ COMMITTED: what is read after a wait for a lock is what the one who
 	// held it has left. MySQL's default shows what there was before, and locks
 	// the gaps between rows too, so that strangers wait for each other.
-	tx, err := db.pool.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	pooled, err := db.pool.Conn(ctx)
+	if err != nil {
+		return none, err
+	}
+	defer pooled.Close()
+	// A commit that is cut off may happen all the same, after it was said to have
+	// failed. So it has two seconds more than ctx.
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(2*time.Second, cancel) })()
+	tx, err := pooled.BeginTx(longer, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
 		return none, err
 	}
 	defer tx.Rollback() // Does nothing after Commit.
 	result, err := f(conn{tx, db.dialect})
+	if err == nil {
+		err = ctx.Err()
+	}
 	if err != nil {
 		return none, err
 	}
