@@ -422,7 +422,7 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request, a *Application) 
 		sendTo(w, r, hosted)
 		return
 	}
-	// All that http.Redirect would do with an address of another site, after a POST.
+	// All that http.Redirect would do after a POST: the address is absolute, and ASCII.
 	w.Header().Set("Location", hosted)
 	w.WriteHeader(http.StatusSeeOther)
 }
@@ -488,17 +488,18 @@ type postForm struct {
 	Popup    bool   `json:"popup"`     // in JSON only: connect.js has opened one
 }
 
-// readForm reads a form or a JSON object. A plain button sends neither; then the
-// type of what it does not send is no matter.
+// readForm reads a form or a JSON object. A plain button sends neither.
 func readForm(w http.ResponseWriter, r *http.Request) (form postForm, err error) {
 	if r.Body == nil { // A request that no server read, as in a test.
 		r.Body = http.NoBody
 	}
-	if r.Body == http.NoBody && r.URL.RawQuery == "" && r.Form == nil && r.PostForm == nil {
-		return postForm{}, nil
+	contentType := r.Header.Get("Content-Type")
+	if r.Body == http.NoBody && r.URL.RawQuery == "" && r.Form == nil && r.PostForm == nil &&
+		(contentType == "" || contentType == "application/x-www-form-urlencoded") {
+		return postForm{}, nil // What the rest would come to, without its work.
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
-	mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	mediaType, _, _ := mime.ParseMediaType(contentType)
 	switch mediaType {
 	case "application/json":
 		if err = json.NewDecoder(r.Body).Decode(&form); errors.Is(err, io.EOF) {

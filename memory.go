@@ -16,8 +16,8 @@ import (
 // any number of goroutines, and must not be copied after its first use.
 type MemoryStore struct {
 	mu          sync.RWMutex
-	starts      map[string]*Pending // by token hash
-	startsOf    map[userKey][]*Pending
+	starts      map[string]*Pending    // by token hash
+	startsOf    map[userKey][]*Pending // short: limit bounds them
 	connections map[userKey]*Connection
 	owned       map[string]*Connection // the same, by identity
 	tasks       map[taskKey]*Task

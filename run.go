@@ -186,7 +186,7 @@ func taskDelay(attempts int, err error) time.Duration {
 }
 
 // sweep removes what expired long ago, a batch at a time. After each it rests as
-// long as that took, so that sweeping takes half of the database's time at most.
+// long as that took, so that a replica sweeps half of the time at most.
 func (h *Handler) sweep(ctx context.Context) {
 	for ctx.Err() == nil {
 		begun := time.Now()

@@ -97,7 +97,7 @@ func (c stateCookies) name(state string, begun time.Time) string {
 	binary.BigEndian.PutUint64(seconds[:], uint64(max(begun.Unix(), 0)))
 	mark := fingerprint(state)
 	name := append(make([]byte, 0, 64), c.prefix...)
-	name = hex.AppendEncode(name, seconds[3:])
+	name = hex.AppendEncode(name, seconds[3:]) // Ten digits, as isName wants them.
 	return string(append(name, mark[:]...))
 }
 

@@ -24,8 +24,7 @@ CREATE TABLE IF NOT EXISTS connect_pending (
 ) ENGINE=InnoDB;
 
 -- Connections: the one identity of each user, and whether it is signed in still.
--- The user comes first in the keys, as what tells rows apart soonest: the inner
--- pages of an index are then small, and stay in memory.
+-- The user comes first in the keys, as what tells rows apart soonest.
 CREATE TABLE IF NOT EXISTS connect_connections (
     application_id VARBINARY(255) NOT NULL,
     user_id        VARBINARY(255) NOT NULL,

@@ -23,8 +23,7 @@ CREATE INDEX IF NOT EXISTS connect_pending_user ON connect_pending (user_id, app
 CREATE INDEX IF NOT EXISTS connect_pending_expiry ON connect_pending (expires_at);
 
 -- Connections: the one identity of each user, and whether it is signed in still.
--- The user comes first in the keys, as what tells rows apart soonest: the inner
--- pages of an index are then small, and stay in memory.
+-- The user comes first in the keys, as what tells rows apart soonest.
 CREATE TABLE IF NOT EXISTS connect_connections (
     application_id TEXT    NOT NULL,
     user_id        TEXT    NOT NULL,
