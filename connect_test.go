@@ -513,4 +513,9 @@ func TestAFormThatTheAppHasParsedIsRead(t *testing.T) {
 	form, err := readForm(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/connect", nil))
 	require.NoError(t, err)
 	require.Zero(t, form)
+
+	r := httptest.NewRequest(http.MethodPost, "/connect", nil)
+	r.Header.Set("Content-Type", "multipart/form-data")
+	_, err = readForm(httptest.NewRecorder(), r)
+	require.ErrorIs(t, err, ErrBadRequest, "without a body as with one")
 }
