@@ -106,3 +106,21 @@ func isLocalPath(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && u.Scheme == "" && u.Host == "" && u.User == nil
 }
+
+// inASCII escapes the letters of other scripts in an address, for a header, which
+// is read as ASCII, or as Latin-1 by scripts (RFC 9110, section 5.5).
+func inASCII(address string) string {
+	isOther := func(c rune) bool { return c >= utf8.RuneSelf }
+	if !strings.ContainsFunc(address, isOther) {
+		return address
+	}
+	var escaped strings.Builder
+	for i := range len(address) {
+		if c := address[i]; c < utf8.RuneSelf {
+			escaped.WriteByte(c)
+		} else {
+			fmt.Fprintf(&escaped, "%%%02X", c)
+		}
+	}
+	return escaped.String()
+}

@@ -136,7 +136,7 @@ func (h *Handler) succeed(w http.ResponseWriter, r *http.Request, start startEvi
 		h.endPopup(w, popup, nil)
 		return
 	}
-	http.Redirect(w, r, cmp.Or(start.pending.ReturnTo, h.successURL), http.StatusSeeOther)
+	sendTo(w, r, cmp.Or(start.pending.ReturnTo, h.successURL))
 }
 
 // returned is what a callback's query says. It is the browser's word: nothing

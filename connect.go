@@ -418,13 +418,7 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request, a *Application) 
 		writeJSON(w, http.StatusOK, body)
 		return
 	}
-	if isHTMX(r) {
-		sendTo(w, r, hosted)
-		return
-	}
-	// All that http.Redirect would do after a POST: the address is absolute, and ASCII.
-	w.Header().Set("Location", hosted)
-	w.WriteHeader(http.StatusSeeOther)
+	sendTo(w, r, hosted)
 }
 
 // callbackURL is where the hosted page shall return to. The state is a segment
@@ -502,9 +496,7 @@ func readForm(w http.ResponseWriter, r *http.Request) (form postForm, err error)
 	mediaType, _, _ := mime.ParseMediaType(contentType)
 	switch mediaType {
 	case "application/json":
-		if err = json.NewDecoder(r.Body).Decode(&form); errors.Is(err, io.EOF) {
-			err = nil // A body is not needed.
-		}
+		form, err = readJSONForm(r.Body)
 	case "multipart/form-data":
 		err = r.ParseMultipartForm(maxFormBytes)
 		form.ReturnTo = r.FormValue("return_to")
@@ -519,6 +511,14 @@ func readForm(w http.ResponseWriter, r *http.Request) (form postForm, err error)
 		return postForm{}, ErrReturnTo
 	}
 	return form, nil
+}
+
+// readJSONForm is apart from readForm so that only here a form is on the heap.
+func readJSONForm(body io.Reader) (form postForm, err error) {
+	if err = json.NewDecoder(body).Decode(&form); errors.Is(err, io.EOF) {
+		err = nil // A body is not needed.
+	}
+	return form, err
 }
 
 // acceptsJSON tells a client that wants JSON from a browser that wants a page: by

@@ -138,7 +138,7 @@ func ExampleHandler_RequireIdentity() {
 	app.connectAda()
 	app.get("/reports")
 	// Output:
-	// 303 /connect?return_to=%2Freports<a href="/connect?return_to=%2Freports">See Other</a>.
+	// 303 /connect?return_to=%2Freports
 	// 200 a report for ada
 }
 
@@ -199,7 +199,7 @@ func ExampleHandler_Application() {
 	app.get("/agenda")
 	// Output:
 	// 200 {"application":"calendar","applicationId":"6f1c9a52-0a3d-4c1e-9b7f-2d6c8e4f1a02","connected":false}
-	// 303 /connect/calendar?return_to=%2Fagenda<a href="/connect/calendar?return_to=%2Fagenda">See Other</a>.
+	// 303 /connect/calendar?return_to=%2Fagenda
 }
 
 func ExampleHandler_Webhook() {

@@ -8,11 +8,15 @@ import "net/http"
 // reference, "HX-Redirect").
 func isHTMX(r *http.Request) bool { return r.Header.Get("Hx-Request") == "true" }
 
-// sendTo sends the browser to another page, whatever made the request.
+// sendTo sends the browser to another page, whatever made the request. The
+// address is a local path or an absolute one, so that nothing is left to be done
+// of what http.Redirect does for others.
 func sendTo(w http.ResponseWriter, r *http.Request, address string) {
+	address = inASCII(address)
 	if isHTMX(r) {
 		w.Header().Set("HX-Redirect", address)
 		return // 200: htmx asks for a status that is no redirect's.
 	}
-	http.Redirect(w, r, address, http.StatusSeeOther)
+	w.Header().Set("Location", address)
+	w.WriteHeader(http.StatusSeeOther)
 }

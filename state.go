@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"bytes"
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
@@ -24,7 +25,7 @@ const (
 	maxLiveStarts = 5
 
 	// maxStateCookies is how many starts a browser may have open at once. Each
-	// takes some 300 bytes of every request's Cookie header, which servers
+	// takes some 250 bytes of every request's Cookie header, which servers
 	// bound (431), so the oldest make room for the newest.
 	maxStateCookies = 5
 )
@@ -33,6 +34,32 @@ const (
 type sealedState struct {
 	state     string
 	tokenHash string
+}
+
+// pack is what is sealed: the state, and behind a mark of its kind the token's
+// hash. In hex, as Anchor's are, that has twice the bytes that it needs.
+func (s sealedState) pack() []byte {
+	packed := append(make([]byte, 0, 128), s.state...)
+	if len(s.tokenHash)%2 == 0 && isHex(s.tokenHash) {
+		packed, _ = hex.AppendDecode(append(packed, ':'), []byte(s.tokenHash)) // It is hex: no error.
+		return packed
+	}
+	return append(append(packed, '.'), s.tokenHash...)
+}
+
+// unpack is the opposite of pack.
+func unpack(packed []byte) (sealedState, bool) {
+	i := bytes.IndexAny(packed, ".:") // No state holds either.
+	if i < 0 {
+		return sealedState{}, false
+	}
+	s := sealedState{state: string(packed[:i])}
+	if packed[i] == ':' {
+		s.tokenHash = hex.EncodeToString(packed[i+1:])
+	} else {
+		s.tokenHash = string(packed[i+1:])
+	}
+	return s, true
 }
 
 // newState returns the unguessable half of a start: 130 bits in letters and
@@ -113,7 +140,7 @@ func fingerprint(state string) (mark [17]byte) {
 // those it sent when there would be more than maxStateCookies.
 func (c stateCookies) set(w http.ResponseWriter, r *http.Request, s sealedState, begun time.Time) error {
 	name := c.name(s.state, begun)
-	value, err := securecookie.EncodeMulti(name, []byte(s.state+"."+s.tokenHash), c.codecs...)
+	value, err := securecookie.EncodeMulti(name, s.pack(), c.codecs...)
 	if err != nil {
 		return fmt.Errorf("seal the state cookie: %w", err)
 	}
@@ -189,9 +216,9 @@ func (c stateCookies) open(cookie *http.Cookie) (sealedState, error) {
 		// forged cookie got.
 		return sealedState{}, ErrStateInvalid
 	}
-	state, tokenHash, ok := strings.Cut(string(value), ".")
+	s, ok := unpack(value)
 	if !ok {
 		return sealedState{}, ErrStateInvalid
 	}
-	return sealedState{state: state, tokenHash: tokenHash}, nil
+	return s, nil
 }
