@@ -170,6 +170,7 @@ type Handler struct {
 
 	origin      string // scheme://host[:port] of PublicURL, as browsers write it
 	prefix      string // path of PublicURL without a trailing slash
+	returnURL   string // of the callback, without a state
 	cookies     stateCookies
 	crossOrigin *http.CrossOriginProtection
 	pages       pages
@@ -205,6 +206,7 @@ func New(cfg Config) (*Handler, error) {
 	} else {
 		h.origin = public.Scheme + "://" + public.Host
 		h.prefix = public.Path
+		h.returnURL = h.origin + h.prefix + callbackPath
 		// Behind a proxy that rewrites Host an old browser's Origin would look
 		// foreign. The configured origin is ours whatever Host says.
 		if err := h.crossOrigin.AddTrustedOrigin(h.origin); err != nil {
@@ -426,9 +428,9 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request, a *Application) 
 // parameters.
 func (h *Handler) callbackURL(state string) string {
 	if h.fixedCallback {
-		return h.origin + h.prefix + callbackPath
+		return h.returnURL
 	}
-	return h.origin + h.prefix + callbackPath + "/" + state
+	return h.returnURL + "/" + state
 }
 
 // readPost is what every POST begins with: it came from our pages, somebody is

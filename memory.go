@@ -15,18 +15,27 @@ import (
 // would each have their own. Its zero value is an empty store. It may be used by
 // any number of goroutines, and must not be copied after its first use.
 type MemoryStore struct {
-	mu          sync.RWMutex
-	starts      map[string]*Pending    // by token hash
-	startsOf    map[userKey][]*Pending // short: limit bounds them
-	connections map[userKey]*Connection
-	owned       map[string]*Connection // the same, by identity
-	tasks       map[taskKey]*Task
+	mu     sync.RWMutex
+	users  map[string]map[string]*memoryUser // by application and user
+	starts map[string]*memoryStart           // those of all users, by token hash
+	owners map[string]*memoryUser            // those who are connected, by identity
+	tasks  map[taskKey]*Task
 }
 
 var _ Store = (*MemoryStore)(nil)
 
-// userKey is what a user is known by.
-type userKey struct{ applicationID, userID string }
+// memoryUser is what a user has in an application.
+type memoryUser struct {
+	starts     *memoryStart // the first of a short list: limit bounds it
+	connection *Connection  // nil for none
+}
+
+// memoryStart is a start, whose it is, and what that user began next.
+type memoryStart struct {
+	Pending
+	user *memoryUser
+	next *memoryStart
+}
 
 // taskKey is what a task is known by.
 type taskKey struct {
@@ -43,10 +52,9 @@ func (m *MemoryStore) makeMaps() {
 	if m.starts != nil {
 		return
 	}
-	m.starts = make(map[string]*Pending)
-	m.startsOf = make(map[userKey][]*Pending)
-	m.connections = make(map[userKey]*Connection)
-	m.owned = make(map[string]*Connection)
+	m.users = make(map[string]map[string]*memoryUser)
+	m.starts = make(map[string]*memoryStart)
+	m.owners = make(map[string]*memoryUser)
 	m.tasks = make(map[taskKey]*Task)
 }
 
@@ -64,55 +72,76 @@ func (m *MemoryStore) Bind(ctx context.Context, p Pending, limit int) error {
 	}
 	p.Spent, p.IdentityID = false, ""
 	p.IssuedAt, p.ExpiresAt = p.IssuedAt.UTC(), p.ExpiresAt.UTC()
-	user := userKey{p.ApplicationID, p.UserID}
-	starts := m.startsOf[user]
-	if len(starts) >= limit {
-		m.makeRoom(starts, limit)
-		starts = m.startsOf[user]
+	users := m.users[p.ApplicationID]
+	if users == nil {
+		users = make(map[string]*memoryUser)
+		m.users[p.ApplicationID] = users
 	}
-	m.starts[p.TokenHash] = &p
-	m.startsOf[user] = append(starts, &p)
+	user := users[p.UserID]
+	if user == nil {
+		user = new(memoryUser)
+		users[p.UserID] = user
+	}
+	m.makeRoom(user, limit)
+	start := &memoryStart{Pending: p, user: user}
+	m.starts[p.TokenHash] = start
+	*user.end() = start
 	return nil
+}
+
+// end is where a further start goes.
+func (u *memoryUser) end() **memoryStart {
+	at := &u.starts
+	for *at != nil {
+		at = &(*at).next
+	}
+	return at
 }
 
 // makeRoom spends and removes the oldest of a user's starts for the sake of one
 // more. The caller holds the lock.
-func (m *MemoryStore) makeRoom(starts []*Pending, limit int) {
-	var live, spent []*Pending
-	for _, p := range starts {
-		if p.Spent {
-			spent = append(spent, p)
+func (m *MemoryStore) makeRoom(user *memoryUser, limit int) {
+	var live, spent []*memoryStart
+	for s := user.starts; s != nil; s = s.next {
+		if s.Spent {
+			spent = append(spent, s)
 		} else {
-			live = append(live, p)
+			live = append(live, s)
 		}
 	}
-	for _, p := range olderThanNewest(spent, limit) {
-		m.remove(p)
+	for _, s := range olderThanNewest(spent, limit) {
+		m.remove(s)
 	}
-	for _, p := range olderThanNewest(live, limit-1) {
-		p.Spent = true
+	for _, s := range olderThanNewest(live, limit-1) {
+		s.Spent = true
 	}
 }
 
 // olderThanNewest returns all starts but the n that expire last.
-func olderThanNewest(starts []*Pending, n int) []*Pending {
+func olderThanNewest(starts []*memoryStart, n int) []*memoryStart {
 	if len(starts) <= n {
 		return nil
 	}
-	slices.SortStableFunc(starts, func(a, b *Pending) int { return a.ExpiresAt.Compare(b.ExpiresAt) })
+	slices.SortStableFunc(starts, func(a, b *memoryStart) int { return a.ExpiresAt.Compare(b.ExpiresAt) })
 	return starts[:len(starts)-max(n, 0)]
 }
 
 // remove forgets a start. The caller holds the lock.
-func (m *MemoryStore) remove(p *Pending) {
-	user := userKey{p.ApplicationID, p.UserID}
-	delete(m.starts, p.TokenHash)
-	left := slices.DeleteFunc(m.startsOf[user], func(other *Pending) bool { return other == p })
-	if len(left) == 0 {
-		delete(m.startsOf, user)
-		return
+func (m *MemoryStore) remove(s *memoryStart) {
+	delete(m.starts, s.TokenHash)
+	at := &s.user.starts
+	for *at != s {
+		at = &(*at).next
 	}
-	m.startsOf[user] = left
+	*at = s.next
+}
+
+// tidy forgets a user who has nothing any more. The caller holds the lock.
+func (m *MemoryStore) tidy(applicationID, userID string) {
+	users := m.users[applicationID]
+	if user := users[userID]; user.starts == nil && user.connection == nil {
+		delete(users, userID)
+	}
 }
 
 // Pending implements [Store].
@@ -123,11 +152,11 @@ func (m *MemoryStore) Pending(ctx context.Context, tokenHash string) (Pending, e
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 
-	p, ok := m.starts[tokenHash]
+	start, ok := m.starts[tokenHash]
 	if !ok {
 		return Pending{}, ErrStateUnknown
 	}
-	return *p, nil
+	return start.Pending, nil
 }
 
 // Spend implements [Store].
@@ -138,8 +167,8 @@ func (m *MemoryStore) Spend(ctx context.Context, tokenHash string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 
-	if p, ok := m.starts[tokenHash]; ok {
-		p.Spent = true
+	if start, ok := m.starts[tokenHash]; ok {
+		start.Spent = true
 	}
 	return nil
 }
@@ -152,34 +181,34 @@ func (m *MemoryStore) Complete(ctx context.Context, tokenHash string, c Connecti
 	m.mu.Lock()
 	defer m.mu.Unlock()
 
-	user := userKey{c.ApplicationID, c.UserID}
-	p, known := m.starts[tokenHash]
+	user := m.users[c.ApplicationID][c.UserID]
+	start, known := m.starts[tokenHash]
 	_, retired := m.tasks[taskKey{DeleteIdentity, c.IdentityID}]
-	holder, owned := m.owned[c.IdentityID]
+	owner, owned := m.owners[c.IdentityID]
 	switch {
 	case !known:
 		return false, ErrStateUnknown
-	case user != userKey{p.ApplicationID, p.UserID}:
+	case start.user != user:
 		return false, ErrAnotherUser
-	case p.IdentityID == c.IdentityID:
+	case start.IdentityID == c.IdentityID:
 		return false, nil
-	case p.Spent:
+	case start.Spent:
 		return false, ErrStateSpent
-	case !c.ConnectedAt.Before(p.ExpiresAt):
+	case !c.ConnectedAt.Before(start.ExpiresAt):
 		return false, ErrStateExpired
 	case retired:
 		return false, ErrIdentityRetired
-	case owned && user != userKey{holder.ApplicationID, holder.UserID}:
+	case owned && owner != user:
 		return false, ErrIdentityTaken
 	}
 
 	c.ConnectedAt, c.HealthAt = c.ConnectedAt.UTC(), c.HealthAt.UTC()
-	if old, ok := m.connections[user]; ok && old.IdentityID != c.IdentityID {
+	if old := user.connection; old != nil && old.IdentityID != c.IdentityID {
 		m.retire(*old, c.ConnectedAt)
 	}
-	p.Spent, p.IdentityID = true, c.IdentityID
+	start.Spent, start.IdentityID = true, c.IdentityID
 	kept := c // c itself would be on the heap in every call that is refused.
-	m.connections[user], m.owned[c.IdentityID] = &kept, &kept
+	user.connection, m.owners[c.IdentityID] = &kept, user
 	m.queue(TagIdentity, c, tagAfter)
 	return true, nil
 }
@@ -192,11 +221,11 @@ func (m *MemoryStore) Connection(ctx context.Context, applicationID, userID stri
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 
-	c, ok := m.connections[userKey{applicationID, userID}]
-	if !ok {
+	user := m.users[applicationID][userID]
+	if user == nil || user.connection == nil {
 		return Connection{}, ErrNotConnected
 	}
-	return *c, nil
+	return *user.connection, nil
 }
 
 // SetHealth implements [Store].
@@ -207,10 +236,11 @@ func (m *MemoryStore) SetHealth(ctx context.Context, identityID string, health H
 	m.mu.Lock()
 	defer m.mu.Unlock()
 
-	kept, ok := m.owned[identityID]
+	owner, ok := m.owners[identityID]
 	if !ok {
 		return Connection{}, false, ErrNotConnected
 	}
+	kept := owner.connection
 	if at.After(kept.HealthAt) || at.Equal(kept.HealthAt) && health == HealthNeedsSignIn {
 		changed = kept.Health != health
 		kept.Health, kept.HealthAt = health, at.UTC()
@@ -226,18 +256,22 @@ func (m *MemoryStore) Disconnect(ctx context.Context, applicationID, userID stri
 	m.mu.Lock()
 	defer m.mu.Unlock()
 
-	user := userKey{applicationID, userID}
-	for _, p := range m.startsOf[user] {
-		// Without its identity a completed start is no reload any more.
-		p.Spent, p.IdentityID = true, ""
-	}
-	c, ok := m.connections[user]
-	if !ok {
+	user := m.users[applicationID][userID]
+	if user == nil {
 		return Connection{}, ErrNotConnected
 	}
-	delete(m.connections, user)
-	m.retire(*c, deleteAfter)
-	return *c, nil
+	for s := user.starts; s != nil; s = s.next {
+		// Without its identity a completed start is no reload any more.
+		s.Spent, s.IdentityID = true, ""
+	}
+	if user.connection == nil {
+		return Connection{}, ErrNotConnected
+	}
+	c := *user.connection
+	user.connection = nil
+	m.retire(c, deleteAfter)
+	m.tidy(applicationID, userID)
+	return c, nil
 }
 
 // Claim implements [Store]. It looks at every task.
@@ -308,14 +342,15 @@ func (m *MemoryStore) Sweep(ctx context.Context, before time.Time, limit int) (i
 	defer m.mu.Unlock()
 
 	swept := 0
-	for _, p := range m.starts {
+	for _, s := range m.starts {
 		if swept >= limit {
 			break
 		}
-		if !p.ExpiresAt.Before(before) {
+		if !s.ExpiresAt.Before(before) {
 			continue
 		}
-		m.remove(p)
+		m.remove(s)
+		m.tidy(s.ApplicationID, s.UserID)
 		swept++
 	}
 	return swept, nil
@@ -324,7 +359,7 @@ func (m *MemoryStore) Sweep(ctx context.Context, before time.Time, limit int) (i
 // retire gives up the identity of a connection that has ended, and queues its
 // deletion. The caller holds the lock.
 func (m *MemoryStore) retire(c Connection, deleteAfter time.Time) {
-	delete(m.owned, c.IdentityID)
+	delete(m.owners, c.IdentityID)
 	delete(m.tasks, taskKey{TagIdentity, c.IdentityID})
 	m.queue(DeleteIdentity, c, deleteAfter)
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base32"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
@@ -39,12 +40,13 @@ type sealedState struct {
 // pack is what is sealed: the state, and behind a mark of its kind the token's
 // hash. In hex, as Anchor's are, that has twice the bytes that it needs.
 func (s sealedState) pack() []byte {
-	packed := append(make([]byte, 0, 128), s.state...)
-	if len(s.tokenHash)%2 == 0 && isHex(s.tokenHash) {
-		packed, _ = hex.AppendDecode(append(packed, ':'), []byte(s.tokenHash)) // It is hex: no error.
-		return packed
+	packed := make([]byte, 0, len(s.state)+1+len(s.tokenHash))
+	packed = append(packed, s.state...)
+	if len(s.tokenHash)%2 != 0 || !isHex(s.tokenHash) {
+		return append(append(packed, '.'), s.tokenHash...)
 	}
-	return append(append(packed, '.'), s.tokenHash...)
+	packed, _ = hex.AppendDecode(append(packed, ':'), []byte(s.tokenHash)) // It is hex: no error.
+	return packed
 }
 
 // unpack is the opposite of pack.
@@ -62,9 +64,17 @@ func unpack(packed []byte) (sealedState, bool) {
 	return s, true
 }
 
-// newState returns the unguessable half of a start: 130 bits in letters and
+// stateMark is how much of a state, from its end, stands in its cookie's name to
+// find it by: 40 bits, which leaves 120 that only the seal holds.
+const stateMark = 8
+
+// newState returns the unguessable half of a start: 160 bits in letters and
 // digits that need no escaping in a path.
-func newState() string { return rand.Text() }
+func newState() string {
+	var random [20]byte
+	_, _ = rand.Read(random[:]) // It never fails.
+	return base32.StdEncoding.EncodeToString(random[:])
+}
 
 // stateCookies seals starts into cookies and opens them again. There is one
 // cookie for each start, so that two tabs do not break each other.
@@ -118,22 +128,14 @@ func newStateCookies(secrets [][]byte, secure bool) (stateCookies, error) {
 }
 
 // name is the name of a start's cookie: the moment it began, so that names sort
-// by age, and a fingerprint of the state to find it by.
+// by age, and the mark of the state.
 func (c stateCookies) name(state string, begun time.Time) string {
 	var seconds [8]byte
 	binary.BigEndian.PutUint64(seconds[:], uint64(max(begun.Unix(), 0)))
-	mark := fingerprint(state)
 	name := append(make([]byte, 0, 64), c.prefix...)
 	name = hex.AppendEncode(name, seconds[3:]) // Ten digits, as isName wants them.
-	return string(append(name, mark[:]...))
-}
-
-// fingerprint is how the name of a state's cookie ends.
-func fingerprint(state string) (mark [17]byte) {
-	sum := sha256.Sum256([]byte(state))
-	mark[0] = '-'
-	hex.Encode(mark[1:], sum[:8])
-	return mark
+	name = append(name, '-')
+	return string(append(name, state[len(state)-stateMark:]...))
 }
 
 // set gives the browser the cookie of a new start, and takes back the oldest of
@@ -172,18 +174,22 @@ func (c stateCookies) sentByAge(r *http.Request) []*http.Cookie {
 func (c stateCookies) isName(name string) bool {
 	rest, ours := strings.CutPrefix(name, c.prefix)
 	begun, mark, _ := strings.Cut(rest, "-")
-	return ours && len(begun) == 10 && isHex(begun) && len(mark) == 16 && isHex(mark)
+	return ours && len(begun) == 10 && isHex(begun) && len(mark) == stateMark && isBase32(mark)
 }
 
 func isHex(s string) bool { return strings.Trim(s, "0123456789abcdef") == "" }
+
+func isBase32(s string) bool { return strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == "" }
 
 // find opens the cookie of the start with this state. No such cookie is
 // ErrNoStateCookie, one that cannot be opened ErrStateInvalid.
 func (c stateCookies) find(r *http.Request, state string) (sealedState, error) {
 	found := ErrNoStateCookie
-	mark := fingerprint(state)
+	if len(state) < stateMark {
+		return sealedState{}, found
+	}
 	for _, cookie := range c.sent(r) {
-		if !strings.HasSuffix(cookie.Name, string(mark[:])) {
+		if !strings.HasSuffix(cookie.Name, state[len(state)-stateMark:]) {
 			continue
 		}
 		s, err := c.open(cookie)
