@@ -110,17 +110,16 @@ func isLocalPath(s string) bool {
 // inASCII escapes the letters of other scripts in an address, for a header, which
 // is read as ASCII, or as Latin-1 by scripts (RFC 9110, section 5.5).
 func inASCII(address string) string {
-	isOther := func(c rune) bool { return c >= utf8.RuneSelf }
-	if !strings.ContainsFunc(address, isOther) {
-		return address
-	}
-	var escaped strings.Builder
+	var escaped []byte
+	done := 0 // how much of the address is in escaped
 	for i := range len(address) {
-		if c := address[i]; c < utf8.RuneSelf {
-			escaped.WriteByte(c)
-		} else {
-			fmt.Fprintf(&escaped, "%%%02X", c)
+		if c := address[i]; c >= utf8.RuneSelf {
+			escaped = fmt.Appendf(append(escaped, address[done:i]...), "%%%02X", c)
+			done = i + 1
 		}
 	}
-	return escaped.String()
+	if done == 0 {
+		return address
+	}
+	return string(append(escaped, address[done:]...))
 }

@@ -41,7 +41,7 @@ func TestAUserConnectsAnAccount(t *testing.T) {
 		CallbackURL string `json:"callbackUrl"`
 	}
 	require.NoError(t, json.Unmarshal(s.fake.Calls()[0].Body, &sent))
-	require.Regexp(t, `^`+s.server.URL+`/identity-callback/[A-Z2-7]{26,}$`, sent.CallbackURL)
+	require.Regexp(t, `^`+s.server.URL+`/identity-callback/[A-Z2-7]{32}$`, sent.CallbackURL)
 
 	callback := s.approve(a.location)
 	require.True(t, strings.HasPrefix(callback, sent.CallbackURL+"?"))
@@ -274,6 +274,14 @@ func TestEveryProofRefusesAndWritesNothing(t *testing.T) {
 		}},
 		{"2: the state is another one", connect.ErrNoStateCookie, func(s *site, ada *browser, hosted string) answer {
 			return ada.get("/identity-callback/ABCDEFGHIJKLMNOPQRSTUVWXYZ?identity_id=" + identityIn(s.approve(hosted)))
+		}},
+		{"2: the state is another one, which only ends like ours", connect.ErrStateInvalid, func(s *site, ada *browser, hosted string) answer {
+			before, state, _ := strings.Cut(s.approve(hosted), "/identity-callback/")
+			first := "A"
+			if state[:1] == first {
+				first = "B"
+			}
+			return ada.get(before + "/identity-callback/" + first + state[1:])
 		}},
 		{"3: another browser of the same user comes back", connect.ErrNoStateCookie, func(s *site, ada *browser, hosted string) answer {
 			return s.signedIn("ada").get(s.approve(hosted))

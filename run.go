@@ -161,9 +161,7 @@ func (h *Handler) settle(ctx context.Context, task Task, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), taskTimeout)
 	defer cancel()
 	if err == nil {
-		if err := h.store.Done(ctx, task); err != nil {
-			h.logFault(ctx, "connect: remove a task that was done", err, "kind", task.Kind, "identity", task.IdentityID)
-		}
+		h.done(ctx, task)
 		return
 	}
 	delay := taskDelay(task.Attempts, err)
@@ -171,6 +169,13 @@ func (h *Handler) settle(ctx context.Context, task Task, err error) {
 		"kind", task.Kind, "user", task.UserID, "identity", task.IdentityID, "attempts", task.Attempts, "in", delay, "error", err)
 	if err := h.store.Postpone(ctx, task, h.now().Add(delay)); err != nil {
 		h.logFault(ctx, "connect: postpone a task", err, "kind", task.Kind, "identity", task.IdentityID)
+	}
+}
+
+// done removes a task that was done.
+func (h *Handler) done(ctx context.Context, task Task) {
+	if err := h.store.Done(ctx, task); err != nil {
+		h.logFault(ctx, "connect: remove a task that was done", err, "kind", task.Kind, "identity", task.IdentityID)
 	}
 }
 

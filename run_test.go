@@ -2,12 +2,16 @@ package connect
 
 import (
 	"context"
+	"io"
+	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/anchorconnect/connect/anchorhttp"
 	"github.com/anchorconnect/connect/anchortest"
 )
 
@@ -63,4 +67,72 @@ func (s *slowSweep) Sweep(_ context.Context, _ time.Time, limit int) (int, error
 	s.sweeps++
 	time.Sleep(time.Second)
 	return limit, nil
+}
+
+// The store has time for the outcome of a tag however long that took, and though
+// the person has left.
+func TestWhatBecameOfATagIsWrittenDown(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name     string
+		takes    time.Duration
+		done     bool
+		timeLeft time.Duration
+	}{
+		{"at once", 0, true, 5 * time.Second},
+		{"soon", 2 * time.Second, true, 3 * time.Second},
+		{"late", 3 * time.Second, true, 5 * time.Second},
+		{"never", time.Hour, false, 5 * time.Second},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				store := &outcomeStore{Store: NewMemoryStore()}
+				transport := roundTripper(func(r *http.Request) (*http.Response, error) {
+					select {
+					case <-time.After(test.takes):
+						return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader("{}"))}, nil
+					case <-r.Context().Done():
+						return nil, r.Context().Err()
+					}
+				})
+				cfg := goodConfig()
+				cfg.Store = store
+				cfg.Anchor = anchorhttp.New("test-key", anchorhttp.WithHTTPClient(&http.Client{Transport: transport}))
+				h, err := New(cfg)
+				require.NoError(t, err)
+				ctx, leave := context.WithCancel(t.Context())
+				leave()
+
+				h.tagNow(ctx, User{ID: "ada"}, Connection{ApplicationID: testApp, UserID: "ada", IdentityID: identityA}, anchorhttp.Identity{ID: identityA})
+				require.Equal(t, test.done, store.done)
+				require.Equal(t, !test.done, store.postponed)
+				require.Equal(t, test.timeLeft, store.timeLeft)
+			})
+		})
+	}
+}
+
+// outcomeStore notes what it is told of a task, and in which time.
+type outcomeStore struct {
+	Store
+	done, postponed bool
+	timeLeft        time.Duration
+}
+
+func (s *outcomeStore) Done(ctx context.Context, _ Task) error {
+	s.done = true
+	return s.note(ctx)
+}
+
+func (s *outcomeStore) Postpone(ctx context.Context, _ Task, _ time.Time) error {
+	s.postponed = true
+	return s.note(ctx)
+}
+
+func (s *outcomeStore) note(ctx context.Context) error {
+	deadline, _ := ctx.Deadline()
+	s.timeLeft = time.Until(deadline)
+	return ctx.Err()
 }

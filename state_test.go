@@ -44,7 +44,7 @@ func TestAStateIsUnguessableAndNeedsNoEscaping(t *testing.T) {
 	seen := map[string]bool{}
 	for range 1000 {
 		state := newState()
-		require.Regexp(t, `^[A-Z2-7]{26,}$`, state) // 26 × 5 bits
+		require.Regexp(t, `^[A-Z2-7]{32}$`, state) // 32 × 5 bits
 		require.False(t, seen[state])
 		seen[state] = true
 	}
@@ -83,6 +83,25 @@ func TestAStateCookieKeepsWhateverHashATokenHas(t *testing.T) {
 	require.False(t, ok)
 }
 
+// The mark alone, which who sees the cookie's name knows, is no state.
+func TestAStateOfTheSameMarkIsAnother(t *testing.T) {
+	t.Parallel()
+	c := mustCookies(t, true, secretA)
+	s := sealedState{state: newState(), tokenHash: "hash"}
+	r := requestWith(sealed(t, c, s, noon)...)
+	mark := s.state[len(s.state)-stateMark:]
+	require.Equal(t, 8, len(mark))
+	for _, state := range []string{mark, newState()[stateMark:] + mark} {
+		found, err := c.find(r, state)
+		require.NoError(t, err)
+		require.NotEqual(t, state, found.state, "proof 3 compares them")
+	}
+	for _, state := range []string{"", mark[1:]} {
+		_, err := c.find(r, state)
+		require.ErrorIs(t, err, ErrNoStateCookie)
+	}
+}
+
 func TestAStateCookieTakes250BytesOfARequest(t *testing.T) {
 	t.Parallel()
 	s := sealedState{state: newState(), tokenHash: strings.Repeat("0f", 32)}
@@ -95,7 +114,7 @@ func TestAStateCookiesAttributes(t *testing.T) {
 	s := sealedState{state: newState(), tokenHash: "hash"}
 
 	cookie := sealed(t, mustCookies(t, true, secretA), s, noon)[0]
-	require.Regexp(t, `^__Host-connect-[0-9a-f]{10}-[0-9a-f]{16}$`, cookie.Name)
+	require.Regexp(t, `^__Host-connect-[0-9a-f]{10}-[A-Z2-7]{8}$`, cookie.Name)
 	require.True(t, cookie.Secure)
 	require.True(t, cookie.HttpOnly)
 	require.Equal(t, "/", cookie.Path)
@@ -105,7 +124,7 @@ func TestAStateCookiesAttributes(t *testing.T) {
 
 	// A browser takes __Host- over https only.
 	plain := sealed(t, mustCookies(t, false, secretA), s, noon)[0]
-	require.Regexp(t, `^connect-[0-9a-f]{10}-[0-9a-f]{16}$`, plain.Name)
+	require.Regexp(t, `^connect-[0-9a-f]{10}-[A-Z2-7]{8}$`, plain.Name)
 	require.False(t, plain.Secure)
 	require.True(t, plain.HttpOnly)
 }
@@ -126,14 +145,14 @@ func TestAnAlteredStateCookieIsRefused(t *testing.T) {
 	s := sealedState{state: newState(), tokenHash: "hash"}
 	good := sealed(t, c, s, noon)[0]
 
-	for i := range good.Value {
+	for i := range strings.TrimRight(good.Value, "=") {
 		bad := *good
 		flipped := byte('A')
 		if bad.Value[i] == 'A' {
 			flipped = 'B'
 		}
 		bad.Value = bad.Value[:i] + string(flipped) + bad.Value[i+1:]
-		if i == len(good.Value)-1 {
+		if i == len(strings.TrimRight(good.Value, "="))-1 {
 			continue // Its lowest bits may be padding, which carries nothing.
 		}
 		_, err := c.find(requestWith(&bad), s.state)
@@ -242,12 +261,13 @@ func TestOtherCookiesAreLeftAlone(t *testing.T) {
 		others = append(others, &http.Cookie{Name: fmt.Sprintf("__Host-connect-app%d", i), Value: "x"})
 	}
 	for i := range 10 { // Near misses of a name of ours.
-		others = append(others, &http.Cookie{Name: fmt.Sprintf("__Host-connect-00000000%02d-0123456789abcdeg", i), Value: "x"},
-			&http.Cookie{Name: fmt.Sprintf("__Host-connect-00000000%02d-0123456789abcdef0", i), Value: "x"},
-			&http.Cookie{Name: fmt.Sprintf("__Host-connect-0000000x%02d-0123456789abcdef", i), Value: "x"},
-			&http.Cookie{Name: fmt.Sprintf("__Host-connect-0000000%02d-0123456789abcdef", i), Value: "x"},
-			&http.Cookie{Name: fmt.Sprintf("x__Host-connect-00000000%02d-0123456789abcdef", i), Value: "x"},
-			&http.Cookie{Name: fmt.Sprintf("00000000%02d-0123456789abcdef", i), Value: "x"})
+		for _, near := range []string{
+			"__Host-connect-00000000%02d-ABCDEF2", "__Host-connect-00000000%02d-ABCDEF234", "__Host-connect-00000000%02d-ABCDEF21",
+			"__Host-connect-00000000%02d-abcdef23", "__Host-connect-0000000x%02d-ABCDEF23", "__Host-connect-0000000%02d-ABCDEF23",
+			"__Host-connect-000000000%02d-ABCDEF23", "x__Host-connect-00000000%02d-ABCDEF23", "00000000%02d-ABCDEF23",
+		} {
+			others = append(others, &http.Cookie{Name: fmt.Sprintf(near, i), Value: "x"})
+		}
 	}
 	others = append(others, &http.Cookie{Name: "session", Value: "y"})
 	require.Len(t, sealed(t, c, sealedState{state: newState(), tokenHash: "h"}, noon, others...), 1)
@@ -275,7 +295,7 @@ func TestACookieHeaderThatIsTooLongIsNotAnsweredByAnother(t *testing.T) {
 	c := mustCookies(t, true, secretA)
 	var line strings.Builder
 	for i := range 20_000 {
-		fmt.Fprintf(&line, "__Host-connect-%010x-0123456789abcdef=x; ", i)
+		fmt.Fprintf(&line, "__Host-connect-%010x-ABCDEF23=x; ", i)
 	}
 	r := requestWith()
 	r.Header.Set("Cookie", line.String())
