@@ -40,11 +40,10 @@ type sealedState struct {
 // pack is what is sealed: the state, and behind a mark of its kind the token's
 // hash. In hex, as Anchor's are, that has twice the bytes that it needs.
 func (s sealedState) pack() []byte {
-	packed := make([]byte, 0, len(s.state)+1+len(s.tokenHash))
-	packed = append(packed, s.state...)
 	if len(s.tokenHash)%2 != 0 || !isHex(s.tokenHash) {
-		return append(append(packed, '.'), s.tokenHash...)
+		return []byte(s.state + "." + s.tokenHash)
 	}
+	packed := append(make([]byte, 0, len(s.state)+1+len(s.tokenHash)/2), s.state...)
 	packed, _ = hex.AppendDecode(append(packed, ':'), []byte(s.tokenHash)) // It is hex: no error.
 	return packed
 }
