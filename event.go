@@ -72,6 +72,9 @@ func (h *Handler) connectionEvent(kind EventKind, c Connection) Event {
 
 // happened passes an event on. It never waits.
 func (h *Handler) happened(ctx context.Context, e Event) {
+	if h.events.handle == nil {
+		return
+	}
 	e.Time = h.now()
 	h.events.add(ctx, e)
 }
@@ -104,9 +107,6 @@ type eventCall struct {
 }
 
 func (q *events) add(ctx context.Context, e Event) {
-	if q.handle == nil {
-		return
-	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if n := len(q.waiting); n >= maxEvents || e.Kind == Refused && n >= maxRefusals {

@@ -71,8 +71,10 @@ const stateMark = 8
 // digits that need no escaping in a path.
 func newState() string {
 	var random [20]byte
+	var text [32]byte
 	_, _ = rand.Read(random[:]) // It never fails.
-	return base32.StdEncoding.EncodeToString(random[:])
+	base32.StdEncoding.Encode(text[:], random[:])
+	return string(text[:])
 }
 
 // stateCookies seals starts into cookies and opens them again. There is one

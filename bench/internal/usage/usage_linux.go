@@ -7,13 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Thread is how long a processor has worked for the calling thread so far, to
-// which the goroutine should be locked. Unlike the time of day it leaves out the
-// time that the machine gave to others. Elsewhere it is the time of day.
-func Thread() time.Duration { return clock(unix.CLOCK_THREAD_CPUTIME_ID) }
-
-// Process is how long processors have worked for the process so far. Elsewhere
-// it is the time of day.
+// Process is how long processors have worked for the process so far. Unlike the
+// time of day it leaves out the time that the machine gave to others. Elsewhere it
+// is the time of day.
 func Process() time.Duration { return clock(unix.CLOCK_PROCESS_CPUTIME_ID) }
 
 // PeakMemory is the most that the process has held of the machine's memory, in

@@ -8,9 +8,6 @@ import "time"
 
 var begun = time.Now()
 
-// Thread is the time of day: it is known on Linux only.
-func Thread() time.Duration { return time.Since(begun) }
-
 // Process is the time of day: it is known on Linux only.
 func Process() time.Duration { return time.Since(begun) }
 
