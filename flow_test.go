@@ -1144,6 +1144,7 @@ func TestNothingSecretIsLogged(t *testing.T) {
 	ada.post("/disconnect", nil)
 	log := s.log.String()
 	require.Contains(t, log, "connect: connected")
+	require.Regexp(t, `"connect: refused" code=bad_identity_id .* application=`+s.fake.ApplicationID(), log)
 	for _, secret := range append(secrets, s.fake.APIKey(), strings.Repeat("k", 32)) {
 		require.NotEmpty(t, secret)
 		require.NotContains(t, log, secret)

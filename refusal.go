@@ -39,7 +39,11 @@ func (h *Handler) logRefusal(r *http.Request, err error) {
 		level = slog.LevelInfo
 	}
 	// Not the URL: a callback's path is a state.
-	h.log.Log(r.Context(), level, "connect: refused", "code", e.Code, "status", e.Status, "error", err)
+	args := []any{"code", e.Code, "status", e.Status, "error", err}
+	if a := aboutOf(err).application; a != nil {
+		args = append(args, "application", a.id)
+	}
+	h.log.Log(r.Context(), level, "connect: refused", args...)
 }
 
 // defaultErrorHandler says what happened and what to do next, as JSON or as a
