@@ -49,12 +49,13 @@ var targets = []target{
 			// The eight proofs, and what they are made of.
 			"proveStart", "proveIdentity", "isUsable", "isFresh", "ownedBy",
 			"readOutcome", "isCancel",
-			"stateCookies.find", "stateCookies.open", "stateCookies.sent", "stateCookies.isName", "isHex",
+			"stateCookies.find", "stateCookies.open", "stateCookies.sent", "stateCookies.isName", "isHex", "isBase32",
+			"sealedState.pack", "unpack",
 			"Handler.callback",
 			// The store's part of them.
 			"MemoryStore.Complete", "MemoryStore.SetHealth", "MemoryStore.Disconnect",
 			// Where a request comes from and leads to.
-			"Handler.fromOurPages", "isLocalPath", "parsePublicURL", "isLoopback", "withReturnTo",
+			"Handler.fromOurPages", "isLocalPath", "sendTo", "inASCII", "parsePublicURL", "isLoopback", "withReturnTo",
 			"Handler.signedIn", "Application.require",
 			// Tokens whose clocks disagree.
 			"Handler.start",
@@ -88,9 +89,9 @@ var equivalent = map[string]string{
 	`isLocalPath: err == nil && u.Scheme == "" && u.Host == "", without: u.Host == ""`:                                                          "what begins with one slash has no host",
 	`isLocalPath: err == nil && u.Scheme == "" && u.Host == "" && u.User == nil, without: u.User == nil`:                                        "what has no host has no user",
 	"applicationSite.holds: listed || err != nil, without: err != nil":                                                                          "the whole list fails as well",
-	"MemoryStore.Complete: ok && old.IdentityID != c.IdentityID, without: ok":                                                                   "the deletion of no identity, in no application, is claimed by nobody",
 	"stateCookies.sent without: !slices.ContainsFunc(r.Header[\"Cookie\"], func(line string) bool { return strings.Contains(line, c.prefix) })": "it only saves work",
-	"stateCookies.open without: !ok":                          "what we have sealed has a dot",
+	"inASCII without: done == 0":                              "it only saves work",
+	"stateCookies.open without: !ok":                          "what we have sealed can be unpacked",
 	"readMoment: err != nil || !(n > 0), without: err != nil": "what is no number is zero, or out of range",
 }
 
