@@ -86,7 +86,7 @@ func parseDestination(s, otherwise string) (string, error) {
 		return s, nil
 	}
 	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
+	if err != nil || hasControls(s) || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
 		return "", fmt.Errorf(`is %q: it needs to be a local path such as "/dashboard", or an http(s) address`, s)
 	}
 	return s, nil
@@ -100,11 +100,17 @@ func isLocalPath(s string) bool {
 		len(s) > maxReturnTo || !utf8.ValidString(s) {
 		return false
 	}
-	if strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c == 0x7f }) {
+	if hasControls(s) {
 		return false
 	}
 	u, err := url.Parse(s)
 	return err == nil && u.Scheme == "" && u.Host == "" && u.User == nil
+}
+
+// hasControls tells whether an address holds what may end a header's line, or is
+// dropped by browsers. url.Parse looks for it everywhere but in the fragment.
+func hasControls(s string) bool {
+	return strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c == 0x7f })
 }
 
 // inASCII escapes the letters of other scripts in an address, for a header, which

@@ -42,8 +42,6 @@ func (a *applicationSite) holds(ctx context.Context, identity anchorhttp.Identit
 	if site == siteOf(identity.Source) && site != noSite && a.isAlone(ctx, site) {
 		return true, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, gatherTimeout)
-	defer cancel()
 	// The list grows with the app. Its search by name finds most at once; how
 	// it matches is undocumented, so the whole list is read before a refusal.
 	if identity.Name != "" {

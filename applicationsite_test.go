@@ -2,13 +2,8 @@ package connect
 
 import (
 	"context"
-	"fmt"
-	"io"
 	"net/http"
-	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -23,28 +18,6 @@ func TestATransportThatPanicsIsAnError(t *testing.T) {
 		_, err := a.ask(context.Background())
 		require.ErrorContains(t, err, "broken transport")
 	}
-}
-
-func TestAPersonWaitsHalfAMinuteForTheListAtMost(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		// A page comes every second, and brings something new.
-		pages := 0
-		transport := roundTripper(func(r *http.Request) (*http.Response, error) {
-			body := fmt.Sprintf(`{"id":%q,"url":"https://another.example"}`, testApp)
-			if strings.HasSuffix(r.URL.Path, "/identities") {
-				time.Sleep(time.Second)
-				pages++
-				body = fmt.Sprintf(`{"identities":[{"id":"11111111-1111-4111-8111-%012d"}]}`, pages)
-			}
-			return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(body))}, nil
-		})
-		a := applicationSite{anchor: anchorhttp.New("key", anchorhttp.WithHTTPClient(&http.Client{Transport: transport})), id: testApp}
-		begun := time.Now()
-		_, err := a.holds(t.Context(), anchorhttp.Identity{ID: identityA, Source: "https://example.com"})
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-		require.LessOrEqual(t, time.Since(begun), 31*time.Second)
-	})
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)

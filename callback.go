@@ -25,8 +25,7 @@ const (
 	// written by another machine of Anchor's than the one that dates identities.
 	clockAllowance = 5 * time.Second
 
-	// gatherTimeout bounds what a person waits for each of Anchor's answers, where
-	// the client's own bound does not: several calls, or somebody else's.
+	// gatherTimeout bounds what a person waits for Anchor's answers.
 	gatherTimeout = 30 * time.Second
 
 	// externalUserID and connectedAt are the metadata keys of Anchor's own
@@ -404,6 +403,8 @@ func (e identityEvidence) signedInAt() time.Time {
 // gatherIdentity collects the evidence, and settles which start it is for. An
 // error is a fault, not a refusal.
 func (h *Handler) gatherIdentity(ctx context.Context, start startEvidence, id string) (startEvidence, identityEvidence, error) {
+	ctx, cancel := context.WithTimeout(ctx, gatherTimeout)
+	defer cancel()
 	e := identityEvidence{user: start.user}
 
 	identity, err := h.anchor.Identity(ctx, id)

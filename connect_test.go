@@ -78,6 +78,7 @@ func TestNewNamesEveryUnusableFieldAndTheRemedy(t *testing.T) {
 		{"no secrets", func(c *Config) { c.Secrets = nil }, []string{"Config.Secrets", "openssl"}},
 		{"a short secret", func(c *Config) { c.Secrets = [][]byte{secretA, []byte("short")} }, []string{"Config.Secrets", "5 bytes at index 1", "32"}},
 		{"a success URL of another scheme", func(c *Config) { c.SuccessURL = "javascript:alert(1)" }, []string{"Config.SuccessURL", "/dashboard"}},
+		{"a success URL with a line of its own", func(c *Config) { c.SuccessURL = "https://app.example/#\r\nX: y" }, []string{"Config.SuccessURL", "/dashboard"}},
 		{"a success URL that is no path", func(c *Config) { c.SuccessURL = "dashboard" }, []string{"Config.SuccessURL", "/dashboard"}},
 		{"a sign-in URL that is no path", func(c *Config) { c.SignInURL = "//evil.test" }, []string{"Config.SignInURL"}},
 		{"everything at once", func(c *Config) { *c = Config{} }, []string{"Anchor", "ApplicationID", "PublicURL", "Store", "User", "Secrets"}},
@@ -178,15 +179,13 @@ func TestAReturnPathStaysOnThisSite(t *testing.T) {
 	}
 	for _, path := range []string{
 		"", "dashboard", "//evil.test", "///evil.test", "https://evil.test", "https:evil.test", "javascript:alert(1)",
-		`/\evil.test`, `\\evil.test`, `/a\b`, "/\t/evil.test", "/\n/evil.test", "/a\r\nSet-Cookie: x=y", "/\x00", "/\x7f", " /a",
+		`/\evil.test`, `\\evil.test`, `/a\b`, "/\t/evil.test", "/\n/evil.test", "/a\r\nSet-Cookie: x=y", "/a#\r\nSet-Cookie: x=y", "/a?\tb", "/#\x7f", "/\x00", "/\x7f", " /a",
 		"/%zz", "/\xff", "?a=b", "#a", "@evil.test", "/" + strings.Repeat("a", maxReturnTo),
 	} {
 		require.False(t, isLocalPath(path), path)
 	}
 }
 
-// FuzzAReturnPath looks for a path that is let through and that some browser
-// would take elsewhere.
 func TestARedirectIsInASCII(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]string{
@@ -206,8 +205,10 @@ func TestARedirectIsInASCII(t *testing.T) {
 	}
 }
 
+// FuzzAReturnPath looks for a path that is let through and that some browser
+// would take elsewhere.
 func FuzzAReturnPath(f *testing.F) {
-	for _, seed := range []string{"/", "//evil.test", `/\evil.test`, "/\t/evil.test", "/a/../../b", "/.//evil.test", "/%2e%2e//x"} {
+	for _, seed := range []string{"/", "//evil.test", `/\evil.test`, "/\t/evil.test", "/a/../../b", "/.//evil.test", "/%2e%2e//x", "/a#\r\nX: y"} {
 		f.Add(seed)
 	}
 	base, err := url.Parse("https://app.example/identity-callback/STATE")

@@ -9,8 +9,8 @@ import "net/http"
 func isHTMX(r *http.Request) bool { return r.Header.Get("Hx-Request") == "true" }
 
 // sendTo sends the browser to another page, whatever made the request. The
-// address is a local path or an absolute one, so that nothing is left to be done
-// of what http.Redirect does for others.
+// address is a local path or an absolute one, so it needs nothing of what
+// http.Redirect does for others; nor is there anybody to read a page in between.
 func sendTo(w http.ResponseWriter, r *http.Request, address string) {
 	address = inASCII(address)
 	if isHTMX(r) {

@@ -101,6 +101,11 @@ func TestHTMXIsSentToTheSignInPage(t *testing.T) {
 	require.Equal(t, "/login?return_to=%2Freports", foreign.post("/connect", nil).header.Get("HX-Redirect"), "its host counts for nothing")
 	foreign.header.Set("HX-Current-URL", "javascript:alert(1)")
 	require.Equal(t, "/login?return_to=%2Fconnect", foreign.post("/connect", nil).header.Get("HX-Redirect"))
+
+	// A script reads a header as Latin-1.
+	s = newSite(t, func(c *connect.Config) { c.SignInURL = "/anmelden-für-alle" })
+	a := s.browser().withHTMX("/settings").post("/connect", nil)
+	require.Equal(t, "/anmelden-f%C3%BCr-alle?return_to=%2Fsettings", a.header.Get("HX-Redirect"))
 }
 
 func TestRequiringAConnectionOfHTMX(t *testing.T) {

@@ -149,6 +149,26 @@ func TestMemoryStoreKeepsNothingOfWhatWasSwept(t *testing.T) {
 	runtime.KeepAlive(store)
 }
 
+// Nor of who has disconnected, in whichever order things end.
+func TestMemoryStoreKeepsNothingOfWhoDisconnected(t *testing.T) {
+	const users = 10_000
+	store := connect.NewMemoryStore()
+	before := heapInUse()
+	for i := range users {
+		p, c := memoryFlow(fmt.Sprint(i))
+		require.NoError(t, store.Bind(t.Context(), p, 1))
+		_, err := store.Complete(t.Context(), p.TokenHash, c, memoryNow)
+		require.NoError(t, err)
+		_, err = store.Sweep(t.Context(), p.ExpiresAt.Add(time.Second), 1)
+		require.NoError(t, err)
+		_, err = store.Disconnect(t.Context(), p.ApplicationID, p.UserID, memoryNow)
+		require.NoError(t, err)
+		require.NoError(t, store.Done(t.Context(), connect.Task{Kind: connect.DeleteIdentity, IdentityID: c.IdentityID}))
+	}
+	require.Less(t, heapInUse()-before, int64(50*users))
+	runtime.KeepAlive(store)
+}
+
 // Nor may one user fill it. Not parallel for the same reason.
 func TestMemoryStoreKeepsNothingOfWhatMadeRoom(t *testing.T) {
 	const starts = 10_000

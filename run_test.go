@@ -1,8 +1,12 @@
 package connect
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -114,11 +118,24 @@ func TestWhatBecameOfATagIsWrittenDown(t *testing.T) {
 	}
 }
 
+func TestATaskThatCannotBeRemovedIsLogged(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	cfg := goodConfig()
+	cfg.Store = &outcomeStore{Store: NewMemoryStore(), err: errors.New("the disk is full")}
+	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	h, err := New(cfg)
+	require.NoError(t, err)
+	h.settle(t.Context(), Task{Kind: TagIdentity, IdentityID: identityA}, nil)
+	require.Regexp(t, `level=ERROR msg="connect: remove a task that was done" kind=tag identity=`+identityA+` error="the disk is full"`, log.String())
+}
+
 // outcomeStore notes what it is told of a task, and in which time.
 type outcomeStore struct {
 	Store
 	done, postponed bool
 	timeLeft        time.Duration
+	err             error
 }
 
 func (s *outcomeStore) Done(ctx context.Context, _ Task) error {
@@ -134,5 +151,5 @@ func (s *outcomeStore) Postpone(ctx context.Context, _ Task, _ time.Time) error 
 func (s *outcomeStore) note(ctx context.Context) error {
 	deadline, _ := ctx.Deadline()
 	s.timeLeft = time.Until(deadline)
-	return ctx.Err()
+	return cmp.Or(ctx.Err(), s.err)
 }

@@ -93,7 +93,7 @@ func (c *Client) send(ctx context.Context, r request) (answer, error) {
 			return answer{}, fmt.Errorf("encode the body: %w", err)
 		}
 	}
-	if c.timeout > 0 {
+	if deadline, ok := ctx.Deadline(); c.timeout > 0 && (!ok || time.Until(deadline) > c.timeout) {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.timeout)
 		defer cancel()

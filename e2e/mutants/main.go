@@ -55,7 +55,7 @@ var targets = []target{
 			// The store's part of them.
 			"MemoryStore.Complete", "MemoryStore.SetHealth", "MemoryStore.Disconnect",
 			// Where a request comes from and leads to.
-			"Handler.fromOurPages", "isLocalPath", "sendTo", "inASCII", "parsePublicURL", "isLoopback", "withReturnTo",
+			"Handler.fromOurPages", "isLocalPath", "sendTo", "inASCII", "parsePublicURL", "parseDestination", "hasControls", "isLoopback", "withReturnTo",
 			"Handler.signedIn", "Application.require",
 			// Tokens whose clocks disagree.
 			"Handler.start",
@@ -84,7 +84,6 @@ var targets = []target{
 var equivalent = map[string]string{
 	`parsePublicURL: u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "", without: u.Hostname() == ""`:                              "browserHost refuses it too",
 	"isLoopback: err == nil && addr.IsLoopback(), without: err == nil":                                                                          "an address that was not parsed is not loopback",
-	"isLocalPath without: strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c == 0x7f })":                                           "url.Parse refuses it too, as long as the two agree",
 	`isLocalPath: err == nil && u.Scheme == "", without: u.Scheme == ""`:                                                                        "what begins with a slash has no scheme",
 	`isLocalPath: err == nil && u.Scheme == "" && u.Host == "", without: u.Host == ""`:                                                          "what begins with one slash has no host",
 	`isLocalPath: err == nil && u.Scheme == "" && u.Host == "" && u.User == nil, without: u.User == nil`:                                        "what has no host has no user",
