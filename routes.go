@@ -64,7 +64,7 @@ func (r route) path() string {
 }
 
 // methods are the methods that each kind of route answers.
-var methods = map[routeKind][]string{
+var methods = [...][]string{
 	routeConnect: {http.MethodGet, http.MethodHead, http.MethodPost},
 	routeStatus:  {http.MethodGet, http.MethodHead},
 	// HEAD is not among them: what sends it to a callback is a link checker, not

@@ -178,9 +178,13 @@ func (c stateCookies) isName(name string) bool {
 	return ours && len(begun) == 10 && isHex(begun) && len(mark) == stateMark && isBase32(mark)
 }
 
-func isHex(s string) bool { return strings.Trim(s, "0123456789abcdef") == "" }
+func isHex(s string) bool {
+	return !strings.ContainsFunc(s, func(c rune) bool { return (c < '0' || c > '9') && (c < 'a' || c > 'f') })
+}
 
-func isBase32(s string) bool { return strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == "" }
+func isBase32(s string) bool {
+	return !strings.ContainsFunc(s, func(c rune) bool { return (c < '2' || c > '7') && (c < 'A' || c > 'Z') })
+}
 
 // find opens the cookie of the start with this state. No such cookie is
 // ErrNoStateCookie, one that cannot be opened ErrStateInvalid.
