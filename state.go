@@ -179,11 +179,21 @@ func (c stateCookies) isName(name string) bool {
 }
 
 func isHex(s string) bool {
-	return !strings.ContainsFunc(s, func(c rune) bool { return (c < '0' || c > '9') && (c < 'a' || c > 'f') })
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
 }
 
 func isBase32(s string) bool {
-	return !strings.ContainsFunc(s, func(c rune) bool { return (c < '2' || c > '7') && (c < 'A' || c > 'Z') })
+	for i := range len(s) {
+		if c := s[i]; (c < '2' || c > '7') && (c < 'A' || c > 'Z') {
+			return false
+		}
+	}
+	return true
 }
 
 // find opens the cookie of the start with this state. No such cookie is
