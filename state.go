@@ -147,10 +147,11 @@ func (c stateCookies) set(w http.ResponseWriter, r *http.Request, s sealedState,
 	if err != nil {
 		return fmt.Errorf("seal the state cookie: %w", err)
 	}
+	header := w.Header()
 	for others := c.sentByAge(r); len(others) >= maxStateCookies; others = others[1:] {
-		w.Header().Add("Set-Cookie", others[0].Name+c.takenBack)
+		header["Set-Cookie"] = append(header["Set-Cookie"], others[0].Name+c.takenBack)
 	}
-	w.Header().Add("Set-Cookie", name+"="+value+c.attributes)
+	header["Set-Cookie"] = append(header["Set-Cookie"], name+"="+value+c.attributes)
 	return nil
 }
 
