@@ -186,6 +186,25 @@ func TestAReturnPathStaysOnThisSite(t *testing.T) {
 	}
 }
 
+func TestADestinationIsAPathOrAnAddress(t *testing.T) {
+	t.Parallel()
+	for _, address := range []string{"/", "/dashboard?a=b#c", "https://app.example", "https://app.example/?x=y#z", "http://localhost:8080/", "HTTPS://app.example"} {
+		destination, err := parseDestination(address, "/otherwise")
+		require.NoError(t, err, address)
+		require.Equal(t, address, destination)
+	}
+	for _, address := range []string{
+		"dashboard", "//app.example", "https://", "https:///x", "https:x", "http:", "ftp://app.example", "javascript:alert(1)",
+		"app.example", "https://[::1", "https://app.example/%zz", "https://app.example/#\r\nX: y", "https://app.example/#\x7f",
+	} {
+		_, err := parseDestination(address, "/otherwise")
+		require.Error(t, err, address)
+	}
+	destination, err := parseDestination("", "/otherwise")
+	require.NoError(t, err)
+	require.Equal(t, "/otherwise", destination)
+}
+
 func TestARedirectIsInASCII(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]string{

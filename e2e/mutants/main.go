@@ -67,7 +67,7 @@ var targets = []target{
 		fields: map[string]string{
 			"HttpOnly": "false", "Secure": "false", "SameSite": "http.SameSiteNoneMode",
 		},
-		quick: "^Test(EveryProof|WhatACallbackSays|AReturnPath|TheSignature|WhatAnEvent|AState|AnAltered|ABrowserHolds|New|WhoIs|RequireIdentity|Routes|MemoryStoreContract)",
+		quick: "^Test(EveryProof|WhatACallbackSays|AReturnPath|ADestination|TheSignature|WhatAnEvent|AState|AnAltered|ABrowserHolds|New|WhoIs|RequireIdentity|Routes|MemoryStoreContract)",
 	},
 	{
 		dir: "anchorhttp",
@@ -89,6 +89,7 @@ var equivalent = map[string]string{
 	`isLocalPath: err == nil && u.Scheme == "" && u.Host == "" && u.User == nil, without: u.User == nil`:                                        "what has no host has no user",
 	"applicationSite.holds: listed || err != nil, without: err != nil":                                                                          "the whole list fails as well",
 	"stateCookies.sent without: !slices.ContainsFunc(r.Header[\"Cookie\"], func(line string) bool { return strings.Contains(line, c.prefix) })": "it only saves work",
+	"Client.send: c.timeout > 0 && (!ok || time.Until(deadline) > c.timeout), without: (!ok || time.Until(deadline) > c.timeout)":               "it only saves a timer",
 	"inASCII without: done == 0":                              "it only saves work",
 	"stateCookies.open without: !ok":                          "what we have sealed can be unpacked",
 	"readMoment: err != nil || !(n > 0), without: err != nil": "what is no number is zero, or out of range",
