@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -357,7 +356,7 @@ func proveStart(e startEvidence) error {
 		return ErrStateMissing
 	case e.cookieErr != nil:
 		return e.cookieErr
-	case !e.fixed && subtle.ConstantTimeCompare([]byte(e.state), []byte(e.cookie.state)) != 1:
+	case !e.fixed && !sameState(e.state, e.cookie.state):
 		return ErrStateInvalid
 	case e.pendingErr != nil:
 		return e.pendingErr
@@ -532,7 +531,7 @@ func (h *Handler) tagNow(ctx context.Context, user User, c Connection, identity 
 	if err == nil {
 		h.happened(ctx, h.connectionEvent(Tagged, c))
 		if deadline, _ := ctx.Deadline(); time.Until(deadline) > taskTimeout/2 {
-			h.done(ctx, task) // As ever: the store needs no time of its own.
+			h.done(ctx, task) // The usual case: what is left is plenty for the store.
 			return
 		}
 	}

@@ -298,7 +298,7 @@ func TestAPersonWaitsHalfAMinuteForAnchorAtMost(t *testing.T) {
 	const enough = 100 // of whatever comes
 	tests := []struct {
 		name   string
-		answer func(path string, n int) string // the n-th to this kind of path; empty for none
+		answer func(path string, n int) string // to the n-th call; empty for none
 	}{
 		{"the identity does not come", func(string, int) string { return "" }},
 		{"the list has no end", func(path string, n int) string {

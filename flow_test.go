@@ -275,7 +275,7 @@ func TestEveryProofRefusesAndWritesNothing(t *testing.T) {
 		{"2: the state is another one", connect.ErrNoStateCookie, func(s *site, ada *browser, hosted string) answer {
 			return ada.get("/identity-callback/ABCDEFGHIJKLMNOPQRSTUVWXYZ?identity_id=" + identityIn(s.approve(hosted)))
 		}},
-		{"2: the state is another one, which only ends like ours", connect.ErrStateInvalid, func(s *site, ada *browser, hosted string) answer {
+		{"2: the state is another one, which only ends like ours", connect.ErrNoStateCookie, func(s *site, ada *browser, hosted string) answer {
 			before, state, _ := strings.Cut(s.approve(hosted), "/identity-callback/")
 			first := "A"
 			if state[:1] == first {

@@ -67,7 +67,7 @@ func (h *Handler) defaultErrorHandler(w http.ResponseWriter, r *http.Request, er
 	switch {
 	case isHTMX(r):
 		if errors.Is(err, ErrNotSignedIn) && address != "" {
-			w.Header().Set("HX-Redirect", inASCII(address))
+			sendTo(w, r, address)
 		}
 		h.pages.render(w, e.Status, alertName, NoticePage{e, address, text})
 	case acceptsJSON(r.Header) || findRoute(r.URL.Path, h.prefix).kind == routeStatus:

@@ -5,6 +5,7 @@ import (
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/base32"
 	"encoding/binary"
 	"encoding/hex"
@@ -209,13 +210,19 @@ func (c stateCookies) find(r *http.Request, state string) (sealedState, error) {
 			continue
 		}
 		s, err := c.open(cookie)
-		if err == nil {
+		switch {
+		case err != nil:
+			found = err
+		case sameState(s.state, state):
 			return s, nil
 		}
-		found = err
 	}
 	return sealedState{}, found
 }
+
+// sameState compares two states in a time that does not tell how much of them is
+// the same.
+func sameState(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
 // all opens every state cookie that can be opened, the oldest start first. Of
 // more than a browser is ever given only the newest count.

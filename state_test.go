@@ -91,14 +91,18 @@ func TestAStateOfTheSameMarkIsAnother(t *testing.T) {
 	r := requestWith(sealed(t, c, s, noon)...)
 	mark := s.state[len(s.state)-stateMark:]
 	require.Equal(t, 8, len(mark))
-	for _, state := range []string{mark, newState()[stateMark:] + mark} {
-		found, err := c.find(r, state)
-		require.NoError(t, err)
-		require.NotEqual(t, state, found.state, "proof 3 compares them")
-	}
-	for _, state := range []string{"", mark[1:]} {
+	for _, state := range []string{"", mark[1:], mark, newState()[stateMark:] + mark} {
 		_, err := c.find(r, state)
 		require.ErrorIs(t, err, ErrNoStateCookie)
+	}
+
+	// Two starts of one mark do not hide each other.
+	twin := sealedState{state: newState()[stateMark:] + mark, tokenHash: "twin"}
+	both := append(sealed(t, c, s, noon), sealed(t, c, twin, noon.Add(time.Second))...)
+	for _, want := range []sealedState{s, twin} {
+		found, err := c.find(requestWith(both...), want.state)
+		require.NoError(t, err)
+		require.Equal(t, want, found)
 	}
 }
 

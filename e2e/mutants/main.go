@@ -49,7 +49,7 @@ var targets = []target{
 			// The eight proofs, and what they are made of.
 			"proveStart", "proveIdentity", "isUsable", "isFresh", "ownedBy",
 			"readOutcome", "isCancel",
-			"stateCookies.find", "stateCookies.open", "stateCookies.sent", "stateCookies.isName", "isHex", "isBase32",
+			"stateCookies.find", "sameState", "stateCookies.open", "stateCookies.sent", "stateCookies.isName", "isHex", "isBase32",
 			"sealedState.pack", "unpack",
 			"Handler.callback",
 			// The store's part of them.
