@@ -65,6 +65,9 @@ func TestAStateCookieOpensForItsOwnState(t *testing.T) {
 	require.ErrorIs(t, err, ErrNoStateCookie)
 	_, err = c.find(requestWith(), s.state)
 	require.ErrorIs(t, err, ErrNoStateCookie)
+	cookies[0].Value = "x"
+	_, err = c.find(requestWith(cookies...), newState())
+	require.ErrorIs(t, err, ErrNoStateCookie, "what is wrong with another start's is nothing to this one")
 }
 
 func TestAStateCookieKeepsWhateverHashATokenHas(t *testing.T) {
