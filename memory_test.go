@@ -149,7 +149,7 @@ func TestMemoryStoreKeepsNothingOfWhatWasSwept(t *testing.T) {
 	runtime.KeepAlive(store)
 }
 
-// Nor of who has disconnected, in whichever order things end.
+// Nor of who has disconnected after the start was swept. Not parallel either.
 func TestMemoryStoreKeepsNothingOfWhoDisconnected(t *testing.T) {
 	const users = 10_000
 	store := connect.NewMemoryStore()
