@@ -97,7 +97,10 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request, state string)
 		Health:        HealthOK,
 		HealthAt:      identity.signedInAt(),
 	}
-	first, err := h.store.Complete(ctx, start.pending.TokenHash, c, c.ConnectedAt.Add(taskLease))
+	first, err := h.store.Complete(ctx, start.pending.TokenHash, c, Completion{
+		TagAfter:     c.ConnectedAt.Add(taskLease),
+		SameIdentity: !isFresh(identity.identity.CreatedAt, identity.issuedAt),
+	})
 	if err != nil {
 		h.refuse(w, r, start, storeError("complete the start", err))
 		return

@@ -107,7 +107,8 @@ func (h *Handler) Disconnect(ctx context.Context, userID string) error {
 // [ErrStoreFailed], and nothing has changed.
 func (a *Application) Disconnect(ctx context.Context, userID string) error {
 	h := a.h
-	c, err := h.store.Disconnect(ctx, a.id, userID, h.now().Add(taskLease))
+	now := h.now()
+	c, err := h.store.Disconnect(ctx, a.id, userID, now, now.Add(taskLease))
 	if errors.Is(err, ErrNotConnected) {
 		return nil
 	}

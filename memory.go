@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -28,6 +29,7 @@ var _ Store = (*MemoryStore)(nil)
 type memoryUser struct {
 	starts     *memoryStart // the first of a short list: limit bounds it
 	connection *Connection  // nil for none
+	endedAt    time.Time    // the latest Disconnect, until it is swept; zero for none
 }
 
 // memoryStart is a start, whose it is, and what that user began next.
@@ -46,8 +48,8 @@ type taskKey struct {
 // NewMemoryStore returns an empty store.
 func NewMemoryStore() *MemoryStore { return new(MemoryStore) }
 
-// makeMaps makes the zero value writable. Bind alone needs it: before a start
-// is bound there is nothing that any other method could write.
+// makeMaps makes the zero value writable. Bind and Disconnect need it: before
+// them there is nothing that any other method could write.
 func (m *MemoryStore) makeMaps() {
 	if m.starts != nil {
 		return
@@ -71,22 +73,28 @@ func (m *MemoryStore) Bind(ctx context.Context, p Pending, limit int) error {
 		return errors.New("bind a start: its token hash is bound already")
 	}
 	p.Spent, p.IdentityID = false, ""
-	p.IssuedAt, p.ExpiresAt = p.IssuedAt.UTC(), p.ExpiresAt.UTC()
-	users := m.users[p.ApplicationID]
-	if users == nil {
-		users = make(map[string]*memoryUser)
-		m.users[p.ApplicationID] = users
-	}
-	user := users[p.UserID]
-	if user == nil {
-		user = new(memoryUser)
-		users[p.UserID] = user
-	}
+	p.BegunAt, p.IssuedAt, p.ExpiresAt = p.BegunAt.UTC(), p.IssuedAt.UTC(), p.ExpiresAt.UTC()
+	user := m.user(p.ApplicationID, p.UserID)
 	m.makeRoom(user, limit)
 	start := &memoryStart{Pending: p, user: user}
 	m.starts[p.TokenHash] = start
 	*user.end() = start
 	return nil
+}
+
+// user returns what a user has, adding the user. The caller holds the lock.
+func (m *MemoryStore) user(applicationID, userID string) *memoryUser {
+	users := m.users[applicationID]
+	if users == nil {
+		users = make(map[string]*memoryUser)
+		m.users[applicationID] = users
+	}
+	user := users[userID]
+	if user == nil {
+		user = new(memoryUser)
+		users[userID] = user
+	}
+	return user
 }
 
 // end is where a further start goes.
@@ -139,7 +147,7 @@ func (m *MemoryStore) remove(s *memoryStart) {
 // tidy forgets a user who has nothing any more. The caller holds the lock.
 func (m *MemoryStore) tidy(applicationID, userID string) {
 	users := m.users[applicationID]
-	if user := users[userID]; user.starts == nil && user.connection == nil {
+	if user := users[userID]; user.starts == nil && user.connection == nil && user.endedAt.IsZero() {
 		delete(users, userID)
 	}
 }
@@ -174,7 +182,7 @@ func (m *MemoryStore) Spend(ctx context.Context, tokenHash string) error {
 }
 
 // Complete implements [Store].
-func (m *MemoryStore) Complete(ctx context.Context, tokenHash string, c Connection, tagAfter time.Time) (first bool, err error) {
+func (m *MemoryStore) Complete(ctx context.Context, tokenHash string, c Connection, how Completion) (first bool, err error) {
 	if err := cmp.Or(ctx.Err(), c.Validate()); err != nil {
 		return false, fmt.Errorf("complete a start: %w", err)
 	}
@@ -192,7 +200,7 @@ func (m *MemoryStore) Complete(ctx context.Context, tokenHash string, c Connecti
 		return false, ErrAnotherUser
 	case start.IdentityID == c.IdentityID:
 		return false, nil
-	case start.Spent:
+	case start.Spent, !start.BegunAt.IsZero() && start.BegunAt.Before(user.endedAt):
 		return false, ErrStateSpent
 	case !c.ConnectedAt.Before(start.ExpiresAt):
 		return false, ErrStateExpired
@@ -200,6 +208,8 @@ func (m *MemoryStore) Complete(ctx context.Context, tokenHash string, c Connecti
 		return false, ErrIdentityRetired
 	case owned && owner != user:
 		return false, ErrIdentityTaken
+	case how.SameIdentity && !owned:
+		return false, ErrIdentityTooOld
 	}
 
 	c.ConnectedAt, c.HealthAt = c.ConnectedAt.UTC(), c.HealthAt.UTC()
@@ -209,7 +219,7 @@ func (m *MemoryStore) Complete(ctx context.Context, tokenHash string, c Connecti
 	start.Spent, start.IdentityID = true, c.IdentityID
 	kept := c // c itself would be on the heap in every call that is refused.
 	user.connection, m.owners[c.IdentityID] = &kept, user
-	m.queue(TagIdentity, c, tagAfter)
+	m.queue(TagIdentity, c, how.TagAfter)
 	return true, nil
 }
 
@@ -249,16 +259,17 @@ func (m *MemoryStore) SetHealth(ctx context.Context, identityID string, health H
 }
 
 // Disconnect implements [Store].
-func (m *MemoryStore) Disconnect(ctx context.Context, applicationID, userID string, deleteAfter time.Time) (Connection, error) {
-	if err := ctx.Err(); err != nil {
+func (m *MemoryStore) Disconnect(ctx context.Context, applicationID, userID string, at, deleteAfter time.Time) (Connection, error) {
+	if err := cmp.Or(ctx.Err(), validateKey("ApplicationID", applicationID), validateKey("UserID", userID)); err != nil {
 		return Connection{}, fmt.Errorf("disconnect a user: %w", err)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.makeMaps()
 
-	user := m.users[applicationID][userID]
-	if user == nil {
-		return Connection{}, ErrNotConnected
+	user := m.user(applicationID, userID)
+	if at.After(user.endedAt) {
+		user.endedAt = at.UTC()
 	}
 	for s := user.starts; s != nil; s = s.next {
 		// Without its identity a completed start is no reload any more.
@@ -270,8 +281,52 @@ func (m *MemoryStore) Disconnect(ctx context.Context, applicationID, userID stri
 	c := *user.connection
 	user.connection = nil
 	m.retire(c, deleteAfter)
-	m.tidy(applicationID, userID)
 	return c, nil
+}
+
+// ApplicationsOf implements [Store].
+func (m *MemoryStore) ApplicationsOf(ctx context.Context, userID string) ([]string, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("list a user's applications: %w", err)
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+
+	var ids []string
+	for id, users := range m.users {
+		if user := users[userID]; user != nil && (user.connection != nil || user.hasLive()) {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
+}
+
+// hasLive reports whether a start is not spent.
+func (u *memoryUser) hasLive() bool {
+	for s := u.starts; s != nil; s = s.next {
+		if !s.Spent {
+			return true
+		}
+	}
+	return false
+}
+
+// Applications implements [Store]. It looks at every connection and task.
+func (m *MemoryStore) Applications(ctx context.Context) ([]string, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("list the applications: %w", err)
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+
+	ids := make(map[string]bool)
+	for _, user := range m.owners {
+		ids[user.connection.ApplicationID] = true
+	}
+	for _, t := range m.tasks {
+		ids[t.ApplicationID] = true
+	}
+	return slices.Collect(maps.Keys(ids)), nil
 }
 
 // Claim implements [Store]. It looks at every task.
@@ -333,7 +388,8 @@ func (m *MemoryStore) Postpone(ctx context.Context, t Task, notBefore time.Time)
 	return nil
 }
 
-// Sweep implements [Store]. It looks at starts until it has found enough.
+// Sweep implements [Store]. It looks at starts until it has found enough, and at
+// every user.
 func (m *MemoryStore) Sweep(ctx context.Context, before time.Time, limit int) (int, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, fmt.Errorf("sweep starts: %w", err)
@@ -353,7 +409,24 @@ func (m *MemoryStore) Sweep(ctx context.Context, before time.Time, limit int) (i
 		m.tidy(s.ApplicationID, s.UserID)
 		swept++
 	}
+	m.forget(before, limit)
 	return swept, nil
+}
+
+// forget forgets moments of Disconnect. The caller holds the lock.
+func (m *MemoryStore) forget(before time.Time, limit int) {
+	for id, users := range m.users {
+		for userID, user := range users {
+			if limit < 1 {
+				return
+			}
+			if !user.endedAt.IsZero() && user.endedAt.Before(before) {
+				user.endedAt = time.Time{}
+				m.tidy(id, userID)
+				limit--
+			}
+		}
+	}
 }
 
 // retire gives up the identity of a connection that has ended, and queues its

@@ -77,7 +77,7 @@ type Store interface {
 	// connection of its user, in one transaction. The moment it judges by is
 	// c.ConnectedAt. In that same transaction it
 	//
-	//   - queues the task [TagIdentity] for c, not before tagAfter;
+	//   - queues the task [TagIdentity] for c, not before how.TagAfter;
 	//   - when c replaces a connection with another identity, queues
 	//     [DeleteIdentity] for that identity, not before c.ConnectedAt, and
 	//     drops its task [TagIdentity].
@@ -97,7 +97,10 @@ type Store interface {
 	//   - [ErrStateUnknown]: no start has this token hash.
 	//   - [ErrAnotherUser]: the start was bound to another c.UserID or
 	//     c.ApplicationID.
-	//   - [ErrStateSpent]: it is spent, or was completed with another identity.
+	//   - [ErrStateSpent]: it is spent, was completed with another identity, or
+	//     began before a Disconnect of its user: its BegunAt is not zero and is
+	//     before the latest moment that Disconnect was given for this user and
+	//     application. That holds for a start bound after that call too.
 	//   - [ErrStateExpired]: c.ConnectedAt is not before its ExpiresAt.
 	//   - [ErrIdentityRetired]: [DeleteIdentity] is queued for c.IdentityID, for
 	//     everybody, its former user too, and also while the task is claimed or
@@ -105,10 +108,14 @@ type Store interface {
 	//   - [ErrIdentityTaken]: c.IdentityID is the connection of any other user,
 	//     in this application or another (where the same user id is another
 	//     user). Two calls that race for one identity must not both pass.
+	//   - [ErrIdentityTooOld]: how.SameIdentity, and c.IdentityID is not the
+	//     identity of the user's connection at this moment, or there is none. A
+	//     call that replaces or ends the connection at the same time comes wholly
+	//     before or wholly after.
 	//
 	// Where among these a text that cannot be kept or a Health that is none is
 	// refused is open.
-	Complete(ctx context.Context, tokenHash string, c Connection, tagAfter time.Time) (first bool, err error)
+	Complete(ctx context.Context, tokenHash string, c Connection, how Completion) (first bool, err error)
 
 	// Connection returns the user's connection, or [ErrNotConnected]. It is the
 	// method on an app's own request path: one look-up by key.
@@ -141,7 +148,21 @@ type Store interface {
 	// [ErrStateSpent], and so is a reload. (This is the one
 	// method that changes something beside returning an error: the starts,
 	// beside [ErrNotConnected].)
-	Disconnect(ctx context.Context, applicationID, userID string, deleteAfter time.Time) (Connection, error)
+	//
+	// It also remembers at, the moment of the call, until Sweep: a start that
+	// began before it and is bound after it cannot be completed (see Complete).
+	// The latest moment counts. That a call which fails may have remembered it is
+	// no harm.
+	Disconnect(ctx context.Context, applicationID, userID string, at, deleteAfter time.Time) (Connection, error)
+
+	// ApplicationsOf returns the ids of the applications in which the user has a
+	// connection or a start that is not spent, each once and in any order.
+	ApplicationsOf(ctx context.Context, userID string) ([]string, error)
+
+	// Applications returns the ids of all applications that have a connection or
+	// a task, each once and in any order. [Handler.Run] calls it once, to find
+	// those that nobody serves any more.
+	Applications(ctx context.Context) ([]string, error)
 
 	// Claim takes up to limit tasks of one application whose NotBefore is not
 	// after now, the longest due first, and sets their NotBefore to until, so
@@ -166,6 +187,9 @@ type Store interface {
 	// given, whatever their state, and returns how many. Connections and tasks
 	// are never swept. A limit below one removes nothing. Afterwards the token
 	// hash is unknown, and may be bound again.
+	//
+	// It also forgets up to limit moments of Disconnect that are before the one
+	// given, which do not count in what it returns.
 	Sweep(ctx context.Context, before time.Time, limit int) (int, error)
 }
 
@@ -181,6 +205,10 @@ type Pending struct {
 	// ReturnTo is the local path to go to afterwards; empty means
 	// Config.SuccessURL.
 	ReturnTo string
+	// BegunAt is when the flow began, by the app's clock, before it was asked who
+	// is signed in. A Disconnect since then ends it. Zero means that it is not
+	// known, so that only a Disconnect after Bind does.
+	BegunAt time.Time
 	// IssuedAt is when Anchor issued the token, by Anchor's clock. An identity
 	// that is older was not made with it.
 	IssuedAt time.Time
@@ -193,6 +221,16 @@ type Pending struct {
 	// the start is live, when it was spent without a connection, and after
 	// Disconnect.
 	IdentityID string
+}
+
+// A Completion says how [Store].Complete stores a connection.
+type Completion struct {
+	// TagAfter is the earliest moment at which the task [TagIdentity] may be
+	// claimed.
+	TagAfter time.Time
+	// SameIdentity allows nothing but the identity that the user's connection has
+	// already. It is set for an identity that is not fresh.
+	SameIdentity bool
 }
 
 // Connection is a user's account at the application's site, held by Anchor as
