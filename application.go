@@ -17,10 +17,10 @@ import (
 // site that users connect their accounts of. It has no state of its own and may
 // be used concurrently. [Handler.Application] returns it.
 type Application struct {
-	h    *Handler
-	name string // empty: Config.ApplicationID
-	id   string
-	site *applicationSite
+	h       *Handler
+	name    string // empty: Config.ApplicationID
+	id      string
+	listing *listing
 }
 
 // Name is the short name in Config.Applications; it is empty for the one that
@@ -106,7 +106,7 @@ func newApplications(h *Handler, cfg Config, unusable func(field, format string,
 			unusable(field, "is the same application as %q: give each one name", cmp.Or(other.name, "ApplicationID"))
 			return
 		}
-		all = append(all, &Application{h: h, name: name, id: id, site: &applicationSite{anchor: cfg.Anchor, id: id}})
+		all = append(all, &Application{h: h, name: name, id: id, listing: newListing(h, id)})
 	}
 	if cfg.ApplicationID != "" || len(cfg.Applications) == 0 {
 		add("ApplicationID", "", cfg.ApplicationID)
@@ -119,13 +119,6 @@ func newApplications(h *Handler, cfg Config, unusable func(field, format string,
 			unusable(field, "has a name that is a route already: use another one")
 		default:
 			add(field, name, cfg.Applications[name])
-		}
-	}
-	for _, a := range all {
-		for _, other := range all {
-			if other != a {
-				a.site.others = append(a.site.others, other.site)
-			}
 		}
 	}
 	return all

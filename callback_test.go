@@ -87,6 +87,10 @@ func TestEveryProofOfAReturn(t *testing.T) {
 		{name: "4: another user finished it with this identity", start: func(e *startEvidence) {
 			e.pending.UserID, e.pending.Spent, e.pending.IdentityID = "eve", true, identityA
 		}, want: ErrAnotherUser},
+		{name: "4: this browser holds an open start of another user, too", start: func(e *startEvidence) { e.fixed, e.othersOpen = true, true }, want: ErrAnotherUser},
+		{name: "4: another user's open start counts though this one is completed", start: func(e *startEvidence) {
+			e.fixed, e.othersOpen, e.pending.Spent, e.pending.IdentityID = true, true, true, identityA
+		}, want: ErrAnotherUser},
 		{name: "4: it was begun for another application", start: func(e *startEvidence) { e.application = nil }, want: ErrStateUnknown},
 		{name: "4: it is spent", start: func(e *startEvidence) { e.pending.Spent = true }, want: ErrStateSpent},
 		{name: "4: it is spent, and the return names no identity", start: func(e *startEvidence) { e.pending.Spent, e.identityID = true, "" }, want: ErrStateSpent},
@@ -105,9 +109,12 @@ func TestEveryProofOfAReturn(t *testing.T) {
 		{name: "5: the identity has no status", identity: func(e *identityEvidence) { e.identity.Status = "" }, want: ErrIdentityFailed},
 		{name: "5: a pending identity is usable", identity: func(e *identityEvidence) { e.identity.Status = anchorhttp.StatusPending }},
 
-		// 6. It belongs to our application.
+		// 6. It belongs to our application. That may cost calls, so it comes last.
 		{name: "6: the identity is another application's", identity: func(e *identityEvidence) { e.inApplication = false }, want: ErrWrongApplication},
-		{name: "6: another application's comes before its age", identity: func(e *identityEvidence) { e.inApplication, e.identity.CreatedAt = false, time.Time{} }, want: ErrWrongApplication},
+		{name: "6: its age comes before its application", identity: func(e *identityEvidence) { e.inApplication, e.identity.CreatedAt = false, time.Time{} }, want: ErrIdentityTooOld},
+		{name: "6: another's mark comes before its application", identity: func(e *identityEvidence) {
+			e.inApplication, e.identity.Metadata = false, map[string]any{externalUserID: "eve"}
+		}, want: ErrIdentityTaken},
 
 		// 7. It is fresh, or this user's already.
 		{name: "7: the identity is older than the token", identity: func(e *identityEvidence) { e.identity.CreatedAt = noon.Add(-time.Minute) }, want: ErrIdentityTooOld},

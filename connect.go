@@ -20,11 +20,19 @@ import (
 
 const (
 	// maxTokenLife is the longest that an identity token is believed to live.
-	// Anchor's live 15 minutes; the state cookie lives an hour.
-	maxTokenLife = time.Hour
+	// Anchor's live 15 minutes. One that seems to live longer was dated by a
+	// gateway whose clock is slow, and by that clock an identity that was there
+	// before would look fresh.
+	maxTokenLife = 16 * time.Minute
 
-	// maxFormBytes bounds the body of a start.
+	// maxClockDifference is how far Anchor's clock and the app's may differ before
+	// the log says so.
+	maxClockDifference = 2 * time.Minute
+
+	// maxFormBytes bounds the body of a start, and formTimeout the time in which
+	// it is read.
 	maxFormBytes = 16 << 10
+	formTimeout  = 10 * time.Second
 
 	// maxReturnTo is the longest return path in bytes; a [Store] keeps as much.
 	maxReturnTo = 1024
@@ -91,9 +99,9 @@ type Config struct {
 	// hold a request up nor fail it. Its ctx has the request's values (but a
 	// router may use its own again when the request is over) and ten seconds. The
 	// user may be deleted by then, so an audit table needs to do without a foreign
-	// key to the users. While it is slow up to 1000 events wait, half of them at
-	// most for the sake of refusals, which any stranger can cause; more are
-	// dropped, which the log tells. What has not been told when the process ends
+	// key to the users. While it is slow up to 1000 events wait: at most 250 of
+	// them are refusals that any stranger can cause (proofs 1 to 3), and at most 250
+	// other refusals. More are dropped, which is logged. What has not been told when the process ends
 	// is lost, but [Handler.Run] waits for it. Defaults to nobody.
 	OnEvent func(ctx context.Context, event Event)
 
@@ -156,6 +164,7 @@ type Config struct {
 // It is safe for concurrent use. Make one with [New].
 type Handler struct {
 	anchor        *anchorhttp.Client
+	project       *project
 	applications  applications
 	store         Store
 	user          func(*http.Request) (User, error)
@@ -174,6 +183,7 @@ type Handler struct {
 	cookies     stateCookies
 	crossOrigin *http.CrossOriginProtection
 	pages       pages
+	clockLogged *logRate // of the difference between the clocks
 }
 
 // New checks the configuration and returns a handler. Every field that is
@@ -190,6 +200,10 @@ func New(cfg Config) (*Handler, error) {
 		errorHandler:  cfg.ErrorHandler,
 		crossOrigin:   http.NewCrossOriginProtection(),
 	}
+	if h.now == nil {
+		h.now = time.Now
+	}
+	h.project, h.clockLogged = &project{anchor: cfg.Anchor, now: h.now}, new(logRate)
 	var problems []error
 	unusable := func(field, format string, args ...any) {
 		problems = append(problems, fmt.Errorf("connect: Config."+field+" "+format, args...))
@@ -224,8 +238,11 @@ func New(cfg Config) (*Handler, error) {
 		unusable("Secrets", "is empty: give it at least one secret of 32 random bytes (openssl rand -hex 32)")
 	}
 	for i, secret := range cfg.Secrets {
-		if len(secret) < 32 {
+		switch {
+		case len(secret) < 32:
 			unusable("Secrets", "has %d bytes at index %d: each needs at least 32 random bytes (openssl rand -hex 32)", len(secret), i)
+		case !looksRandom(secret):
+			unusable("Secrets", "has at index %d a secret of a few repeated bytes: give it 32 random ones (openssl rand -hex 32)", i)
 		}
 	}
 	h.successURL, err = parseDestination(cfg.SuccessURL, "/")
@@ -243,9 +260,6 @@ func New(cfg Config) (*Handler, error) {
 
 	if h.cookies, err = newStateCookies(cfg.Secrets, public.Scheme == "https"); err != nil {
 		return nil, fmt.Errorf("connect: Config.Secrets: %w", err)
-	}
-	if h.now == nil {
-		h.now = time.Now
 	}
 	if h.log == nil {
 		h.log = slog.Default()
@@ -354,6 +368,7 @@ func (h *Handler) connectPage(w http.ResponseWriter, r *http.Request, a *Applica
 	page := ConnectPage{
 		Action:      a.connectURL(),
 		Application: a.name,
+		User:        user.Name,
 		ReturnTo:    returnTo,
 		Connected:   err == nil,
 		NeedsSignIn: err == nil && c.Health == HealthNeedsSignIn,
@@ -367,10 +382,23 @@ func (h *Handler) connectPage(w http.ResponseWriter, r *http.Request, a *Applica
 // start issues an identity token, binds its hash to the user and sends the
 // browser to the hosted page.
 func (h *Handler) start(w http.ResponseWriter, r *http.Request, a *Application) {
+	// A Disconnect from here on ends what begins here, so this comes before it is
+	// asked who is signed in.
+	begun := h.now()
 	user, form, err := h.readPost(w, r)
 	if err != nil {
 		a.fail(w, r, err)
 		return
+	}
+	if h.fixedCallback {
+		switch open, err := h.othersOpen(r, user.ID); {
+		case err != nil:
+			a.fail(w, r, err)
+			return
+		case open:
+			a.fail(w, r, ErrBrowserInUse)
+			return
+		}
 	}
 
 	ctx := r.Context()
@@ -386,12 +414,14 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request, a *Application) 
 	}
 	// How long the token lives is read off Anchor's own clock and counted on
 	// ours, so that the two need not agree.
-	begun := h.now()
+	issued := h.now()
+	h.compareClocks(ctx, token.IssuedAt, issued)
 	life := token.ExpiresAt.Sub(token.IssuedAt)
 	if life <= 0 || life > maxTokenLife {
 		// The clocks behind the two do not agree, and by one of them it is
 		// judged whether an identity is fresh.
-		a.fail(w, r, fmt.Errorf("%w: an identity token that lives %v by Anchor's own clock", ErrUpstreamInvalid, life))
+		a.fail(w, r, fmt.Errorf("%w: an identity token that lives %v by the answer's Date, where at most %v are believed: "+
+			"perhaps the clock of a gateway before Anchor is wrong", ErrUpstreamInvalid, life, maxTokenLife))
 		return
 	}
 	err = h.store.Bind(ctx, Pending{
@@ -399,8 +429,9 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request, a *Application) 
 		ApplicationID: a.id,
 		UserID:        user.ID,
 		ReturnTo:      form.ReturnTo,
+		BegunAt:       begun,
 		IssuedAt:      token.IssuedAt,
-		ExpiresAt:     begun.Add(life),
+		ExpiresAt:     issued.Add(life),
 	}, maxLiveStarts)
 	if err != nil {
 		a.fail(w, r, storeError("bind the start", err))
@@ -421,6 +452,15 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request, a *Application) 
 		return
 	}
 	sendTo(w, r, hosted)
+}
+
+// compareClocks logs that Anchor's clock and the app's differ, now and then. Both
+// are taken as they are: what is compared comes from one of them.
+func (h *Handler) compareClocks(ctx context.Context, anchors, ours time.Time) {
+	difference := ours.Sub(anchors).Round(time.Second)
+	if difference.Abs() > maxClockDifference && h.clockLogged.allows(ours) {
+		h.log.WarnContext(ctx, "connect: the app's clock and Anchor's differ", "ahead", difference)
+	}
 }
 
 // callbackURL is where the hosted page shall return to. The state is a segment
@@ -456,7 +496,7 @@ func (h *Handler) fromOurPages(r *http.Request) error {
 	// send none (curl, and pages under no-referrer: "null") have passed the
 	// check above and are let through.
 	if origin := r.Header.Get("Origin"); origin != "" && origin != "null" && origin != h.origin {
-		return &WrongOriginError{Origin: origin, PublicOrigin: h.origin}
+		return &WrongOriginError{Origin: clip(origin), PublicOrigin: h.origin}
 	}
 	return nil
 }
@@ -469,7 +509,7 @@ func (h *Handler) signedIn(r *http.Request) (User, error) {
 		return User{}, err
 	case err != nil:
 		return User{}, fmt.Errorf("%w: %w", ErrUserLookup, err)
-	case user.ID == "":
+	case isNobody(user.ID):
 		return User{}, ErrNotSignedIn
 	}
 	if err := validateKey("the user's id", user.ID); err != nil {
@@ -495,6 +535,7 @@ func readForm(w http.ResponseWriter, r *http.Request) (form postForm, err error)
 		return postForm{}, nil // What the rest would come to, without its work.
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
+	defer limitReading(w, formTimeout)()
 	mediaType, _, _ := mime.ParseMediaType(contentType)
 	switch mediaType {
 	case "application/json":
@@ -507,7 +548,7 @@ func readForm(w http.ResponseWriter, r *http.Request) (form postForm, err error)
 		form.ReturnTo = r.FormValue("return_to")
 	}
 	if err != nil {
-		return postForm{}, fmt.Errorf("%w: %w", ErrBadRequest, err)
+		return postForm{}, fmt.Errorf("%w: %s", ErrBadRequest, clip(err.Error()))
 	}
 	if form.ReturnTo != "" && !isLocalPath(form.ReturnTo) {
 		return postForm{}, ErrReturnTo

@@ -369,7 +369,7 @@ func TestEveryCauseIsExplained(t *testing.T) {
 func TestEveryCauseIsAProofOrKnownToBeNone(t *testing.T) {
 	t.Parallel()
 	none := []error{
-		ErrUserLookup, ErrCrossOrigin, ErrWrongOrigin, ErrBadRequest, ErrReturnTo, ErrCancelled, ErrSignInFailed, ErrNotFinished,
+		ErrUserLookup, ErrCrossOrigin, ErrWrongOrigin, ErrBadRequest, ErrReturnTo, ErrBrowserInUse, ErrCancelled, ErrSignInFailed, ErrNotFinished,
 		ErrUpstreamUnavailable, ErrUpstreamInvalid, ErrUpstreamTimeout, ErrStoreFailed,
 		ErrNotConnected, ErrNeedsSignIn, ErrNoCredit, ErrRateLimited,
 	}
@@ -524,10 +524,18 @@ func TestTheDelayOfATaskStaysShort(t *testing.T) {
 	require.Equal(t, "30s", taskDelay(0, &anchorhttp.Error{StatusCode: 429, RetryAfter: 30 * time.Second}).String(), "as long as Anchor asks")
 	require.Equal(t, "1m0s", taskDelay(0, &anchorhttp.Error{StatusCode: 429, RetryAfter: time.Hour}).String(), "within bounds")
 	require.Equal(t, "1s", taskDelay(0, &anchorhttp.Error{StatusCode: 503, RetryAfter: time.Hour}).String(), "an outage ends when it ends")
-	for _, attempts := range []int{-1, 3, 10, 63, 64, 1 << 40} {
+	for attempts := range patientAttempts + 1 {
 		require.LessOrEqual(t, taskDelay(attempts, failure), maxTaskDelay)
+	}
+	require.Equal(t, "6s", taskDelay(6, failure).String(), "what fails for long is tried more rarely")
+	refused := &anchorhttp.Error{StatusCode: http.StatusForbidden}
+	require.Equal(t, "32s", taskDelay(5, refused).String(), "and what is refused soon")
+	for _, attempts := range []int{-1, 3, 10, 63, 64, 1 << 40} {
+		require.LessOrEqual(t, taskDelay(attempts, failure), time.Minute)
+		require.LessOrEqual(t, taskDelay(attempts, refused), time.Hour)
 		require.Positive(t, taskDelay(attempts, failure))
 	}
+	require.Equal(t, "1h0m0s", taskDelay(12, refused).String())
 	require.Less(t, taskLease+taskInterval, 10*time.Second, "the promise after a restart")
 	require.LessOrEqual(t, taskTimeout+maxTaskDelay+taskInterval, 10*time.Second, "and after an outage in which calls hang")
 }

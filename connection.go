@@ -4,8 +4,11 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/anchorconnect/connect/anchorhttp"
 )
 
 // status answers the user's own connection.
@@ -88,16 +91,56 @@ func (h *Handler) Connections(ctx context.Context, userID string) ([]Connection,
 	return all, nil
 }
 
-// Disconnect ends all connections of the user in the applications of this
-// handler, as an account's deletion has to, and whatever the user has begun. It
-// is [Application.Disconnect] for each of them. An error leaves the rest to be
-// done: call it again.
+// Disconnect ends all connections of the user, as an account's deletion has to,
+// and whatever the user has begun: what began before the call cannot be
+// completed after it. It is [Application.Disconnect] for each application of this
+// handler, and covers applications that the store holds something of and the
+// handler does not serve any more: there the identity is deleted at Anchor first,
+// since [Handler.Run] would not retry that.
+//
+// An error leaves the rest to be done: call it again. It is also an error when a
+// connection is of an application that this handler's API key does not know: call
+// Disconnect of the handler that serves it.
 func (h *Handler) Disconnect(ctx context.Context, userID string) error {
 	var failed []error
+	ids, err := h.store.ApplicationsOf(ctx, userID)
+	if err != nil {
+		failed = append(failed, storeError("list the user's applications", err))
+	}
 	for _, a := range h.applications {
 		failed = append(failed, a.Disconnect(ctx, userID))
 	}
+	for _, id := range ids {
+		if h.applications.withID(id) == nil {
+			failed = append(failed, h.disconnectUnserved(ctx, id, userID))
+		}
+	}
 	return errors.Join(failed...)
+}
+
+// disconnectUnserved ends the user's connection in an application that this
+// handler does not serve.
+func (h *Handler) disconnectUnserved(ctx context.Context, applicationID, userID string) error {
+	c, err := h.store.Connection(ctx, applicationID, userID)
+	if err != nil && !errors.Is(err, ErrNotConnected) {
+		return storeError("look up the connection", err)
+	}
+	if err == nil {
+		// The key of another project finds nothing to delete, which would look
+		// like a success.
+		_, err := h.anchor.Application(ctx, applicationID)
+		if anchorhttp.IsNotFound(err) {
+			return fmt.Errorf("connect: the user has a connection in application %s, which is not in Config and not known to this API key: "+
+				"call Disconnect of the handler that serves it", applicationID)
+		}
+		if err != nil {
+			return upstreamError("look up the application", err)
+		}
+		if err := h.anchor.DeleteIdentity(ctx, c.IdentityID); err != nil {
+			return upstreamError("delete the identity", err)
+		}
+	}
+	return h.disconnectIn(ctx, applicationID, userID)
 }
 
 // Disconnect ends the user's connection, if there is one, and whatever the user
@@ -106,9 +149,12 @@ func (h *Handler) Disconnect(ctx context.Context, userID string) error {
 // [Handler.Run]. To do it twice is fine. A store that failed is
 // [ErrStoreFailed], and nothing has changed.
 func (a *Application) Disconnect(ctx context.Context, userID string) error {
-	h := a.h
+	return a.h.disconnectIn(ctx, a.id, userID)
+}
+
+func (h *Handler) disconnectIn(ctx context.Context, applicationID, userID string) error {
 	now := h.now()
-	c, err := h.store.Disconnect(ctx, a.id, userID, now, now.Add(taskLease))
+	c, err := h.store.Disconnect(ctx, applicationID, userID, now, now.Add(taskLease))
 	if errors.Is(err, ErrNotConnected) {
 		return nil
 	}

@@ -3,9 +3,7 @@ package connect
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -25,6 +23,10 @@ const (
 	Tagged EventKind = "tagged"
 	// HealthChanged: an event of Anchor's has changed a connection's health.
 	HealthChanged EventKind = "health_changed"
+	// TaskRefused: Anchor refuses a call that is owed to it, in a way that trying
+	// again seldom changes (400, 401, 403, 422). It is tried again all the same,
+	// ever more rarely, up to once an hour, and each time is an event.
+	TaskRefused EventKind = "task_refused"
 )
 
 // An Event is something that has happened, told to Config.OnEvent: enough for an
@@ -42,15 +44,20 @@ type Event struct {
 	// when a return is refused before it is known which application it is for.
 	Application, ApplicationID string
 	// IdentityID is the identity. Of a return that was refused it is what the
-	// browser said, and empty when that was no UUID.
+	// browser said, and empty when that was no UUID or when one of proofs 1 to 4
+	// failed: an identity that nobody owns yet could be claimed by whoever learns
+	// its id.
 	IdentityID string
 	// Health is the connection's health since now: of HealthChanged only.
 	Health Health
 	// Proof is the number, 1 to 8, of the proof that failed, as README.md counts
-	// them, and Reason the error for it, to be told apart with [errors.Is]: of
-	// Refused only.
-	Proof  int
+	// them: of Refused only.
+	Proof int
+	// Reason is why: of Refused one of this package's errors, of TaskRefused what
+	// Anchor answered, an [*anchorhttp.Error].
 	Reason error
+	// Task is the call that was refused: of TaskRefused only.
+	Task TaskKind
 }
 
 // event is an event that concerns an application, which may be nil.
@@ -70,6 +77,13 @@ func (h *Handler) connectionEvent(kind EventKind, c Connection) Event {
 	return e
 }
 
+// taskEvent is an event of a task that Anchor refuses.
+func (h *Handler) taskEvent(t Task) Event {
+	e := h.connectionEvent(TaskRefused, Connection{ApplicationID: t.ApplicationID, UserID: t.UserID, IdentityID: t.IdentityID})
+	e.Task = t.Kind
+	return e
+}
+
 // happened passes an event on. It never waits.
 func (h *Handler) happened(ctx context.Context, e Event) {
 	if h.events.handle == nil {
@@ -80,11 +94,12 @@ func (h *Handler) happened(ctx context.Context, e Event) {
 }
 
 const (
-	// maxEvents is how many events wait for OnEvent at most, and maxRefusals how
-	// many may wait for one more refusal to be among them: any stranger can cause
-	// those, and must not crowd out what users do.
-	maxEvents   = 1000
-	maxRefusals = maxEvents / 2
+	// maxEvents is how many events wait for OnEvent at most. Of these maxStrangers
+	// may be refusals that anybody can cause, and maxRefusals those that a user
+	// with a start can: neither crowds out the other, nor what users do.
+	maxEvents    = 1000
+	maxStrangers = maxEvents / 4
+	maxRefusals  = maxEvents / 4
 	// eventTimeout is the time that the ctx of OnEvent has.
 	eventTimeout = 10 * time.Second
 )
@@ -98,8 +113,34 @@ type events struct {
 
 	mu      sync.Mutex
 	waiting []eventCall
-	idle    chan struct{} // closed when the goroutine ends; nil without one
+	count   [eventShares]int // of those that wait, by share
+	idle    chan struct{}    // closed when the goroutine ends; nil without one
 }
+
+// An eventShare is the part of the queue that an event counts for.
+type eventShare int
+
+const (
+	shareUsers eventShare = iota
+	shareRefusals
+	shareStrangers
+	eventShares
+)
+
+// share tells by the proof that failed who can cause an event: proofs 1 to 3 fail
+// for anybody, the others need a session and a start.
+func (e Event) share() eventShare {
+	switch {
+	case e.Kind != Refused:
+		return shareUsers
+	case e.Proof <= 3:
+		return shareStrangers
+	}
+	return shareRefusals
+}
+
+// limits are how many events of each share may wait.
+var limits = [eventShares]int{shareUsers: maxEvents, shareRefusals: maxRefusals, shareStrangers: maxStrangers}
 
 type eventCall struct {
 	ctx   context.Context
@@ -109,12 +150,14 @@ type eventCall struct {
 func (q *events) add(ctx context.Context, e Event) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if n := len(q.waiting); n >= maxEvents || e.Kind == Refused && n >= maxRefusals {
+	share := e.share()
+	if len(q.waiting) >= maxEvents || q.count[share] >= limits[share] {
 		q.log.ErrorContext(ctx, "connect: an event was dropped: OnEvent is too slow", "kind", e.Kind, "user", e.UserID, "identity", e.IdentityID)
 		return
 	}
 	// The values of ctx may serve the app; that the request ends is no matter.
 	q.waiting = append(q.waiting, eventCall{context.WithoutCancel(ctx), e})
+	q.count[share]++
 	if q.idle == nil {
 		q.idle = make(chan struct{})
 		go q.work()
@@ -133,6 +176,7 @@ func (q *events) work() {
 		call := q.waiting[0]
 		q.waiting[0] = eventCall{} // Nothing of the request is kept.
 		q.waiting = q.waiting[1:]
+		q.count[call.event.share()]--
 		q.mu.Unlock()
 
 		ctx, cancel := context.WithTimeout(call.ctx, eventTimeout)
@@ -156,17 +200,6 @@ func (q *events) settled(ctx context.Context) {
 	case <-idle:
 	case <-ctx.Done():
 	}
-}
-
-// recovered calls a function of the app's, and makes an error of a panic. Outside
-// of a request's goroutine, where net/http does that, it would end the process.
-func recovered(f func() error) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
-		}
-	}()
-	return f()
 }
 
 // proofs are the numbers of the proofs that a return can fail.

@@ -64,19 +64,19 @@ func TestARefusalSaysWhichProofFailed(t *testing.T) {
 		{name: "another browser", noApp: true, proof: 3, reason: connect.ErrNoStateCookie, do: func(h *hook, ada *browser) string {
 			callback := h.approve(ada.start())
 			h.signedIn("ada").get(callback)
-			return identityIn(callback)
+			return ""
 		}},
 		{name: "another user", user: "eve", proof: 4, reason: connect.ErrAnotherUser, do: func(h *hook, ada *browser) string {
 			callback := h.approve(ada.start())
 			ada.signIn("eve")
 			ada.get(callback)
-			return identityIn(callback)
+			return ""
 		}},
 		{name: "too late", proof: 4, reason: connect.ErrStateExpired, do: func(h *hook, ada *browser) string {
 			callback := h.approve(ada.start())
 			h.clock.advance(16 * time.Minute)
 			ada.get(callback)
-			return identityIn(callback)
+			return ""
 		}},
 		{name: "no identity", proof: 5, reason: connect.ErrBadIdentityID, do: func(h *hook, ada *browser) string {
 			ada.get(withIdentity(h.approve(ada.start()), "x"))
@@ -170,7 +170,7 @@ func TestOnEventHasTheRequestsValuesThoughTheRequestIsOver(t *testing.T) {
 	told := make(chan string, 1)
 	h, err := connect.New(connect.Config{
 		Anchor: anchorhttp.New("test-key"), ApplicationID: "77777777-7777-4777-8777-777777777777", PublicURL: "https://app.example",
-		Store: connect.NewMemoryStore(), Secrets: [][]byte{[]byte(strings.Repeat("k", 32))}, Logger: slog.New(slog.DiscardHandler),
+		Store: connect.NewMemoryStore(), Secrets: [][]byte{[]byte("a secret of the tests, not random")}, Logger: slog.New(slog.DiscardHandler),
 		User: func(*http.Request) (connect.User, error) { return connect.User{}, nil },
 		OnEvent: func(ctx context.Context, _ connect.Event) {
 			<-over
@@ -194,19 +194,26 @@ func TestMoreEventsThanCanWaitAreDroppedAndLogged(t *testing.T) {
 	})
 	stranger, ada := s.browser(), s.signedIn("ada")
 	dropped := func() int { return strings.Count(s.log.String(), "an event was dropped") }
-	for range 500 + 1 + 2 { // waiting, with OnEvent, and too many
+	for range 250 + 1 + 2 { // waiting, with OnEvent, and too many
 		stranger.get("/identity-callback/STATE")
 	}
 	require.Equal(t, 2, dropped())
 
-	// What a user does finds room all the same, until there is none.
-	ada.connect() // connected and tagged
-	for range 249 {
-		ada.connect()
+	// A refusal that matters finds room all the same, until there are too many.
+	for range 250 {
+		ada.get(s.approve(ada.start(), anchortest.WithMetadata(map[string]any{"externalUserId": "grace"})))
 	}
 	require.Equal(t, 2, dropped())
+	ada.get(s.approve(ada.start(), anchortest.WithMetadata(map[string]any{"externalUserId": "grace"})))
+	require.Equal(t, 3, dropped())
+
+	// So does what a user does.
+	for range 250 {
+		ada.connect() // connected and tagged
+	}
+	require.Equal(t, 3, dropped())
 	ada.connect()
-	require.Equal(t, 4, dropped())
+	require.Equal(t, 5, dropped())
 	close(release)
 	require.Eventually(t, func() bool { return told.Load() == 1001 }, 5*time.Second, 5*time.Millisecond)
 }
@@ -225,7 +232,7 @@ func TestRunWaitsUntilTheAppHasBeenTold(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h, err := connect.New(connect.Config{
 					Anchor: anchorhttp.New("test-key"), ApplicationID: "77777777-7777-4777-8777-777777777777", PublicURL: "https://app.example",
-					Store: connect.NewMemoryStore(), Secrets: [][]byte{[]byte(strings.Repeat("k", 32))}, Logger: slog.New(slog.DiscardHandler),
+					Store: connect.NewMemoryStore(), Secrets: [][]byte{[]byte("a secret of the tests, not random")}, Logger: slog.New(slog.DiscardHandler),
 					User: func(*http.Request) (connect.User, error) { return connect.User{}, nil },
 					OnEvent: func(ctx context.Context, _ connect.Event) {
 						if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) == 10*time.Second {

@@ -45,7 +45,7 @@ func newDemoApp(options ...func(*connect.Config)) *demoApp {
 		PublicURL:     server.URL,
 		Store:         connect.NewMemoryStore(),
 		User:          func(*http.Request) (connect.User, error) { return connect.User{ID: "ada"}, nil },
-		Secrets:       [][]byte{[]byte(strings.Repeat("k", 32))},
+		Secrets:       [][]byte{[]byte("a secret of the tests, not random")},
 		SuccessURL:    "/dashboard",
 		Logger:        slog.New(slog.DiscardHandler),
 	}
@@ -206,13 +206,13 @@ func ExampleHandler_Webhook() {
 	app := newDemoApp()
 	defer app.close()
 	app.connectAda()
-	endpoint := app.connect.Webhook("whsec_example")
+	endpoint := app.connect.Webhook("whsec_of_the_example")
 
 	// What Anchor sends when a saved sign-in has expired.
 	body := fmt.Sprintf(`{"id": "evt_1", "type": "identity.authentication_failed", "created": %d, "data": {"identity_id": %q}}`,
 		time.Now().Add(time.Minute).Unix(), app.fake.Identities()[0].ID)
 	at := fmt.Sprint(time.Now().Add(time.Minute).Unix())
-	mac := hmac.New(sha256.New, []byte("whsec_example"))
+	mac := hmac.New(sha256.New, []byte("whsec_of_the_example"))
 	fmt.Fprintf(mac, "v0:%s:%s", at, body)
 	r := httptest.NewRequest("POST", "/webhooks/anchor", strings.NewReader(body))
 	r.Header.Set("Anchor-Signature", "t="+at+",v1="+hex.EncodeToString(mac.Sum(nil)))

@@ -106,7 +106,7 @@ func newApp(t *testing.T, mux *http.ServeMux, publicURL string, anchor *anchorht
 	h, err := connect.New(connect.Config{
 		Anchor: anchor, ApplicationID: applicationID, PublicURL: publicURL, Store: connect.NewMemoryStore(),
 		User:    func(*http.Request) (connect.User, error) { return connect.User{ID: "ada"}, nil },
-		Secrets: [][]byte{[]byte(strings.Repeat("k", 32))}, SuccessURL: "/dashboard?connected=true",
+		Secrets: [][]byte{[]byte("a secret of the tests, not random")}, SuccessURL: "/dashboard?connected=true",
 	})
 	require.NoError(t, err)
 	h.Register(mux)

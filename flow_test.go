@@ -60,7 +60,7 @@ func TestAUserConnectsAnAccount(t *testing.T) {
 	require.Equal(t, s.connection("ada").ConnectedAt.UTC().Format(time.RFC3339), identity.Metadata["connectedAt"])
 	require.Equal(t, 1, s.fake.CountCalls("GET", "/v1/identities/"))
 	require.Equal(t, 1, s.fake.CountCalls("PUT", "/v1/identities/"))
-	require.Equal(t, 1, s.fake.CountCalls("GET", "/v1/applications/"))
+	require.Equal(t, 1, s.fake.CountCalls("GET", "/v1/applications"))
 	require.Len(t, s.fake.Calls(), 3, "the application's site is asked for once")
 	for _, call := range s.fake.Calls() {
 		require.NotContains(t, string(call.Body), "credentials")
@@ -556,7 +556,7 @@ func TestFortyRacingReturnsMakeOneConnectionAndOneTag(t *testing.T) {
 	require.Equal(t, identityIn(callback), s.connection("ada").IdentityID)
 	require.Equal(t, "ada", s.tag(identityIn(callback)))
 	require.Equal(t, 1, s.fake.CountCalls("PUT", "/v1/identities/"))
-	require.Equal(t, 1, s.fake.CountCalls("GET", "/v1/applications/"))
+	require.Equal(t, 1, s.fake.CountCalls("GET", "/v1/applications"))
 }
 
 func TestUpstreamTroubleLeavesTheFlowOpen(t *testing.T) {
@@ -603,7 +603,7 @@ func TestUpstreamTroubleLeavesTheFlowOpen(t *testing.T) {
 			struck("POST", "/v1/applications/*/tokens", func() answer { return ada.post("/connect", nil) })
 			callback := s.approve(ada.start())
 			struck("GET", "/v1/identities/", func() answer { return ada.get(callback) })
-			struck("GET", "/v1/applications/", func() answer { return ada.get(callback) })
+			struck("GET", "/v1/applications", func() answer { return ada.get(callback) })
 
 			require.Equal(t, http.StatusSeeOther, ada.get(callback).status, "it finishes once upstream is back")
 			require.Equal(t, identityIn(callback), s.connection("ada").IdentityID)
@@ -723,7 +723,7 @@ func (s *site) owed(user, identityID string) {
 	}, 5))
 	first, err := s.store.Complete(ctx, hash, connect.Connection{
 		ApplicationID: s.fake.ApplicationID(), UserID: user, IdentityID: identityID, ConnectedAt: now, Health: connect.HealthOK,
-	}, now)
+	}, connect.Completion{TagAfter: now})
 	require.NoError(s.t, err)
 	require.True(s.t, first)
 }
@@ -897,11 +897,15 @@ func TestWhoIsNotSignedInOnTheWayBackSignsInAndFinishes(t *testing.T) {
 	require.Equal(t, "/login", signIn.Path)
 	require.Equal(t, "connect", signIn.Query().Get("from"))
 	back := signIn.Query().Get("return_to")
-	require.True(t, strings.HasPrefix(back, "/identity-callback/"), back)
+	require.Regexp(t, `^/identity-callback/[A-Z2-7]{32}$`, back, "the sign-in page is not told what came back")
 
 	ada.signIn("ada")
-	require.Equal(t, http.StatusSeeOther, ada.get(back).status, "after signing in the same address completes it")
-	require.NotZero(t, s.connection("ada"))
+	s.fake.Fault(anchortest.Fault{Method: "GET", Path: "/v1/identities/", Status: 503})
+	a = ada.get(back)
+	ada.refused(connect.ErrUpstreamUnavailable, a)
+	s.fake.ClearFaults()
+	require.Equal(t, http.StatusSeeOther, ada.get(follow(t, s.server.URL+back, a.body)).status, "after signing in the same address completes it, in the end")
+	require.Equal(t, identityIn(callback), s.connection("ada").IdentityID)
 
 	// Without a state cookie there is nothing to repeat.
 	stranger := s.browser()
@@ -947,7 +951,10 @@ func TestAFixedCallbackAddress(t *testing.T) {
 	shared := s.signedIn("ada2")
 	abandoned := s.approve(shared.start())
 	shared.signIn("grace")
+	shared.refused(connect.ErrBrowserInUse, shared.post("/connect", nil))
 	shared.refused(connect.ErrAnotherUser, shared.get(abandoned))
+	shared.refused(connect.ErrBrowserInUse, shared.post("/connect", nil))
+	s.clock.advance(15*time.Minute + time.Second)
 	gracesCallback := s.approve(shared.start())
 	require.Equal(t, http.StatusSeeOther, shared.get(gracesCallback).status)
 	require.Equal(t, identityIn(gracesCallback), s.connection("grace").IdentityID)
@@ -972,7 +979,7 @@ func TestEightAbandonedStartsDoNoHarm(t *testing.T) {
 func TestSecretsRotateUnderAnOpenFlow(t *testing.T) {
 	t.Parallel()
 	store := connect.NewMemoryStore()
-	older, newer := []byte(strings.Repeat("o", 32)), []byte(strings.Repeat("n", 32))
+	older, newer := []byte("the older secret of the tests, 32 bytes"), []byte("the newer secret of the tests, 32 bytes")
 	s := newSite(t, func(c *connect.Config) { c.Store, c.Secrets = store, [][]byte{older} })
 	ada := s.signedIn("ada")
 	callback := s.approve(ada.start())
@@ -1017,7 +1024,7 @@ func TestUnderAPrefixStrippedOrNot(t *testing.T) {
 			h, err := connect.New(connect.Config{
 				Anchor: s.fake.Client(), ApplicationID: s.fake.ApplicationID(), PublicURL: app.URL + "/tools/", Store: s.store,
 				User:    func(*http.Request) (connect.User, error) { return connect.User{ID: "ada"}, nil },
-				Secrets: [][]byte{[]byte(strings.Repeat("k", 32))},
+				Secrets: [][]byte{[]byte("a secret of the tests, not random")},
 			})
 			require.NoError(t, err)
 			mount(mux, h)
@@ -1145,7 +1152,7 @@ func TestNothingSecretIsLogged(t *testing.T) {
 	log := s.log.String()
 	require.Contains(t, log, "connect: connected")
 	require.Regexp(t, `"connect: refused" code=bad_identity_id .* application=`+s.fake.ApplicationID(), log)
-	for _, secret := range append(secrets, s.fake.APIKey(), strings.Repeat("k", 32)) {
+	for _, secret := range append(secrets, s.fake.APIKey(), "a secret of the tests, not random") {
 		require.NotEmpty(t, secret)
 		require.NotContains(t, log, secret)
 	}
@@ -1187,8 +1194,8 @@ func TestSigningInLeadsBackToWhatWasWanted(t *testing.T) {
 		{"GET", "/connect?return_to=%2Freports", "/connect?return_to=%2Freports"},
 		{"POST", "/connect", "/connect"},
 		{"POST", "/disconnect", "/connect"},
-		{"GET", "/identity-callback/STATE?identity_id=x&status=success&other=y", "/identity-callback/STATE?identity_id=x&status=success"},
-		{"GET", "/identity-callback?identityId=x", "/identity-callback?identityId=x"},
+		{"GET", "/identity-callback/STATE?identity_id=x&status=success&other=y", "/identity-callback/STATE"},
+		{"GET", "/identity-callback?identityId=x", "/identity-callback"},
 	} {
 		a := nobody.do(test.method, test.path, "", "")
 		nobody.refused(connect.ErrNotSignedIn, a)
@@ -1263,7 +1270,7 @@ func TestHandlersOfOtherApplicationsLeaveEachOthersTasksAlone(t *testing.T) {
 	other, err := connect.New(connect.Config{
 		Anchor: second.Client(), ApplicationID: second.ApplicationID(), PublicURL: "https://other.example", Store: store,
 		User:    func(*http.Request) (connect.User, error) { return connect.User{}, nil },
-		Secrets: [][]byte{[]byte(strings.Repeat("k", 32))},
+		Secrets: [][]byte{[]byte("a secret of the tests, not random")},
 	})
 	require.NoError(t, err)
 
@@ -1307,7 +1314,7 @@ func (endlessSweep) Sweep(ctx context.Context, before time.Time, limit int) (int
 func TestManyWaitForOneAnswerAboutTheApplication(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	path := "/v1/applications/" + s.fake.ApplicationID()
+	path := "/v1/applications"
 	hold := s.fake.Hold("GET", path)
 	const people = 6
 	answers := make(chan answer, people)
@@ -1382,7 +1389,7 @@ func TestApplicationsWithoutASiteAreToldApartByTheirLists(t *testing.T) {
 	h, err := connect.New(connect.Config{
 		Anchor: s.fake.Client(), ApplicationID: ours, PublicURL: s.server.URL, Store: s.store,
 		User:    func(*http.Request) (connect.User, error) { return connect.User{ID: "ada"}, nil },
-		Secrets: [][]byte{[]byte(strings.Repeat("k", 32))},
+		Secrets: [][]byte{[]byte("a secret of the tests, not random")},
 	})
 	require.NoError(t, err)
 	app := httptest.NewTLSServer(h)
@@ -1393,6 +1400,9 @@ func TestApplicationsWithoutASiteAreToldApartByTheirLists(t *testing.T) {
 	callback := strings.Replace(s.approve(a.location), s.server.URL, app.URL, 1)
 	foreign := s.fake.PutIdentity(anchortest.Identity{ApplicationID: other, CreatedAt: time.Now().Add(time.Second)})
 	require.Equal(t, http.StatusForbidden, ada.get(withIdentity(callback, foreign.ID)).status)
+	require.Equal(t, http.StatusConflict, ada.get(callback).status, "what has cost a list once is spent")
+	a = ada.post(app.URL+"/connect", nil)
+	callback = strings.Replace(s.approve(a.location), s.server.URL, app.URL, 1)
 	require.Equal(t, http.StatusSeeOther, ada.get(callback).status)
 }
 
@@ -1459,8 +1469,8 @@ type meetingStore struct {
 	arriving sync.WaitGroup
 }
 
-func (s *meetingStore) Complete(ctx context.Context, tokenHash string, c connect.Connection, tagAfter time.Time) (bool, error) {
+func (s *meetingStore) Complete(ctx context.Context, tokenHash string, c connect.Connection, how connect.Completion) (bool, error) {
 	s.arriving.Done()
 	s.arriving.Wait()
-	return s.Store.Complete(ctx, tokenHash, c, tagAfter)
+	return s.Store.Complete(ctx, tokenHash, c, how)
 }

@@ -39,6 +39,11 @@ type ConnectPage struct {
 	// Application is the short name of the application. It is empty for that of
 	// Config.ApplicationID.
 	Application string
+	// User is the name of the user whom the account is connected for, from
+	// Config.User. Show it: a person who has been signed in to somebody else's
+	// account of the app sees only by it whose account theirs would become. It is
+	// empty when the app gives no name.
+	User string
 	// ReturnTo is the value of the form's field return_to, a local path. When it
 	// is empty the field may be left out.
 	ReturnTo string

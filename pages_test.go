@@ -271,7 +271,7 @@ func newWith(t *testing.T, text string) (*connect.Handler, error) {
 	return connect.New(connect.Config{
 		Anchor: anchorhttp.New("test-key"), ApplicationID: "11111111-1111-4111-8111-111111111111", PublicURL: "https://app.example", Store: connect.NewMemoryStore(),
 		User:      func(*http.Request) (connect.User, error) { return connect.User{}, nil },
-		Secrets:   [][]byte{[]byte(strings.Repeat("k", 32))},
+		Secrets:   [][]byte{[]byte("a secret of the tests, not random")},
 		Templates: template.Must(template.New("").Parse(text)),
 	})
 }

@@ -39,7 +39,7 @@ func (h *Handler) logRefusal(r *http.Request, err error) {
 		level = slog.LevelInfo
 	}
 	// Not the URL: a callback's path is a state.
-	args := []any{"code", e.Code, "status", e.Status, "error", err}
+	args := []any{"code", e.Code, "status", e.Status, "error", clipError(err)}
 	if a := aboutOf(err).application; a != nil {
 		args = append(args, "application", a.id)
 	}
@@ -143,9 +143,10 @@ func (h *Handler) signInStep(r *http.Request, at route, err error) (address, tex
 	case isHTMX(r):
 		back = requestedURL(r)
 	case at.kind == routeCallback:
-		// Signing in leads back to this very return.
+		// Signing in leads back to this very return. What came back stays in the
+		// browser: see stateCookies.keepReturn.
 		text = "Sign in and finish"
-		back.Path, back.RawQuery = h.prefix+at.path(), readReturn(r.URL.Query()).known().Encode()
+		back.Path = h.prefix + at.path()
 	case at.kind == routeConnect && r.Method != http.MethodPost:
 		back.Path, back.RawQuery = h.prefix+at.path(), r.URL.RawQuery
 	case connectURLOf(err) != "":

@@ -3,6 +3,7 @@ package connect
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"sync"
 	"time"
@@ -14,22 +15,23 @@ const (
 	// taskInterval is how often Run looks for tasks.
 	taskInterval = time.Second
 
-	// taskBatch is how many tasks Run takes at once, and works on side by side.
-	taskBatch = 10
-
 	// taskTimeout bounds the upstream work on one task, and taskLease is how
 	// long the task is nobody else's meanwhile. A process that dies holds a task
 	// up no longer than that.
 	taskTimeout = 5 * time.Second
 	taskLease   = 6 * time.Second
 
-	// maxTaskDelay is the longest wait before a failed task is tried again. It
-	// is short enough that what is owed is made up for within ten seconds after a
-	// restart or a short outage (a long one's backlog takes as long as the calls
-	// do), and with taskBatch it bounds what an outage costs. maxAskedDelay is as
-	// long as Anchor may ask to wait instead, when there were too many calls.
-	maxTaskDelay  = 3 * time.Second
-	maxAskedDelay = time.Minute
+	// maxTaskDelay is the longest wait before one of the first patientAttempts of
+	// a failed task: short enough that what is owed is made up for within ten
+	// seconds after a restart or a short outage. Later ones wait up to
+	// maxLateDelay, and those that Anchor refuses for good up to maxRefusedDelay.
+	// maxAskedDelay is as long as Anchor may ask to wait instead, when there were
+	// too many calls.
+	maxTaskDelay    = 3 * time.Second
+	patientAttempts = 5
+	maxLateDelay    = time.Minute
+	maxRefusedDelay = time.Hour
+	maxAskedDelay   = time.Minute
 
 	// sweepInterval is how often Run removes starts whose time is long over;
 	// sweepAfter is how long an expired one is kept, so that who comes back late
@@ -40,23 +42,36 @@ const (
 	sweepBatch    = 100
 )
 
-// Run makes up for what a request could not do: it tags identities and deletes
-// retired ones when Anchor was down or the process died, and it sweeps starts
-// that expired. An app needs it running as long as it serves:
+// Run retries work that an outage or a crash interrupted: it tags identities and
+// deletes retired ones, and it sweeps starts that expired. An app needs it running
+// as long as it serves:
 //
 //	go h.Run(ctx)
 //
 // Any number of replicas may run it on one store; no task is given to two of
-// them at once. It returns when ctx ends, with the cause, and after
-// Config.OnEvent has been told of what had happened by then, for which it waits
-// ten seconds at most. So that none is lost, end ctx when the server has shut
-// down, and wait for Run before the process exits or the database is closed.
+// them at once. A panic in the app's transport, hooks or store ends an attempt,
+// not the process. A store that holds connections or tasks of an application that
+// this handler does not serve is logged once: nobody works on those.
+//
+// It returns when ctx ends, with the cause, and after Config.OnEvent has been told
+// of what had happened by then, for which it waits ten seconds at most. So that
+// none is lost, end ctx when the server has shut down, and wait for Run before the
+// process exits or the database is closed.
 func (h *Handler) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
 	for _, a := range h.applications {
-		loops.Go(func() { every(ctx, taskInterval, a.workOff) })
+		loops.Go(func() { a.workOff(ctx) })
 	}
-	loops.Go(func() { every(ctx, sweepInterval, h.sweep) }) // However long it takes, no task waits for it.
+	loops.Go(func() { h.every(ctx, sweepInterval, h.sweep) }) // However long it takes, no task waits for it.
+	loops.Go(func() {
+		known, cancel := context.WithCancel(ctx)
+		defer cancel()
+		h.every(known, sweepInterval, func(ctx context.Context) {
+			if h.logUnserved(ctx) {
+				cancel()
+			}
+		})
+	})
 	loops.Wait()
 
 	settling, cancel := context.WithTimeout(context.WithoutCancel(ctx), eventTimeout)
@@ -66,11 +81,11 @@ func (h *Handler) Run(ctx context.Context) error {
 }
 
 // every does something now and then until ctx ends.
-func every(ctx context.Context, interval time.Duration, do func(context.Context)) {
+func (h *Handler) every(ctx context.Context, interval time.Duration, do func(context.Context)) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
-		do(ctx)
+		h.guard(ctx, func() { do(ctx) })
 		select {
 		case <-ctx.Done():
 			return
@@ -79,42 +94,147 @@ func every(ctx context.Context, interval time.Duration, do func(context.Context)
 	}
 }
 
-// workOff works on the application's due tasks until there are no more.
+// guard logs a panic.
+func (h *Handler) guard(ctx context.Context, do func()) {
+	if err := recovered(func() error { do(); return nil }); err != nil {
+		h.log.ErrorContext(ctx, "connect: background work", "error", clipError(err))
+	}
+}
+
+// logUnserved logs each application that the store holds something of and this
+// handler does not serve. It reports whether the store has answered.
+func (h *Handler) logUnserved(ctx context.Context) bool {
+	ids, err := h.store.Applications(ctx)
+	if err != nil {
+		h.logFault(ctx, "connect: list the applications in the store", err)
+		return false
+	}
+	for _, id := range ids {
+		if h.applications.withID(id) == nil {
+			h.log.ErrorContext(ctx, "connect: the store holds connections or tasks of an application that is not in Config, and this handler does not work on them. "+
+				"If no other handler serves it, put it back until its users are disconnected", "application", id)
+		}
+	}
+	return true
+}
+
+// workOff works on the application's due tasks until ctx ends.
 func (a *Application) workOff(ctx context.Context) {
-	h := a.h
-	for ctx.Err() == nil {
-		now := h.now()
-		tasks, err := h.store.Claim(ctx, a.id, now, now.Add(taskLease), taskBatch)
-		if err != nil {
-			h.logFault(ctx, "connect: claim tasks", err)
+	var calls lane
+	calls.freed = make(chan struct{}, 1)
+	defer calls.working.Wait()
+	ticker := time.NewTicker(taskInterval)
+	defer ticker.Stop()
+	for {
+		more := false
+		a.h.guard(ctx, func() { more = a.workOn(ctx, &calls) })
+		freed := calls.freed
+		if !more {
+			freed = nil
+		}
+		select {
+		case <-ctx.Done():
 			return
+		case <-ticker.C:
+		case <-freed:
 		}
-		var working sync.WaitGroup
-		for _, task := range tasks {
-			working.Go(func() { h.work(ctx, task) })
-		}
-		working.Wait()
-		if len(tasks) < taskBatch {
-			return
-		}
+	}
+}
+
+// workOn begins to work on tasks, as many as there is room for. It reports
+// whether there may be more.
+func (a *Application) workOn(ctx context.Context, calls *lane) (more bool) {
+	room := calls.room()
+	if ctx.Err() != nil || room < minClaim {
+		return true
+	}
+	now := a.h.now()
+	tasks, err := a.h.store.Claim(ctx, a.id, now, now.Add(taskLease), room)
+	if err != nil {
+		a.h.logFault(ctx, "connect: claim tasks", err)
+		return false
+	}
+	for _, task := range tasks {
+		calls.run(func() { a.h.work(ctx, task) })
+	}
+	return len(tasks) == room
+}
+
+const (
+	// maxCalls is how many tasks of an application are worked on side by side.
+	// One that takes longer than slowCall makes room for another, up to
+	// maxSlowCalls, so that calls that hang hold up no others.
+	maxCalls     = 10
+	maxSlowCalls = 50
+	slowCall     = time.Second
+
+	// minClaim is how many tasks are claimed at once at least, so that a backlog
+	// does not cost a query for each.
+	minClaim = maxCalls / 2
+)
+
+// lane bounds how many tasks are worked on side by side.
+type lane struct {
+	working sync.WaitGroup
+	freed   chan struct{} // gets something when there is more room
+
+	mu         sync.Mutex
+	quick, all int
+}
+
+// room is how many more tasks may begin.
+func (l *lane) room() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return min(maxCalls-l.quick, maxCalls+maxSlowCalls-l.all)
+}
+
+// run works on a task in a goroutine of its own.
+func (l *lane) run(work func()) {
+	l.count(1, 1)
+	l.working.Go(func() {
+		slow := time.AfterFunc(slowCall, func() { l.count(-1, 0) })
+		defer func() {
+			if slow.Stop() {
+				l.count(-1, -1)
+			} else {
+				l.count(0, -1)
+			}
+		}()
+		work()
+	})
+}
+
+func (l *lane) count(quick, all int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.quick, l.all = l.quick+quick, l.all+all
+	if quick > 0 {
+		return
+	}
+	select {
+	case l.freed <- struct{}{}:
+	default:
 	}
 }
 
 // work makes the call that a task stands for, and settles it.
 func (h *Handler) work(ctx context.Context, task Task) {
-	upstream, cancel := context.WithTimeout(ctx, taskTimeout)
-	defer cancel()
-	var err error
-	switch task.Kind {
-	case TagIdentity:
-		err = h.tag(upstream, task)
-	case DeleteIdentity:
-		err = h.anchor.DeleteIdentity(upstream, task.IdentityID)
-	default:
-		// A newer release's task, for a newer replica to work off.
-		return
-	}
-	h.settle(ctx, task, err)
+	h.guard(ctx, func() {
+		upstream, cancel := context.WithTimeout(ctx, taskTimeout)
+		defer cancel()
+		var do func() error
+		switch task.Kind {
+		case TagIdentity:
+			do = func() error { return h.tag(upstream, task) }
+		case DeleteIdentity:
+			do = func() error { return h.anchor.DeleteIdentity(upstream, task.IdentityID) }
+		default:
+			// A newer release's task, for a newer replica to work off.
+			return
+		}
+		h.settle(ctx, task, recovered(do))
+	})
 }
 
 // tag reads the identity's metadata and writes it back with the tag.
@@ -165,8 +285,15 @@ func (h *Handler) settle(ctx context.Context, task Task, err error) {
 		return
 	}
 	delay := taskDelay(task.Attempts, err)
-	h.log.WarnContext(ctx, "connect: a task failed and will be tried again",
-		"kind", task.Kind, "user", task.UserID, "identity", task.IdentityID, "attempts", task.Attempts, "in", delay, "error", err)
+	level, message := slog.LevelWarn, "connect: a task failed and will be tried again"
+	if isRefused(err) {
+		level, message = slog.LevelError, "connect: Anchor refuses a task"
+		e := h.taskEvent(task)
+		e.Reason = err
+		h.happened(ctx, e)
+	}
+	h.log.Log(ctx, level, message, "kind", task.Kind, "application", task.ApplicationID, "user", task.UserID,
+		"identity", task.IdentityID, "attempts", task.Attempts, "in", delay, "error", clipError(err))
 	if err := h.store.Postpone(ctx, task, h.now().Add(delay)); err != nil {
 		h.logFault(ctx, "connect: postpone a task", err, "kind", task.Kind, "identity", task.IdentityID)
 	}
@@ -179,10 +306,31 @@ func (h *Handler) done(ctx context.Context, task Task) {
 	}
 }
 
+// isRefused reports whether Anchor refuses a call in a way that trying again seldom
+// changes.
+func isRefused(err error) bool {
+	var answer *anchorhttp.Error
+	if !errors.As(err, &answer) {
+		return false
+	}
+	switch answer.StatusCode {
+	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusUnprocessableEntity:
+		return true
+	}
+	return false
+}
+
 // taskDelay is the wait after a task failed: one second, doubling, or longer
 // where Anchor asks for it.
 func taskDelay(attempts int, err error) time.Duration {
-	delay := min(time.Second<<min(max(attempts, 0), 10), maxTaskDelay)
+	attempts = min(max(attempts, 0), 20)
+	delay := min(time.Second<<attempts, maxTaskDelay)
+	switch {
+	case isRefused(err):
+		delay = min(time.Second<<attempts, maxRefusedDelay)
+	case attempts > patientAttempts:
+		delay = min(maxTaskDelay<<(attempts-patientAttempts), maxLateDelay)
+	}
 	var answer *anchorhttp.Error
 	if errors.As(err, &answer) && answer.StatusCode == http.StatusTooManyRequests {
 		delay = max(delay, min(answer.RetryAfter, maxAskedDelay))
@@ -213,6 +361,6 @@ func (h *Handler) sweep(ctx context.Context) {
 // logFault logs a failure of the store, unless it is only that ctx ended.
 func (h *Handler) logFault(ctx context.Context, message string, err error, args ...any) {
 	if ctx.Err() == nil {
-		h.log.ErrorContext(ctx, message, append(args, "error", err)...)
+		h.log.ErrorContext(ctx, message, append(args, "error", clipError(err))...)
 	}
 }

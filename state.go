@@ -11,6 +11,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -83,6 +84,7 @@ func newState() string {
 type stateCookies struct {
 	codecs []securecookie.Codec // the first seals, all open
 	prefix string
+	cookie http.Cookie // with the attributes of all
 	// attributes are what follows name and value in a Set-Cookie header, and
 	// takenBack what follows the name of one that is to go.
 	attributes, takenBack string
@@ -103,6 +105,7 @@ func newStateCookies(secrets [][]byte, secure bool) (stateCookies, error) {
 		// sites make on their own.
 		SameSite: http.SameSiteLaxMode,
 	}
+	c.cookie = kept
 	gone := kept
 	gone.MaxAge = -1
 	c.attributes = strings.TrimPrefix(kept.String(), "x=")
@@ -224,18 +227,27 @@ func (c stateCookies) find(r *http.Request, state string) (sealedState, error) {
 // the same.
 func sameState(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
-// all opens every state cookie that can be opened, the oldest start first. Of
-// more than a browser is ever given only the newest count.
-func (c stateCookies) all(r *http.Request) []sealedState {
-	cookies := c.sentByAge(r)
-	cookies = cookies[max(len(cookies)-maxStateCookies, 0):]
+// maxSentCookies bounds how many state cookies of a browser are looked at
+// together. Starts that race may leave it more than maxStateCookies.
+const maxSentCookies = 4 * maxStateCookies
+
+// all opens every state cookie that can be opened, the oldest start first. None is
+// ErrNoStateCookie. More than maxSentCookies are ErrStateInvalid: to leave some
+// out could be to leave another user's start out.
+func (c stateCookies) all(r *http.Request) ([]sealedState, error) {
 	var states []sealedState
-	for _, cookie := range cookies {
+	for _, cookie := range c.sentByAge(r) {
 		if s, err := c.open(cookie); err == nil {
 			states = append(states, s)
 		}
 	}
-	return states
+	switch {
+	case len(states) == 0:
+		return nil, ErrNoStateCookie
+	case len(states) > maxSentCookies:
+		return nil, fmt.Errorf("%w: this browser has over %d of them", ErrStateInvalid, maxSentCookies)
+	}
+	return states, nil
 }
 
 func (c stateCookies) open(cookie *http.Cookie) (sealedState, error) {
@@ -250,4 +262,53 @@ func (c stateCookies) open(cookie *http.Cookie) (sealedState, error) {
 		return sealedState{}, ErrStateInvalid
 	}
 	return s, nil
+}
+
+// returnLife is how long a browser keeps what the hosted page said while its user
+// signs in to the app.
+const returnLife = maxTokenLife
+
+// returnCookie is the cookie that holds what the hosted page said for a state. With
+// a fixed callback address there is no state, and one cookie.
+func (c stateCookies) returnCookie(state string) *http.Cookie {
+	cookie := c.cookie
+	cookie.Name, cookie.MaxAge = c.prefix+"return-"+state[max(len(state)-stateMark, 0):], int(returnLife/time.Second)
+	return &cookie
+}
+
+// keepReturn seals what the hosted page said into a cookie.
+func (c stateCookies) keepReturn(w http.ResponseWriter, state string, query url.Values) error {
+	cookie := c.returnCookie(state)
+	value, err := securecookie.EncodeMulti(cookie.Name, []byte(state+"?"+query.Encode()), c.codecs...)
+	if err != nil {
+		return fmt.Errorf("seal what the hosted page said: %w", err)
+	}
+	cookie.Value = value
+	http.SetCookie(w, cookie)
+	return nil
+}
+
+// keptReturn returns what keepReturn has sealed for a state.
+func (c stateCookies) keptReturn(r *http.Request, state string) (url.Values, bool) {
+	cookie, err := r.Cookie(c.returnCookie(state).Name)
+	if err != nil {
+		return nil, false
+	}
+	var sealed []byte
+	if securecookie.DecodeMulti(cookie.Name, cookie.Value, &sealed, c.codecs...) != nil {
+		return nil, false
+	}
+	of, text, _ := strings.Cut(string(sealed), "?")
+	if !sameState(of, state) {
+		return nil, false
+	}
+	query, err := url.ParseQuery(text)
+	return query, err == nil
+}
+
+// dropReturn takes back what keepReturn has given.
+func (c stateCookies) dropReturn(w http.ResponseWriter, state string) {
+	cookie := c.returnCookie(state)
+	cookie.MaxAge = -1
+	http.SetCookie(w, cookie)
 }

@@ -32,7 +32,7 @@ func trials() []trial {
 		{brandName, noData{}, nil},
 		{connectName, ConnectPage{Action: "/sample-action"}, map[string]string{".Action": "/sample-action"}},
 		{connectName, ConnectPage{
-			Action: "/sample-action", Application: "sample", ReturnTo: "/sample-return", Connected: true, KeepURL: "/sample-keep",
+			Action: "/sample-action", Application: "sample", User: "sample-user", ReturnTo: "/sample-return", Connected: true, KeepURL: "/sample-keep",
 		}, map[string]string{".Action": "/sample-action", ".ReturnTo": "/sample-return"}},
 		{connectName, ConnectPage{Action: "/sample-action", Connected: true, NeedsSignIn: true}, map[string]string{".Action": "/sample-action"}},
 		{repeatName, RepeatPage{URL: "?sample=url"}, map[string]string{".URL": "?sample=url"}},

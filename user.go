@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"reflect"
+	"strings"
 
 	"github.com/gorilla/securecookie"
 	"github.com/gorilla/sessions"
@@ -15,19 +17,27 @@ type User struct {
 	// ID is the app's own id of the user, compared byte by byte. It is written
 	// into the identity's metadata as externalUserId, so it should be one that
 	// never changes and is never given to somebody else: a primary key, not an
-	// email address. At most 255 bytes. Empty means that nobody is signed in.
+	// email address. At most 255 bytes. An empty ID means that nobody is signed
+	// in, and so does one of nothing but spaces, zeros and hyphens, such as "0" or
+	// an all-zero UUID: the zero value of a field that was never set would make
+	// one user of everybody who is signed out.
 	ID string
 	// Name is shown by Anchor as the identity's name. It may be empty.
 	Name string
 }
 
+// isNobody reports whether an id is that of nobody: see [User].
+func isNobody(id string) bool {
+	return strings.Trim(id, " \t\r\n0-") == ""
+}
+
 // SessionUser reads the signed-in user's id from a gorilla session: the value
-// under key in the session called name. The value may be a string, an integer
-// or a fmt.Stringer. No session, no value, an empty one, zero and a session cookie that cannot be
-// opened all mean that nobody is signed in; a store that fails is an error.
+// under key in the session called name. The value may be a string, an integer or
+// a fmt.Stringer. Nobody is signed in if there is no session or no value, if the
+// value is the zero value of its type or its text names nobody (see [User]), or if
+// the session cookie cannot be opened. A store that fails is an error.
 //
-// It is for Config.User. Apps with other sessions write that function
-// themselves; it is rarely longer than three lines.
+// It is for Config.User. For other session libraries, write a three-line function.
 func SessionUser(store sessions.Store, name, key string) func(*http.Request) (User, error) {
 	return func(r *http.Request) (User, error) {
 		session, err := store.Get(r, name)
@@ -37,24 +47,36 @@ func SessionUser(store sessions.Store, name, key string) func(*http.Request) (Us
 			}
 			return User{}, fmt.Errorf("read the session %q: %w", name, err)
 		}
-		switch id := session.Values[key].(type) {
-		case nil:
+		value := session.Values[key]
+		if isZero(value) {
 			return User{}, ErrNotSignedIn
-		case string:
-			return User{ID: id}, nil
-		case int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64:
-			if fmt.Sprint(id) == "0" {
-				// The zero of a field that was never set. Taken for an id it
-				// would make one user of everybody who is signed out.
-				return User{}, ErrNotSignedIn
-			}
-			return User{ID: fmt.Sprint(id)}, nil
-		case fmt.Stringer:
-			return User{ID: id.String()}, nil
-		default:
-			return User{}, fmt.Errorf("the session value %q is a %T, not a string, an integer or a fmt.Stringer", key, id)
 		}
+		var id string
+		switch value := value.(type) {
+		case string:
+			id = value
+		case int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64:
+			id = fmt.Sprint(value)
+		case fmt.Stringer:
+			id = value.String()
+		default:
+			return User{}, fmt.Errorf("the session value %q is a %T, not a string, an integer or a fmt.Stringer", key, value)
+		}
+		if isNobody(id) {
+			return User{}, ErrNotSignedIn
+		}
+		return User{ID: id}, nil
 	}
+}
+
+// isZero reports whether a value, or what it points to, is the zero value of its
+// type. Its String method may well have a text for that.
+func isZero(value any) bool {
+	v := reflect.ValueOf(value)
+	for v.Kind() == reflect.Pointer && !v.IsNil() {
+		v = v.Elem()
+	}
+	return !v.IsValid() || v.IsZero()
 }
 
 // isForgedSession tells a session that the browser brought and that cannot be

@@ -31,6 +31,9 @@ const (
 	// answer after ten seconds.
 	webhookTimeout = 8 * time.Second
 
+	// minWebhookSecret is the shortest secret that is taken for one, in bytes.
+	minWebhookSecret = 16
+
 	// maxSignatures is how many signatures of one event are looked at. There are
 	// two after a rotation.
 	maxSignatures = 10
@@ -47,18 +50,24 @@ const (
 // signed gets a 204 and no more work.
 //
 // Each secret is one that may sign: after a rotation give it the new and the old
-// one. Empty ones are left out, and when none is left Webhook panics, because
-// anybody could sign with an empty secret.
+// one. Empty ones are left out. Webhook panics when none is left, because anybody
+// could sign with an empty secret, and at one that cannot be what the dashboard
+// shows: under 16 bytes, with a space, a line break or a quote in it, or of a few
+// repeated letters.
 //
 // An event that is not signed by any of them, or longer ago than two minutes, is
 // answered with 401; one over 256 KiB with 413; a store that failed with 503, so
 // that Anchor tries again.
 func (h *Handler) Webhook(secrets ...string) http.Handler {
 	var keys [][]byte
-	for _, secret := range secrets {
-		if secret != "" {
-			keys = append(keys, []byte(secret))
+	for i, secret := range secrets {
+		if secret == "" {
+			continue
 		}
+		if problem := webhookSecretProblem(secret); problem != "" {
+			panic(fmt.Sprintf("connect: Webhook's secret at index %d %s: copy the webhook's from Anchor's dashboard as it is", i, problem))
+		}
+		keys = append(keys, []byte(secret))
 	}
 	if len(keys) == 0 {
 		panic("connect: Webhook needs a secret: copy the webhook's from Anchor's dashboard")
@@ -72,20 +81,36 @@ func (h *Handler) Webhook(secrets ...string) http.Handler {
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), webhookTimeout)
 		defer cancel()
-		// Nor is a body waited for longer. A writer that cannot do this leaves it
-		// to the server's own ReadTimeout.
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(webhookTimeout))
+		defer limitReading(w, webhookTimeout)() // Nor is a body waited for longer.
 		status, err := h.receive(ctx, keys, r.Header, http.MaxBytesReader(w, r.Body, maxWebhookBytes))
 		if err != nil {
-			h.log.WarnContext(ctx, "connect: webhook", "status", status, "error", err)
+			h.log.WarnContext(ctx, "connect: webhook", "status", status, "error", clipError(err))
 		}
 		w.WriteHeader(status)
 	})
 }
 
+// webhookSecretProblem says why a secret cannot be one, or nothing.
+func webhookSecretProblem(secret string) string {
+	switch {
+	case strings.ContainsFunc(secret, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("\"'`", r) }):
+		return "holds a space, a line break, a quote or something else that no secret holds"
+	case len(secret) < minWebhookSecret:
+		return fmt.Sprintf("has %d bytes, under %d", len(secret), minWebhookSecret)
+	case !looksRandom([]byte(secret)):
+		return "is made of a few repeated letters"
+	}
+	return ""
+}
+
 // receive takes an event in and returns the status to answer with. An error is
 // for the log alone: who sends forged events is told nothing.
 func (h *Handler) receive(ctx context.Context, secrets [][]byte, header http.Header, body io.Reader) (status int, err error) {
+	// What the headers alone refuse costs nobody the reading of a body.
+	signature, err := readSignature(header, h.now())
+	if err != nil {
+		return http.StatusUnauthorized, err
+	}
 	content, err := io.ReadAll(body)
 	if err != nil {
 		var tooLarge *http.MaxBytesError
@@ -94,11 +119,10 @@ func (h *Handler) receive(ctx context.Context, secrets [][]byte, header http.Hea
 		}
 		return http.StatusBadRequest, fmt.Errorf("read the event: %w", err)
 	}
-	signedAt, err := verifySignature(secrets, header, content, h.now())
-	if err != nil {
-		return http.StatusUnauthorized, err
+	if !signature.signs(content, secrets) {
+		return http.StatusUnauthorized, errSignatureWrong
 	}
-	event, err := readWebhookEvent(content, signedAt)
+	event, err := readWebhookEvent(content, signature.at)
 	if err != nil {
 		// It is Anchor's, and would be the same the next time.
 		return http.StatusNoContent, err
@@ -130,43 +154,42 @@ var (
 	errSignatureOld     = errors.New("the event was not signed within the last two minutes")
 )
 
-// verifySignature checks that an event was signed with one of the secrets, not
-// long ago, and returns when. Anchor-Signature is "t=<unix seconds>,v1=<hex>",
-// with a v1 for each secret that is valid at the moment; a v1 is the HMAC-SHA256
-// of "v0:{t}:{body}". All secrets are held against all signatures, each in
-// constant time.
-func verifySignature(secrets [][]byte, header http.Header, body []byte, now time.Time) (signedAt time.Time, err error) {
-	timestamp, signatures := readSignature(header)
-	seconds, err := strconv.ParseInt(timestamp, 10, 64)
-	if err != nil || len(signatures) == 0 {
-		return time.Time{}, errSignatureMissing
-	}
+// signature is what the headers of an event say. Anchor-Signature is
+// "t=<unix seconds>,v1=<hex>", with a v1 for each secret that is valid at the
+// moment; a v1 is the HMAC-SHA256 of "v0:{t}:{body}".
+type signature struct {
+	at        time.Time
+	timestamp string   // as it was sent and signed
+	macs      [][]byte // at most maxSignatures
+}
+
+// signs reports whether one of the secrets has signed the body. All secrets are
+// compared with all signatures, each in constant time.
+func (s signature) signs(body []byte, secrets [][]byte) bool {
 	signed := false
 	for _, secret := range secrets {
 		mac := hmac.New(sha256.New, secret)
-		mac.Write([]byte("v0:" + timestamp + ":"))
+		mac.Write([]byte("v0:" + s.timestamp + ":"))
 		mac.Write(body)
 		want := mac.Sum(nil)
-		for _, got := range signatures {
+		for _, got := range s.macs {
 			if hmac.Equal(got, want) {
 				signed = true
 			}
 		}
 	}
-	if !signed {
-		return time.Time{}, errSignatureWrong
-	}
-	signedAt = time.Unix(seconds, 0)
-	if age := now.Sub(signedAt); age > webhookAge || age < -webhookAge {
-		return time.Time{}, errSignatureOld
-	}
-	return signedAt, nil
+	return signed
 }
 
-// readSignature reads the timestamp and the signatures of an event. They are
-// empty when the headers do not say one thing: a time that stands there twice
-// must be the same.
-func readSignature(header http.Header) (timestamp string, signatures [][]byte) {
+// maxTimestamp is the longest time that is read, in bytes.
+const maxTimestamp = 20
+
+// readSignature reads the signature of an event that arrives now. It is
+// errSignatureMissing when the headers do not say one thing: a time that stands
+// there twice must be the same. It is errSignatureOld when the event was signed
+// too long ago, or will be.
+func readSignature(header http.Header, now time.Time) (signature, error) {
+	var s signature
 	// A time that is not in the signature's own header stands in this one.
 	timestamps := header.Values("Anchor-Timestamp")
 	for part := range strings.SplitSeq(strings.Join(header.Values("Anchor-Signature"), ","), ",") {
@@ -175,18 +198,26 @@ func readSignature(header http.Header) (timestamp string, signatures [][]byte) {
 		case "t":
 			timestamps = append(timestamps, value)
 		case "v1":
-			if mac, err := hex.DecodeString(value); err == nil && len(signatures) < maxSignatures {
-				signatures = append(signatures, mac)
+			if mac, err := hex.DecodeString(value); err == nil && len(mac) == sha256.Size && len(s.macs) < maxSignatures {
+				s.macs = append(s.macs, mac)
 			}
 		}
 	}
 	for _, t := range timestamps {
-		if timestamp != "" && t != timestamp {
-			return "", nil
+		if s.timestamp != "" && t != s.timestamp {
+			return signature{}, errSignatureMissing
 		}
-		timestamp = t
+		s.timestamp = t
 	}
-	return timestamp, signatures
+	seconds, err := strconv.ParseInt(s.timestamp, 10, 64)
+	if err != nil || len(s.timestamp) > maxTimestamp || len(s.macs) == 0 {
+		return signature{}, errSignatureMissing
+	}
+	s.at = time.Unix(seconds, 0)
+	if age := now.Sub(s.at); age > webhookAge || age < -webhookAge {
+		return signature{}, errSignatureOld
+	}
+	return s, nil
 }
 
 // webhookEvent is what concerns us of an event.
@@ -206,7 +237,7 @@ func readWebhookEvent(body []byte, signedAt time.Time) (webhookEvent, error) {
 		Data    json.RawMessage `json:"data"`
 	}
 	if err := json.Unmarshal(body, &envelope); err != nil {
-		return webhookEvent{}, fmt.Errorf("read the event: %w", err)
+		return webhookEvent{}, fmt.Errorf("read the event: %s", clip(err.Error()))
 	}
 	e := webhookEvent{at: signedAt}
 	switch envelope.Type {
@@ -237,7 +268,7 @@ func eventIdentity(data json.RawMessage) (string, error) {
 		} `json:"identity"`
 	}
 	if err := json.Unmarshal(data, &fields); err != nil && !isWrongType(err) {
-		return "", fmt.Errorf("read the event's data: %w", err)
+		return "", fmt.Errorf("read the event's data: %s", clip(err.Error()))
 	}
 	found := ""
 	for _, text := range []string{fields.Snake, fields.Camel, fields.Identity.ID} {

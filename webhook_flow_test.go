@@ -38,7 +38,7 @@ func newHook(t *testing.T, options ...func(*connect.Config)) *hook {
 			h.events = append(h.events, e)
 		}
 	})...)
-	h.server.Config.Handler.(*http.ServeMux).Handle("/webhooks/anchor", h.handler.Webhook("", "whsec_of_before", webhookSecret))
+	h.server.Config.Handler.(*http.ServeMux).Handle("/webhooks/anchor", h.handler.Webhook("", "whsec_of_before_that", webhookSecret))
 	return h
 }
 
@@ -151,7 +151,7 @@ func TestAWebhookTakesOnlyWhatIsSigned(t *testing.T) {
 	require.Equal(t, "no-store", a.header.Get("Cache-Control"))
 	require.Equal(t, connect.HealthOK, h.connection("ada").Health)
 
-	require.Equal(t, http.StatusNoContent, h.send("whsec_of_before", body), "the secret of before the rotation")
+	require.Equal(t, http.StatusNoContent, h.send("whsec_of_before_that", body), "the secret of before the rotation")
 	require.Equal(t, connect.HealthNeedsSignIn, h.connection("ada").Health)
 }
 
@@ -217,7 +217,7 @@ func TestAWebhookTellsOfAnotherHandlersApplication(t *testing.T) {
 	}
 	start := connect.Pending{TokenHash: "hash", ApplicationID: c.ApplicationID, UserID: c.UserID, ExpiresAt: c.ConnectedAt.Add(time.Minute)}
 	require.NoError(t, h.store.Bind(t.Context(), start, 5))
-	_, err := h.store.Complete(t.Context(), start.TokenHash, c, c.ConnectedAt)
+	_, err := h.store.Complete(t.Context(), start.TokenHash, c, connect.Completion{TagAfter: c.ConnectedAt})
 	require.NoError(t, err)
 	require.Equal(t, http.StatusNoContent, h.send(webhookSecret, event(failed, c.IdentityID, h.clock.now())))
 	e := h.told(connect.HealthChanged, 1)[0]

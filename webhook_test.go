@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -51,14 +52,14 @@ func TestTheSignatureOfAnEvent(t *testing.T) {
 		{name: "another secret", secrets: []string{"other"}, header: http.Header{"Anchor-Signature": {good}}, want: errSignatureWrong},
 		{name: "another body", body: body + " ", header: http.Header{"Anchor-Signature": {good}}, want: errSignatureWrong},
 		{name: "another time than the one signed", header: http.Header{"Anchor-Signature": {"t=" + fmt.Sprint(noon.Unix()+1) + ",v1=" + sign("new", at, body)}}, want: errSignatureWrong},
-		{name: "the beginning of a signature", header: http.Header{"Anchor-Signature": {good[:len(good)-2]}}, want: errSignatureWrong},
+		{name: "the beginning of a signature", header: http.Header{"Anchor-Signature": {good[:len(good)-2]}}, want: errSignatureMissing},
 		{name: "the signature of another version", header: http.Header{"Anchor-Signature": {strings.Replace(good, "v1=", "v0=", 1)}}, want: errSignatureMissing},
 		{name: "no header", header: http.Header{}, want: errSignatureMissing},
 		{name: "an empty header", header: http.Header{"Anchor-Signature": {""}}, want: errSignatureMissing},
 		{name: "no time", header: http.Header{"Anchor-Signature": {"v1=" + sign("new", at, body)}}, want: errSignatureMissing},
 		{name: "no signature", header: http.Header{"Anchor-Signature": {"t=" + at}}, want: errSignatureMissing},
 		{name: "a signature that is no hex", header: http.Header{"Anchor-Signature": {"t=" + at + ",v1=zz"}}, want: errSignatureMissing},
-		{name: "an empty signature", header: http.Header{"Anchor-Signature": {"t=" + at + ",v1="}}, want: errSignatureWrong},
+		{name: "an empty signature", header: http.Header{"Anchor-Signature": {"t=" + at + ",v1="}}, want: errSignatureMissing},
 		{name: "a time that is no number", header: http.Header{"Anchor-Signature": {"t=now,v1=" + sign("new", "now", body)}}, want: errSignatureMissing},
 		{name: "two times that differ", header: http.Header{"Anchor-Signature": {good + ",t=1"}}, want: errSignatureMissing},
 		{name: "two headers whose times differ", header: http.Header{"Anchor-Signature": {good}, "Anchor-Timestamp": {"1"}}, want: errSignatureMissing},
@@ -82,13 +83,16 @@ func TestTheSignatureOfAnEvent(t *testing.T) {
 			if test.now.IsZero() {
 				test.now = noon
 			}
-			signedAt, err := verifySignature(secrets, test.header, []byte(test.body), test.now)
+			s, err := readSignature(test.header, test.now)
+			if err == nil && !s.signs([]byte(test.body), secrets) {
+				err = errSignatureWrong
+			}
 			if test.want != nil {
 				require.ErrorIs(t, err, test.want)
 				return
 			}
 			require.NoError(t, err)
-			require.True(t, noon.Equal(signedAt))
+			require.True(t, noon.Equal(s.at))
 		})
 	}
 }
@@ -170,29 +174,83 @@ func TestAWebhookNeedsASecret(t *testing.T) {
 	require.NoError(t, err)
 	require.Panics(t, func() { h.Webhook() })
 	require.Panics(t, func() { h.Webhook("", "") }, "anybody could sign with an empty secret")
-	require.NotPanics(t, func() { h.Webhook("", "secret") })
+	require.NotPanics(t, func() { h.Webhook("", "whsec_of_the_tests") })
+	for name, secret := range map[string]string{
+		"a space": " ", "a letter": "x", "15 bytes": "whsec_123456789", "a line break at its end": "whsec_of_the_tests\n",
+		"spaces around it": " whsec_of_the_tests ", "quotes around it": `"whsec_of_the_tests"`, "single quotes": "'whsec_of_the_tests'",
+		"one letter 32 times": strings.Repeat("a", 32), "three letters": strings.Repeat("abc", 11), "another script": "whsec_of_the_tésts",
+	} {
+		func() {
+			defer func() {
+				require.Regexp(t, `^connect: Webhook's secret at index 1 .*: copy the webhook's from Anchor's dashboard as it is$`, recover(), name)
+			}()
+			h.Webhook("", secret)
+		}()
+	}
 }
 
 // patientWriter is a server's ResponseWriter that is told how long to read.
 type patientWriter struct {
 	*httptest.ResponseRecorder
-	until time.Time
+	set []time.Time
 }
 
 func (w *patientWriter) SetReadDeadline(t time.Time) error {
-	w.until = t
+	w.set = append(w.set, t)
 	return nil
 }
 
-func TestAWebhookDoesNotWaitForASlowBody(t *testing.T) {
+func TestABodyIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	h, err := New(goodConfig())
 	require.NoError(t, err)
-	w := &patientWriter{ResponseRecorder: httptest.NewRecorder()}
-	h.Webhook("secret").ServeHTTP(w, httptest.NewRequest("POST", "/", strings.NewReader("{}")))
-	require.Equal(t, http.StatusUnauthorized, w.Code)
-	require.WithinRange(t, w.until, time.Now(), time.Now().Add(webhookTimeout))
+	at := fmt.Sprint(noon.Unix())
+	event := httptest.NewRequest("POST", "/", strings.NewReader("{}"))
+	event.Header.Set("Anchor-Signature", "t="+at+",v1="+sign("another secret", at, "{}"))
+	form := httptest.NewRequest("POST", "/connect", strings.NewReader("return_to=//evil.test"))
+	form.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	for name, test := range map[string]struct {
+		handler http.Handler
+		r       *http.Request
+		limit   time.Duration
+	}{
+		"an event": {h.Webhook("whsec_of_the_tests"), event, webhookTimeout},
+		"a form":   {h, form, formTimeout},
+	} {
+		w := &patientWriter{ResponseRecorder: httptest.NewRecorder()}
+		test.handler.ServeHTTP(w, test.r)
+		require.Len(t, w.set, 2, name)
+		require.WithinRange(t, w.set[0], time.Now(), time.Now().Add(test.limit), name)
+		require.Zero(t, w.set[1], "a deadline that stays would end the request when it has been read")
+	}
 }
+
+// What is refused for its headers is refused before its body is read.
+func TestAWebhookJudgesTheHeadersFirst(t *testing.T) {
+	t.Parallel()
+	h, err := New(goodConfig())
+	require.NoError(t, err)
+	now := fmt.Sprint(noon.Unix())
+	old := fmt.Sprint(noon.Unix() - 121)
+	for name, header := range map[string]string{
+		"no signature": "", "one that cannot be read": "t=" + now + ",v1=zz", "no time": "v1=" + sign("x", now, ""),
+		"an old one": "t=" + old + ",v1=" + sign("x", old, ""), "two times": "t=" + now + ",t=1,v1=" + sign("x", now, ""),
+		"a time of a megabyte": "t=" + strings.Repeat("0", 1<<20) + now + ",v1=" + sign("x", now, ""),
+	} {
+		body := &readCounter{}
+		r := httptest.NewRequest("POST", "/", body)
+		r.Header.Set("Anchor-Signature", header)
+		w := httptest.NewRecorder()
+		h.Webhook("whsec_of_the_tests").ServeHTTP(w, r)
+		require.Equal(t, http.StatusUnauthorized, w.Code, name)
+		require.Zero(t, body.reads, name)
+	}
+}
+
+// readCounter is an empty body that counts how often it is read.
+type readCounter struct{ reads int }
+
+func (c *readCounter) Read([]byte) (int, error) { c.reads++; return 0, io.EOF }
 
 func FuzzAWebhook(f *testing.F) {
 	at := fmt.Sprint(noon.Unix())
@@ -206,8 +264,9 @@ func FuzzAWebhook(f *testing.F) {
 			header.Set("Anchor-Timestamp", timestamp)
 		}
 		// Nobody has this secret, so nothing opens it.
-		_, err := verifySignature([][]byte{[]byte("a secret that signs nothing")}, header, []byte(body), noon)
-		require.Error(t, err)
+		if s, err := readSignature(header, noon); err == nil {
+			require.False(t, s.signs([]byte(body), [][]byte{[]byte("a secret that signs nothing")}))
+		}
 
 		event, err := readWebhookEvent([]byte(body), noon)
 		if err != nil || event.health == "" {

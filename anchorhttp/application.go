@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"iter"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -61,19 +62,27 @@ type IdentityFilter struct {
 // pageSize is what Anchor's own command line asks for.
 const pageSize = 50
 
-// ApplicationIdentities iterates over the identities of an application, each once,
-// in the order in which Anchor lists them. Pages are fetched as the loop comes to
-// them, each of them a call with a timeout and retries of its own; the end of the
-// list costs one call more. The list is as long as the application has identities,
-// so ctx should have a deadline, or the loop an end.
+// ApplicationIdentities iterates over the identities of an application, in the
+// order in which Anchor lists them. Pages are fetched as the loop reaches them,
+// each with a call that has a timeout and retries of its own, and the end of the
+// list costs one call more. The list is as long as the application has
+// identities, so give ctx a deadline or the loop an end. Memory is bounded by a
+// page.
 //
-// After an error, which comes with a zero value, the iteration is over.
+// After an error, which comes with a zero value, the iteration is over. An
+// identity may come twice when the list changes meanwhile.
 //
 // Paging is not documented: a server may answer everything at each call, or pages
 // of another size than asked for. The list therefore ends with a page that brings
-// nothing new, not with a short one.
+// nothing that the page before did not have, not with a short one.
 func (c *Client) ApplicationIdentities(ctx context.Context, applicationID string, f IdentityFilter) iter.Seq2[ApplicationIdentity, error] {
-	filter := url.Values{"limit": {strconv.Itoa(pageSize)}}
+	return items(c.ApplicationIdentityPages(ctx, applicationID, f))
+}
+
+// ApplicationIdentityPages is [Client.ApplicationIdentities] page by page, for
+// callers that bound the number of calls: each page is one. No page is empty.
+func (c *Client) ApplicationIdentityPages(ctx context.Context, applicationID string, f IdentityFilter) iter.Seq2[[]ApplicationIdentity, error] {
+	filter := url.Values{}
 	if f.Search != "" {
 		filter.Set("search", f.Search)
 	}
@@ -81,62 +90,103 @@ func (c *Client) ApplicationIdentities(ctx context.Context, applicationID string
 		metadata, _ := json.Marshal(f.Metadata) // Strings can always be encoded.
 		filter.Set("metadata", string(metadata))
 	}
-	return func(yield func(ApplicationIdentity, error) bool) {
-		seen := make(map[string]bool)
-		for page := 1; ; page++ {
-			items, err := c.identitiesPage(ctx, applicationID, filter, page)
+	r := request{method: http.MethodGet, path: "/v1/applications/{id}/identities", id: applicationID}
+	return pages[ApplicationIdentity](ctx, c, r, filter, "identities", 1)
+}
+
+// Applications iterates over the applications of the key's project, as
+// [Client.ApplicationIdentities] does over identities.
+func (c *Client) Applications(ctx context.Context) iter.Seq2[Application, error] {
+	r := request{method: http.MethodGet, path: "/v1/applications"}
+	return items(pages[Application](ctx, c, r, nil, "applications", wholeList))
+}
+
+// items iterates over what is on pages.
+func items[T any](pages iter.Seq2[[]T, error]) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for page, err := range pages {
 			if err != nil {
-				yield(ApplicationIdentity{}, err)
+				var none T
+				yield(none, err)
 				return
 			}
-			news := false
-			for _, item := range items {
-				if seen[item.ID] {
-					continue
-				}
-				seen[item.ID], news = true, true
+			for _, item := range page {
 				if !yield(item, nil) {
 					return
 				}
 			}
-			if !news {
-				return
-			}
 		}
 	}
 }
 
-func (c *Client) identitiesPage(ctx context.Context, applicationID string, filter url.Values, page int) ([]ApplicationIdentity, error) {
-	query := url.Values{"page": {strconv.Itoa(page)}}
-	for name, values := range filter {
-		query[name] = values
+// wholeList is how many items a first page may lack to be the whole list: no API
+// has pages that small unless it is asked to.
+const wholeList = 10
+
+// pages iterates over the pages of a list. A first page of fewer than whole items
+// ends it.
+func pages[T listed[T]](ctx context.Context, c *Client, r request, filter url.Values, field string, whole int) iter.Seq2[[]T, error] {
+	return func(yield func([]T, error) bool) {
+		var before map[string]bool // the ids of the page before
+		for page := 1; ; page++ {
+			r.query = url.Values{"page": {strconv.Itoa(page)}, "limit": {strconv.Itoa(pageSize)}}
+			maps.Copy(r.query, filter)
+			items, err := call(ctx, c, r, func(a answer) ([]T, error) { return readList[T](a, field) })
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			ids := make(map[string]bool, len(items))
+			news := items[:0]
+			for _, item := range items {
+				if id := item.listID(); !ids[id] {
+					ids[id] = true
+					if !before[id] {
+						news = append(news, item)
+					}
+				}
+			}
+			if len(news) == 0 || !yield(news, nil) || page == 1 && len(items) < whole {
+				return
+			}
+			before = ids
+		}
 	}
-	r := request{method: http.MethodGet, path: "/v1/applications/{id}/identities", id: applicationID, query: query}
-	return call(ctx, c, r, readIdentities)
 }
 
-func readIdentities(a answer) ([]ApplicationIdentity, error) {
-	v, err := decode[struct {
-		// RawMessage tells a list that is null, which is empty, from one that is
-		// missing.
-		Identities json.RawMessage `json:"identities"`
-	}](a)
+// listed is an item of a list.
+type listed[T any] interface {
+	listID() string
+	withListID(id string) T
+}
+
+func (i ApplicationIdentity) listID() string { return i.ID }
+func (a Application) listID() string         { return a.ID }
+
+func (i ApplicationIdentity) withListID(id string) ApplicationIdentity { i.ID = id; return i }
+func (a Application) withListID(id string) Application                 { a.ID = id; return a }
+
+// readList reads the list in a field of the answer.
+func readList[T listed[T]](a answer, field string) ([]T, error) {
+	// RawMessage distinguishes a list that is null, which is empty, from one that
+	// is missing.
+	v, err := decode[map[string]json.RawMessage](a)
 	if err != nil {
 		return nil, err
 	}
-	if v.Identities == nil {
-		return nil, invalid("it has no list of identities")
+	if v[field] == nil {
+		return nil, invalid("it has no list of " + field)
 	}
-	var items []ApplicationIdentity
-	if err := json.Unmarshal(v.Identities, &items); err != nil {
+	var items []T
+	if err := json.Unmarshal(v[field], &items); err != nil {
 		return nil, notJSON(err)
 	}
-	for i := range items {
-		id, ok := ParseID(items[i].ID)
+	for i, item := range items {
+		id, ok := ParseID(item.listID())
 		if !ok {
-			return nil, invalid("it lists an identity without an id, or with one that is no UUID")
+			return nil, invalid("it lists one of the " + field + " without an id, or with one that is no UUID")
 		}
-		items[i].ID = id
+		items[i] = item.withListID(id)
 	}
 	return items, nil
 }

@@ -222,3 +222,59 @@ func TestApplicationIdentitiesErrors(t *testing.T) {
 		require.Equal(t, 1, n)
 	})
 }
+
+// Without that a list without an end would fill the memory.
+func TestApplicationIdentitiesRememberOnePage(t *testing.T) {
+	t.Parallel()
+	srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		page, _ := strconv.Atoi(r.URL.Query().Get("page"))
+		says(200, listOf(page%3*10+1, page%3*10+10))(w, r)
+	})
+	n := 0
+	for _, err := range srv.client().ApplicationIdentities(t.Context(), appID, anchorhttp.IdentityFilter{}) {
+		require.NoError(t, err)
+		if n++; n == 100 {
+			break
+		}
+	}
+	require.Equal(t, 100, n, "what came two pages ago is as good as new")
+}
+
+func TestApplications(t *testing.T) {
+	t.Parallel()
+	applications := func(first, last int) string {
+		var all []string
+		for n := first; n <= last; n++ {
+			all = append(all, fmt.Sprintf(`{"id":%q,"name":"n%d","url":"https://%d.example"}`, strings.ToUpper(nthID(n)), n, n))
+		}
+		return `{"applications":[` + strings.Join(all, ",") + `]}`
+	}
+	tests := []struct {
+		name        string
+		h           http.HandlerFunc
+		want, calls int
+	}{
+		{"a first page of a few is the whole list", says(200, applications(1, 9)), 9, 1},
+		{"a server that knows no pages", says(200, applications(1, 10)), 10, 2},
+		{"pages", func(w http.ResponseWriter, r *http.Request) {
+			page, _ := strconv.Atoi(r.URL.Query().Get("page"))
+			says(200, applications(page*10-9, min(page*10, 25)))(w, r)
+		}, 25, 4},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			srv := serve(t, tt.h)
+			n := 0
+			for a, err := range srv.client().Applications(t.Context()) {
+				n++
+				require.NoError(t, err)
+				require.Equal(t, nthID(n), a.ID)
+				require.Equal(t, fmt.Sprintf("https://%d.example", n), a.URL)
+			}
+			require.Equal(t, tt.want, n)
+			require.Len(t, srv.requests(), tt.calls)
+			require.Equal(t, "/v1/applications", srv.requests()[0].path)
+		})
+	}
+}

@@ -78,7 +78,7 @@ func newParts(t *testing.T, fake *anchortest.Server, publicURL string, options .
 		PublicURL:     publicURL,
 		Store:         connect.NewMemoryStore(),
 		User:          connect.SessionUser(store, "session", "user_id"),
-		Secrets:       [][]byte{bytes.Repeat([]byte("k"), 32)},
+		Secrets:       [][]byte{[]byte("a secret of the tests, not random")},
 		Logger:        slog.New(slog.DiscardHandler),
 	}
 	for _, option := range options {

@@ -145,7 +145,7 @@ func newConnect(a *anchor) (*connect.Handler, *connect.MemoryStore, error) {
 		PublicURL:     publicURL,
 		Store:         store,
 		User:          func(r *http.Request) (connect.User, error) { return connect.User{ID: r.Header.Get(userHeader)}, nil },
-		Secrets:       [][]byte{bytes.Repeat([]byte("k"), 32)},
+		Secrets:       [][]byte{[]byte("a secret of the tests, not random")},
 		SuccessURL:    successURL,
 		Logger:        slog.New(slog.DiscardHandler),
 	})

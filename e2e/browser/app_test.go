@@ -117,7 +117,7 @@ func startApp(t *testing.T, s setup) *app {
 			}
 			return connect.User{ID: session.Value}, nil
 		},
-		Secrets:    [][]byte{bytes.Repeat([]byte("k"), 32)},
+		Secrets:    [][]byte{[]byte("a secret of the tests, not random")},
 		SignInURL:  "/sign-in",
 		SuccessURL: "/welcome",
 		Logger:     slog.New(slog.DiscardHandler),

@@ -47,7 +47,7 @@ func newSite(t *testing.T) site {
 		anchor:        fake.Client(),
 		applicationID: fake.ApplicationID(),
 		publicURL:     server.URL,
-		secrets:       [][]byte{[]byte(strings.Repeat("c", 32))},
+		secrets:       [][]byte{[]byte("a secret of the tests, not random")},
 		sessionSecret: []byte(strings.Repeat("s", 32)),
 	})
 	require.NoError(t, err)

@@ -208,7 +208,7 @@ func newProgram(t *testing.T, fake *anchortest.Server, databaseURL string, env .
 		"ANCHOR_APP_URL=" + fake.URL(),
 		"ANCHOR_APPLICATION_ID=" + fake.ApplicationID(),
 		"DATABASE_URL=" + databaseURL,
-		"CONNECT_SECRET=" + strings.Repeat("c", 32),
+		"CONNECT_SECRET=a-secret-of-the-tests-not-random",
 		"SESSION_SECRET=" + strings.Repeat("s", 32),
 	}, env...)}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -13,9 +14,9 @@ import (
 func TestATransportThatPanicsIsAnError(t *testing.T) {
 	t.Parallel()
 	transport := roundTripper(func(*http.Request) (*http.Response, error) { panic("broken transport") })
-	a := applicationSite{anchor: anchorhttp.New("key", anchorhttp.WithHTTPClient(&http.Client{Transport: transport})), id: testApp}
+	p := project{anchor: anchorhttp.New("key", anchorhttp.WithHTTPClient(&http.Client{Transport: transport})), now: time.Now}
 	for range 2 { // The second time too: nothing is left locked.
-		_, err := a.ask(context.Background())
+		_, err := p.ask(context.Background())
 		require.ErrorContains(t, err, "broken transport")
 	}
 }
