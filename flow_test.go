@@ -723,7 +723,7 @@ func (s *site) owed(user, identityID string) {
 	}, 5))
 	first, err := s.store.Complete(ctx, hash, connect.Connection{
 		ApplicationID: s.fake.ApplicationID(), UserID: user, IdentityID: identityID, ConnectedAt: now, Health: connect.HealthOK,
-	}, now)
+	}, connect.Completion{TagAfter: now})
 	require.NoError(s.t, err)
 	require.True(s.t, first)
 }
@@ -1459,8 +1459,8 @@ type meetingStore struct {
 	arriving sync.WaitGroup
 }
 
-func (s *meetingStore) Complete(ctx context.Context, tokenHash string, c connect.Connection, tagAfter time.Time) (bool, error) {
+func (s *meetingStore) Complete(ctx context.Context, tokenHash string, c connect.Connection, how connect.Completion) (bool, error) {
 	s.arriving.Done()
 	s.arriving.Wait()
-	return s.Store.Complete(ctx, tokenHash, c, tagAfter)
+	return s.Store.Complete(ctx, tokenHash, c, how)
 }

@@ -218,11 +218,11 @@ type brokenFor struct {
 	applicationID string
 }
 
-func (s *brokenFor) Disconnect(ctx context.Context, applicationID, userID string, deleteAfter time.Time) (connect.Connection, error) {
+func (s *brokenFor) Disconnect(ctx context.Context, applicationID, userID string, at, deleteAfter time.Time) (connect.Connection, error) {
 	if applicationID == s.applicationID {
 		return connect.Connection{}, errors.New("the disk is full")
 	}
-	return s.Store.Disconnect(ctx, applicationID, userID, deleteAfter)
+	return s.Store.Disconnect(ctx, applicationID, userID, at, deleteAfter)
 }
 
 func TestDeletingAUserGoesAsFarAsItCan(t *testing.T) {

@@ -36,11 +36,16 @@ func TestMemoryStoreErrors(t *testing.T) {
 	require.EqualError(t, store.Bind(t.Context(), p, 1), "bind a start: its token hash is bound already")
 
 	c.IdentityID = ""
-	_, err := store.Complete(t.Context(), p.TokenHash, c, memoryNow)
+	_, err := store.Complete(t.Context(), p.TokenHash, c, connect.Completion{TagAfter: memoryNow})
 	require.EqualError(t, err, "complete a start: IdentityID is empty")
 	c.IdentityID, c.Health = "identity", ""
-	_, err = store.Complete(t.Context(), p.TokenHash, c, memoryNow)
+	_, err = store.Complete(t.Context(), p.TokenHash, c, connect.Completion{TagAfter: memoryNow})
 	require.EqualError(t, err, `complete a start: Health is "", neither "ok" nor "needs_sign_in"`)
+
+	_, err = store.Disconnect(t.Context(), p.ApplicationID, "", memoryNow, memoryNow)
+	require.EqualError(t, err, "disconnect a user: UserID is empty")
+	_, err = store.Disconnect(t.Context(), "", p.UserID, memoryNow, memoryNow)
+	require.EqualError(t, err, "disconnect a user: ApplicationID is empty")
 
 	_, _, err = store.SetHealth(t.Context(), "identity", "fine", memoryNow)
 	require.EqualError(t, err, `set the health of a connection: Health is "fine", neither "ok" nor "needs_sign_in"`)
@@ -56,14 +61,15 @@ func TestMemoryStoreKeepsMomentsInUTC(t *testing.T) {
 	store := connect.NewMemoryStore()
 	now := time.Now()
 	p, c := memoryFlow("1")
-	p.IssuedAt, p.ExpiresAt = now, now.Add(time.Hour)
+	p.BegunAt, p.IssuedAt, p.ExpiresAt = now, now, now.Add(time.Hour)
 	c.ConnectedAt, c.HealthAt = now, now
 	require.NoError(t, store.Bind(t.Context(), p, 1))
-	_, err := store.Complete(t.Context(), p.TokenHash, c, now)
+	_, err := store.Complete(t.Context(), p.TokenHash, c, connect.Completion{TagAfter: now})
 	require.NoError(t, err)
 
 	start, err := store.Pending(t.Context(), p.TokenHash)
 	require.NoError(t, err)
+	require.Equal(t, now.UTC(), start.BegunAt)
 	require.Equal(t, now.UTC(), start.IssuedAt)
 	require.Equal(t, now.Add(time.Hour).UTC(), start.ExpiresAt)
 	connection, err := store.Connection(t.Context(), c.ApplicationID, c.UserID)
@@ -86,17 +92,17 @@ func TestMemoryStoreIsNotFilledByOneUser(t *testing.T) {
 	for name, between := range map[string]func(store *connect.MemoryStore, p connect.Pending, c connect.Connection) error{
 		"who never comes back": func(*connect.MemoryStore, connect.Pending, connect.Connection) error { return nil },
 		"who always comes back": func(store *connect.MemoryStore, p connect.Pending, c connect.Connection) error {
-			_, err := store.Complete(t.Context(), p.TokenHash, c, memoryNow)
+			_, err := store.Complete(t.Context(), p.TokenHash, c, connect.Completion{TagAfter: memoryNow})
 			return err
 		},
 		"who always fails": func(store *connect.MemoryStore, p connect.Pending, _ connect.Connection) error {
 			return store.Spend(t.Context(), p.TokenHash)
 		},
 		"who comes and goes": func(store *connect.MemoryStore, p connect.Pending, c connect.Connection) error {
-			if _, err := store.Complete(t.Context(), p.TokenHash, c, memoryNow); err != nil {
+			if _, err := store.Complete(t.Context(), p.TokenHash, c, connect.Completion{TagAfter: memoryNow}); err != nil {
 				return err
 			}
-			_, err := store.Disconnect(t.Context(), p.ApplicationID, p.UserID, memoryNow)
+			_, err := store.Disconnect(t.Context(), p.ApplicationID, p.UserID, memoryNow, memoryNow)
 			return errors.Join(err, store.Done(t.Context(), connect.Task{Kind: connect.DeleteIdentity, IdentityID: c.IdentityID}))
 		},
 	} {
@@ -149,7 +155,7 @@ func TestMemoryStoreKeepsNothingOfWhatWasSwept(t *testing.T) {
 	runtime.KeepAlive(store)
 }
 
-// Nor of who has disconnected after the start was swept. Not parallel either.
+// Nor of users who disconnected before the sweep. Not parallel either.
 func TestMemoryStoreKeepsNothingOfWhoDisconnected(t *testing.T) {
 	const users = 10_000
 	store := connect.NewMemoryStore()
@@ -157,11 +163,13 @@ func TestMemoryStoreKeepsNothingOfWhoDisconnected(t *testing.T) {
 	for i := range users {
 		p, c := memoryFlow(fmt.Sprint(i))
 		require.NoError(t, store.Bind(t.Context(), p, 1))
-		_, err := store.Complete(t.Context(), p.TokenHash, c, memoryNow)
+		_, err := store.Complete(t.Context(), p.TokenHash, c, connect.Completion{TagAfter: memoryNow})
 		require.NoError(t, err)
-		_, err = store.Sweep(t.Context(), p.ExpiresAt.Add(time.Second), 1)
+		_, err = store.Disconnect(t.Context(), p.ApplicationID, p.UserID, memoryNow, memoryNow)
 		require.NoError(t, err)
-		_, err = store.Disconnect(t.Context(), p.ApplicationID, p.UserID, memoryNow)
+		_, err = store.Disconnect(t.Context(), p.ApplicationID, p.UserID+", not connected", memoryNow, memoryNow)
+		require.ErrorIs(t, err, connect.ErrNotConnected)
+		_, err = store.Sweep(t.Context(), p.ExpiresAt.Add(time.Second), 2)
 		require.NoError(t, err)
 		require.NoError(t, store.Done(t.Context(), connect.Task{Kind: connect.DeleteIdentity, IdentityID: c.IdentityID}))
 	}
@@ -230,7 +238,7 @@ func BenchmarkMemoryStore(b *testing.B) {
 		store := filledMemoryStore(b, starts)
 		b.ReportAllocs()
 		for b.Loop() {
-			_, err := store.Disconnect(b.Context(), memoryApplication, "nobody", memoryNow)
+			_, err := store.Disconnect(b.Context(), memoryApplication, "nobody", memoryNow, memoryNow)
 			require.ErrorIs(b, err, connect.ErrNotConnected)
 		}
 	})
@@ -265,7 +273,7 @@ func filledMemoryStore(tb testing.TB, n int) *connect.MemoryStore {
 	for i := range n {
 		p, c := memoryFlow(fmt.Sprint(i))
 		require.NoError(tb, store.Bind(tb.Context(), p, 1))
-		_, err := store.Complete(tb.Context(), p.TokenHash, c, memoryNow)
+		_, err := store.Complete(tb.Context(), p.TokenHash, c, connect.Completion{TagAfter: memoryNow})
 		require.NoError(tb, err)
 	}
 	return store

@@ -22,7 +22,7 @@ func connected(t *testing.T, store Store, userID, identityID string) {
 	}, 5))
 	first, err := store.Complete(ctx, userID+identityID, Connection{
 		ApplicationID: testApp, UserID: userID, IdentityID: identityID, ConnectedAt: at, Health: HealthOK,
-	}, at)
+	}, Completion{TagAfter: at})
 	require.NoError(t, err)
 	require.True(t, first)
 }

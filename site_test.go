@@ -352,11 +352,11 @@ func (s *countingStore) Spend(ctx context.Context, tokenHash string) error {
 	return s.Store.Spend(ctx, tokenHash)
 }
 
-func (s *countingStore) Complete(ctx context.Context, tokenHash string, c connect.Connection, tagAfter time.Time) (bool, error) {
+func (s *countingStore) Complete(ctx context.Context, tokenHash string, c connect.Connection, how connect.Completion) (bool, error) {
 	if err := s.did("Complete"); err != nil {
 		return false, err
 	}
-	return s.Store.Complete(ctx, tokenHash, c, tagAfter)
+	return s.Store.Complete(ctx, tokenHash, c, how)
 }
 
 func (s *countingStore) Connection(ctx context.Context, applicationID, userID string) (connect.Connection, error) {
@@ -373,11 +373,11 @@ func (s *countingStore) SetHealth(ctx context.Context, identityID string, health
 	return s.Store.SetHealth(ctx, identityID, health, at)
 }
 
-func (s *countingStore) Disconnect(ctx context.Context, applicationID, userID string, deleteAfter time.Time) (connect.Connection, error) {
+func (s *countingStore) Disconnect(ctx context.Context, applicationID, userID string, at, deleteAfter time.Time) (connect.Connection, error) {
 	if err := s.did("Disconnect"); err != nil {
 		return connect.Connection{}, err
 	}
-	return s.Store.Disconnect(ctx, applicationID, userID, deleteAfter)
+	return s.Store.Disconnect(ctx, applicationID, userID, at, deleteAfter)
 }
 
 func (s *countingStore) Done(ctx context.Context, t connect.Task) error {

@@ -217,7 +217,7 @@ func TestAWebhookTellsOfAnotherHandlersApplication(t *testing.T) {
 	}
 	start := connect.Pending{TokenHash: "hash", ApplicationID: c.ApplicationID, UserID: c.UserID, ExpiresAt: c.ConnectedAt.Add(time.Minute)}
 	require.NoError(t, h.store.Bind(t.Context(), start, 5))
-	_, err := h.store.Complete(t.Context(), start.TokenHash, c, c.ConnectedAt)
+	_, err := h.store.Complete(t.Context(), start.TokenHash, c, connect.Completion{TagAfter: c.ConnectedAt})
 	require.NoError(t, err)
 	require.Equal(t, http.StatusNoContent, h.send(webhookSecret, event(failed, c.IdentityID, h.clock.now())))
 	e := h.told(connect.HealthChanged, 1)[0]
