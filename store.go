@@ -160,8 +160,8 @@ type Store interface {
 	ApplicationsOf(ctx context.Context, userID string) ([]string, error)
 
 	// Applications returns the ids of all applications that have a connection or
-	// a task. Each id is returned once, in any order. [Handler.Run] calls it once, to find
-	// those that nobody serves any more.
+	// a task. Each id is returned once, in any order. [Handler.Run] calls it once,
+	// to find those that nobody serves any more.
 	Applications(ctx context.Context) ([]string, error)
 
 	// Claim takes up to limit tasks of one application whose NotBefore is not
