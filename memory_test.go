@@ -42,6 +42,11 @@ func TestMemoryStoreErrors(t *testing.T) {
 	_, err = store.Complete(t.Context(), p.TokenHash, c, connect.Completion{TagAfter: memoryNow})
 	require.EqualError(t, err, `complete a start: Health is "", neither "ok" nor "needs_sign_in"`)
 
+	_, err = store.Disconnect(t.Context(), p.ApplicationID, "", memoryNow, memoryNow)
+	require.EqualError(t, err, "disconnect a user: UserID is empty")
+	_, err = store.Disconnect(t.Context(), "", p.UserID, memoryNow, memoryNow)
+	require.EqualError(t, err, "disconnect a user: ApplicationID is empty")
+
 	_, _, err = store.SetHealth(t.Context(), "identity", "fine", memoryNow)
 	require.EqualError(t, err, `set the health of a connection: Health is "fine", neither "ok" nor "needs_sign_in"`)
 	_, _, err = store.SetHealth(t.Context(), "", connect.HealthOK, memoryNow)
@@ -56,7 +61,7 @@ func TestMemoryStoreKeepsMomentsInUTC(t *testing.T) {
 	store := connect.NewMemoryStore()
 	now := time.Now()
 	p, c := memoryFlow("1")
-	p.IssuedAt, p.ExpiresAt = now, now.Add(time.Hour)
+	p.BegunAt, p.IssuedAt, p.ExpiresAt = now, now, now.Add(time.Hour)
 	c.ConnectedAt, c.HealthAt = now, now
 	require.NoError(t, store.Bind(t.Context(), p, 1))
 	_, err := store.Complete(t.Context(), p.TokenHash, c, connect.Completion{TagAfter: now})
@@ -64,6 +69,7 @@ func TestMemoryStoreKeepsMomentsInUTC(t *testing.T) {
 
 	start, err := store.Pending(t.Context(), p.TokenHash)
 	require.NoError(t, err)
+	require.Equal(t, now.UTC(), start.BegunAt)
 	require.Equal(t, now.UTC(), start.IssuedAt)
 	require.Equal(t, now.Add(time.Hour).UTC(), start.ExpiresAt)
 	connection, err := store.Connection(t.Context(), c.ApplicationID, c.UserID)
@@ -149,7 +155,7 @@ func TestMemoryStoreKeepsNothingOfWhatWasSwept(t *testing.T) {
 	runtime.KeepAlive(store)
 }
 
-// Nor of who has disconnected after the start was swept. Not parallel either.
+// Nor of users who disconnected before the sweep. Not parallel either.
 func TestMemoryStoreKeepsNothingOfWhoDisconnected(t *testing.T) {
 	const users = 10_000
 	store := connect.NewMemoryStore()
@@ -159,9 +165,11 @@ func TestMemoryStoreKeepsNothingOfWhoDisconnected(t *testing.T) {
 		require.NoError(t, store.Bind(t.Context(), p, 1))
 		_, err := store.Complete(t.Context(), p.TokenHash, c, connect.Completion{TagAfter: memoryNow})
 		require.NoError(t, err)
-		_, err = store.Sweep(t.Context(), p.ExpiresAt.Add(time.Second), 1)
-		require.NoError(t, err)
 		_, err = store.Disconnect(t.Context(), p.ApplicationID, p.UserID, memoryNow, memoryNow)
+		require.NoError(t, err)
+		_, err = store.Disconnect(t.Context(), p.ApplicationID, p.UserID+", not connected", memoryNow, memoryNow)
+		require.ErrorIs(t, err, connect.ErrNotConnected)
+		_, err = store.Sweep(t.Context(), p.ExpiresAt.Add(time.Second), 2)
 		require.NoError(t, err)
 		require.NoError(t, store.Done(t.Context(), connect.Task{Kind: connect.DeleteIdentity, IdentityID: c.IdentityID}))
 	}

@@ -145,23 +145,23 @@ type Store interface {
 	// Either way it spends every start of the user in this application, live or
 	// completed: each becomes Spent with an empty IdentityID, so that nothing
 	// begun earlier outlives it. A return that is still under way is
-	// [ErrStateSpent], and so is a reload. (This is the one
-	// method that changes something beside returning an error: the starts,
-	// beside [ErrNotConnected].)
+	// [ErrStateSpent], and so is a reload. (This is the one method that changes
+	// something beside returning an error: the starts, beside [ErrNotConnected].)
 	//
-	// It also remembers at, the moment of the call, until Sweep: a start that
-	// began before it and is bound after it cannot be completed (see Complete).
-	// The latest moment counts. That a call which fails may have remembered it is
-	// no harm.
+	// It also remembers at, the moment of the call by the app's clock, until Sweep
+	// forgets it. A start that began before at cannot be completed, even when it is
+	// bound after the call: see Complete. Of several calls the latest moment counts,
+	// in whatever order they come. A call that fails may have remembered its moment.
 	Disconnect(ctx context.Context, applicationID, userID string, at, deleteAfter time.Time) (Connection, error)
 
 	// ApplicationsOf returns the ids of the applications in which the user has a
-	// connection or a start that is not spent, each once and in any order.
+	// connection or a start that is not spent, expired ones too. Each id is returned
+	// once, in any order. A user who has none is no error.
 	ApplicationsOf(ctx context.Context, userID string) ([]string, error)
 
 	// Applications returns the ids of all applications that have a connection or
-	// a task, each once and in any order. [Handler.Run] calls it once, to find
-	// those that nobody serves any more.
+	// a task. Each id is returned once, in any order. [Handler.Run] calls it once,
+	// to find those that nobody serves any more.
 	Applications(ctx context.Context) ([]string, error)
 
 	// Claim takes up to limit tasks of one application whose NotBefore is not
@@ -189,7 +189,9 @@ type Store interface {
 	// hash is unknown, and may be bound again.
 	//
 	// It also forgets up to limit moments of Disconnect that are before the one
-	// given, which do not count in what it returns.
+	// given. They do not count in what it returns. The moment given must be longer
+	// ago than any live start began, or a start could outlast the Disconnect that
+	// ended it.
 	Sweep(ctx context.Context, before time.Time, limit int) (int, error)
 }
 
@@ -205,9 +207,9 @@ type Pending struct {
 	// ReturnTo is the local path to go to afterwards; empty means
 	// Config.SuccessURL.
 	ReturnTo string
-	// BegunAt is when the flow began, by the app's clock, before it was asked who
-	// is signed in. A Disconnect since then ends it. Zero means that it is not
-	// known, so that only a Disconnect after Bind does.
+	// BegunAt is when the flow began, by the app's clock: before the app was asked
+	// who is signed in. A Disconnect after it ends the flow. The zero time means
+	// unknown; then only a Disconnect after Bind does.
 	BegunAt time.Time
 	// IssuedAt is when Anchor issued the token, by Anchor's clock. An identity
 	// that is older was not made with it.
@@ -228,8 +230,8 @@ type Completion struct {
 	// TagAfter is the earliest moment at which the task [TagIdentity] may be
 	// claimed.
 	TagAfter time.Time
-	// SameIdentity allows nothing but the identity that the user's connection has
-	// already. It is set for an identity that is not fresh.
+	// SameIdentity allows no identity but the one that the user's connection
+	// already has. It is set for an identity that is not fresh.
 	SameIdentity bool
 }
 

@@ -11,20 +11,20 @@ import (
 )
 
 // Complete implements [connect.Store]. It is one statement on PostgreSQL and a
-// transaction of three elsewhere. A call that stores nothing, refused or a
-// reload, is two statements everywhere.
-func (s *Store) Complete(ctx context.Context, tokenHash string, c connect.Connection, tagAfter time.Time) (first bool, err error) {
+// transaction of three elsewhere, of four on MySQL with SameIdentity. A call that
+// stores nothing, refused or a reload, is two statements everywhere.
+func (s *Store) Complete(ctx context.Context, tokenHash string, c connect.Connection, how connect.Completion) (first bool, err error) {
 	const doing = "complete a start"
 	if err := cmp.Or(validKey("token hash", tokenHash), c.Validate()); err != nil {
 		return false, failed(ctx, doing, err)
 	}
 	err = s.do(ctx, doing, func() error {
 		if s.sql.completeAtOnce != "" {
-			first, err = s.completeAtOnce(ctx, tokenHash, c, tagAfter)
+			first, err = s.completeAtOnce(ctx, tokenHash, c, how)
 			return err
 		}
 		return s.inTx(ctx, func(tx *sql.Tx) error {
-			first, err = s.complete(ctx, tx, tokenHash, c, tagAfter)
+			first, err = s.complete(ctx, tx, tokenHash, c, how)
 			return err
 		})
 	})
@@ -36,39 +36,50 @@ func (s *Store) Complete(ctx context.Context, tokenHash string, c connect.Connec
 
 // completeAtOnce is Complete in one statement, and a second one to tell why it
 // has stored nothing.
-func (s *Store) completeAtOnce(ctx context.Context, tokenHash string, c connect.Connection, tagAfter time.Time) (first bool, err error) {
+func (s *Store) completeAtOnce(ctx context.Context, tokenHash string, c connect.Connection, how connect.Completion) (first bool, err error) {
 	n, err := s.write(ctx, s.sql.completeAtOnce,
-		tokenHash, c.ApplicationID, c.UserID, c.IdentityID, micros(c.ConnectedAt), micros(tagAfter),
-		string(c.Health), micros(c.HealthAt))
+		tokenHash, c.ApplicationID, c.UserID, c.IdentityID, micros(c.ConnectedAt), micros(how.TagAfter),
+		string(c.Health), micros(c.HealthAt), how.SameIdentity)
 	if isDuplicate(err) {
 		return false, errOvertaken
 	}
 	if err != nil || n > 0 {
 		return n > 0, err
 	}
-	return false, s.whyNot(ctx, s.db, tokenHash, c)
+	return false, s.whyNot(ctx, s.db, tokenHash, c, how)
 }
 
 // complete is Complete in steps. It returns true when all of them are taken; any
 // other outcome is rolled back or has changed nothing.
-func (s *Store) complete(ctx context.Context, tx *sql.Tx, tokenHash string, c connect.Connection, tagAfter time.Time) (first bool, err error) {
+func (s *Store) complete(ctx context.Context, tx *sql.Tx, tokenHash string, c connect.Connection, how connect.Completion) (first bool, err error) {
 	connectedAt := micros(c.ConnectedAt)
 	n, err := send(ctx, tx, s.sql.spendStart, c.IdentityID,
 		tokenHash, c.ApplicationID, c.UserID, connectedAt,
 		c.IdentityID,
-		c.IdentityID, c.ApplicationID, c.UserID)
+		c.IdentityID, c.ApplicationID, c.UserID,
+		!how.SameIdentity, c.IdentityID)
 	if err != nil {
 		return false, err
 	}
 	if n == 0 {
-		return false, s.whyNot(ctx, tx, tokenHash, c)
+		return false, s.whyNot(ctx, tx, tokenHash, c, how)
 	}
 
 	_, err = send(ctx, tx, s.sql.queueTasks,
-		micros(tagAfter), tokenHash,
+		micros(how.TagAfter), tokenHash,
 		connectedAt, c.ApplicationID, c.UserID, c.IdentityID)
 	if err != nil {
 		return false, err
+	}
+
+	if how.SameIdentity && s.sql.lockConnection != "" {
+		err := tx.QueryRowContext(ctx, s.sql.lockConnection, c.ApplicationID, c.UserID, c.IdentityID).Scan(new(int))
+		if errors.Is(err, sql.ErrNoRows) {
+			return false, errOvertaken
+		}
+		if err != nil {
+			return false, err
+		}
 	}
 
 	if s.sql.putConnection != "" {
@@ -109,33 +120,36 @@ func (s *Store) addOrReplace(ctx context.Context, tx *sql.Tx, tokenHash string, 
 }
 
 // whyNot tells why a start could not be completed, or returns nil for a reload.
-func (s *Store) whyNot(ctx context.Context, r runner, tokenHash string, c connect.Connection) error {
+func (s *Store) whyNot(ctx context.Context, r runner, tokenHash string, c connect.Connection, how connect.Completion) error {
 	var f reasons
 	var expiresAt int64
 	err := r.QueryRowContext(ctx, s.sql.reasons,
-		c.IdentityID, c.IdentityID, c.ApplicationID, c.UserID, tokenHash,
-	).Scan(&f.start.ApplicationID, &f.start.UserID, &expiresAt, &f.start.Spent, &f.start.IdentityID, &f.retired, &f.taken)
+		c.IdentityID, c.IdentityID, c.ApplicationID, c.UserID, c.IdentityID, tokenHash,
+	).Scan(&f.start.ApplicationID, &f.start.UserID, &expiresAt, &f.start.Spent, &f.start.IdentityID,
+		&f.disconnected, &f.retired, &f.taken, &f.connected)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
 	f.known = err == nil
 	f.start.ExpiresAt = fromMicros(expiresAt)
-	return f.judge(c)
+	return f.judge(c, how)
 }
 
 // reasons are what a Complete that has stored nothing is judged by.
 type reasons struct {
 	known bool
-	start connect.Pending // without TokenHash, ReturnTo and IssuedAt
-	// retired and taken tell of the identity: its deletion is queued, it is
-	// another user's.
-	retired, taken bool
+	start connect.Pending // without TokenHash, ReturnTo, BegunAt and IssuedAt
+	// disconnected reports whether the start began before a Disconnect.
+	disconnected bool
+	// The others concern the identity: its deletion is queued, it is another
+	// user's, it is anybody's.
+	retired, taken, connected bool
 }
 
 // judge returns the first reason to refuse c that holds, or nil for a reload.
 // When there is no reason any more the moment to complete has been missed, and
 // it returns errOvertaken.
-func (r reasons) judge(c connect.Connection) error {
+func (r reasons) judge(c connect.Connection, how connect.Completion) error {
 	p := r.start
 	switch {
 	case !r.known:
@@ -144,7 +158,7 @@ func (r reasons) judge(c connect.Connection) error {
 		return connect.ErrAnotherUser
 	case p.Spent && p.IdentityID == c.IdentityID:
 		return nil
-	case p.Spent:
+	case p.Spent, r.disconnected:
 		return connect.ErrStateSpent
 	case micros(c.ConnectedAt) >= micros(p.ExpiresAt):
 		return connect.ErrStateExpired
@@ -152,6 +166,8 @@ func (r reasons) judge(c connect.Connection) error {
 		return connect.ErrIdentityRetired
 	case r.taken:
 		return connect.ErrIdentityTaken
+	case how.SameIdentity && !r.connected:
+		return connect.ErrIdentityTooOld
 	}
 	return errOvertaken
 }
@@ -234,16 +250,21 @@ func afterEvent(c connect.Connection, health connect.Health, at time.Time) (afte
 	return c, false
 }
 
-// Disconnect implements [connect.Store], in a transaction of three statements,
-// four on MySQL.
-func (s *Store) Disconnect(ctx context.Context, applicationID, userID string, deleteAfter time.Time) (connect.Connection, error) {
+// Disconnect implements [connect.Store], in one statement and a transaction of
+// three, four on MySQL.
+func (s *Store) Disconnect(ctx context.Context, applicationID, userID string, at, deleteAfter time.Time) (connect.Connection, error) {
 	const doing = "disconnect a user"
-	if err := validUser(applicationID, userID); err != nil {
+	if err := validNewUser(applicationID, userID); err != nil {
 		return connect.Connection{}, failed(ctx, doing, err)
 	}
 	c := connect.Connection{ApplicationID: applicationID, UserID: userID}
 	var connected bool
 	err := s.do(ctx, doing, func() error {
+		// This is committed first. A Complete that cannot see it yet has a start
+		// that was bound before it, which the transaction below finds and spends.
+		if _, err := s.write(ctx, s.sql.recordDisconnect, applicationID, userID, micros(at)); err != nil {
+			return err
+		}
 		return s.inTx(ctx, func(tx *sql.Tx) error {
 			// First the starts: who is completing one of them holds its row, and
 			// has stored the connection by the time that this goes on.

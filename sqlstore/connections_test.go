@@ -50,6 +50,14 @@ func TestJudge(t *testing.T) {
 			everything(r)
 			r.start.Spent, r.start.IdentityID = true, "2"
 		}), connect.ErrStateSpent},
+		"begun before a disconnect": {live(func(r *reasons) {
+			everything(r)
+			r.disconnected = true
+		}), connect.ErrStateSpent},
+		"a reload of a start that began before a disconnect": {live(func(r *reasons) {
+			r.disconnected = true
+			r.start.Spent, r.start.IdentityID = true, "1"
+		}), nil},
 		"expired at this moment": {live(everything), connect.ErrStateExpired},
 		"expired, finer than the store keeps": {live(func(r *reasons) {
 			r.start.ExpiresAt = noon.Add(time.Nanosecond)
@@ -58,14 +66,27 @@ func TestJudge(t *testing.T) {
 			r.start.ExpiresAt = noon.Add(time.Microsecond)
 			r.retired, r.taken = true, true
 		}), connect.ErrIdentityRetired},
-		"taken":            {live(func(r *reasons) { r.taken = true }), connect.ErrIdentityTaken},
-		"no reason at all": {live(func(*reasons) {}), errOvertaken},
+		"taken": {live(func(r *reasons) { r.taken, r.connected = true, true }), connect.ErrIdentityTaken},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			require.Equal(t, row.want, row.given.judge(c))
+			// That the identity has to be the user's is the last reason there is.
+			require.Equal(t, row.want, row.given.judge(c, tagged))
+			require.Equal(t, row.want, row.given.judge(c, same))
 		})
 	}
+	t.Run("any identity may come, and there is no reason at all", func(t *testing.T) {
+		t.Parallel()
+		require.Equal(t, errOvertaken, live(func(*reasons) {}).judge(c, tagged))
+	})
+	t.Run("the identity has to be the user's, and it is", func(t *testing.T) {
+		t.Parallel()
+		require.Equal(t, errOvertaken, live(func(r *reasons) { r.connected = true }).judge(c, same))
+	})
+	t.Run("the identity has to be the user's, and is nobody's", func(t *testing.T) {
+		t.Parallel()
+		require.Equal(t, connect.ErrIdentityTooOld, live(func(*reasons) {}).judge(c, same))
+	})
 }
 
 func TestAfterEvent(t *testing.T) {
@@ -111,8 +132,9 @@ func TestRoundTrips(t *testing.T) {
 		db, w := watched(t, d)
 		s := d.emptyIn(t, db)
 		require.NoError(t, s.Migrate(t.Context()))
-		first, again, same, justTheSame, spent := start("anna", "first"), start("anna", "again"), start("anna", "same"), start("anna", "just the same"), start("anna", "spent")
-		bind(t, s, again, same, justTheSame, spent)
+		first, again, newer := start("anna", "first"), start("anna", "again"), start("anna", "newer moment")
+		justTheSame, onlyTheSame, spent := start("anna", "just the same"), start("anna", "only the same"), start("anna", "spent")
+		bind(t, s, again, newer, justTheSame, onlyTheSame, spent)
 
 		// holds requires that f takes so many statements, and whether they are a
 		// transaction.
@@ -152,28 +174,38 @@ func TestRoundTrips(t *testing.T) {
 		holds("Connection", 1, "", func() { requireConnection(t, s, "anna", "1") })
 		holds("Complete, again with another identity", on(3, 1, 3), commit, func() { complete(t, s, again, "2") })
 		holds("Complete, a reload", 2, commit, func() {
-			first, err := s.Complete(t.Context(), again.TokenHash, connection("anna", "2"), tagDue)
+			first, err := s.Complete(t.Context(), again.TokenHash, connection("anna", "2"), tagged)
 			require.NoError(t, err)
 			require.False(t, first)
 		})
 		holds("Complete, refused", 2, rollback, func() {
-			_, err := s.Complete(t.Context(), again.TokenHash, connection("anna", "3"), tagDue)
+			_, err := s.Complete(t.Context(), again.TokenHash, connection("anna", "3"), tagged)
 			require.ErrorIs(t, err, connect.ErrStateSpent)
 		})
 		require.NoError(t, s.Done(t.Context(), tag("anna", "2")))
 		holds("Complete, again with the same identity", on(3, 1, 3), commit, func() {
 			c := connection("anna", "2")
 			c.ConnectedAt = noon.Add(time.Second)
-			first, err := s.Complete(t.Context(), same.TokenHash, c, tagDue)
+			first, err := s.Complete(t.Context(), newer.TokenHash, c, tagged)
 			require.NoError(t, err)
 			require.True(t, first)
 		})
 		holds("Complete, again just the same", on(3, 1, 3), commit, func() {
 			c := connection("anna", "2")
 			c.ConnectedAt = noon.Add(time.Second)
-			first, err := s.Complete(t.Context(), justTheSame.TokenHash, c, tagDue)
+			first, err := s.Complete(t.Context(), justTheSame.TokenHash, c, tagged)
 			require.NoError(t, err)
 			require.True(t, first)
+		})
+		require.NoError(t, s.Done(t.Context(), tag("anna", "2")))
+		holds("Complete, with the identity that the user has", on(3, 1, 4), commit, func() {
+			first, err := s.Complete(t.Context(), onlyTheSame.TokenHash, connection("anna", "2"), same)
+			require.NoError(t, err)
+			require.True(t, first)
+		})
+		holds("Complete, with another identity than the user has", 2, rollback, func() {
+			_, err := s.Complete(t.Context(), spent.TokenHash, connection("anna", "3"), same)
+			require.ErrorIs(t, err, connect.ErrIdentityTooOld)
 		})
 		setHealth := func(health connect.Health, at time.Time, wantChanged bool) {
 			_, changed, err := s.SetHealth(t.Context(), "2", health, at)
@@ -199,15 +231,25 @@ func TestRoundTrips(t *testing.T) {
 			require.Empty(t, tasks)
 		})
 		holds("Postpone", 1, "", func() { require.NoError(t, s.Postpone(t.Context(), tag("anna", "2"), noon)) })
-		holds("Disconnect", on(3, 3, 4), "commit", func() { disconnect(t, s, "anna") })
-		holds("Disconnect, not connected", 2, "commit", func() {
-			_, err := s.Disconnect(t.Context(), application, "anna", deleteDue)
+		holds("ApplicationsOf", 1, "", func() {
+			ids, err := s.ApplicationsOf(t.Context(), "anna")
+			require.NoError(t, err)
+			require.Equal(t, []string{application}, ids)
+		})
+		holds("Applications, of which there is one", 2, "", func() {
+			ids, err := s.Applications(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, []string{application}, ids)
+		})
+		holds("Disconnect", on(4, 4, 5), "commit", func() { disconnect(t, s, "anna") })
+		holds("Disconnect, not connected", 3, "commit", func() {
+			_, err := s.Disconnect(t.Context(), application, "anna", disconnectedAt, deleteDue)
 			require.ErrorIs(t, err, connect.ErrNotConnected)
 		})
-		holds("Sweep", 1, "", func() {
+		holds("Sweep", 2, "commit", func() {
 			n, err := s.Sweep(t.Context(), noon.AddDate(1, 0, 0), 10)
 			require.NoError(t, err)
-			require.Equal(t, 5, n)
+			require.Equal(t, 6, n)
 		})
 		for i := range 2 {
 			bind(t, s, start("anna", fmt.Sprint("live ", i)))
@@ -258,7 +300,7 @@ func TestUnchangedConnection(t *testing.T) {
 			bens := start("ben", "bens")
 			bind(t, s, bens)
 			meanwhile(t, s, func() {
-				_, err := s.Complete(t.Context(), bens.TokenHash, connection("ben", "3"), tagDue)
+				_, err := s.Complete(t.Context(), bens.TokenHash, connection("ben", "3"), tagged)
 				require.ErrorIs(t, err, connect.ErrIdentityTaken)
 			}, "INSERT INTO connect_connections VALUES "+connectionValues("dora", "3"))
 			requireConnection(t, s, "ben", "")

@@ -136,7 +136,7 @@ func (d *database) emptyIn(t *testing.T, db *sql.DB, options ...Option) *Store {
 		}
 		db, err := d.pool() // That of the test may be closed by now.
 		require.NoError(t, err)
-		for _, table := range []string{"pending", "connections", "tasks", "schema"} {
+		for _, table := range []string{"pending", "connections", "tasks", "disconnects", "schema"} {
 			_, err := db.ExecContext(context.Background(), "DROP TABLE IF EXISTS "+s.prefix+table)
 			require.NoError(t, err)
 		}

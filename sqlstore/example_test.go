@@ -77,6 +77,21 @@ func ExampleSchema() {
 	// CREATE TABLE IF NOT EXISTS staging_pending (
 	// CREATE TABLE IF NOT EXISTS staging_connections (
 	// CREATE TABLE IF NOT EXISTS staging_tasks (
+	// CREATE TABLE IF NOT EXISTS staging_disconnects (
+}
+
+// A team that made the tables of version 1 with its own migration tool adds this
+// as the next migration.
+func ExampleSchemaSince() {
+	schema := sqlstore.SchemaSince(sqlstore.PostgreSQL, 1)
+	for line := range strings.Lines(schema) {
+		if strings.HasPrefix(line, "ALTER TABLE connect_pending") || strings.HasPrefix(line, "CREATE TABLE") {
+			fmt.Print(line)
+		}
+	}
+	// Output:
+	// ALTER TABLE connect_pending ADD COLUMN IF NOT EXISTS begun_at BIGINT NOT NULL DEFAULT 0;
+	// CREATE TABLE IF NOT EXISTS connect_disconnects (
 }
 
 // The app's other pools and tables are its own business: only the prefix tells
@@ -99,5 +114,5 @@ func ExampleWithTablePrefix() {
 	}
 	fmt.Println(tables, "tables")
 	// Output:
-	// 4 tables
+	// 5 tables
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -30,7 +31,7 @@ var calls = map[string]func(ctx context.Context, s *Store) error{
 	"Pending": func(ctx context.Context, s *Store) error { _, err := s.Pending(ctx, "live"); return err },
 	"Spend":   func(ctx context.Context, s *Store) error { return s.Spend(ctx, "live") },
 	"Complete": func(ctx context.Context, s *Store) error {
-		first, err := s.Complete(ctx, "live", connection("anna", "2"), tagDue)
+		first, err := s.Complete(ctx, "live", connection("anna", "2"), tagged)
 		if err == nil && !first {
 			return errors.New("it is not the first")
 		}
@@ -48,9 +49,11 @@ var calls = map[string]func(ctx context.Context, s *Store) error{
 		return err
 	},
 	"Disconnect": func(ctx context.Context, s *Store) error {
-		_, err := s.Disconnect(ctx, application, "anna", deleteDue)
+		_, err := s.Disconnect(ctx, application, "anna", disconnectedAt, deleteDue)
 		return err
 	},
+	"ApplicationsOf": func(ctx context.Context, s *Store) error { return listed(s.ApplicationsOf(ctx, "anna")) },
+	"Applications":   func(ctx context.Context, s *Store) error { return listed(s.Applications(ctx)) },
 	"Claim": func(ctx context.Context, s *Store) error {
 		tasks, err := s.Claim(ctx, application, tagDue, deleteDue, 10)
 		if err == nil && len(tasks) != 1 {
@@ -69,6 +72,14 @@ var calls = map[string]func(ctx context.Context, s *Store) error{
 	},
 }
 
+// listed requires one application in a list.
+func listed(ids []string, err error) error {
+	if err == nil && !slices.Equal(ids, []string{application}) {
+		return fmt.Errorf("it has listed %q", ids)
+	}
+	return err
+}
+
 // prepare makes a store what calls begin with.
 func prepare(t *testing.T, s *Store) {
 	t.Helper()
@@ -84,29 +95,36 @@ func prepare(t *testing.T, s *Store) {
 func contents(t *testing.T, s *Store) (all []string) {
 	t.Helper()
 	for _, query := range []string{
-		"SELECT token_hash, application_id, user_id, return_to, issued_at, expires_at, spent, identity_id FROM connect_pending ORDER BY token_hash",
+		"SELECT token_hash, application_id, user_id, return_to, begun_at, issued_at, expires_at, spent, identity_id FROM connect_pending ORDER BY token_hash",
 		"SELECT application_id, user_id, identity_id, connected_at, health, health_at FROM connect_connections ORDER BY application_id, user_id",
 		"SELECT identity_id, kind, application_id, user_id, not_before, attempts FROM connect_tasks ORDER BY identity_id",
 	} {
-		found, err := s.db.QueryContext(t.Context(), prefixed(s, query))
-		require.NoError(t, err)
-		defer found.Close()
-		columns, err := found.Columns()
-		require.NoError(t, err)
-		for found.Next() {
-			values := make([]any, len(columns))
-			for i := range values {
-				values[i] = new(sql.NullString)
-			}
-			require.NoError(t, found.Scan(values...))
-			row := ""
-			for _, value := range values {
-				row += value.(*sql.NullString).String + "|"
-			}
-			all = append(all, row)
-		}
-		require.NoError(t, found.Err())
+		all = append(all, rowsOf(t, s, query)...)
 	}
+	return all
+}
+
+// rowsOf returns the rows of a query as lines.
+func rowsOf(t *testing.T, s *Store, query string) (all []string) {
+	t.Helper()
+	found, err := s.db.QueryContext(t.Context(), prefixed(s, query))
+	require.NoError(t, err)
+	defer found.Close()
+	columns, err := found.Columns()
+	require.NoError(t, err)
+	for found.Next() {
+		values := make([]any, len(columns))
+		for i := range values {
+			values[i] = new(sql.NullString)
+		}
+		require.NoError(t, found.Scan(values...))
+		row := ""
+		for _, value := range values {
+			row += value.(*sql.NullString).String + "|"
+		}
+		all = append(all, row)
+	}
+	require.NoError(t, found.Err())
 	return all
 }
 
@@ -173,7 +191,7 @@ func restore(t *testing.T, s *Store) {
 
 func empty(t *testing.T, s *Store) {
 	t.Helper()
-	for _, table := range []string{"pending", "connections", "tasks"} {
+	for _, table := range []string{"pending", "connections", "tasks", "disconnects"} {
 		_, err := s.db.Exec("DELETE FROM " + s.prefix + table)
 		require.NoError(t, err)
 	}
@@ -230,7 +248,7 @@ func TestDeadlock(t *testing.T) {
 			var c connect.Connection
 			go func() {
 				var err error
-				c, err = s.Disconnect(t.Context(), application, "anna", deleteDue)
+				c, err = s.Disconnect(t.Context(), application, "anna", disconnectedAt, deleteDue)
 				done <- err
 			}()
 			waiting(t, d, s)
@@ -550,7 +568,7 @@ func TestSQLiteLocks(t *testing.T) {
 				p := start(fmt.Sprint("user ", i), fmt.Sprint(i))
 				err := s.Bind(t.Context(), p, plenty)
 				if err == nil {
-					_, err = s.Complete(t.Context(), p.TokenHash, connection(p.UserID, fmt.Sprint("identity ", i)), tagDue)
+					_, err = s.Complete(t.Context(), p.TokenHash, connection(p.UserID, fmt.Sprint("identity ", i)), tagged)
 				}
 				if err != nil {
 					t.Error(err)

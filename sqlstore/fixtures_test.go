@@ -19,6 +19,16 @@ var (
 	signedIn  = noon.Add(-3 * time.Second)
 	tagDue    = noon.Add(time.Minute)
 	deleteDue = noon.Add(2 * time.Minute)
+	// begun is when starts began. disconnectedAt is earlier: it ends none of them.
+	begun          = noon.Add(-2 * time.Minute)
+	disconnectedAt = noon.Add(-time.Hour)
+)
+
+// tagged completes with any identity, and its tag is due at tagDue. same allows
+// only the identity that the user has.
+var (
+	tagged = connect.Completion{TagAfter: tagDue}
+	same   = connect.Completion{TagAfter: tagDue, SameIdentity: true}
 )
 
 const (
@@ -44,6 +54,7 @@ func start(user, tokenHash string) connect.Pending {
 		ApplicationID: application,
 		UserID:        user,
 		ReturnTo:      "/reports",
+		BegunAt:       begun,
 		IssuedAt:      noon.Add(-time.Minute),
 		ExpiresAt:     noon.Add(15 * time.Minute),
 	}
@@ -81,7 +92,7 @@ func bind(t *testing.T, s *Store, starts ...connect.Pending) {
 // complete completes a start and requires that it is the first to.
 func complete(t *testing.T, s *Store, p connect.Pending, identity string) {
 	t.Helper()
-	first, err := s.Complete(t.Context(), p.TokenHash, connection(p.UserID, identity), tagDue)
+	first, err := s.Complete(t.Context(), p.TokenHash, connection(p.UserID, identity), tagged)
 	require.NoError(t, err)
 	require.True(t, first)
 }
@@ -97,7 +108,7 @@ func connected(t *testing.T, s *Store, user, identity string) {
 
 func disconnect(t *testing.T, s *Store, user string) {
 	t.Helper()
-	_, err := s.Disconnect(t.Context(), application, user, deleteDue)
+	_, err := s.Disconnect(t.Context(), application, user, disconnectedAt, deleteDue)
 	require.NoError(t, err)
 }
 

@@ -28,7 +28,7 @@ func FuzzTexts(f *testing.F) {
 		s := New(db, d, WithTablePrefix("fuzz_"+strings.ToLower(rand.Text()[:8])))
 		require.NoError(f, s.Migrate(context.Background()))
 		f.Cleanup(func() {
-			for _, table := range []string{"pending", "connections", "tasks", "schema"} {
+			for _, table := range []string{"pending", "connections", "tasks", "disconnects", "schema"} {
 				_, _ = db.Exec("DROP TABLE " + s.prefix + table)
 			}
 			_ = db.Close()
@@ -49,7 +49,7 @@ func FuzzTexts(f *testing.F) {
 	f.Fuzz(func(t *testing.T, hash, application, user, returnTo, other string) {
 		p := connect.Pending{
 			TokenHash: hash, ApplicationID: application, UserID: user, ReturnTo: returnTo,
-			IssuedAt: noon, ExpiresAt: noon.Add(time.Minute),
+			BegunAt: begun, IssuedAt: noon, ExpiresAt: noon.Add(time.Minute),
 		}
 		c := connection(user, "5f2b1c9e-0000-4000-8000-000000000001")
 		c.ApplicationID = application
@@ -64,7 +64,7 @@ func FuzzTexts(f *testing.F) {
 			got, err := k.store.Pending(ctx, hash)
 			require.NoError(t, err, k.name)
 			require.Equal(t, p, got, k.name)
-			first, err := k.store.Complete(ctx, hash, c, tagDue)
+			first, err := k.store.Complete(ctx, hash, c, tagged)
 			require.NoError(t, err, k.name)
 			require.True(t, first, k.name)
 			stored, err := k.store.Connection(ctx, application, user)
@@ -80,7 +80,7 @@ func FuzzTexts(f *testing.F) {
 			}
 
 			// Nothing is left for the next texts.
-			_, err = k.store.Disconnect(ctx, application, user, deleteDue)
+			_, err = k.store.Disconnect(ctx, application, user, disconnectedAt, deleteDue)
 			require.NoError(t, err, k.name)
 			require.NoError(t, k.store.Done(ctx, connect.Task{Kind: connect.DeleteIdentity, IdentityID: c.IdentityID}), k.name)
 			_, err = k.store.Sweep(ctx, noon.AddDate(1, 0, 0), plenty)

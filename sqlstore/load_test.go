@@ -24,7 +24,7 @@ func flow(ctx context.Context, s *Store, user string) error {
 	if _, err := s.Pending(ctx, p.TokenHash); err != nil {
 		return err
 	}
-	first, err := s.Complete(ctx, p.TokenHash, connection(user, "identity of "+user), tagDue)
+	first, err := s.Complete(ctx, p.TokenHash, connection(user, "identity of "+user), tagged)
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func TestManyFlows(t *testing.T) {
 			var returning sync.WaitGroup
 			for i := range tabs {
 				returning.Go(func() {
-					_, errs[i] = s.Complete(t.Context(), fmt.Sprint("tab ", i), connection("anna", identityNumber(i)), tagDue)
+					_, errs[i] = s.Complete(t.Context(), fmt.Sprint("tab ", i), connection("anna", identityNumber(i)), tagged)
 				})
 			}
 			returning.Wait()
@@ -137,7 +137,7 @@ func TestManyFlows(t *testing.T) {
 						steps := []func() error{
 							func() error { return s.Bind(t.Context(), p, limit) },
 							func() error {
-								first, err := s.Complete(t.Context(), p.TokenHash, connection("anna", id), tagDue)
+								first, err := s.Complete(t.Context(), p.TokenHash, connection("anna", id), tagged)
 								if first {
 									mu.Lock()
 									defer mu.Unlock()
@@ -153,7 +153,7 @@ func TestManyFlows(t *testing.T) {
 								if round%4 != tab%4 {
 									return nil
 								}
-								_, err := s.Disconnect(t.Context(), application, "anna", deleteDue)
+								_, err := s.Disconnect(t.Context(), application, "anna", disconnectedAt, deleteDue)
 								return err
 							},
 							func() error { _, err := s.Sweep(t.Context(), p.ExpiresAt, 1); return err },

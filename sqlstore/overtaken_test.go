@@ -1,7 +1,11 @@
 package sqlstore
 
 import (
+	"cmp"
+	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -28,8 +32,10 @@ func TestOvertaken(t *testing.T) {
 		// then what else happens while the call waits for it.
 		locked []string
 		then   func(t *testing.T, s *Store)
-		// identity is what anna's start is completed with.
+		// identity is what anna's start is completed with, and how; tagged if it is
+		// zero.
 		identity string
+		how      connect.Completion
 		want     error
 		after    func(t *testing.T, s *Store)
 	}{
@@ -196,6 +202,70 @@ func TestOvertaken(t *testing.T) {
 			},
 		},
 		{
+			name:     "by the user's other tab, which replaces the identity that has to be the user's",
+			before:   func(t *testing.T, s *Store) { connected(t, s, "anna", "1") },
+			locked:   []string{"UPDATE connect_connections SET identity_id = '2' WHERE user_id = 'anna'"},
+			identity: "1",
+			how:      same,
+			want:     connect.ErrIdentityTooOld,
+			after:    func(t *testing.T, s *Store) { requireConnection(t, s, "anna", "2"); requireTasks(t, s) },
+		},
+		{
+			name:   "by the user's other tab, which replaces that identity before the start is spent, and its deletion is done",
+			before: func(t *testing.T, s *Store) { connected(t, s, "anna", "1") },
+			locked: []string{lockAnnasStart},
+			then: func(t *testing.T, s *Store) {
+				connected(t, s, "anna", "2")
+				require.NoError(t, s.Done(t.Context(), deletion("anna", "1")))
+			},
+			identity: "1",
+			how:      same,
+			want:     connect.ErrIdentityTooOld,
+			after:    func(t *testing.T, s *Store) { requireConnection(t, s, "anna", "2"); requireTasks(t, s) },
+		},
+		{
+			name:   "by the user's other tab, which replaces that identity before the start is spent, and its deletion is queued",
+			before: func(t *testing.T, s *Store) { connected(t, s, "anna", "1") },
+			locked: []string{lockAnnasStart},
+			then:   func(t *testing.T, s *Store) { connected(t, s, "anna", "2") },
+
+			identity: "1",
+			how:      same,
+			want:     connect.ErrIdentityRetired,
+			after: func(t *testing.T, s *Store) {
+				requireConnection(t, s, "anna", "2")
+				requireTasks(t, s, deletion("anna", "1"))
+			},
+		},
+		{
+			name:     "by the end of the connection whose identity has to be the user's",
+			before:   func(t *testing.T, s *Store) { connected(t, s, "anna", "1") },
+			locked:   []string{"DELETE FROM connect_connections WHERE user_id = 'anna'"},
+			identity: "1",
+			how:      same,
+			want:     connect.ErrIdentityTooOld,
+			after:    func(t *testing.T, s *Store) { requireConnection(t, s, "anna", ""); requireTasks(t, s) },
+		},
+		{
+			name:   "by the end of that connection, and another one with that identity",
+			before: func(t *testing.T, s *Store) { connected(t, s, "anna", "1") },
+			locked: []string{
+				"DELETE FROM connect_connections WHERE user_id = 'anna'",
+				"INSERT INTO connect_connections VALUES " + olderValues("anna", "1"),
+			},
+			identity: "1",
+			how:      same,
+			after:    func(t *testing.T, s *Store) { requireTasks(t, s, tag("anna", "1")) },
+		},
+		{
+			name:     "by nothing that matters to the identity that has to be the user's",
+			before:   func(t *testing.T, s *Store) { connected(t, s, "anna", "1") },
+			locked:   []string{lockAnna},
+			identity: "1",
+			how:      same,
+			after:    func(t *testing.T, s *Store) { requireTasks(t, s, tag("anna", "1")) },
+		},
+		{
 			name:     "by nothing that matters to the connection that it replaces",
 			before:   func(t *testing.T, s *Store) { connected(t, s, "anna", "0") },
 			locked:   []string{lockAnna},
@@ -222,7 +292,8 @@ func TestOvertaken(t *testing.T) {
 				var first bool
 				var err error
 				complete := func() {
-					first, err = s.Complete(t.Context(), annas.TokenHash, connection("anna", row.identity), tagDue)
+					how := cmp.Or(row.how, tagged)
+					first, err = s.Complete(t.Context(), annas.TokenHash, connection("anna", row.identity), how)
 				}
 				meanwhileThen(t, s, complete, func() {
 					if row.then != nil {
@@ -241,6 +312,124 @@ func TestOvertaken(t *testing.T) {
 	}
 }
 
+// Another call comes before each step of one. Where it waits for a lock, the one
+// goes on meanwhile. In whatever order their steps are taken, no connection
+// outlives a Disconnect that came after its start began.
+func TestNoConnectionOutlivesADisconnect(t *testing.T) {
+	t.Parallel()
+	type call func(ctx context.Context, s *Store) error
+	disconnect := func(ctx context.Context, s *Store) error {
+		_, err := s.Disconnect(ctx, application, "anna", noon, deleteDue)
+		return err
+	}
+	bind := func(ctx context.Context, s *Store) error { return s.Bind(ctx, start("anna", "annas"), plenty) }
+	complete := func(ctx context.Context, s *Store) error {
+		_, err := s.Complete(ctx, "annas", connection("anna", "1"), tagged)
+		return err
+	}
+	both := func(ctx context.Context, s *Store) error { return errors.Join(bind(ctx, s), complete(ctx, s)) }
+	nothing := func(context.Context, *Store) error { return nil }
+
+	for name, row := range map[string]struct {
+		before, call, other, after call
+	}{
+		"Disconnect beside Bind and Complete": {nothing, both, disconnect, nothing},
+		"Disconnect beside Bind":              {nothing, bind, disconnect, complete},
+		"Disconnect beside Complete":          {bind, complete, disconnect, nothing},
+		"Bind and Complete beside Disconnect": {nothing, disconnect, both, nothing},
+		"Bind beside Disconnect":              {nothing, disconnect, bind, complete},
+		"Complete beside Disconnect":          {bind, disconnect, complete, nothing},
+	} {
+		for _, old := range []string{"", "0"} {
+			t.Run(fmt.Sprintf("%s, the user connected with %q", name, old), func(t *testing.T) {
+				t.Parallel()
+				onEach(t, func(t *testing.T, d *database) {
+					databaseURL := d.url(t)
+					db, w := watchedAt(t, databaseURL)
+					s := d.emptyIn(t, db)
+					besides := New(d.open(t, databaseURL), d.dialect, WithTablePrefix(s.prefix))
+					require.NoError(t, besides.Migrate(t.Context()))
+					ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+					defer cancel()
+
+					for step, more := 0, true; more; step++ {
+						empty(t, besides)
+						if old != "" {
+							connected(t, besides, "anna", old)
+						}
+						require.NoError(t, row.before(ctx, besides))
+						w.setBefore(nil)
+						errs := make(chan error, 1)
+						sending := 0
+						w.setBefore(func(string) error {
+							if sending++; sending == step+1 {
+								over := make(chan struct{})
+								go func() {
+									defer close(over)
+									errs <- row.other(ctx, besides)
+								}()
+								select {
+								case <-over:
+								case <-time.After(50 * time.Millisecond):
+								}
+							}
+							return nil
+						})
+						err := row.call(ctx, s)
+						w.setBefore(nil)
+						if more = sending > step; more {
+							err = errors.Join(err, <-errs)
+						} else {
+							err = errors.Join(err, row.other(ctx, besides))
+						}
+						err = errors.Join(err, row.after(ctx, besides))
+						requireOnly(t, err, connect.ErrStateSpent, connect.ErrNotConnected)
+						requireConnection(t, besides, "anna", "")
+						require.Zero(t, scalar[int](t, besides.db, prefixed(s, "SELECT COUNT(*) FROM connect_tasks WHERE kind <> 'delete'")))
+					}
+				})
+			})
+		}
+	}
+
+	// On MySQL the statement that finds the start may have looked for a Disconnect
+	// before the start was bound. A later statement looks again.
+	t.Run("Disconnect when Complete has looked for one, on MySQL", func(t *testing.T) {
+		t.Parallel()
+		d := on(t, MySQL)
+		db, w := watched(t, d)
+		s := d.emptyIn(t, db)
+		besides := d.emptyIn(t, d.open(t, d.url(t)), WithTablePrefix(s.prefix))
+		require.NoError(t, s.Migrate(t.Context()))
+		require.NoError(t, bind(t.Context(), s))
+		w.setBefore(func(sending string) error {
+			if sending != s.sql.addOrReplace {
+				return nil
+			}
+			_, err := besides.write(t.Context(), besides.sql.recordDisconnect, application, "anna", micros(noon))
+			return err
+		})
+		require.ErrorIs(t, complete(t.Context(), s), connect.ErrStateSpent)
+		w.setBefore(nil)
+		requireConnection(t, s, "anna", "")
+		requireTasks(t, s)
+	})
+}
+
+// requireOnly requires that an error has no other causes than those allowed.
+func requireOnly(t *testing.T, err error, allowed ...error) {
+	t.Helper()
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, err := range joined.Unwrap() {
+			requireOnly(t, err, allowed...)
+		}
+		return
+	}
+	if !slices.ContainsFunc(allowed, func(want error) bool { return errors.Is(err, want) }) {
+		require.NoError(t, err)
+	}
+}
+
 func TestDisconnectOvertaken(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, d *database) {
@@ -252,7 +441,7 @@ func TestDisconnectOvertaken(t *testing.T) {
 			var c connect.Connection
 			var err error
 			meanwhile(t, s, func() {
-				c, err = s.Disconnect(t.Context(), application, "anna", deleteDue)
+				c, err = s.Disconnect(t.Context(), application, "anna", disconnectedAt, deleteDue)
 			},
 				"UPDATE connect_pending SET spent = TRUE, identity_id = '1' WHERE token_hash = 'annas'",
 				"INSERT INTO connect_tasks VALUES ('1', 'tag', 'application', 'anna', 0, 0)",
@@ -262,7 +451,7 @@ func TestDisconnectOvertaken(t *testing.T) {
 			require.Equal(t, connection("anna", "1"), c)
 			requireConnection(t, s, "anna", "")
 			requireTasks(t, s, deletion("anna", "1"))
-			_, err = s.Complete(t.Context(), "annas", connection("anna", "1"), tagDue)
+			_, err = s.Complete(t.Context(), "annas", connection("anna", "1"), tagged)
 			require.ErrorIs(t, err, connect.ErrStateSpent)
 		})
 
@@ -272,7 +461,7 @@ func TestDisconnectOvertaken(t *testing.T) {
 			connected(t, s, "anna", "1")
 			var err error
 			meanwhile(t, s, func() {
-				_, err = s.Disconnect(t.Context(), application, "anna", deleteDue)
+				_, err = s.Disconnect(t.Context(), application, "anna", disconnectedAt, deleteDue)
 			},
 				"UPDATE connect_pending SET identity_id = '' WHERE user_id = 'anna'",
 				"DELETE FROM connect_connections WHERE user_id = 'anna'",
@@ -291,7 +480,7 @@ func TestDisconnectOvertaken(t *testing.T) {
 			_, err := s.Sweep(t.Context(), noon.AddDate(1, 0, 0), 10)
 			require.NoError(t, err)
 			meanwhile(t, s, func() {
-				_, err = s.Disconnect(t.Context(), application, "anna", deleteDue)
+				_, err = s.Disconnect(t.Context(), application, "anna", disconnectedAt, deleteDue)
 			},
 				"DELETE FROM connect_connections WHERE user_id = 'anna'",
 				"INSERT INTO connect_tasks VALUES ('1', 'delete', 'application', 'anna', 0, 5)",

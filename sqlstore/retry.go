@@ -71,7 +71,7 @@ func failed(ctx context.Context, doing string, err error) error {
 func isAnswer(err error) bool {
 	switch err {
 	case connect.ErrStateUnknown, connect.ErrAnotherUser, connect.ErrStateSpent, connect.ErrStateExpired,
-		connect.ErrIdentityRetired, connect.ErrIdentityTaken, connect.ErrNotConnected:
+		connect.ErrIdentityRetired, connect.ErrIdentityTaken, connect.ErrIdentityTooOld, connect.ErrNotConnected:
 		return true
 	}
 	return false
@@ -95,6 +95,16 @@ func isTransient(err error) bool {
 func isDuplicate(err error) bool {
 	switch codeOf(err) {
 	case "23505", "mysql 1062":
+		return true
+	}
+	return false
+}
+
+// isRepeated reports whether a statement of a migration has been run before: its
+// column or index exists. MySQL has no IF NOT EXISTS for them.
+func isRepeated(err error) bool {
+	switch codeOf(err) {
+	case "mysql 1060", "mysql 1061":
 		return true
 	}
 	return false

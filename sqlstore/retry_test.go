@@ -26,8 +26,8 @@ func (e sqliteError) Code() int   { return int(e) }
 func TestErrors(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
-		err                  error
-		transient, duplicate bool
+		err                            error
+		transient, duplicate, repeated bool
 	}{
 		"PostgreSQL, serialization failure": {err: &pgconn.PgError{Code: "40001"}, transient: true},
 		"PostgreSQL, deadlock":              {err: &pgconn.PgError{Code: "40P01"}, transient: true},
@@ -38,6 +38,8 @@ func TestErrors(t *testing.T) {
 		"MySQL, lock wait timeout":          {err: &mysql.MySQLError{Number: 1205}, transient: true},
 		"MySQL, duplicate":                  {err: &mysql.MySQLError{Number: 1062}, duplicate: true},
 		"MySQL, no such table":              {err: &mysql.MySQLError{Number: 1146}},
+		"MySQL, duplicate column":           {err: &mysql.MySQLError{Number: 1060}, repeated: true},
+		"MySQL, duplicate key name":         {err: &mysql.MySQLError{Number: 1061}, repeated: true},
 		"SQLite, busy":                      {err: sqliteError(5), transient: true},
 		"SQLite, busy with an old snapshot": {err: sqliteError(5 | 2<<8), transient: true},
 		"SQLite, locked":                    {err: sqliteError(6), transient: true},
@@ -55,6 +57,7 @@ func TestErrors(t *testing.T) {
 			t.Parallel()
 			require.Equal(t, row.transient, isTransient(row.err))
 			require.Equal(t, row.duplicate, isDuplicate(row.err))
+			require.Equal(t, row.repeated, isRepeated(row.err))
 			if row.err != nil {
 				wrapped := fmt.Errorf("wrapped: %w", row.err)
 				require.Equal(t, row.transient, isTransient(wrapped), "wrapped")
@@ -107,7 +110,7 @@ func TestDo(t *testing.T) {
 	inBubble("an answer is passed on as it is, and not tried again", func(t *testing.T) {
 		for _, answer := range []error{
 			connect.ErrStateUnknown, connect.ErrAnotherUser, connect.ErrStateSpent, connect.ErrStateExpired,
-			connect.ErrIdentityRetired, connect.ErrIdentityTaken, connect.ErrNotConnected,
+			connect.ErrIdentityRetired, connect.ErrIdentityTaken, connect.ErrIdentityTooOld, connect.ErrNotConnected,
 		} {
 			attempts, _, err := try(t.Context(), 0, answer)
 			require.Equal(t, answer, err)

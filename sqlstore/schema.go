@@ -10,9 +10,11 @@ import (
 	"strings"
 )
 
-// schemaFiles are the migrations, one folder for each dialect. A file's number
-// is the schema version that it leads to, and its last statement records it.
-// They may be run by hand, and a file that has been released never changes.
+// schemaFiles holds, for each dialect, a file with the tables of the latest
+// version and a folder of migrations. A migration's number is the version that it
+// leads to, and its last statement records that version. A migration that has
+// been released never changes. On MySQL each of its statements makes one change,
+// so that a migration that broke off can begin again.
 //
 //go:embed schema
 var schemaFiles embed.FS
@@ -27,10 +29,14 @@ func migrationsFor(d Dialect, prefix string) []migration {
 	names, _ := fs.Glob(schemaFiles, "schema/"+string(d)+"/*.sql")
 	var all []migration
 	for _, name := range names {
-		text, _ := schemaFiles.ReadFile(name)
-		all = append(all, migration{strings.ReplaceAll(string(text), defaultPrefix, prefix)})
+		all = append(all, migration{readSchema(name, prefix)})
 	}
 	return all
+}
+
+func readSchema(name, prefix string) string {
+	text, _ := schemaFiles.ReadFile(name) // It is embedded: this cannot fail.
+	return strings.ReplaceAll(string(text), defaultPrefix, prefix)
 }
 
 // statements splits a migration for drivers that take one at a time.
@@ -46,14 +52,32 @@ func (m migration) statements() []string {
 
 // Schema returns the SQL that makes all tables, for teams with a migration tool
 // of their own. It may be run more than once, and leaves the tables as
-// [Store.Migrate] does, which then finds nothing left to do. [New] must be given
-// the same table prefix.
+// [Store.Migrate] does, which then finds nothing left to do. On tables of an older
+// version it fails; [SchemaSince] brings those up to date. [New] must be given the
+// same table prefix.
 //
 // It panics if d is unknown or an option is not valid.
 func Schema(d Dialect, options ...Option) string {
 	mustKnow(d)
+	return readSchema("schema/"+string(d)+".sql", tablePrefix(options))
+}
+
+// SchemaSince returns the SQL that brings tables of an older version up to date,
+// for teams with a migration tool of their own. It is to be run once. Its last
+// statements record the versions, so that [Store.Migrate] finds nothing left to
+// do. For the latest version it returns "". The table connect_schema holds the
+// version that a database has.
+//
+// It panics if d is unknown, an option is not valid, or this release does not know
+// the version.
+func SchemaSince(d Dialect, version int, options ...Option) string {
+	mustKnow(d)
+	all := migrationsFor(d, tablePrefix(options))
+	if version < 1 || version > len(all) {
+		panic(fmt.Sprintf("sqlstore: unknown schema version %d: want 1 to %d", version, len(all)))
+	}
 	var b strings.Builder
-	for _, m := range migrationsFor(d, tablePrefix(options)) {
+	for _, m := range all[version:] {
 		b.WriteString(m.text)
 	}
 	return b.String()
@@ -98,8 +122,8 @@ func (s *Store) migrateInTx(ctx context.Context, tx *sql.Tx, all []migration) er
 }
 
 // migrateUnderLock migrates on MySQL, which commits after each statement that
-// makes a table. One that was broken off is begun again: every statement can be
-// repeated, and the last one records the version.
+// changes a table. One that was broken off is begun again: every statement can be
+// repeated (see isRepeated), and the last one records the version.
 func (s *Store) migrateUnderLock(ctx context.Context, all []migration) error {
 	conn, err := s.db.Conn(ctx) // The lock belongs to the connection.
 	if err != nil {
@@ -133,7 +157,7 @@ func (s *Store) runMigrations(ctx context.Context, r runner, all []migration) er
 	}
 	for i, m := range all[version:] {
 		for _, statement := range m.statements() {
-			if _, err := r.ExecContext(ctx, statement); err != nil {
+			if _, err := r.ExecContext(ctx, statement); err != nil && !isRepeated(err) {
 				return fmt.Errorf("to schema version %d: %w", version+i+1, err)
 			}
 		}

@@ -2,7 +2,9 @@ package sqlstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -22,13 +24,34 @@ func TestSchemaFiles(t *testing.T) {
 				statements := m.statements()
 				last := statements[len(statements)-1]
 				require.Contains(t, last, fmt.Sprintf("INTO connect_schema (version) VALUES (%d)", i+1), "the last statement records the version")
-				for _, statement := range statements {
-					require.NotContains(t, statement, ";", "a statement for drivers that take one at a time")
-					require.Regexp(t, `(?m)^(CREATE|INSERT|ALTER|DROP) `, statement)
+				requireStatements(t, statements)
+				if d.dialect == MySQL {
+					requireOneChangeEach(t, statements)
 				}
 			}
-			require.Equal(t, all[0].text, Schema(d.dialect), "Schema is what Migrate runs")
+			requireStatements(t, migration{Schema(d.dialect)}.statements())
+			require.Equal(t, all[1].text, SchemaSince(d.dialect, 1))
+			require.Empty(t, SchemaSince(d.dialect, len(all)))
 		})
+	}
+}
+
+func requireStatements(t *testing.T, statements []string) {
+	t.Helper()
+	for _, statement := range statements {
+		require.NotContains(t, statement, ";", "a statement for drivers that take one at a time")
+		require.Regexp(t, `(?m)^(CREATE|INSERT|ALTER|DROP) `, statement)
+	}
+}
+
+// requireOneChangeEach requires that no ALTER makes two changes. When it is
+// repeated, the first one would hide that the second was never made.
+func requireOneChangeEach(t *testing.T, statements []string) {
+	t.Helper()
+	for _, statement := range statements {
+		if strings.Contains(statement, "ALTER TABLE") {
+			require.Equal(t, 1, strings.Count(statement, " ADD "), statement)
+		}
 	}
 }
 
@@ -61,10 +84,7 @@ func TestMigrate(t *testing.T) {
 			db, w := watched(t, d)
 			s := d.emptyIn(t, db)
 			for range 2 {
-				for _, statement := range (migration{Schema(d.dialect, WithTablePrefix(s.prefix))}).statements() {
-					_, err := db.Exec(statement)
-					require.NoError(t, err)
-				}
+				require.NoError(t, byHand(s, Schema(d.dialect, WithTablePrefix(s.prefix))))
 			}
 			sent := w.during(func() { require.NoError(t, s.Migrate(t.Context())) })
 			require.Len(t, sent, 2, "it only reads")
@@ -77,30 +97,27 @@ func TestMigrate(t *testing.T) {
 			_, err := s.db.Exec(prefixed(s, "INSERT INTO connect_schema (version) VALUES (7)"))
 			require.NoError(t, err)
 			require.EqualError(t, s.Migrate(t.Context()), "sqlstore: migrate: the tables "+s.prefix+
-				"… have schema version 7, and this release of sqlstore knows versions up to 1: use a newer one")
-			require.Equal(t, 2, scalar[int](t, s.db, prefixed(s, "SELECT COUNT(*) FROM connect_schema")))
+				"… have schema version 7, and this release of sqlstore knows versions up to 2: use a newer one")
+			require.Equal(t, 3, scalar[int](t, s.db, prefixed(s, "SELECT COUNT(*) FROM connect_schema")))
 		})
 
 		t.Run("goes on from an older schema, and keeps what is there", func(t *testing.T) {
 			t.Parallel()
 			s := d.migrated(t)
 			connected(t, s, "anna", "1")
-			newer := append(migrationsFor(d.dialect, s.prefix), migration{prefixed(s, `
-ALTER TABLE connect_connections ADD COLUMN note INTEGER;
-INSERT INTO connect_schema (version) VALUES (2);
-`)})
+			newer := withNote(s)
 			require.NoError(t, s.migrate(t.Context(), newer))
 			require.NoError(t, s.migrate(t.Context(), newer))
 			require.Equal(t, 1, scalar[int](t, s.db, prefixed(s, "SELECT COUNT(*) FROM connect_connections WHERE note IS NULL")))
 			requireConnection(t, s, "anna", "1")
-			require.ErrorContains(t, s.Migrate(t.Context()), "have schema version 2")
+			require.ErrorContains(t, s.Migrate(t.Context()), "have schema version 3")
 		})
 
 		t.Run("names the version that it has failed at, and goes on from there the next time", func(t *testing.T) {
 			t.Parallel()
 			s := d.empty(t)
 			broken := append(migrationsFor(d.dialect, s.prefix), migration{"ALTER TABLE no_such_table ADD COLUMN note INTEGER;\n"})
-			require.ErrorContains(t, s.migrate(t.Context(), broken), "sqlstore: migrate: to schema version 2: ")
+			require.ErrorContains(t, s.migrate(t.Context(), broken), "sqlstore: migrate: to schema version 3: ")
 			require.NoError(t, s.Migrate(t.Context()))
 			connected(t, s, "anna", "1")
 		})
@@ -109,11 +126,7 @@ INSERT INTO connect_schema (version) VALUES (2);
 			t.Parallel()
 			databaseURL := d.url(t)
 			first := d.emptyIn(t, d.open(t, databaseURL))
-			// A step that cannot be made twice.
-			all := append(migrationsFor(d.dialect, first.prefix), migration{prefixed(first, `
-ALTER TABLE connect_connections ADD COLUMN note INTEGER;
-INSERT INTO connect_schema (version) VALUES (2);
-`)})
+			all := withNote(first)
 			const replicas = 8
 			begin := make(chan struct{})
 			errs := make([]error, replicas)
@@ -137,14 +150,23 @@ INSERT INTO connect_schema (version) VALUES (2);
 	t.Run("goes on where MySQL was broken off", func(t *testing.T) {
 		t.Parallel()
 		d := on(t, MySQL)
-		s := d.empty(t)
-		statements := migrationsFor(MySQL, s.prefix)[0].statements()
-		for _, statement := range statements[:3] {
-			_, err := s.db.Exec(statement)
-			require.NoError(t, err)
+		want := tables(t, d.migrated(t))
+		for i, m := range migrationsFor(MySQL, defaultPrefix) {
+			for n := range m.statements() {
+				t.Run(fmt.Sprintf("in version %d, after %d statements", i+1, n), func(t *testing.T) {
+					t.Parallel()
+					s := d.empty(t)
+					all := migrationsFor(MySQL, s.prefix)
+					require.NoError(t, s.migrate(t.Context(), all[:i]))
+					for _, statement := range all[i].statements()[:n] {
+						_, err := s.db.Exec(statement)
+						require.NoError(t, err)
+					}
+					require.NoError(t, s.Migrate(t.Context()))
+					require.Equal(t, want, tables(t, s))
+				})
+			}
 		}
-		require.NoError(t, s.Migrate(t.Context()))
-		connected(t, s, "anna", "1")
 	})
 
 	for _, dialect := range []Dialect{PostgreSQL, MySQL} {
@@ -180,4 +202,173 @@ INSERT INTO connect_schema (version) VALUES (2);
 			require.NoError(t, <-done)
 		})
 	}
+}
+
+// withNote returns the migrations and one more, a step that cannot be made twice.
+func withNote(s *Store) []migration {
+	all := migrationsFor(s.dialect, s.prefix)
+	return append(all, migration{prefixed(s, fmt.Sprintf(`
+ALTER TABLE connect_connections ADD COLUMN note INTEGER;
+INSERT INTO connect_schema (version) VALUES (%d);
+`, len(all)+1))})
+}
+
+// byHand runs a schema as a migration tool does, and stops at the first error.
+func byHand(s *Store, schema string) error {
+	for _, statement := range (migration{schema}).statements() {
+		if _, err := s.db.Exec(statement); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Whichever way the tables are made, they are the same.
+func TestWaysToTheTables(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d *database) {
+		want := tables(t, d.migrated(t))
+		for _, part := range []string{
+			"begun_at", "connect_disconnects", "connect_connections_application", "connect_disconnects_ended", "version 2",
+		} {
+			require.Contains(t, strings.Join(want, "\n"), part)
+		}
+		for name, run := range map[string]func(s *Store, prefix Option) error{
+			"Schema": func(s *Store, prefix Option) error { return byHand(s, Schema(d.dialect, prefix)) },
+			"version 1 and SchemaSince": func(s *Store, prefix Option) error {
+				return errors.Join(s.migrate(t.Context(), migrationsFor(d.dialect, s.prefix)[:1]), byHand(s, SchemaSince(d.dialect, 1, prefix)))
+			},
+			"version 1, Schema, which fails, and Migrate": func(s *Store, prefix Option) error {
+				if err := s.migrate(t.Context(), migrationsFor(d.dialect, s.prefix)[:1]); err != nil {
+					return err
+				}
+				require.ErrorContains(t, byHand(s, Schema(d.dialect, prefix)), "begun_at")
+				return s.Migrate(t.Context())
+			},
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				s := d.empty(t)
+				require.NoError(t, run(s, WithTablePrefix(s.prefix)))
+				require.Equal(t, want, tables(t, s))
+				require.NoError(t, s.Migrate(t.Context()))
+				connected(t, s, "anna", "1")
+			})
+		}
+	})
+}
+
+// tables describes all there is to the tables of a store, with the default
+// prefix: a line for each table, column, index and policy, and for each version.
+func tables(t *testing.T, s *Store) []string {
+	t.Helper()
+	var all []string
+	for _, query := range describe[s.dialect] {
+		lines, err := s.queryStrings(t.Context(), prefixed(s, query))
+		require.NoError(t, err)
+		all = append(all, lines...)
+	}
+	for i := range all {
+		all[i] = strings.ReplaceAll(all[i], s.prefix, defaultPrefix)
+	}
+	slices.Sort(all)
+	return all
+}
+
+const versions = "SELECT 'version ' || version FROM connect_schema"
+
+var describe = map[Dialect][]string{
+	SQLite: {
+		`SELECT 'table ' || name || ' strict ' || strict || ' without rowid ' || wr
+			FROM pragma_table_list WHERE name LIKE 'connect_%'`,
+		`SELECT 'column ' || t.name || '.' || c.name || ' ' || c.cid || ' ' || c.type || ' not null ' || c."notnull"
+			|| ' default ' || COALESCE(c.dflt_value, '') || ' key ' || c.pk
+			FROM pragma_table_list t, pragma_table_xinfo(t.name) c WHERE t.name LIKE 'connect_%'`,
+		`SELECT 'index ' || t.name || ' ' || i.name || ' unique ' || i."unique" || ' column ' || c.seqno || ' ' || COALESCE(c.name, '')
+			FROM pragma_table_list t, pragma_index_list(t.name) i, pragma_index_info(i.name) c WHERE t.name LIKE 'connect_%'`,
+		versions,
+	},
+	PostgreSQL: {
+		`SELECT 'table ' || relname || ' row security ' || relrowsecurity || ' ' || relforcerowsecurity || ' rights ' || COALESCE(relacl::text, '')
+			FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relname LIKE 'connect_%' AND relkind = 'r'`,
+		`SELECT 'policy ' || policyname || ' on ' || tablename || ' ' || permissive || ' ' || roles::text || ' ' || cmd || COALESCE(qual, '') || COALESCE(with_check, '')
+			FROM pg_policies WHERE schemaname = current_schema() AND tablename LIKE 'connect_%'`,
+		`SELECT 'column ' || c.relname || '.' || attnum || ' ' || attname || ' ' || format_type(atttypid, atttypmod) || ' not null ' || attnotnull
+			|| ' collation ' || COALESCE((SELECT collname FROM pg_collation WHERE oid = attcollation), '')
+			|| ' default ' || COALESCE(pg_get_expr(adbin, adrelid), '')
+			FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid LEFT JOIN pg_attrdef ON adrelid = c.oid AND adnum = attnum
+			WHERE c.relnamespace = current_schema()::regnamespace AND c.relname LIKE 'connect_%' AND c.relkind = 'r' AND attnum > 0`,
+		`SELECT 'constraint ' || conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(pg_constraint.oid)
+			FROM pg_constraint JOIN pg_class c ON c.oid = conrelid WHERE c.relnamespace = current_schema()::regnamespace AND c.relname LIKE 'connect_%'`,
+		`SELECT 'index ' || indexdef FROM pg_indexes WHERE schemaname = current_schema() AND tablename LIKE 'connect_%'`,
+		versions,
+	},
+	MySQL: {
+		`SELECT CONCAT_WS(' ', 'table', table_name, engine, table_collation)
+			FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name LIKE 'connect_%'`,
+		`SELECT CONCAT_WS(' ', 'column', table_name, ordinal_position, column_name, column_type, is_nullable, 'default', column_default, extra)
+			FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name LIKE 'connect_%'`,
+		`SELECT CONCAT_WS(' ', 'index', table_name, index_name, 'not unique', non_unique, 'column', seq_in_index, column_name, sub_part)
+			FROM information_schema.statistics WHERE table_schema = DATABASE() AND table_name LIKE 'connect_%'`,
+		`SELECT CONCAT('version ', version) FROM connect_schema`,
+	},
+}
+
+// An app that has been running with version 1 is brought up to date, and replicas
+// of its older release go on writing meanwhile.
+func TestFromVersion1(t *testing.T) {
+	t.Parallel()
+	const columns = "token_hash, application_id, user_id, return_to, issued_at, expires_at, spent, identity_id"
+	olderStart := func(s *Store, tokenHash, user string, spent bool, identity string) string {
+		return prefixed(s, fmt.Sprintf("INSERT INTO connect_pending (%s) VALUES ('%s', 'application', '%s', '/reports', %d, %d, %t, '%s')",
+			columns, tokenHash, user, micros(noon), micros(noon.Add(time.Hour)), spent, identity))
+	}
+	onEach(t, func(t *testing.T, d *database) {
+		s := d.empty(t)
+		require.NoError(t, s.migrate(t.Context(), migrationsFor(d.dialect, s.prefix)[:1]))
+		for i := range 50 {
+			for _, statement := range []string{
+				olderStart(s, fmt.Sprint("live ", i), fmt.Sprint("user ", i), false, ""),
+				olderStart(s, fmt.Sprint("done ", i), fmt.Sprint("user ", i), true, identityNumber(i)),
+				"INSERT INTO connect_connections (application_id, user_id, identity_id, connected_at, health, health_at) VALUES " +
+					connectionValues(fmt.Sprint("user ", i), identityNumber(i)),
+				fmt.Sprintf("INSERT INTO connect_tasks (identity_id, kind, application_id, user_id, not_before, attempts) VALUES ('%s', 'tag', 'application', 'user %d', %d, 3)",
+					identityNumber(i), i, i),
+			} {
+				_, err := s.db.Exec(prefixed(s, statement))
+				require.NoError(t, err)
+			}
+		}
+		rows := func() (all []string) {
+			for _, query := range []string{
+				"SELECT " + columns + " FROM connect_pending ORDER BY token_hash",
+				"SELECT * FROM connect_connections ORDER BY user_id",
+				"SELECT * FROM connect_tasks ORDER BY identity_id",
+			} {
+				all = append(all, rowsOf(t, s, query)...)
+			}
+			return all
+		}
+		before := rows()
+		require.Len(t, before, 200)
+
+		require.NoError(t, s.Migrate(t.Context()))
+		require.Equal(t, before, rows())
+		for i := range 50 {
+			user := fmt.Sprint("user ", i)
+			requireConnection(t, s, user, identityNumber(i))
+			p, err := s.Pending(t.Context(), fmt.Sprint("live ", i))
+			require.NoError(t, err)
+			require.Zero(t, p.BegunAt, "it is not known when an older start began")
+			complete(t, s, p, identityNumber(i))
+		}
+
+		disconnect(t, s, "user 7")
+		_, err := s.db.Exec(olderStart(s, "of an older replica", "user 7", false, ""))
+		require.NoError(t, err)
+		p, err := s.Pending(t.Context(), "of an older replica")
+		require.NoError(t, err)
+		require.Zero(t, p.BegunAt)
+		complete(t, s, p, "another identity")
+	})
 }

@@ -106,7 +106,7 @@ func mustKnow(d Dialect) {
 	}
 }
 
-// An Option changes how [New] and [Schema] name things.
+// An Option changes how [New], [Schema] and [SchemaSince] name things.
 type Option func(*settings)
 
 type settings struct{ prefix string }
@@ -118,8 +118,7 @@ var validPrefix = regexp.MustCompile(`^[a-z][a-z0-9_]{0,29}$`)
 
 // WithTablePrefix names tables and indexes with another prefix than "connect_",
 // so that several stores share a database. It is 1 to 30 letters, digits and
-// underscores, lower case, a letter first; [New] and [Schema] panic at anything
-// else.
+// underscores, lower case, a letter first; all three panic at anything else.
 func WithTablePrefix(prefix string) Option {
 	return func(s *settings) { s.prefix = prefix }
 }

@@ -21,12 +21,18 @@ func TestNewPanics(t *testing.T) {
 		func() { New(db, "oracle") })
 	require.Panics(t, func() { New(db, "") })
 	require.Panics(t, func() { Schema("oracle") })
+	require.Panics(t, func() { SchemaSince("oracle", 1) })
+	for _, version := range []int{-1, 0, 3} {
+		require.PanicsWithValue(t, fmt.Sprintf("sqlstore: unknown schema version %d: want 1 to 2", version),
+			func() { SchemaSince(SQLite, version) })
+	}
 
 	for _, prefix := range []string{
 		"", "_", "1a_", "Connect_", "a-", "a.b", "a b", `a"`, "a;", "a`", "é_", "a\n", strings.Repeat("a", 31),
 	} {
 		require.Panics(t, func() { New(db, SQLite, WithTablePrefix(prefix)) }, "prefix %q", prefix)
 		require.Panics(t, func() { Schema(SQLite, WithTablePrefix(prefix)) }, "prefix %q", prefix)
+		require.Panics(t, func() { SchemaSince(SQLite, 1, WithTablePrefix(prefix)) }, "prefix %q", prefix)
 	}
 	for _, prefix := range []string{"a", "a1_", "connect_staging_", strings.Repeat("a", 30)} {
 		require.NotPanics(t, func() { New(db, SQLite, WithTablePrefix(prefix)) }, "prefix %q", prefix)
@@ -53,6 +59,8 @@ func TestTablePrefix(t *testing.T) {
 			}
 			require.NotContains(t, Schema(d.dialect, WithTablePrefix("other_")), "connect_")
 			require.NotContains(t, Schema(d.dialect), "other_")
+			require.NotContains(t, SchemaSince(d.dialect, 1, WithTablePrefix("other_")), "connect_")
+			require.NotContains(t, SchemaSince(d.dialect, 1), "other_")
 		})
 	}
 
@@ -100,17 +108,21 @@ func TestUnkeepableTexts(t *testing.T) {
 				"Bind":                     func() error { return s.Bind(t.Context(), start("anna", odd), plenty) },
 				"Pending":                  func() error { _, err := s.Pending(t.Context(), odd); return err },
 				"Spend":                    func() error { return s.Spend(t.Context(), odd) },
-				"Complete, the token hash": func() error { _, err := s.Complete(t.Context(), odd, connection("anna", "1"), tagDue); return err },
-				"Complete, the identity":   func() error { _, err := s.Complete(t.Context(), "annas", connection("anna", odd), tagDue); return err },
+				"Complete, the token hash": func() error { _, err := s.Complete(t.Context(), odd, connection("anna", "1"), tagged); return err },
+				"Complete, the identity":   func() error { _, err := s.Complete(t.Context(), "annas", connection("anna", odd), tagged); return err },
 				"Connection, the user":     func() error { _, err := s.Connection(t.Context(), application, odd); return err },
 				"Connection, application":  func() error { _, err := s.Connection(t.Context(), odd, "anna"); return err },
 				"SetHealth":                func() error { _, _, err := s.SetHealth(t.Context(), odd, connect.HealthOK, noon); return err },
 				"Claim":                    func() error { _, err := s.Claim(t.Context(), odd, noon, tagDue, 1); return err },
-				"Disconnect, the user":     func() error { _, err := s.Disconnect(t.Context(), application, odd, deleteDue); return err },
-				"Disconnect, application":  func() error { _, err := s.Disconnect(t.Context(), odd, "anna", deleteDue); return err },
-				"Done, the identity":       func() error { return s.Done(t.Context(), tag("anna", odd)) },
-				"Done, the kind":           func() error { return s.Done(t.Context(), connect.Task{Kind: connect.TaskKind(odd)}) },
-				"Postpone":                 func() error { return s.Postpone(t.Context(), tag("anna", odd), noon) },
+				"Disconnect, the user": func() error {
+					_, err := s.Disconnect(t.Context(), application, odd, disconnectedAt, deleteDue)
+					return err
+				},
+				"Disconnect, application": func() error { _, err := s.Disconnect(t.Context(), odd, "anna", disconnectedAt, deleteDue); return err },
+				"ApplicationsOf":          func() error { _, err := s.ApplicationsOf(t.Context(), odd); return err },
+				"Done, the identity":      func() error { return s.Done(t.Context(), tag("anna", odd)) },
+				"Done, the kind":          func() error { return s.Done(t.Context(), connect.Task{Kind: connect.TaskKind(odd)}) },
+				"Postpone":                func() error { return s.Postpone(t.Context(), tag("anna", odd), noon) },
 			} {
 				sent := w.during(func() {
 					err := call()
@@ -127,7 +139,7 @@ func TestUnkeepableTexts(t *testing.T) {
 func TestUnusableArguments(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, d *database) {
-		t.Run("a limit of starts below one, or a health that is none, is refused before anything is sent", func(t *testing.T) {
+		t.Run("a limit of starts below one, an empty user or a health that is none is refused before anything is sent", func(t *testing.T) {
 			t.Parallel()
 			db, w := watched(t, d)
 			s := New(db, d.dialect)
@@ -138,8 +150,12 @@ func TestUnusableArguments(t *testing.T) {
 				}
 				c := connection("anna", "1")
 				c.Health = "ill"
-				_, err := s.Complete(t.Context(), "annas", c, tagDue)
+				_, err := s.Complete(t.Context(), "annas", c, tagged)
 				require.ErrorContains(t, err, `sqlstore: complete a start: Health is "ill"`)
+				_, err = s.Disconnect(t.Context(), application, "", noon, deleteDue)
+				require.EqualError(t, err, "sqlstore: disconnect a user: the user id is empty")
+				_, err = s.Disconnect(t.Context(), "", "anna", noon, deleteDue)
+				require.EqualError(t, err, "sqlstore: disconnect a user: the application id is empty")
 				_, _, err = s.SetHealth(t.Context(), "1", "ill", noon)
 				require.ErrorContains(t, err, `sqlstore: set the health of a connection: Health is "ill"`)
 			})

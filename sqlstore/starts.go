@@ -18,6 +18,22 @@ func micros(t time.Time) int64 { return t.UnixMicro() }
 
 func fromMicros(us int64) time.Time { return time.UnixMicro(us).UTC() }
 
+// beginning and fromBeginning do the same for when a start began. 0 is unknown,
+// as in the rows of a release that does not know the column.
+func beginning(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return micros(t)
+}
+
+func fromBeginning(us int64) time.Time {
+	if us == 0 {
+		return time.Time{}
+	}
+	return fromMicros(us)
+}
+
 // Bind implements [connect.Store]. It is one statement on PostgreSQL. Elsewhere
 // it is one look and one statement, or, when starts have to make room, a
 // transaction of up to three after the look.
@@ -29,7 +45,7 @@ func (s *Store) Bind(ctx context.Context, p connect.Pending, limit int) error {
 	if limit < 1 {
 		return failed(ctx, doing, fmt.Errorf("the limit of starts is %d, and must be at least 1", limit))
 	}
-	args := []any{p.TokenHash, p.ApplicationID, p.UserID, p.ReturnTo, micros(p.IssuedAt), micros(p.ExpiresAt)}
+	args := []any{p.TokenHash, p.ApplicationID, p.UserID, p.ReturnTo, beginning(p.BegunAt), micros(p.IssuedAt), micros(p.ExpiresAt)}
 	return s.do(ctx, doing, func() error {
 		if s.sql.bindAtOnce != "" {
 			_, err := s.write(ctx, s.sql.bindAtOnce, append(args, limit)...)
@@ -118,10 +134,10 @@ func (s *Store) Pending(ctx context.Context, tokenHash string) (connect.Pending,
 		return connect.Pending{}, failed(ctx, doing, err)
 	}
 	p := connect.Pending{TokenHash: tokenHash}
-	var issuedAt, expiresAt int64
+	var begunAt, issuedAt, expiresAt int64
 	err := s.do(ctx, doing, func() error {
 		err := s.db.QueryRowContext(ctx, s.sql.pending, tokenHash).Scan(
-			&p.ApplicationID, &p.UserID, &p.ReturnTo, &issuedAt, &expiresAt, &p.Spent, &p.IdentityID)
+			&p.ApplicationID, &p.UserID, &p.ReturnTo, &begunAt, &issuedAt, &expiresAt, &p.Spent, &p.IdentityID)
 		if errors.Is(err, sql.ErrNoRows) {
 			return connect.ErrStateUnknown
 		}
@@ -130,7 +146,7 @@ func (s *Store) Pending(ctx context.Context, tokenHash string) (connect.Pending,
 	if err != nil {
 		return connect.Pending{}, err
 	}
-	p.IssuedAt, p.ExpiresAt = fromMicros(issuedAt), fromMicros(expiresAt)
+	p.BegunAt, p.IssuedAt, p.ExpiresAt = fromBeginning(begunAt), fromMicros(issuedAt), fromMicros(expiresAt)
 	return p, nil
 }
 
@@ -146,17 +162,23 @@ func (s *Store) Spend(ctx context.Context, tokenHash string) error {
 	})
 }
 
-// Sweep implements [connect.Store], in one statement. It never waits for a
-// start that somebody is completing, except on SQLite and, briefly, on MySQL.
+// Sweep implements [connect.Store], in a transaction of two statements. It never
+// waits for a start that somebody is completing, except on SQLite and, briefly,
+// on MySQL.
 func (s *Store) Sweep(ctx context.Context, before time.Time, limit int) (int, error) {
 	const doing = "sweep starts"
 	if limit < 1 {
 		return 0, nil
 	}
 	var n int64
-	err := s.do(ctx, doing, func() (err error) {
-		n, err = s.write(ctx, s.sql.sweep, micros(before), limit)
-		return err
+	err := s.do(ctx, doing, func() error {
+		return s.inTx(ctx, func(tx *sql.Tx) (err error) {
+			if n, err = send(ctx, tx, s.sql.sweep, micros(before), limit); err != nil {
+				return err
+			}
+			_, err = send(ctx, tx, s.sql.forgetDisconnects, micros(before), limit)
+			return err
+		})
 	})
 	if err != nil {
 		return 0, err

@@ -64,7 +64,7 @@ func TestBindMakesRoomAmongMany(t *testing.T) {
 		tx, err := s.db.Begin()
 		require.NoError(t, err)
 		defer tx.Rollback()
-		insert := prefixed(s, "INSERT INTO connect_pending VALUES (?, 'application', 'anna', '/', 0, ?, ?, '')")
+		insert := prefixed(s, "INSERT INTO connect_pending VALUES (?, 'application', 'anna', '/', 0, ?, ?, '', 0)")
 		if d.dialect == PostgreSQL {
 			insert = numbered(insert)
 		}

@@ -19,8 +19,9 @@ type statements struct {
 	// completeAtOnce is all of Complete in one statement, on PostgreSQL.
 	completeAtOnce string
 	// spendStart, queueTasks and then putConnection are Complete on SQLite. On
-	// MySQL addOrReplace stands for putConnection.
-	spendStart, queueTasks, putConnection, addOrReplace string
+	// MySQL addOrReplace stands for putConnection, and lockConnection comes before
+	// it when the identity must be the one that the user has.
+	spendStart, queueTasks, putConnection, lockConnection, addOrReplace string
 	// reasons reads what a refusal is judged by. That none of them holds is the
 	// condition of completeAtOnce and of spendStart.
 	reasons string
@@ -29,9 +30,13 @@ type statements struct {
 	// setHealth changes it if it is as it was read.
 	connection, connectionWith, setHealth string
 
-	// spendStarts, takeConnection, dropConnection and queueDeletion are
-	// Disconnect. Except on MySQL, takeConnection drops the connection itself.
-	spendStarts, takeConnection, dropConnection, queueDeletion string
+	// recordDisconnect, spendStarts, takeConnection, dropConnection and
+	// queueDeletion are Disconnect. Except on MySQL, takeConnection drops the
+	// connection itself. forgetDisconnects is the second statement of Sweep.
+	recordDisconnect, spendStarts, takeConnection, dropConnection, queueDeletion, forgetDisconnects string
+
+	// nextApplication returns the application after a given one, or NULL.
+	applicationsOf, nextApplication string
 
 	// claimAtOnce is all of Claim in one statement, on PostgreSQL. Elsewhere
 	// pick locks tasks and lease sets their new NotBefore; its text ends before
@@ -45,7 +50,7 @@ type statements struct {
 func statementsFor(d Dialect, prefix string) statements {
 	s := statements{
 		pending: `
-SELECT application_id, user_id, return_to, issued_at, expires_at, spent, identity_id
+SELECT application_id, user_id, return_to, begun_at, issued_at, expires_at, spent, identity_id
 FROM connect_pending WHERE token_hash = ?`,
 
 		spend: `
@@ -53,8 +58,10 @@ UPDATE connect_pending SET spent = TRUE WHERE token_hash = ? AND NOT spent`,
 
 		reasons: `
 SELECT p.application_id, p.user_id, p.expires_at, p.spent, p.identity_id,
+	` + disconnected + `,
 	EXISTS (SELECT 1 FROM connect_tasks t WHERE t.identity_id = ? AND t.kind = 'delete'),
-	EXISTS (SELECT 1 FROM connect_connections c WHERE c.identity_id = ? AND NOT (c.application_id = ? AND c.user_id = ?))
+	EXISTS (SELECT 1 FROM connect_connections c WHERE c.identity_id = ? AND NOT (c.application_id = ? AND c.user_id = ?)),
+	EXISTS (SELECT 1 FROM connect_connections c WHERE c.identity_id = ?)
 FROM connect_pending p WHERE p.token_hash = ?`,
 
 		connection: `
@@ -83,6 +90,18 @@ VALUES (?, 'delete', ?, ?, ?, 0)
 ON CONFLICT (identity_id) DO UPDATE SET
 	kind = EXCLUDED.kind, application_id = EXCLUDED.application_id, user_id = EXCLUDED.user_id,
 	not_before = EXCLUDED.not_before, attempts = 0`,
+
+		applicationsOf: `
+SELECT application_id FROM connect_connections WHERE user_id = ?
+UNION
+SELECT application_id FROM connect_pending WHERE user_id = ? AND NOT spent`,
+
+		nextApplication: `
+SELECT MIN(application_id) FROM (
+	SELECT MIN(application_id) AS application_id FROM connect_connections WHERE application_id > ?
+	UNION ALL
+	SELECT MIN(application_id) FROM connect_tasks WHERE application_id > ?
+) AS following`,
 
 		done: `
 DELETE FROM connect_tasks WHERE identity_id = ? AND kind = ?`,
@@ -113,9 +132,10 @@ func (s *statements) all() []*string {
 	return []*string{
 		&s.pending, &s.spend, &s.sweep,
 		&s.bindAtOnce, &s.startsOf, &s.bind, &s.removeSome, &s.spendSome,
-		&s.completeAtOnce, &s.spendStart, &s.queueTasks, &s.putConnection, &s.addOrReplace, &s.reasons,
+		&s.completeAtOnce, &s.spendStart, &s.queueTasks, &s.putConnection, &s.lockConnection, &s.addOrReplace, &s.reasons,
 		&s.connection, &s.connectionWith, &s.setHealth,
-		&s.spendStarts, &s.takeConnection, &s.dropConnection, &s.queueDeletion,
+		&s.recordDisconnect, &s.spendStarts, &s.takeConnection, &s.dropConnection, &s.queueDeletion, &s.forgetDisconnects,
+		&s.applicationsOf, &s.nextApplication,
 		&s.claimAtOnce, &s.pick, &s.lease, &s.done, &s.postpone,
 	}
 }
@@ -135,6 +155,12 @@ func numbered(query string) string {
 	}
 }
 
+// disconnected is the condition that the start p began before a Disconnect of its
+// user. begun_at is 0 when it is not known.
+const disconnected = `EXISTS (
+		SELECT 1 FROM connect_disconnects d
+		WHERE d.application_id = p.application_id AND d.user_id = p.user_id AND p.begun_at <> 0 AND p.begun_at < d.ended_at)`
+
 // Texts of SQLite and MySQL.
 const (
 	startsOf = `
@@ -147,12 +173,16 @@ DELETE FROM connect_pending WHERE application_id = ? AND user_id = ? AND spent A
 	spendSome = `
 UPDATE connect_pending SET spent = TRUE WHERE application_id = ? AND user_id = ? AND NOT spent AND token_hash IN `
 
-	// spendStart spends a start that can be completed.
+	// spendStart spends a start that can be completed. Its last condition is for
+	// SameIdentity: the connection that has the identity is the user's, by the
+	// condition before.
 	spendStart = `
-UPDATE connect_pending SET identity_id = ?, spent = TRUE
+UPDATE connect_pending AS p SET identity_id = ?, spent = TRUE
 WHERE token_hash = ? AND application_id = ? AND user_id = ? AND NOT spent AND expires_at > ?
+	AND NOT ` + disconnected + `
 	AND NOT EXISTS (SELECT 1 FROM connect_tasks t WHERE t.identity_id = ? AND t.kind = 'delete')
-	AND NOT EXISTS (SELECT 1 FROM connect_connections c WHERE c.identity_id = ? AND NOT (c.application_id = ? AND c.user_id = ?))`
+	AND NOT EXISTS (SELECT 1 FROM connect_connections c WHERE c.identity_id = ? AND NOT (c.application_id = ? AND c.user_id = ?))
+	AND (? OR EXISTS (SELECT 1 FROM connect_connections c WHERE c.identity_id = ?))`
 )
 
 // forSQLite adds what SQLite writes in its own way. There is one writer at a
@@ -161,13 +191,21 @@ func (s *statements) forSQLite() {
 	s.startsOf, s.removeSome, s.spendSome = startsOf, removeSome, spendSome
 
 	s.bind = `
-INSERT INTO connect_pending (token_hash, application_id, user_id, return_to, issued_at, expires_at, spent, identity_id)
-VALUES (?, ?, ?, ?, ?, ?, FALSE, '')
+INSERT INTO connect_pending (token_hash, application_id, user_id, return_to, begun_at, issued_at, expires_at, spent, identity_id)
+VALUES (?, ?, ?, ?, ?, ?, ?, FALSE, '')
 ON CONFLICT (token_hash) DO NOTHING`
 
 	s.sweep = `
 DELETE FROM connect_pending WHERE token_hash IN (
 	SELECT token_hash FROM connect_pending WHERE expires_at < ? ORDER BY expires_at LIMIT ?)`
+
+	s.recordDisconnect = `
+INSERT INTO connect_disconnects (application_id, user_id, ended_at) VALUES (?, ?, ?)
+ON CONFLICT (user_id, application_id) DO UPDATE SET ended_at = MAX(ended_at, EXCLUDED.ended_at)`
+
+	s.forgetDisconnects = `
+DELETE FROM connect_disconnects WHERE (user_id, application_id) IN (
+	SELECT user_id, application_id FROM connect_disconnects WHERE ended_at < ? ORDER BY ended_at LIMIT ?)`
 
 	s.spendStart = spendStart
 
@@ -209,6 +247,16 @@ DELETE FROM connect_pending WHERE token_hash = ANY (ARRAY(
 	SELECT token_hash FROM connect_pending WHERE expires_at < ? ORDER BY expires_at LIMIT ?
 	FOR UPDATE SKIP LOCKED))`
 
+	s.recordDisconnect = `
+INSERT INTO connect_disconnects AS d (application_id, user_id, ended_at) VALUES (?, ?, ?)
+ON CONFLICT (user_id, application_id) DO UPDATE SET ended_at = GREATEST(d.ended_at, EXCLUDED.ended_at)`
+
+	// A row is where it was seen or, if somebody has changed it, not found there.
+	s.forgetDisconnects = `
+DELETE FROM connect_disconnects WHERE ctid = ANY (ARRAY(
+	SELECT ctid FROM connect_disconnects WHERE ended_at < ? ORDER BY ended_at LIMIT ?
+	FOR UPDATE SKIP LOCKED))`
+
 	// Every part sees the starts as they were when the statement began: the new
 	// one is never among them. Those that somebody else is changing right now are
 	// left for the next time, so that nobody waits here. One that has the new
@@ -218,37 +266,47 @@ WITH removed AS (
 	DELETE FROM connect_pending WHERE token_hash = ANY (ARRAY(
 		SELECT token_hash FROM connect_pending WHERE spent AND token_hash <> $1 AND token_hash = ANY (ARRAY(
 			SELECT token_hash FROM connect_pending WHERE application_id = $2 AND user_id = $3 AND spent
-			ORDER BY expires_at DESC OFFSET $7::bigint))
+			ORDER BY expires_at DESC OFFSET $8::bigint))
 		FOR UPDATE SKIP LOCKED))
 ), made_spent AS (
 	UPDATE connect_pending SET spent = TRUE WHERE NOT spent AND token_hash = ANY (ARRAY(
 		SELECT token_hash FROM connect_pending WHERE NOT spent AND token_hash = ANY (ARRAY(
 			SELECT token_hash FROM connect_pending WHERE application_id = $2 AND user_id = $3 AND NOT spent
-			ORDER BY expires_at DESC OFFSET $7::bigint - 1))
+			ORDER BY expires_at DESC OFFSET $8::bigint - 1))
 		FOR UPDATE SKIP LOCKED))
 )
-INSERT INTO connect_pending (token_hash, application_id, user_id, return_to, issued_at, expires_at, spent, identity_id)
-VALUES ($1, $2, $3, $4, $5, $6, FALSE, '')`
+INSERT INTO connect_pending (token_hash, application_id, user_id, return_to, begun_at, issued_at, expires_at, spent, identity_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, FALSE, '')`
 
 	// Every part sees the tables as they were when the statement began. What
 	// has changed since, while it waited for a lock, is caught by the locks and
 	// the unique keys, in this order:
 	//
-	//  - start takes the start as it is by now, not as it was.
+	//  - start locks the start, and returns it as it is by now. A Disconnect that
+	//    cannot be seen yet will find the start, and waits for it.
+	//  - old locks the user's connection, and returns it as it is by now. The join
+	//    in tag has it do so before anything is written: the order of the locks is
+	//    that of Disconnect. SameIdentity is judged by it.
 	//  - tag stores nothing over a deletion; without it no other part does
 	//    anything. The caller looks again.
-	//  - old takes the user's connection as it is by now. One that it cannot see
-	//    yet makes added fail, and an identity that somebody else has connected
-	//    makes added or changed fail, as a duplicate key. That undoes all of the
-	//    statement, and the caller looks again.
+	//  - A connection that old cannot see yet makes added fail, and an identity
+	//    that somebody else has connected makes added or changed fail, as a
+	//    duplicate key. That undoes all of the statement, and the caller looks
+	//    again.
 	s.completeAtOnce = `
 WITH start AS MATERIALIZED (
-	SELECT application_id, user_id, expires_at, spent FROM connect_pending WHERE token_hash = $1
+	SELECT application_id, user_id, begun_at, expires_at, spent FROM connect_pending WHERE token_hash = $1
+	FOR UPDATE
+), old AS MATERIALIZED (
+	SELECT identity_id FROM connect_connections
+	WHERE application_id = $2 AND user_id = $3 AND EXISTS (SELECT 1 FROM start WHERE NOT spent)
 	FOR UPDATE
 ), tag AS (
 	INSERT INTO connect_tasks AS task (identity_id, kind, application_id, user_id, not_before, attempts)
-	SELECT $4, 'tag', application_id, user_id, $6::bigint, 0 FROM start
-	WHERE application_id = $2 AND user_id = $3 AND NOT spent AND expires_at > $5
+	SELECT $4, 'tag', p.application_id, p.user_id, $6::bigint, 0 FROM start p LEFT JOIN old ON TRUE
+	WHERE p.application_id = $2 AND p.user_id = $3 AND NOT p.spent AND p.expires_at > $5
+		AND (NOT $9::boolean OR old.identity_id = $4)
+		AND NOT ` + disconnected + `
 		AND NOT EXISTS (SELECT 1 FROM connect_tasks t WHERE t.identity_id = $4 AND t.kind = 'delete')
 		AND NOT EXISTS (SELECT 1 FROM connect_connections c WHERE c.identity_id = $4 AND NOT (c.application_id = $2 AND c.user_id = $3))
 	ON CONFLICT (identity_id) DO UPDATE SET
@@ -256,19 +314,15 @@ WITH start AS MATERIALIZED (
 		not_before = EXCLUDED.not_before, attempts = 0
 	WHERE task.kind = 'tag'
 	RETURNING identity_id
-), old AS MATERIALIZED (
-	SELECT identity_id FROM connect_connections
-	WHERE application_id = $2 AND user_id = $3 AND EXISTS (SELECT 1 FROM tag)
-	FOR UPDATE
 ), changed AS (
 	UPDATE connect_connections SET identity_id = $4, connected_at = $5, health = $7, health_at = $8
-	WHERE application_id = $2 AND user_id = $3 AND EXISTS (SELECT 1 FROM old)
+	WHERE application_id = $2 AND user_id = $3 AND EXISTS (SELECT 1 FROM old) AND EXISTS (SELECT 1 FROM tag)
 ), added AS (
 	INSERT INTO connect_connections (application_id, user_id, identity_id, connected_at, health, health_at)
 	SELECT $2, $3, identity_id, $5::bigint, $7, $8::bigint FROM tag WHERE NOT EXISTS (SELECT 1 FROM old)
 ), deletion AS (
 	INSERT INTO connect_tasks (identity_id, kind, application_id, user_id, not_before, attempts)
-	SELECT identity_id, 'delete', $2, $3, $5::bigint, 0 FROM old WHERE identity_id <> $4
+	SELECT identity_id, 'delete', $2, $3, $5::bigint, 0 FROM old WHERE identity_id <> $4 AND EXISTS (SELECT 1 FROM tag)
 	ON CONFLICT (identity_id) DO UPDATE SET
 		kind = EXCLUDED.kind, application_id = EXCLUDED.application_id, user_id = EXCLUDED.user_id,
 		not_before = EXCLUDED.not_before, attempts = 0
@@ -296,13 +350,26 @@ func (s *statements) forMySQL() {
 	// What IGNORE would let through beside a duplicate, such as a text that is
 	// too long, has been refused before.
 	s.bind = `
-INSERT IGNORE INTO connect_pending (token_hash, application_id, user_id, return_to, issued_at, expires_at, spent, identity_id)
-VALUES (?, ?, ?, ?, ?, ?, FALSE, '')`
+INSERT IGNORE INTO connect_pending (token_hash, application_id, user_id, return_to, begun_at, issued_at, expires_at, spent, identity_id)
+VALUES (?, ?, ?, ?, ?, ?, ?, FALSE, '')`
 
 	s.sweep = `
 DELETE FROM connect_pending WHERE expires_at < ? ORDER BY expires_at LIMIT ?`
 
+	s.recordDisconnect = `
+INSERT INTO connect_disconnects (application_id, user_id, ended_at) VALUES (?, ?, ?)
+ON DUPLICATE KEY UPDATE ended_at = GREATEST(connect_disconnects.ended_at, VALUES(ended_at))`
+
+	s.forgetDisconnects = `
+DELETE FROM connect_disconnects WHERE ended_at < ? ORDER BY ended_at LIMIT ?`
+
 	s.spendStart = spendStart
+
+	// For SameIdentity: spendStart may have seen a connection that is no longer
+	// the user's.
+	s.lockConnection = `
+SELECT 1 FROM connect_connections WHERE application_id = ? AND user_id = ? AND identity_id = ?
+FOR UPDATE`
 
 	// The tag of the new identity, and the deletion of the one it replaces. A
 	// deletion that was queued meanwhile stays one, and then the next step
@@ -318,7 +385,8 @@ ON DUPLICATE KEY UPDATE
 	kind = IF(connect_tasks.kind = 'delete', connect_tasks.kind, VALUES(kind)), application_id = VALUES(application_id), user_id = VALUES(user_id),
 	not_before = VALUES(not_before), attempts = 0`
 
-	// Without the tag it adds nothing. A row that is there already, be it the
+	// Without the tag it adds nothing, nor when a Disconnect can be seen by now that
+	// spendStart could not see: it may have looked before the start was bound. A row that is there already, be it the
 	// user's or that of somebody else who has the identity, it judges as it is by
 	// now, and says so by LAST_INSERT_ID, since the number of changed rows depends
 	// on a parameter of the driver: 2 for one that may be replaced. That is the
@@ -328,7 +396,7 @@ ON DUPLICATE KEY UPDATE
 INSERT INTO connect_connections (application_id, user_id, identity_id, connected_at, health, health_at)
 SELECT p.application_id, p.user_id, p.identity_id, CAST(? AS SIGNED), ?, CAST(? AS SIGNED)
 FROM connect_pending p JOIN connect_tasks t ON t.identity_id = p.identity_id AND t.kind = 'tag'
-WHERE p.token_hash = ?
+WHERE p.token_hash = ? AND NOT ` + disconnected + `
 ON DUPLICATE KEY UPDATE
 	connected_at = IF(LAST_INSERT_ID(IF(
 		connect_connections.application_id = VALUES(application_id) AND connect_connections.user_id = VALUES(user_id)

@@ -56,7 +56,13 @@ func (w *traffic) setBefore(before func(sending string) error) {
 // watched opens a pool whose traffic is recorded, of one connection.
 func watched(t *testing.T, d *database) (*sql.DB, *traffic) {
 	t.Helper()
-	name, dsn, _, err := ParseURL(d.url(t))
+	return watchedAt(t, d.url(t))
+}
+
+// watchedAt is watched at a URL.
+func watchedAt(t *testing.T, databaseURL string) (*sql.DB, *traffic) {
+	t.Helper()
+	name, dsn, _, err := ParseURL(databaseURL)
 	require.NoError(t, err)
 	plain, err := sql.Open(name, dsn)
 	require.NoError(t, err)

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -23,6 +24,17 @@ func validKey(name, text string) error {
 		return fmt.Errorf("the %s is not valid UTF-8", name)
 	}
 	return nil
+}
+
+// validNewUser is validUser for a user of whom something is to be stored.
+func validNewUser(applicationID, userID string) error {
+	switch "" {
+	case applicationID:
+		return errors.New("the application id is empty")
+	case userID:
+		return errors.New("the user id is empty")
+	}
+	return validUser(applicationID, userID)
 }
 
 func validUser(applicationID, userID string) error {

@@ -18,6 +18,13 @@ var binding = topic{"binding", []check{
 		requireStart(t, s, second)
 	}},
 
+	{"a start whose beginning is not known is read back with a zero BegunAt", func(t tb, s connect.Store) {
+		p := start("anna", "tab")
+		p.BegunAt = time.Time{}
+		bind(t, s, p)
+		requireStart(t, s, p)
+	}},
+
 	{"a start begins live, whatever Spent and IdentityID say", func(t tb, s connect.Store) {
 		p := start("anna", "tab")
 		bind(t, s, completed(p, identity("ignored")))

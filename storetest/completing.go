@@ -72,8 +72,10 @@ var completing = topic{"completing", []check{
 		fresh, taken, retired := identity("fresh"), c.ben.IdentityID, c.dora.IdentityID
 		unknown := start("anna", "never bound")
 		late := c.live.ExpiresAt
+		before := begunAt("dora", "before", disconnectedAt.Add(-micro)) // dora has disconnected
+		bind(t, s, before)
 
-		for _, row := range []struct {
+		rows := []struct {
 			reasons  string
 			start    connect.Pending
 			user     string
@@ -100,19 +102,29 @@ var completing = topic{"completing", []check{
 			{"completed with another identity, expired", c.done, "anna", fresh, late, connect.ErrStateSpent},
 			{"completed with another identity, this one retired", c.done, "anna", retired, noon, connect.ErrStateSpent},
 			{"completed with another identity, this one taken", c.done, "anna", taken, noon, connect.ErrStateSpent},
+			{"another user, begun before a disconnect", before, emil, fresh, noon, connect.ErrAnotherUser},
+			{"begun before a disconnect", before, "dora", fresh, noon, connect.ErrStateSpent},
+			{"begun before a disconnect, expired", before, "dora", fresh, late, connect.ErrStateSpent},
+			{"begun before a disconnect, identity retired", before, "dora", retired, noon, connect.ErrStateSpent},
+			{"begun before a disconnect, identity taken", before, "dora", taken, noon, connect.ErrStateSpent},
 			{"expired", c.live, "anna", fresh, late, connect.ErrStateExpired},
 			{"expired, identity retired", c.live, "anna", retired, late, connect.ErrStateExpired},
 			{"expired, identity taken", c.live, "anna", taken, late, connect.ErrStateExpired},
 			{"identity retired", c.live, "anna", retired, noon, connect.ErrIdentityRetired},
 			{"identity taken", c.live, "anna", taken, noon, connect.ErrIdentityTaken},
-		} {
-			first, err := s.Complete(t.Context(), row.start.TokenHash, connect.Connection{
-				ApplicationID: app, UserID: row.user, IdentityID: row.identity, ConnectedAt: row.at,
-				Health: needsSignIn, HealthAt: row.at,
-			}, tagDue)
-			require.ErrorIs(t, err, row.want, "Complete that must be refused: %s", row.reasons)
-			require.False(t, first, "Complete that was refused says that it is the first: %s", row.reasons)
-			c.requireUnchanged(t, s)
+		}
+		// None of these identities is the user's: that is the last reason there is.
+		for _, how := range []connect.Completion{tagged, same} {
+			for _, row := range rows {
+				first, err := s.Complete(t.Context(), row.start.TokenHash, connect.Connection{
+					ApplicationID: app, UserID: row.user, IdentityID: row.identity, ConnectedAt: row.at,
+					Health: needsSignIn, HealthAt: row.at,
+				}, how)
+				require.ErrorIs(t, err, row.want, "Complete that must be refused: %s", row.reasons)
+				require.False(t, first, "Complete that was refused says that it is the first: %s", row.reasons)
+				c.requireUnchanged(t, s)
+				requireStart(t, s, before)
+			}
 		}
 		c.requireTasksUnchanged(t, s)
 	}},

@@ -72,7 +72,7 @@ var contexts = topic{"contexts", []check{
 		return s.Spend(ctx, c.live.TokenHash)
 	}),
 	stopped("Complete", func(ctx context.Context, s connect.Store, c scene) error {
-		first, err := s.Complete(ctx, c.live.TokenHash, finished(c.live, identity("too late")), tagDue)
+		first, err := s.Complete(ctx, c.live.TokenHash, finished(c.live, identity("too late")), tagged)
 		if first {
 			return errors.New("it says that it is the first")
 		}
@@ -90,12 +90,20 @@ var contexts = topic{"contexts", []check{
 		return err
 	}),
 	stopped("Disconnect", func(ctx context.Context, s connect.Store, c scene) error {
-		_, err := s.Disconnect(ctx, app, "anna", noon)
+		_, err := s.Disconnect(ctx, app, "anna", noon, noon)
 		return err
 	}),
 	// The one method that may change something beside an error.
 	stopped("Disconnect of a user who has no connection", func(ctx context.Context, s connect.Store, c scene) error {
-		_, err := s.Disconnect(ctx, app, "emil", noon)
+		_, err := s.Disconnect(ctx, app, "emil", noon, noon)
+		return err
+	}),
+	stopped("ApplicationsOf", func(ctx context.Context, s connect.Store, c scene) error {
+		_, err := s.ApplicationsOf(ctx, "anna")
+		return err
+	}),
+	stopped("Applications", func(ctx context.Context, s connect.Store, c scene) error {
+		_, err := s.Applications(ctx)
 		return err
 	}),
 	stopped("Claim", func(ctx context.Context, s connect.Store, c scene) error {
@@ -126,7 +134,7 @@ var contexts = topic{"contexts", []check{
 			// From a deadline that has passed to one that is never met, so that
 			// some of them end in the middle, however fast the store is.
 			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i*i*i)*micro)
-			first, err := s.Complete(ctx, p.TokenHash, c, tagDue)
+			first, err := s.Complete(ctx, p.TokenHash, c, tagged)
 			cancel()
 			if err != nil {
 				require.ErrorIs(t, err, context.DeadlineExceeded, "Complete that is cut off")

@@ -32,9 +32,20 @@ var (
 	// signedIn is when the identities that come back at noon were signed in, by
 	// Anchor's clock.
 	signedIn = noon.Add(-3*time.Second - 5*micro)
+	// begun is when the starts of the checks began. disconnectedAt is earlier, so
+	// that it ends none of them unless a check moves one of the two.
+	begun          = noon.Add(-2*time.Second - 3*micro)
+	disconnectedAt = noon.Add(-time.Hour)
 	// tagDue and deleteDue are when the tasks that the checks queue are due.
 	tagDue    = noon.Add(time.Minute)
 	deleteDue = noon.Add(2 * time.Minute)
+)
+
+// tagged completes with any identity, and its tag is due at tagDue. same allows
+// only the identity that the user has.
+var (
+	tagged = connect.Completion{TagAfter: tagDue}
+	same   = connect.Completion{TagAfter: tagDue, SameIdentity: true}
 )
 
 // hash and identity make ids of the usual form out of a label.
@@ -58,6 +69,7 @@ func start(user, label string) connect.Pending {
 		ApplicationID: app,
 		UserID:        user,
 		ReturnTo:      "/reports?month=5",
+		BegunAt:       begun,
 		IssuedAt:      noon.Add(-time.Second - 7*micro),
 		ExpiresAt:     noon.Add(15*time.Minute + 7*micro),
 	}
@@ -115,7 +127,13 @@ func complete(t tb, s connect.Store, p connect.Pending, identityID string) conne
 // completeAs completes a bound start with any connection.
 func completeAs(t tb, s connect.Store, p connect.Pending, c connect.Connection) {
 	t.Helper()
-	first, err := s.Complete(t.Context(), p.TokenHash, c, tagDue)
+	completeHow(t, s, p, c, tagged)
+}
+
+// completeHow completes a bound start with any connection, in any way.
+func completeHow(t tb, s connect.Store, p connect.Pending, c connect.Connection, how connect.Completion) {
+	t.Helper()
+	first, err := s.Complete(t.Context(), p.TokenHash, c, how)
 	require.NoError(t, err, "Complete of a live start")
 	require.True(t, first, "Complete of a live start says that it is not the first")
 }
@@ -130,7 +148,13 @@ func connected(t tb, s connect.Store, p connect.Pending, identityID string) conn
 // requireReload repeats a return, which changes nothing.
 func requireReload(t tb, s connect.Store, p connect.Pending, c connect.Connection) {
 	t.Helper()
-	first, err := s.Complete(t.Context(), p.TokenHash, c, tagDue.Add(time.Hour))
+	requireReloadHow(t, s, p, c, connect.Completion{TagAfter: tagDue.Add(time.Hour)})
+}
+
+// requireReloadHow is requireReload in any way.
+func requireReloadHow(t tb, s connect.Store, p connect.Pending, c connect.Connection, how connect.Completion) {
+	t.Helper()
+	first, err := s.Complete(t.Context(), p.TokenHash, c, how)
 	require.NoError(t, err, "Complete once more, a reload")
 	require.False(t, first, "Complete once more, a reload, says that it is the first")
 }
@@ -138,7 +162,13 @@ func requireReload(t tb, s connect.Store, p connect.Pending, c connect.Connectio
 // requireRefused completes a start that cannot be completed.
 func requireRefused(t tb, s connect.Store, p connect.Pending, c connect.Connection, want error) {
 	t.Helper()
-	first, err := s.Complete(t.Context(), p.TokenHash, c, tagDue)
+	requireRefusedHow(t, s, p, c, tagged, want)
+}
+
+// requireRefusedHow is requireRefused in any way.
+func requireRefusedHow(t tb, s connect.Store, p connect.Pending, c connect.Connection, how connect.Completion, want error) {
+	t.Helper()
+	first, err := s.Complete(t.Context(), p.TokenHash, c, how)
 	require.ErrorIs(t, err, want, "Complete that must be refused")
 	require.False(t, first, "Complete that was refused says that it is the first")
 }
@@ -148,6 +178,7 @@ func requireStart(t tb, s connect.Store, want connect.Pending) {
 	t.Helper()
 	got, err := s.Pending(t.Context(), want.TokenHash)
 	require.NoError(t, err, "Pending")
+	got.BegunAt, want.BegunAt = got.BegunAt.UTC(), want.BegunAt.UTC()
 	got.IssuedAt, want.IssuedAt = got.IssuedAt.UTC(), want.IssuedAt.UTC()
 	got.ExpiresAt, want.ExpiresAt = got.ExpiresAt.UTC(), want.ExpiresAt.UTC()
 	require.Equal(t, want, got, "the start that Pending returns")
@@ -178,7 +209,13 @@ func requireNoConnection(t tb, s connect.Store, application, user string) {
 // disconnect ends a connection; the deletion is due at deleteDue.
 func disconnect(t tb, s connect.Store, want connect.Connection) {
 	t.Helper()
-	got, err := s.Disconnect(t.Context(), want.ApplicationID, want.UserID, deleteDue)
+	disconnectAt(t, s, want, disconnectedAt)
+}
+
+// disconnectAt is disconnect at any moment.
+func disconnectAt(t tb, s connect.Store, want connect.Connection, at time.Time) {
+	t.Helper()
+	got, err := s.Disconnect(t.Context(), want.ApplicationID, want.UserID, at, deleteDue)
 	require.NoError(t, err, "Disconnect")
 	require.Equal(t, inUTC(want), inUTC(got), "the connection that Disconnect returns")
 }
@@ -186,7 +223,13 @@ func disconnect(t tb, s connect.Store, want connect.Connection) {
 // requireNothingToDisconnect disconnects a user who has no connection.
 func requireNothingToDisconnect(t tb, s connect.Store, application, user string) {
 	t.Helper()
-	_, err := s.Disconnect(t.Context(), application, user, deleteDue)
+	requireNothingToDisconnectAt(t, s, application, user, disconnectedAt)
+}
+
+// requireNothingToDisconnectAt is requireNothingToDisconnect at any moment.
+func requireNothingToDisconnectAt(t tb, s connect.Store, application, user string, at time.Time) {
+	t.Helper()
+	_, err := s.Disconnect(t.Context(), application, user, at, deleteDue)
 	require.ErrorIs(t, err, connect.ErrNotConnected, "Disconnect of a user who has no connection")
 }
 

@@ -11,6 +11,10 @@ type flaw struct {
 var flaws = map[string][]flaw{
 	"binding/a start is read back as it was bound": {
 		{"forgets the return path", []string{"the start that Pending returns", `- ReturnTo: (string) (len=16) "/reports?month=5"`, `+ ReturnTo: (string) ""`}},
+		{"forgets when a start began", []string{"the start that Pending returns", "BegunAt:time.Date(1, time.January, 1, 0, 0, 0, 0, time.UTC)"}},
+	},
+	"binding/a start whose beginning is not known is read back with a zero BegunAt": {
+		{"keeps an unknown beginning as 1970", []string{"the start that Pending returns", "BegunAt:time.Date(1970,"}},
 	},
 	"binding/a start begins live, whatever Spent and IdentityID say": {
 		{"believes that a start is spent", []string{"the start that Pending returns", "- Spent: (bool) false", `- IdentityID: (string) ""`}},
@@ -157,6 +161,9 @@ var flaws = map[string][]flaw{
 	"completing/of several reasons to refuse the first in order is given, and nothing changes": {
 		{"judges the identity first", []string{"Complete that must be refused: unknown, identity taken", "connect: no start is known for the state", "connect: the identity belongs to another user"}},
 		{"calls a late reload expired", []string{"Complete that must be refused: spent, expired", "connect: the start was spent before", "connect: the start has expired"}},
+		{"judges freshness before anything else of an identity", []string{"Complete that must be refused: identity retired", "connect: the identity is older than the identity token"}},
+		{"forgets when a user was disconnected", []string{"Complete that must be refused: begun before a disconnect", "connect: the start was spent before"}},
+		{"spends what began before a disconnect when it is bound", []string{"the start that Pending returns", "+ Spent: (bool) true"}},
 	},
 	"completing/a start that was refused is completed by the next good return": {
 		{"spends what it refuses", []string{"Complete that must be refused", "connect: the identity belongs to another user", "connect: the start was spent before"}},
@@ -183,6 +190,24 @@ var flaws = map[string][]flaw{
 	},
 	"replacing/replacing touches nobody else's connection": {
 		{"replaces the connection of the user id elsewhere", []string{"Connection", "connect: the user is not connected"}},
+	},
+
+	"freshness/SameIdentity allows the identity that the user has, and it is the newer connection": {
+		{"takes only fresh identities", []string{"Complete of a live start", "connect: the identity is older than the identity token"}},
+		{"deletes an identity that comes again", []string{"the tasks that are due", "-([]string) (len=1)", "+([]string) (len=2)"}},
+	},
+	"freshness/SameIdentity refuses any other identity as ErrIdentityTooOld, and nothing changes": {
+		{"takes any identity for a fresh one", []string{"Complete that must be refused", "connect: the identity is older than the identity token"}},
+		{"spends what it refuses", []string{"the start that Pending returns", "+ Spent: (bool) true"}},
+	},
+	"freshness/SameIdentity refuses every identity of a user who has no connection, and nothing changes": {
+		{"takes any identity of who has no connection", []string{"Complete that must be refused", "connect: the identity is older than the identity token"}},
+	},
+	"freshness/SameIdentity refuses an identity that the user had before": {
+		{"looks for the user's identity in the starts", []string{"Complete that must be refused", "connect: the identity is older than the identity token"}},
+	},
+	"freshness/SameIdentity does not concern a reload, not even of a return that was replaced": {
+		{"judges the identity of a reload", []string{"Complete once more, a reload", "connect: the identity is older than the identity token"}},
 	},
 
 	"health/a connection begins with the health that it was completed with": {
@@ -407,6 +432,65 @@ var flaws = map[string][]flaw{
 		{"has one deletion for a user", []string{"the tasks that are due at 2061-05-17 12:00:00.123456", "actual : []string{}"}},
 	},
 
+	"disconnecting/a start that began before a disconnect and is bound after it is ErrStateSpent, and stays as it was bound": {
+		{"forgets when a user was disconnected", []string{"Complete that must be refused", "connect: the start was spent before"}},
+		{"spends what began before a disconnect when it is bound", []string{"the start that Pending returns", "+ Spent: (bool) true"}},
+	},
+	"disconnecting/a start that began before a disconnect of a user who had no connection is ErrStateSpent, too": {
+		{"remembers no disconnect of who has no connection", []string{"Complete that must be refused", "connect: the start was spent before"}},
+	},
+	"disconnecting/a start that began at the very moment of a disconnect is completed": {
+		{"ends what began at the moment of a disconnect", []string{"Complete of a live start", "connect: the start was spent before"}},
+	},
+	"disconnecting/a start whose beginning is not known is completed when it is bound after a disconnect": {
+		{"takes an unknown beginning for the earliest", []string{"Complete of a live start", "connect: the start was spent before"}},
+		{"keeps an unknown beginning as 1970", []string{"Complete of a live start", "connect: the start was spent before"}},
+	},
+	"disconnecting/of several disconnects the latest moment counts, in whatever order they come": {
+		{"remembers the first disconnect", []string{"Complete that must be refused", "connect: the start was spent before"}},
+		{"remembers the last disconnect", []string{"Complete that must be refused", "connect: the start was spent before"}},
+	},
+	"disconnecting/the moment of a disconnect is that of its user and application alone": {
+		{"disconnects the user id everywhere", []string{"Complete of a live start", "connect: the start was spent before"}},
+		{"disconnects everybody in the application", []string{"Complete of a live start", "connect: the start was spent before"}},
+		{"mixes up the keys of a user", []string{"Complete of a live start", "connect: the start was spent before"}},
+		{"compares UserID without spaces at the end", []string{"Complete of a live start", "connect: the start was spent before"}},
+	},
+	"disconnecting/beginnings and disconnects are compared as instants, in whatever zone and year": {
+		{"compares moments as texts", []string{"connect: the start was spent before"}},
+		{"counts nanoseconds in 64 bits", []string{"the start that Pending returns", "BegunAt:time.Date(9044,"}},
+		{"keeps the wall clock without its zone", []string{"the start that Pending returns", "BegunAt:time.Date(2044, time.March, 1, 1,"}},
+	},
+	"disconnecting/a beginning and a disconnect of one moment are equal, though something finer than a microsecond is lost of them": {
+		{"cuts the beginning that it keeps, and not what it is compared with", []string{"Complete of a live start", "connect: the start was spent before"}},
+		{"rounds up the moment of a disconnect, and not the beginning", []string{"Complete of a live start", "connect: the start was spent before"}},
+		{"keeps milliseconds", []string{"Complete that must be refused", "connect: the start was spent before"}},
+	},
+
+	"applications/a user's applications are those with a connection or a start that is not spent, each once": {
+		{"lists an application twice", []string{`the applications of "anna"`, "extra elements in list B", "both"}},
+		{"lists no applications of connections", []string{`the applications of "anna"`, "extra elements in list A", "connected"}},
+		{"lists no applications of starts", []string{`the applications of "anna"`, "extra elements in list A", "started"}},
+		{"lists no applications of expired starts", []string{`the applications of "anna"`, "extra elements in list A", "expired"}},
+		{"lists the applications of spent starts", []string{`the applications of "anna"`, "extra elements in list B", "spent"}},
+		{"lists the applications of everybody", []string{`the applications of "anna"`, "extra elements in list B", "elsewhere"}},
+		{"keeps the connection that it ends", []string{`the applications of "anna"`, "extra elements in list B", "ended"}},
+	},
+	"applications/a user's applications are told from those of all who look alike": {
+		{"compares UserID without case", []string{`the applications of "anna"`, "extra elements in list B", "application 1"}},
+		{"compares UserID without spaces at the end", []string{`the applications of "anna"`, "extra elements in list B", "application 3"}},
+	},
+	"applications/all applications are those with a connection or a task, each once": {
+		{"lists an application twice", []string{"all applications", "extra elements in list B", "both"}},
+		{"lists no applications of connections", []string{"all applications", "extra elements in list A", "connected"}},
+		{"lists no applications of tasks", []string{"all applications", "extra elements in list A", "owed"}},
+		{"lists the applications of starts", []string{"all applications", "started"}},
+	},
+	"applications/all applications are listed, however many there are and however much they look alike": {
+		{"lists ten applications at most", []string{"all applications", "extra elements in list A"}},
+		{"compares ApplicationID without accents", []string{"all applications", "extra elements in list A"}},
+	},
+
 	"sweeping/a sweep removes the starts that expired before its moment, and no others": {
 		{"sweeps what expires at the moment", []string{"how many starts Sweep says it has removed", "expected: 1 actual : 2"}},
 		{"sweeps live starts", []string{"how many starts Sweep says it has removed", "expected: 1 actual : 3"}},
@@ -424,8 +508,22 @@ var flaws = map[string][]flaw{
 		{"sweeps without a limit", []string{"how many starts Sweep says it has removed", "expected: 10 actual : 25"}},
 		{"miscounts what it sweeps", []string{"how many starts Sweep says it has removed", "expected: 5 actual : 10"}},
 	},
+	"sweeping/a sweep forgets the moments of disconnects before its moment, and no others, and does not count them": {
+		{"never forgets a disconnect", []string{"the users whose disconnects are forgotten", `expected: []string{"before"} actual : []string(nil)`}},
+		{"forgets every disconnect", []string{"the users whose disconnects are forgotten", `actual : []string{"before", "at", "after"}`}},
+		{"forgets a disconnect of that moment", []string{"the users whose disconnects are forgotten", `actual : []string{"before", "at"}`}},
+		{"counts the disconnects that it forgets", []string{"how many starts Sweep says it has removed", "expected: 0 actual : 1"}},
+	},
+	"sweeping/a sweep leaves the connection of a user whose disconnect it forgets": {
+		{"ends the connections of those whose disconnect it forgets", []string{"Connection", "connect: the user is not connected"}},
+	},
+	"sweeping/a sweep forgets no more moments than its limit, beside the starts that it removes": {
+		{"forgets disconnects without a limit", []string{"the users whose disconnects are forgotten", "should have 10 item(s), but has 25"}},
+		{"shares its limit between starts and disconnects", []string{"the users whose disconnects are forgotten", "should have 10 item(s), but has 0"}},
+	},
 	"sweeping/a sweep with a limit below one removes nothing and is no error": {
 		{"takes no limit for any limit", []string{"how many starts Sweep says it has removed", "expected: 0 actual : 1"}},
+		{"forgets disconnects without a limit", []string{"the users whose disconnects are forgotten", "Should be empty"}},
 	},
 	"sweeping/a sweep of a store without starts removes nothing": {
 		{"fails to sweep nothing", []string{"Sweep", "no rows"}},
@@ -456,6 +554,12 @@ var flaws = map[string][]flaw{
 	},
 	"contexts/Disconnect of a user who has no connection with a context that has ended says so in bounded time, and changes nothing": {
 		{"spends starts before it looks at its context", []string{"the start that Pending returns", "- Spent: (bool) false", "+ Spent: (bool) true"}},
+	},
+	"contexts/ApplicationsOf with a context that has ended says so in bounded time, and changes nothing": {
+		{"ApplicationsOf ignores its context", []string{"ApplicationsOf with a context that is cancelled", "context canceled"}},
+	},
+	"contexts/Applications with a context that has ended says so in bounded time, and changes nothing": {
+		{"Applications ignores its context", []string{"Applications with a context that is cancelled", "context canceled"}},
 	},
 	"contexts/Claim with a context that has ended says so in bounded time, and changes nothing": {
 		{"Claim ignores its context", []string{"Claim with a context that is cancelled", "context canceled", "it gives out tasks"}},
@@ -525,7 +629,7 @@ var flaws = map[string][]flaw{
 		{"keeps milliseconds", []string{"NotBefore of a task that Claim returns is the end of its lease", "+(time.Time) 2061-05-17 13:00:00.123 +0000 UTC"}},
 	},
 	"times/what is finer than a microsecond is lost at most, and moves no moment further": {
-		{"loses the carry when it rounds", []string{"how far IssuedAt has moved, of 2044-02-29 22:59:59.999999999", `"999.999999ms" is not less than "1µs"`}},
+		{"loses the carry when it rounds", []string{"how far BegunAt has moved, of 2044-02-29 21:59:59.999999999", `"999.999999ms" is not less than "1µs"`}},
 	},
 	"times/equal moments stay equal, though something finer than a microsecond is lost of them": {
 		{"cuts the expiry that it keeps, and not what it is compared with", []string{"how many starts Sweep says it has removed", "expected: 0 actual : 1"}},
@@ -563,6 +667,13 @@ var flaws = map[string][]flaw{
 	},
 	"races/whichever of a replacing Complete and Disconnect comes first, no connection outlives them": {
 		{"looks for the connection to end in a transaction of its own", []string{"the connection that Disconnect returns"}},
+	},
+	"races/whatever begins before a disconnect and is bound beside it, no connection outlives them": {
+		{"remembers a disconnect when all else is done", []string{"Connection of a user who has none", "connect: the user is not connected"}},
+		{"forgets when a user was disconnected", []string{"Connection of a user who has none", "connect: the user is not connected"}},
+	},
+	"races/whichever of a return with the same identity and one that replaces it comes first, the newer identity stays": {
+		{"judges the identity in a transaction of its own", []string{"the connection that Connection returns", "- IdentityID"}},
 	},
 	"races/whichever of Complete and Spend comes first, their answers agree with the store": {
 		{"reads a start, and writes it back when it is spent", []string{"the start that Pending returns", `+ IdentityID: (string) ""`}},

@@ -405,7 +405,7 @@ var health = topic{"health", []check{
 	{"a connection with a health that is none of the two is refused, and the start stays live", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		for _, odd := range oddHealths {
-			first, err := s.Complete(t.Context(), c.fresh.TokenHash, withHealth(finished(c.fresh, identity("new")), odd, signedIn), tagDue)
+			first, err := s.Complete(t.Context(), c.fresh.TokenHash, withHealth(finished(c.fresh, identity("new")), odd, signedIn), tagged)
 			require.Error(t, err, "Complete with a connection whose Health is %q", odd)
 			require.False(t, first, "Complete that was refused says that it is the first: Health is %q", odd)
 		}

@@ -66,7 +66,7 @@ var races = topic{"races", []check{
 		c := finished(p, identity("anna"))
 		answers := make([]answer, 50)
 		race(len(answers), func(i int) {
-			answers[i].first, answers[i].err = s.Complete(t.Context(), p.TokenHash, c, tagDue)
+			answers[i].first, answers[i].err = s.Complete(t.Context(), p.TokenHash, c, tagged)
 		})
 		require.Len(t, won(t, answers, nil), 1, "calls that say they are the first")
 		requireConnection(t, s, c)
@@ -82,7 +82,7 @@ var races = topic{"races", []check{
 			connections[i] = finished(p, identity(fmt.Sprint(i)))
 		}
 		race(len(answers), func(i int) {
-			answers[i].first, answers[i].err = s.Complete(t.Context(), p.TokenHash, connections[i], tagDue)
+			answers[i].first, answers[i].err = s.Complete(t.Context(), p.TokenHash, connections[i], tagged)
 		})
 		winners := won(t, answers, connect.ErrStateSpent)
 		require.Len(t, winners, 1, "calls that say they are the first")
@@ -105,7 +105,7 @@ var races = topic{"races", []check{
 		bind(t, s, starts...)
 		answers := make([]answer, len(starts))
 		race(len(starts), func(i int) {
-			answers[i].first, answers[i].err = s.Complete(t.Context(), starts[i].TokenHash, finished(starts[i], identity("shared")), tagDue)
+			answers[i].first, answers[i].err = s.Complete(t.Context(), starts[i].TokenHash, finished(starts[i], identity("shared")), tagged)
 		})
 		winners := won(t, answers, connect.ErrIdentityTaken)
 		require.Len(t, winners, 1, "calls that say they are the first")
@@ -129,7 +129,7 @@ var races = topic{"races", []check{
 		bind(t, s, starts...)
 		answers := make([]answer, len(starts))
 		race(len(starts), func(i int) {
-			answers[i].first, answers[i].err = s.Complete(t.Context(), starts[i].TokenHash, finished(starts[i], identity(fmt.Sprint(i))), tagDue)
+			answers[i].first, answers[i].err = s.Complete(t.Context(), starts[i].TokenHash, finished(starts[i], identity(fmt.Sprint(i))), tagged)
 		})
 		require.Len(t, won(t, answers), len(starts), "calls that say they are the first, each of its own start")
 
@@ -158,10 +158,10 @@ var races = topic{"races", []check{
 			var completing, disconnecting answer
 			duel(i,
 				func() {
-					completing.first, completing.err = s.Complete(t.Context(), p.TokenHash, c, tagDue)
+					completing.first, completing.err = s.Complete(t.Context(), p.TokenHash, c, tagged)
 				},
 				func() {
-					disconnecting.connection, disconnecting.err = s.Disconnect(t.Context(), app, user, deleteDue)
+					disconnecting.connection, disconnecting.err = s.Disconnect(t.Context(), app, user, disconnectedAt, deleteDue)
 				})
 			if completing.first {
 				require.NoError(t, completing.err, "Complete that came first")
@@ -189,10 +189,10 @@ var races = topic{"races", []check{
 			var completing, disconnecting answer
 			duel(i,
 				func() {
-					completing.first, completing.err = s.Complete(t.Context(), p.TokenHash, c, tagDue)
+					completing.first, completing.err = s.Complete(t.Context(), p.TokenHash, c, tagged)
 				},
 				func() {
-					disconnecting.connection, disconnecting.err = s.Disconnect(t.Context(), app, user, deleteDue)
+					disconnecting.connection, disconnecting.err = s.Disconnect(t.Context(), app, user, disconnectedAt, deleteDue)
 				})
 			require.NoError(t, disconnecting.err, "Disconnect of a user who has a connection either way")
 			want = append(want, deletion(old))
@@ -211,6 +211,63 @@ var races = topic{"races", []check{
 		requireTasks(t, s, want...)
 	}},
 
+	{"whatever begins before a disconnect and is bound beside it, no connection outlives them", func(t tb, s connect.Store) {
+		var want []connect.Task
+		for i := range rounds {
+			user := fmt.Sprint("user ", i)
+			if i%4 < 2 {
+				old := connected(t, s, start(user, user+", old"), identity(user+", old"))
+				want = append(want, deletion(old))
+			}
+			p := begunAt(user, user, noon.Add(-micro))
+			c := finished(p, identity(user))
+			var completing, disconnecting answer
+			duel(i,
+				func() {
+					if completing.err = s.Bind(t.Context(), p, plenty); completing.err == nil {
+						completing.first, completing.err = s.Complete(t.Context(), p.TokenHash, c, tagged)
+					}
+				},
+				func() {
+					_, disconnecting.err = s.Disconnect(t.Context(), app, user, noon, deleteDue)
+				})
+			if disconnecting.err != nil {
+				require.ErrorIs(t, disconnecting.err, connect.ErrNotConnected, "Disconnect")
+			}
+			if len(won(t, []answer{completing}, connect.ErrStateSpent)) == 1 {
+				want = append(want, deletion(c))
+			}
+			requireNoConnection(t, s, app, user)
+		}
+		requireTasks(t, s, want...)
+	}},
+
+	{"whichever of a return with the same identity and one that replaces it comes first, the newer identity stays", func(t tb, s connect.Store) {
+		var want []connect.Task
+		for i := range rounds {
+			user := fmt.Sprint("user ", i)
+			old := connected(t, s, start(user, user+", old"), identity(user+", old"))
+			again, p := start(user, user+", again"), start(user, user)
+			c := finished(p, identity(user))
+			bind(t, s, again, p)
+			var returning, replacing answer
+			duel(i,
+				func() {
+					returning.first, returning.err = s.Complete(t.Context(), again.TokenHash, finished(again, old.IdentityID), same)
+				},
+				func() {
+					replacing.first, replacing.err = s.Complete(t.Context(), p.TokenHash, c, tagged)
+					// The old identity is deleted soon, and is then like any other.
+					replacing.err = errors.Join(replacing.err, s.Done(t.Context(), deletion(old)))
+				})
+			require.Len(t, won(t, []answer{replacing}), 1, "calls of Complete with a new identity that are the first")
+			won(t, []answer{returning}, connect.ErrIdentityTooOld, connect.ErrIdentityRetired)
+			requireConnection(t, s, c)
+			want = append(want, tag(c))
+		}
+		requireTasks(t, s, want...)
+	}},
+
 	{"whichever of Complete and Spend comes first, their answers agree with the store", func(t tb, s connect.Store) {
 		var want []connect.Task
 		for i := range rounds {
@@ -220,7 +277,7 @@ var races = topic{"races", []check{
 			bind(t, s, p)
 			var completing, spending answer
 			duel(i,
-				func() { completing.first, completing.err = s.Complete(t.Context(), p.TokenHash, c, tagDue) },
+				func() { completing.first, completing.err = s.Complete(t.Context(), p.TokenHash, c, tagged) },
 				func() { spending.err = s.Spend(t.Context(), p.TokenHash) })
 			require.NoError(t, spending.err, "Spend")
 			if completing.first {
@@ -248,14 +305,14 @@ var races = topic{"races", []check{
 			var stealing, leaving answer
 			duel(i,
 				func() {
-					stealing.first, stealing.err = s.Complete(t.Context(), p.TokenHash, finished(p, c.IdentityID), tagDue)
+					stealing.first, stealing.err = s.Complete(t.Context(), p.TokenHash, finished(p, c.IdentityID), tagged)
 				},
 				func() {
 					if i%4 < 2 {
-						_, leaving.err = s.Disconnect(t.Context(), app, user, deleteDue)
+						_, leaving.err = s.Disconnect(t.Context(), app, user, disconnectedAt, deleteDue)
 						return
 					}
-					leaving.first, leaving.err = s.Complete(t.Context(), newer.TokenHash, finished(newer, identity(user+", again")), tagDue)
+					leaving.first, leaving.err = s.Complete(t.Context(), newer.TokenHash, finished(newer, identity(user+", again")), tagged)
 				})
 			require.NoError(t, leaving.err, "Disconnect, or Complete that replaces")
 			require.Empty(t, won(t, []answer{stealing}, connect.ErrIdentityTaken, connect.ErrIdentityRetired), "another user's calls of Complete that passed")
@@ -268,7 +325,7 @@ var races = topic{"races", []check{
 		c := connected(t, s, start("anna", "tab"), identity("anna"))
 		answers := make([]answer, 20)
 		race(len(answers), func(i int) {
-			answers[i].connection, answers[i].err = s.Disconnect(t.Context(), app, "anna", deleteDue)
+			answers[i].connection, answers[i].err = s.Disconnect(t.Context(), app, "anna", disconnectedAt, deleteDue)
 			answers[i].first = answers[i].err == nil
 		})
 		winners := won(t, answers, connect.ErrNotConnected)
@@ -327,7 +384,7 @@ var races = topic{"races", []check{
 			bind(t, s, p)
 			var completing, binding answer
 			duel(i,
-				func() { completing.first, completing.err = s.Complete(t.Context(), p.TokenHash, c, tagDue) },
+				func() { completing.first, completing.err = s.Complete(t.Context(), p.TokenHash, c, tagged) },
 				func() { binding.err = s.Bind(t.Context(), next, 1) })
 			require.NoError(t, binding.err, "Bind")
 			requireStart(t, s, next)
@@ -387,7 +444,7 @@ var races = topic{"races", []check{
 			bind(t, s, p)
 			var completing, telling answer
 			duel(i,
-				func() { completing.first, completing.err = s.Complete(t.Context(), p.TokenHash, c, tagDue) },
+				func() { completing.first, completing.err = s.Complete(t.Context(), p.TokenHash, c, tagged) },
 				func() {
 					telling.connection, telling.first, telling.err = s.SetHealth(t.Context(), old.IdentityID, needsSignIn, later(1))
 				})
@@ -416,7 +473,7 @@ var races = topic{"races", []check{
 			at := later(1 + i/2%2*2)
 			var completing, telling answer
 			duel(i,
-				func() { completing.first, completing.err = s.Complete(t.Context(), p.TokenHash, c, tagDue) },
+				func() { completing.first, completing.err = s.Complete(t.Context(), p.TokenHash, c, tagged) },
 				func() {
 					telling.connection, telling.first, telling.err = s.SetHealth(t.Context(), c.IdentityID, needsSignIn, at)
 				})
@@ -448,7 +505,7 @@ var races = topic{"races", []check{
 			var disconnecting, telling answer
 			duel(i,
 				func() {
-					disconnecting.connection, disconnecting.err = s.Disconnect(t.Context(), app, user, deleteDue)
+					disconnecting.connection, disconnecting.err = s.Disconnect(t.Context(), app, user, disconnectedAt, deleteDue)
 				},
 				func() {
 					telling.connection, telling.first, telling.err = s.SetHealth(t.Context(), c.IdentityID, needsSignIn, later(1))
@@ -484,9 +541,9 @@ var races = topic{"races", []check{
 			case i < returns:
 				errs[i] = s.Bind(t.Context(), starts[i], 3)
 				a := &answers[i]
-				a.first, a.err = s.Complete(t.Context(), starts[i].TokenHash, connections[i+1], tagDue)
+				a.first, a.err = s.Complete(t.Context(), starts[i].TokenHash, connections[i+1], tagged)
 			case i%2 == 0:
-				_, err := s.Disconnect(t.Context(), app, "anna", deleteDue)
+				_, err := s.Disconnect(t.Context(), app, "anna", disconnectedAt, deleteDue)
 				if !errors.Is(err, connect.ErrNotConnected) {
 					errs[i] = err
 				}
@@ -542,13 +599,13 @@ var races = topic{"races", []check{
 			}
 			p := starts[i]
 			binding := s.Bind(t.Context(), p, plenty)
-			first, completing := s.Complete(t.Context(), p.TokenHash, finished(p, identity(p.UserID)), tagDue)
+			first, completing := s.Complete(t.Context(), p.TokenHash, finished(p, identity(p.UserID)), tagged)
 			if completing == nil && !first {
 				completing = errors.New("a live start is a reload")
 			}
 			var disconnecting error
 			if i%2 == 0 {
-				_, disconnecting = s.Disconnect(t.Context(), app, p.UserID, deleteDue)
+				_, disconnecting = s.Disconnect(t.Context(), app, p.UserID, disconnectedAt, deleteDue)
 			}
 			errs[i] = errors.Join(binding, completing, disconnecting)
 		})

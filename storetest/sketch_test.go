@@ -23,9 +23,16 @@ type sketch struct {
 	starts      []*connect.Pending
 	connections []*connect.Connection
 	tasks       []*connect.Task
+	ended       []*ended
 	swept       []string // token hashes
 	deleted     []string // identities
 	locked      atomic.Bool
+}
+
+// ended is when a user was disconnected.
+type ended struct {
+	applicationID, userID string
+	at                    time.Time
 }
 
 // has says whether this is the store's flaw.
@@ -213,6 +220,7 @@ func (s *sketch) Bind(ctx context.Context, p connect.Pending, limit int) error {
 
 	p.TokenHash, p.ApplicationID, p.UserID, p.ReturnTo = s.text(p.TokenHash), s.text(p.ApplicationID), s.text(p.UserID), s.text(p.ReturnTo)
 	p.IssuedAt, p.ExpiresAt = s.moment(p.IssuedAt), s.moment(p.ExpiresAt)
+	p.BegunAt = s.beginning(p.BegunAt)
 	switch err := p.Validate(); {
 	case s.has("keeps empty texts") && err != nil && strings.HasSuffix(err.Error(), "empty"):
 	case s.has("has columns of 191 bytes") && max(len(p.TokenHash), len(p.ApplicationID), len(p.UserID)) > 191:
@@ -271,6 +279,21 @@ func (s *sketch) Bind(ctx context.Context, p connect.Pending, limit int) error {
 	}
 	s.starts = append(s.starts, &p)
 	return nil
+}
+
+// beginning is when a start began, as it is kept.
+func (s *sketch) beginning(t time.Time) time.Time {
+	switch {
+	case s.has("forgets when a start began"):
+		return time.Time{}
+	case t.IsZero() && s.has("keeps an unknown beginning as 1970"):
+		return time.Unix(0, 0)
+	case t.IsZero():
+		return t
+	case s.has("cuts the beginning that it keeps, and not what it is compared with"):
+		return t.Truncate(micro)
+	}
+	return s.moment(t)
 }
 
 // makeRoom spends and removes the oldest starts of a user for the sake of p.
@@ -417,9 +440,9 @@ func (s *sketch) Spend(ctx context.Context, tokenHash string) error {
 }
 
 // judge says whether c may complete p.
-func (s *sketch) judge(p *connect.Pending, c connect.Connection) (reload bool, err error) {
+func (s *sketch) judge(p *connect.Pending, c connect.Connection, how connect.Completion) (reload bool, err error) {
 	if s.has("judges the identity first") {
-		if err := s.judgeIdentity(c); err != nil {
+		if err := s.judgeIdentity(c, how); err != nil {
 			return false, err
 		}
 	}
@@ -454,9 +477,14 @@ func (s *sketch) judge(p *connect.Pending, c connect.Connection) (reload bool, e
 		return false, connect.ErrStateSpent
 	case s.has("takes no reload") && p.Spent:
 		return false, connect.ErrStateSpent
+	case s.has("judges the identity of a reload") && how.SameIdentity && s.isTooOld(c):
+		return false, connect.ErrIdentityTooOld
 	case p.IdentityID == c.IdentityID && c.IdentityID != "":
 		return true, nil
 	case p.Spent && !s.has("completes a start that is spent"):
+		return false, connect.ErrStateSpent
+	case s.hasEnded(p):
+		p.Spent = p.Spent || s.has("spends what began before a disconnect when it is bound")
 		return false, connect.ErrStateSpent
 	case expired:
 		p.Spent = s.has("spends what has expired")
@@ -465,8 +493,75 @@ func (s *sketch) judge(p *connect.Pending, c connect.Connection) (reload bool, e
 	return false, nil
 }
 
+// hasEnded says whether the user of p was disconnected since p began.
+func (s *sketch) hasEnded(p *connect.Pending) bool {
+	if p.BegunAt.IsZero() && !s.has("takes an unknown beginning for the earliest") {
+		return false
+	}
+	for _, e := range s.ended {
+		switch {
+		case s.has("disconnects the user id everywhere") && e.userID == p.UserID:
+		case s.has("disconnects everybody in the application") && e.applicationID == p.ApplicationID:
+		case !s.sameUser(e.applicationID, e.userID, p.ApplicationID, p.UserID):
+			continue
+		}
+		if s.before(p.BegunAt, e.at) || s.has("ends what began at the moment of a disconnect") && p.BegunAt.Equal(e.at) {
+			return true
+		}
+	}
+	return false
+}
+
+// remember remembers when a user was disconnected.
+func (s *sketch) remember(applicationID, userID string, at time.Time) {
+	at = s.moment(at)
+	if s.has("rounds up the moment of a disconnect, and not the beginning") {
+		at = at.Add(micro - 1).Truncate(micro)
+	}
+	for _, e := range s.ended {
+		if !s.sameUser(e.applicationID, e.userID, applicationID, userID) {
+			continue
+		}
+		if s.before(e.at, at) && !s.has("remembers the first disconnect") || s.has("remembers the last disconnect") {
+			e.at = at
+		}
+		return
+	}
+	s.ended = append(s.ended, &ended{applicationID, userID, at})
+}
+
+// isTooOld says whether c has another identity than its user has.
+func (s *sketch) isTooOld(c connect.Connection) bool {
+	current := s.connection(c.ApplicationID, c.UserID)
+	switch {
+	case s.has("takes any identity for a fresh one"):
+		return false
+	case s.has("takes only fresh identities"):
+		return true
+	case current == nil:
+		return !s.has("takes any identity of who has no connection")
+	case s.has("looks for the user's identity in the starts"):
+		return !slices.ContainsFunc(s.starts, func(p *connect.Pending) bool {
+			return s.sameUser(p.ApplicationID, p.UserID, c.ApplicationID, c.UserID) && p.IdentityID == c.IdentityID
+		})
+	}
+	return current.IdentityID != c.IdentityID
+}
+
 // judgeIdentity says whether c may have its identity.
-func (s *sketch) judgeIdentity(c connect.Connection) error {
+func (s *sketch) judgeIdentity(c connect.Connection, how connect.Completion) error {
+	var tooOld error
+	if how.SameIdentity && s.isTooOld(c) {
+		tooOld = connect.ErrIdentityTooOld
+	}
+	if s.has("judges freshness before anything else of an identity") {
+		return cmp.Or(tooOld, s.judgeOwner(c))
+	}
+	return cmp.Or(s.judgeOwner(c), tooOld)
+}
+
+// judgeOwner says whether the identity of c is free for its user.
+func (s *sketch) judgeOwner(c connect.Connection) error {
 	if t := s.task(connect.DeleteIdentity, c.IdentityID); t != nil {
 		switch {
 		case s.has("gives out retired identities"):
@@ -501,7 +596,7 @@ func (s *sketch) judgeIdentity(c connect.Connection) error {
 	return nil
 }
 
-func (s *sketch) Complete(ctx context.Context, tokenHash string, c connect.Connection, tagAfter time.Time) (bool, error) {
+func (s *sketch) Complete(ctx context.Context, tokenHash string, c connect.Connection, how connect.Completion) (bool, error) {
 	late := s.has("looks at its context when half is written")
 	if err := s.enter(ctx, "Complete"); err != nil && !late {
 		return false, err
@@ -522,14 +617,14 @@ func (s *sketch) Complete(ctx context.Context, tokenHash string, c connect.Conne
 	if p == nil && s.has("connects without a start") {
 		p = &connect.Pending{ApplicationID: c.ApplicationID, UserID: c.UserID, ExpiresAt: noon.AddDate(100, 0, 0)}
 	}
-	identityErr := s.judgeIdentity(c)
+	identityErr := s.judgeIdentity(c, how)
 	if s.has("is locked while it completes") {
 		s.locked.Store(true)
 		s.gap("is locked while it completes")
 		s.locked.Store(false)
 	}
 	s.gap("judges the identity in a transaction of its own")
-	reload, err := s.judge(p, c)
+	reload, err := s.judge(p, c, how)
 	s.gap("judges the start in a transaction of its own")
 	old := s.connection(c.ApplicationID, c.UserID)
 	s.gap("looks for the connection to replace in a transaction of its own")
@@ -578,6 +673,7 @@ func (s *sketch) Complete(ctx context.Context, tokenHash string, c connect.Conne
 	if !s.has("completes without spending") {
 		p.Spent, p.IdentityID = true, c.IdentityID
 	}
+	tagAfter := how.TagAfter
 	switch {
 	case s.has("tags at once"):
 		tagAfter = c.ConnectedAt
@@ -725,7 +821,7 @@ func (s *sketch) connectionWith(identityID string) *connect.Connection {
 	return nil
 }
 
-func (s *sketch) Disconnect(ctx context.Context, applicationID, userID string, deleteAfter time.Time) (connect.Connection, error) {
+func (s *sketch) Disconnect(ctx context.Context, applicationID, userID string, at, deleteAfter time.Time) (connect.Connection, error) {
 	err := s.enter(ctx, "Disconnect")
 	if err != nil && !s.has("spends starts before it looks at its context") {
 		return connect.Connection{}, err
@@ -735,6 +831,17 @@ func (s *sketch) Disconnect(ctx context.Context, applicationID, userID string, d
 
 	applicationID, userID = s.text(applicationID), s.text(userID)
 	c := s.connection(applicationID, userID)
+	switch {
+	case err != nil, s.has("forgets when a user was disconnected"):
+	case c == nil && s.has("remembers no disconnect of who has no connection"):
+	case s.has("remembers a disconnect when all else is done"):
+		defer func() {
+			s.gap("remembers a disconnect when all else is done")
+			s.remember(applicationID, userID, at)
+		}()
+	default:
+		s.remember(applicationID, userID, at)
+	}
 	s.gap("looks for the connection to end in a transaction of its own")
 	var ended connect.Connection
 	if c != nil {
@@ -776,6 +883,71 @@ func (s *sketch) Disconnect(ctx context.Context, applicationID, userID string, d
 		ended.Health = healthOK
 	}
 	return ended, nil
+}
+
+func (s *sketch) ApplicationsOf(ctx context.Context, userID string) ([]string, error) {
+	if err := s.enter(ctx, "ApplicationsOf"); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	userID = s.text(userID)
+	everybody := s.has("lists the applications of everybody")
+	var ids []string
+	for _, c := range s.connections {
+		if !s.has("lists no applications of connections") && (everybody || s.same("UserID", c.UserID, userID)) {
+			ids = s.list(ids, c.ApplicationID)
+		}
+	}
+	for _, p := range s.starts {
+		switch {
+		case s.has("lists no applications of starts"):
+		case s.has("lists no applications of expired starts") && p.ExpiresAt.Before(noon):
+		case p.Spent && !s.has("lists the applications of spent starts"):
+		case everybody || s.same("UserID", p.UserID, userID):
+			ids = s.list(ids, p.ApplicationID)
+		}
+	}
+	return ids, nil
+}
+
+func (s *sketch) Applications(ctx context.Context) ([]string, error) {
+	if err := s.enter(ctx, "Applications"); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	var ids []string
+	for _, c := range s.connections {
+		if !s.has("lists no applications of connections") {
+			ids = s.list(ids, c.ApplicationID)
+		}
+	}
+	for _, t := range s.tasks {
+		if !s.has("lists no applications of tasks") {
+			ids = s.list(ids, t.ApplicationID)
+		}
+	}
+	for _, p := range s.starts {
+		if s.has("lists the applications of starts") {
+			ids = s.list(ids, p.ApplicationID)
+		}
+	}
+	if s.has("lists ten applications at most") {
+		ids = ids[:min(len(ids), 10)]
+	}
+	return ids, nil
+}
+
+// list adds an application to a list.
+func (s *sketch) list(ids []string, id string) []string {
+	listed := slices.ContainsFunc(ids, func(other string) bool { return s.same("ApplicationID", other, id) })
+	if listed && !s.has("lists an application twice") {
+		return ids
+	}
+	return append(ids, id)
 }
 
 func (s *sketch) Claim(ctx context.Context, applicationID string, now, until time.Time, limit int) ([]connect.Task, error) {
@@ -935,8 +1107,41 @@ func (s *sketch) Sweep(ctx context.Context, before time.Time, limit int) (int, e
 		}
 	}
 	s.starts = slices.DeleteFunc(s.starts, func(p *connect.Pending) bool { return slices.Contains(gone, p) })
-	if s.has("miscounts what it sweeps") {
+	if s.has("shares its limit between starts and disconnects") {
+		limit -= len(gone)
+	}
+	forgotten := s.forget(before, limit)
+	switch {
+	case s.has("miscounts what it sweeps"):
 		return limit, nil
+	case s.has("counts the disconnects that it forgets"):
+		return len(gone) + forgotten, nil
 	}
 	return len(gone), nil
+}
+
+// forget forgets when users were disconnected, and returns of how many.
+func (s *sketch) forget(before time.Time, limit int) int {
+	var gone []*ended
+	for _, e := range s.ended {
+		old := s.before(e.at, s.moment(before))
+		switch {
+		case s.has("never forgets a disconnect"):
+			old = false
+		case s.has("forgets every disconnect"):
+			old = true
+		case s.has("forgets a disconnect of that moment"):
+			old = !s.before(s.moment(before), e.at)
+		}
+		if old && (len(gone) < limit || s.has("forgets disconnects without a limit")) {
+			gone = append(gone, e)
+		}
+	}
+	s.ended = slices.DeleteFunc(s.ended, func(e *ended) bool { return slices.Contains(gone, e) })
+	if s.has("ends the connections of those whose disconnect it forgets") {
+		s.connections = slices.DeleteFunc(s.connections, func(c *connect.Connection) bool {
+			return slices.ContainsFunc(gone, func(e *ended) bool { return s.sameUser(e.applicationID, e.userID, c.ApplicationID, c.UserID) })
+		})
+	}
+	return len(gone)
 }

@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -22,6 +23,25 @@ func sweep(t tb, s connect.Store, before time.Time, limit, want int) {
 func sweepAll(t tb, s connect.Store, want int) {
 	t.Helper()
 	sweep(t, s, noon.AddDate(1, 0, 0), plenty, want)
+}
+
+// forgotten returns the users whose disconnects are forgotten, of users who have
+// disconnected and have no connection. It gives them one.
+func forgotten(t tb, s connect.Store, users ...string) (gone []string) {
+	t.Helper()
+	for _, user := range users {
+		p := begunAt(user, user+", begun long ago", time.Unix(1, 0))
+		if _, err := s.Pending(t.Context(), p.TokenHash); err != nil {
+			bind(t, s, p)
+		}
+		_, err := s.Complete(t.Context(), p.TokenHash, finished(p, identity(user)), tagged)
+		if errors.Is(err, connect.ErrStateSpent) {
+			continue
+		}
+		require.NoError(t, err, "Complete of a live start")
+		gone = append(gone, user)
+	}
+	return gone
 }
 
 var sweeping = topic{"sweeping", []check{
@@ -92,13 +112,53 @@ var sweeping = topic{"sweeping", []check{
 		}
 	}},
 
+	{"a sweep forgets the moments of disconnects before its moment, and no others, and does not count them", func(t tb, s connect.Store) {
+		for user, at := range map[string]time.Time{"before": noon.Add(-micro), "at": noon, "after": noon.Add(micro)} {
+			requireNothingToDisconnectAt(t, s, app, user, at)
+		}
+		sweep(t, s, noon, plenty, 0)
+		require.Equal(t, []string{"before"}, forgotten(t, s, "before", "at", "after"), "the users whose disconnects are forgotten")
+		sweep(t, s, noon.Add(2*micro), plenty, 0)
+		require.Equal(t, []string{"at", "after"}, forgotten(t, s, "at", "after"), "the users whose disconnects are forgotten")
+	}},
+
+	{"a sweep leaves the connection of a user whose disconnect it forgets", func(t tb, s connect.Store) {
+		requireNothingToDisconnect(t, s, app, "anna")
+		p := start("anna", "tab")
+		c := connected(t, s, p, identity("anna"))
+		sweep(t, s, noon, plenty, 0)
+		requireConnection(t, s, c)
+		requireStart(t, s, completed(p, c.IdentityID))
+		requireTasks(t, s, tag(c))
+	}},
+
+	{"a sweep forgets no more moments than its limit, beside the starts that it removes", func(t tb, s connect.Store) {
+		var users []string
+		for i := range 25 {
+			user := fmt.Sprint("user ", i)
+			requireNothingToDisconnectAt(t, s, app, user, noon.Add(-time.Duration(i+1)*time.Minute))
+			users = append(users, user)
+			p := start("anna", user)
+			p.ExpiresAt = noon.Add(-time.Hour)
+			bind(t, s, p)
+		}
+		for _, batch := range []struct{ starts, moments int }{{10, 10}, {10, 10}, {5, 5}, {0, 0}} {
+			sweep(t, s, noon, 10, batch.starts)
+			gone := forgotten(t, s, users...)
+			require.Len(t, gone, batch.moments, "the users whose disconnects are forgotten")
+			users = slices.DeleteFunc(users, func(user string) bool { return slices.Contains(gone, user) })
+		}
+	}},
+
 	{"a sweep with a limit below one removes nothing and is no error", func(t tb, s connect.Store) {
 		p := start("anna", "tab")
 		p.ExpiresAt = noon.Add(-time.Hour)
 		bind(t, s, p)
+		requireNothingToDisconnect(t, s, app, "ben")
 		for _, limit := range []int{0, -1, -1 << 31} {
 			sweep(t, s, noon, limit, 0)
 			requireStart(t, s, p)
+			require.Empty(t, forgotten(t, s, "ben"), "the users whose disconnects are forgotten")
 		}
 		sweep(t, s, noon, 1, 1)
 	}},

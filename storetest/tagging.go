@@ -108,7 +108,7 @@ var tagging = topic{"tagging", []check{
 		bind(t, s, p)
 		c := finished(p, identity("anna"))
 		sooner := tagDue.Add(-30 * time.Second) // though the lease ends later
-		first, err := s.Complete(t.Context(), p.TokenHash, c, sooner)
+		first, err := s.Complete(t.Context(), p.TokenHash, c, connect.Completion{TagAfter: sooner})
 		require.NoError(t, err, "Complete")
 		require.True(t, first, "Complete of a live start says that it is not the first")
 
@@ -124,7 +124,7 @@ var tagging = topic{"tagging", []check{
 			p := start("user "+label, label)
 			bind(t, s, p)
 			c := finished(p, identity(label))
-			first, err := s.Complete(t.Context(), p.TokenHash, c, noon.Add(time.Duration(i)*micro))
+			first, err := s.Complete(t.Context(), p.TokenHash, c, connect.Completion{TagAfter: noon.Add(time.Duration(i) * micro)})
 			require.NoError(t, err, "Complete")
 			require.True(t, first, "Complete of a live start says that it is not the first")
 			want[i] = tag(c)
@@ -147,7 +147,7 @@ var tagging = topic{"tagging", []check{
 			}
 			bind(t, s, p)
 			c := finished(p, identity(label))
-			first, err := s.Complete(t.Context(), p.TokenHash, c, noon.Add(time.Duration(i)*micro))
+			first, err := s.Complete(t.Context(), p.TokenHash, c, connect.Completion{TagAfter: noon.Add(time.Duration(i) * micro)})
 			require.NoError(t, err, "Complete")
 			require.True(t, first, "Complete of a live start says that it is not the first")
 			want = append(want, tag(c))

@@ -110,7 +110,7 @@ func requireKeptOrRefused(t tb, s connect.Store, p connect.Pending, identityID s
 	}
 	requireStart(t, s, p)
 	c := finished(p, identityID)
-	if _, err := s.Complete(t.Context(), p.TokenHash, c, tagDue); err != nil {
+	if _, err := s.Complete(t.Context(), p.TokenHash, c, tagged); err != nil {
 		requireStart(t, s, p)
 		requireNoConnection(t, s, p.ApplicationID, p.UserID)
 		return
@@ -188,7 +188,7 @@ var texts = topic{"texts", []check{
 				field      string
 				connection connect.Connection
 			}{{"IdentityID", identified}, {"UserID", user}, {"ApplicationID", application}} {
-				first, err := s.Complete(t.Context(), c.fresh.TokenHash, refused.connection, tagDue)
+				first, err := s.Complete(t.Context(), c.fresh.TokenHash, refused.connection, tagged)
 				require.Error(t, err, "Complete with a connection whose %s is %s", refused.field, odd.what)
 				require.False(t, first, "Complete that was refused says that it is the first: %s is %s", refused.field, odd.what)
 			}
@@ -236,10 +236,12 @@ var texts = topic{"texts", []check{
 				require.Error(t, err, "Connection of a user id with %.4q at its end", odd)
 				_, err = s.Connection(t.Context(), p.ApplicationID+odd, p.UserID)
 				require.Error(t, err, "Connection of an application with %.4q at its end", odd)
-				_, err = s.Disconnect(t.Context(), p.ApplicationID, p.UserID+odd, noon)
+				_, err = s.Disconnect(t.Context(), p.ApplicationID, p.UserID+odd, disconnectedAt, noon)
 				require.Error(t, err, "Disconnect of a user id with %.4q at its end", odd)
-				_, err = s.Disconnect(t.Context(), p.ApplicationID+odd, p.UserID, noon)
+				_, err = s.Disconnect(t.Context(), p.ApplicationID+odd, p.UserID, disconnectedAt, noon)
 				require.Error(t, err, "Disconnect of an application with %.4q at its end", odd)
+				ids, _ := s.ApplicationsOf(t.Context(), p.UserID+odd)
+				require.Empty(t, ids, "applications of a user id with %.4q at its end", odd)
 				_, _, err = s.SetHealth(t.Context(), there.connection.IdentityID+odd, needsSignIn, later(5))
 				require.Error(t, err, "SetHealth of an identity with %.4q at its end", odd)
 				// Whether these find nothing or fail is the store's to choose.

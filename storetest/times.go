@@ -80,7 +80,7 @@ var times = topic{"times", []check{
 			moment := time.Date(2044, time.February, 29, 23, 59, 59, us*1000, time.UTC)
 			label := fmt.Sprint(us)
 			p := start("user "+label, label)
-			p.IssuedAt, p.ExpiresAt = moment.Add(-time.Hour), moment.Add(time.Hour)
+			p.BegunAt, p.IssuedAt, p.ExpiresAt = moment.Add(-2*time.Hour), moment.Add(-time.Hour), moment.Add(time.Hour)
 			bind(t, s, p)
 			requireStart(t, s, p)
 			c := finished(p, identity(label))
@@ -101,7 +101,7 @@ var times = topic{"times", []check{
 			moment := time.Date(2044, time.February, 29, 23, 59, 59, ns, time.UTC)
 			label := fmt.Sprint(ns)
 			p := start("user "+label, label)
-			p.IssuedAt, p.ExpiresAt = moment.Add(-time.Hour), moment.Add(time.Hour)
+			p.BegunAt, p.IssuedAt, p.ExpiresAt = moment.Add(-2*time.Hour), moment.Add(-time.Hour), moment.Add(time.Hour)
 			connection := finished(p, identity(label))
 			connection.ConnectedAt, connection.HealthAt = moment, moment
 			bind(t, s, p)
@@ -111,6 +111,7 @@ var times = topic{"times", []check{
 			require.NoError(t, err, "Pending")
 			c, err := s.Connection(t.Context(), app, p.UserID)
 			require.NoError(t, err, "Connection")
+			requireNear(t, p.BegunAt, got.BegunAt, "BegunAt")
 			requireNear(t, p.IssuedAt, got.IssuedAt, "IssuedAt")
 			requireNear(t, p.ExpiresAt, got.ExpiresAt, "ExpiresAt")
 			requireNear(t, moment, c.ConnectedAt, "ConnectedAt")
@@ -132,7 +133,7 @@ var times = topic{"times", []check{
 			sweep(t, s, moment.Add(micro), plenty, 1)
 
 			c = finished(p, identity(label))
-			first, err := s.Complete(t.Context(), p.TokenHash, c, moment)
+			first, err := s.Complete(t.Context(), p.TokenHash, c, connect.Completion{TagAfter: moment})
 			require.NoError(t, err, "Complete of a live start")
 			require.True(t, first, "Complete of a live start says that it is not the first")
 			for n := range 3 {
@@ -200,7 +201,7 @@ var times = topic{"times", []check{
 			other.ExpiresAt = noon.AddDate(7900, 0, 0)
 			bind(t, s, other)
 			c := finished(other, identity(label))
-			first, err := s.Complete(t.Context(), other.TokenHash, c, moment)
+			first, err := s.Complete(t.Context(), other.TokenHash, c, connect.Completion{TagAfter: moment})
 			require.NoError(t, err, "Complete")
 			require.True(t, first, "Complete of a live start says that it is not the first")
 			queued = append(queued, tag(c))

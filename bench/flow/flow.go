@@ -270,6 +270,6 @@ func keep(store connect.Store, i int) error {
 	}
 	_, err = store.Complete(ctx, userID(i), connect.Connection{
 		ApplicationID: applicationID, UserID: userID(i), IdentityID: identityID(i), ConnectedAt: now, Health: connect.HealthOK, HealthAt: now,
-	}, now)
+	}, connect.Completion{TagAfter: now})
 	return err
 }

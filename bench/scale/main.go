@@ -124,7 +124,7 @@ func (b bench) drop() error {
 	// Not b.ctx: an interrupted run cleans up too.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.ctx), time.Minute)
 	defer cancel()
-	for _, table := range []string{"pending", "connections", "tasks", "schema"} {
+	for _, table := range []string{"pending", "connections", "tasks", "disconnects", "schema"} {
 		if _, err := b.db.ExecContext(ctx, "DROP TABLE IF EXISTS "+b.prefix+table); err != nil {
 			return err
 		}
@@ -239,7 +239,7 @@ func (b bench) flow(name string, i int) error {
 	}
 	now := time.Now()
 	c := connection(name, i, now)
-	if _, err := b.store.Complete(b.ctx, p.TokenHash, c, now.Add(6*time.Second)); err != nil {
+	if _, err := b.store.Complete(b.ctx, p.TokenHash, c, connect.Completion{TagAfter: now.Add(6 * time.Second)}); err != nil {
 		return err
 	}
 	return b.store.Done(b.ctx, connect.Task{Kind: connect.TagIdentity, IdentityID: c.IdentityID})
@@ -266,7 +266,7 @@ func (b bench) completes() error {
 		}
 		err := report(fmt.Sprint(workers), workers, flows, func(i int) (time.Duration, error) {
 			now := time.Now()
-			_, err := b.store.Complete(b.ctx, tokenHash(name, i), connection(name, i, now), now.Add(6*time.Second))
+			_, err := b.store.Complete(b.ctx, tokenHash(name, i), connection(name, i, now), connect.Completion{TagAfter: now.Add(6 * time.Second)})
 			return time.Since(now), err
 		})
 		if err != nil {
@@ -314,7 +314,7 @@ func (b bench) otherCalls() error {
 		}},
 		{"Disconnect", func(i int) (time.Duration, error) {
 			now := time.Now()
-			_, err := b.store.Disconnect(b.ctx, application, id("complete 8 ", i), now)
+			_, err := b.store.Disconnect(b.ctx, application, id("complete 8 ", i), now, now)
 			return time.Since(now), err
 		}},
 	} {

@@ -156,7 +156,8 @@ func (a *app) deleteAccount(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 		return
 	}
-	_, err = a.store.Disconnect(r.Context(), a.applicationID, u.ID, time.Now())
+	now := time.Now()
+	_, err = a.store.Disconnect(r.Context(), a.applicationID, u.ID, now, now)
 	if err != nil && !errors.Is(err, connect.ErrNotConnected) {
 		a.fault(w, r, "disconnect the user", err)
 		return

@@ -52,7 +52,7 @@ func (s scene) connection(user, identity string) connect.Connection {
 }
 
 func (s scene) complete(ctx context.Context, user, identity string) error {
-	_, err := s.Complete(ctx, "token of "+user, s.connection(user, identity), s.now)
+	_, err := s.Complete(ctx, "token of "+user, s.connection(user, identity), connect.Completion{TagAfter: s.now})
 	return err
 }
 
@@ -122,7 +122,7 @@ func oneUsersCalls(t *testing.T, newScene func(users ...string) scene) {
 			return err
 		})
 		s.requireWaits("Disconnect", func(ctx context.Context) error {
-			_, err := s.Disconnect(ctx, application, "ada", s.now)
+			_, err := s.Disconnect(ctx, application, "ada", s.now, s.now)
 			return err
 		})
 		s.requireWaits("Bind", func(ctx context.Context) error {
@@ -162,7 +162,7 @@ func aStartBeingCompleted(t *testing.T, newScene func(users ...string) scene) {
 			return err
 		})
 		s.requireWaits("Complete of the other tab", func(ctx context.Context) error {
-			_, err := s.Complete(ctx, otherTab.TokenHash, s.connection("ada", "yet another"), s.now)
+			_, err := s.Complete(ctx, otherTab.TokenHash, s.connection("ada", "yet another"), connect.Completion{TagAfter: s.now})
 			return err
 		})
 		cancel()
@@ -227,7 +227,7 @@ func theUniqueKeys(t *testing.T, newScene func(users ...string) scene) {
 	require.NoError(t, s.complete(t.Context(), "ada", "shared"))
 	require.Error(t, s.db.exec(t.Context(), `INSERT INTO accounts (user_id, application_id, identity_id, connected_at, health, health_at) VALUES ('ben', ?, 'shared', 0, 'ok', 0)`, application))
 
-	_, err := s.Disconnect(t.Context(), application, "ada", s.now)
+	_, err := s.Disconnect(t.Context(), application, "ada", s.now, s.now)
 	require.NoError(t, err)
 	require.Error(t, queue(t.Context(), s.db.conn, connect.TagIdentity, s.connection("ben", "shared"), s.now))
 	tasks, err := s.Claim(t.Context(), application, s.now, s.now.Add(time.Minute), 10)

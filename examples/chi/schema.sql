@@ -32,6 +32,7 @@ CREATE TABLE IF NOT EXISTS starts (
     expires_at     BIGINT     NOT NULL,
     spent          BOOLEAN    NOT NULL,
     identity_id    TEXT(255)  NOT NULL,
+    begun_at       BIGINT     NOT NULL, -- 0 is unknown
     UNIQUE (user_id, application_id, expires_at, token_hash),
     UNIQUE (expires_at, token_hash),
     FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE
@@ -47,4 +48,14 @@ CREATE TABLE IF NOT EXISTS tasks (
     not_before     BIGINT    NOT NULL,
     attempts       INTEGER   NOT NULL,
     UNIQUE (application_id, not_before, identity_id)
+);
+
+-- When users were disconnected. A flow that began before that cannot be completed,
+-- even when it is bound afterwards. They outlive the user: no foreign key.
+CREATE TABLE IF NOT EXISTS disconnects (
+    user_id        TEXT(255) NOT NULL,
+    application_id TEXT(255) NOT NULL,
+    ended_at       BIGINT    NOT NULL,
+    PRIMARY KEY (user_id, application_id, ended_at),
+    UNIQUE (ended_at, user_id, application_id)
 );

@@ -51,11 +51,19 @@ func (s *Store) Bind(ctx context.Context, p connect.Pending, limit int) error {
 			return none, err
 		}
 		return none, tx.exec(ctx, `
-			INSERT INTO starts (token_hash, user_id, application_id, return_to, issued_at, expires_at, spent, identity_id)
-			VALUES (?, ?, ?, ?, ?, ?, FALSE, '')`,
-			p.TokenHash, p.UserID, p.ApplicationID, p.ReturnTo, p.IssuedAt.UnixMicro(), p.ExpiresAt.UnixMicro())
+			INSERT INTO starts (token_hash, user_id, application_id, return_to, begun_at, issued_at, expires_at, spent, identity_id)
+			VALUES (?, ?, ?, ?, ?, ?, ?, FALSE, '')`,
+			p.TokenHash, p.UserID, p.ApplicationID, p.ReturnTo, beginning(p), p.IssuedAt.UnixMicro(), p.ExpiresAt.UnixMicro())
 	})
 	return failed(ctx, doing, err)
+}
+
+// beginning is when a start began, as it is kept.
+func beginning(p connect.Pending) int64 {
+	if p.BegunAt.IsZero() {
+		return 0
+	}
+	return p.BegunAt.UnixMicro()
 }
 
 // makeRoom spends and removes a user's oldest starts for the sake of one more.
@@ -91,16 +99,19 @@ func (s *Store) Pending(ctx context.Context, tokenHash string) (connect.Pending,
 
 func readStart(ctx context.Context, c conn, tokenHash string) (connect.Pending, error) {
 	p := connect.Pending{TokenHash: tokenHash}
-	var issuedAt, expiresAt int64
+	var begunAt, issuedAt, expiresAt int64
 	err := c.queryRow(ctx, `
-		SELECT user_id, application_id, return_to, issued_at, expires_at, spent, identity_id
+		SELECT user_id, application_id, return_to, begun_at, issued_at, expires_at, spent, identity_id
 		FROM starts WHERE token_hash = ?`, tokenHash).
-		Scan(&p.UserID, &p.ApplicationID, &p.ReturnTo, &issuedAt, &expiresAt, &p.Spent, &p.IdentityID)
+		Scan(&p.UserID, &p.ApplicationID, &p.ReturnTo, &begunAt, &issuedAt, &expiresAt, &p.Spent, &p.IdentityID)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = connect.ErrStateUnknown
 	}
 	if err != nil {
 		return connect.Pending{}, err
+	}
+	if begunAt != 0 {
+		p.BegunAt = time.UnixMicro(begunAt).UTC()
 	}
 	p.IssuedAt, p.ExpiresAt = time.UnixMicro(issuedAt).UTC(), time.UnixMicro(expiresAt).UTC()
 	return p, nil
@@ -113,7 +124,7 @@ func (s *Store) Spend(ctx context.Context, tokenHash string) error {
 }
 
 // Complete implements connect.Store.
-func (s *Store) Complete(ctx context.Context, tokenHash string, c connect.Connection, tagAfter time.Time) (first bool, err error) {
+func (s *Store) Complete(ctx context.Context, tokenHash string, c connect.Connection, how connect.Completion) (first bool, err error) {
 	const doing = "complete a start"
 	if err := c.Validate(); err != nil {
 		return false, failed(ctx, doing, err)
@@ -132,6 +143,10 @@ func (s *Store) Complete(ctx context.Context, tokenHash string, c connect.Connec
 			return false, err
 		}
 		p, err := readStart(ctx, tx, tokenHash)
+		if err != nil {
+			return false, err
+		}
+		ended, err := wasDisconnected(ctx, tx, p)
 		switch {
 		case err != nil:
 			return false, err
@@ -139,7 +154,7 @@ func (s *Store) Complete(ctx context.Context, tokenHash string, c connect.Connec
 			return false, connect.ErrAnotherUser
 		case p.IdentityID == c.IdentityID:
 			return false, nil // The same return again.
-		case p.Spent:
+		case p.Spent, ended:
 			return false, connect.ErrStateSpent
 		case !c.ConnectedAt.Before(p.ExpiresAt):
 			return false, connect.ErrStateExpired
@@ -147,7 +162,7 @@ func (s *Store) Complete(ctx context.Context, tokenHash string, c connect.Connec
 		if err := checkIdentity(ctx, tx, c); err != nil {
 			return false, err
 		}
-		if err := replaceAccount(ctx, tx, c, tagAfter); err != nil {
+		if err := replaceAccount(ctx, tx, c, how); err != nil {
 			return false, err
 		}
 		return true, tx.exec(ctx, `UPDATE starts SET spent = TRUE, identity_id = ? WHERE token_hash = ?`, c.IdentityID, tokenHash)
@@ -155,13 +170,25 @@ func (s *Store) Complete(ctx context.Context, tokenHash string, c connect.Connec
 	return first, failed(ctx, doing, err)
 }
 
+// wasDisconnected reports whether a start began before a Disconnect of its user.
+func wasDisconnected(ctx context.Context, tx conn, p connect.Pending) (ended bool, err error) {
+	if p.BegunAt.IsZero() {
+		return false, nil
+	}
+	err = tx.queryRow(ctx, `SELECT EXISTS (SELECT 1 FROM disconnects WHERE user_id = ? AND application_id = ? AND ended_at > ?)`,
+		p.UserID, p.ApplicationID, p.BegunAt.UnixMicro()).Scan(&ended)
+	return ended, err
+}
+
 // replaceAccount stores c in the place of the account that its user may have.
-func replaceAccount(ctx context.Context, tx conn, c connect.Connection, tagAfter time.Time) error {
+func replaceAccount(ctx context.Context, tx conn, c connect.Connection, how connect.Completion) error {
 	old, err := readAccount(ctx, tx, c.ApplicationID, c.UserID)
 	switch {
-	case errors.Is(err, connect.ErrNotConnected):
-	case err != nil:
+	case err != nil && !errors.Is(err, connect.ErrNotConnected):
 		return err
+	case how.SameIdentity && old.IdentityID != c.IdentityID: // or there is no old one
+		return connect.ErrIdentityTooOld
+	case err != nil:
 	default:
 		if err := deleteAccount(ctx, tx, old); err != nil {
 			return err
@@ -172,7 +199,7 @@ func replaceAccount(ctx context.Context, tx conn, c connect.Connection, tagAfter
 			}
 		}
 	}
-	if err := queue(ctx, tx, connect.TagIdentity, c, tagAfter); err != nil {
+	if err := queue(ctx, tx, connect.TagIdentity, c, how.TagAfter); err != nil {
 		return err
 	}
 	return tx.exec(ctx, `
@@ -294,12 +321,15 @@ func deleteAccount(ctx context.Context, tx conn, c connect.Connection) error {
 }
 
 // Disconnect implements connect.Store.
-func (s *Store) Disconnect(ctx context.Context, applicationID, userID string, deleteAfter time.Time) (connect.Connection, error) {
+func (s *Store) Disconnect(ctx context.Context, applicationID, userID string, at, deleteAfter time.Time) (connect.Connection, error) {
 	c, err := inTx(ctx, s.db, func(tx conn) (none connect.Connection, err error) {
 		// A Complete of this user has committed by the time that this goes on,
 		// and its account is found below, or it comes after this and finds its
 		// start spent.
 		if err := lockUser(ctx, tx, userID); err != nil {
+			return none, err
+		}
+		if err := recordDisconnect(ctx, tx, applicationID, userID, at); err != nil {
 			return none, err
 		}
 		// Without its identity a completed start is no reload any more.
@@ -323,6 +353,31 @@ func (s *Store) Disconnect(ctx context.Context, applicationID, userID string, de
 		err = connect.ErrNotConnected
 	}
 	return c, failed(ctx, "disconnect a user", err)
+}
+
+// recordDisconnect records when a user was disconnected, in the place of earlier
+// moments.
+func recordDisconnect(ctx context.Context, tx conn, applicationID, userID string, at time.Time) error {
+	err := tx.exec(ctx, `DELETE FROM disconnects WHERE user_id = ? AND application_id = ? AND ended_at <= ?`, userID, applicationID, at.UnixMicro())
+	if err != nil {
+		return err
+	}
+	return tx.exec(ctx, `INSERT INTO disconnects (user_id, application_id, ended_at) VALUES (?, ?, ?)`, userID, applicationID, at.UnixMicro())
+}
+
+// ApplicationsOf implements connect.Store.
+func (s *Store) ApplicationsOf(ctx context.Context, userID string) ([]string, error) {
+	ids, err := readAll(ctx, s.db.conn, func(id *string) []any { return []any{id} }, `
+		SELECT application_id FROM accounts WHERE user_id = ?
+		UNION SELECT application_id FROM starts WHERE user_id = ? AND NOT spent`, userID, userID)
+	return ids, failed(ctx, "list a user's applications", err)
+}
+
+// Applications implements connect.Store. It reads all accounts and tasks.
+func (s *Store) Applications(ctx context.Context) ([]string, error) {
+	ids, err := readAll(ctx, s.db.conn, func(id *string) []any { return []any{id} },
+		`SELECT application_id FROM accounts UNION SELECT application_id FROM tasks`)
+	return ids, failed(ctx, "list the applications", err)
 }
 
 // Claim implements connect.Store. Tasks that another replica is claiming at this
@@ -385,9 +440,29 @@ func (s *Store) Sweep(ctx context.Context, before time.Time, limit int) (int, er
 				return 0, err
 			}
 		}
-		return len(hashes), nil
+		return len(hashes), forgetDisconnects(ctx, tx, before, limit)
 	})
 	return swept, failed(ctx, "sweep starts", err)
+}
+
+func forgetDisconnects(ctx context.Context, tx conn, before time.Time, limit int) error {
+	type moment struct {
+		user, application string
+		at                int64
+	}
+	moments, err := readAll(ctx, tx, func(m *moment) []any { return []any{&m.user, &m.application, &m.at} },
+		`SELECT user_id, application_id, ended_at FROM disconnects WHERE ended_at < ? LIMIT ? FOR UPDATE SKIP LOCKED`,
+		before.UnixMicro(), limit)
+	if err != nil {
+		return err
+	}
+	for _, m := range moments {
+		err := tx.exec(ctx, `DELETE FROM disconnects WHERE user_id = ? AND application_id = ? AND ended_at = ?`, m.user, m.application, m.at)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // failed says what could not be done. When ctx has ended that is the cause,

@@ -156,14 +156,14 @@ func TestUserAndAccount(t *testing.T) {
 
 		start.UserID = u.ID
 		require.NoError(t, s.Bind(ctx, start, 5))
-		_, err = s.Complete(ctx, start.TokenHash, connect.Connection{ApplicationID: "application", UserID: u.ID, IdentityID: "identity", ConnectedAt: now, Health: connect.HealthOK, HealthAt: now}, now)
+		_, err = s.Complete(ctx, start.TokenHash, connect.Connection{ApplicationID: "application", UserID: u.ID, IdentityID: "identity", ConnectedAt: now, Health: connect.HealthOK, HealthAt: now}, connect.Completion{TagAfter: now})
 		require.NoError(t, err)
 
 		require.Error(t, db.deleteUser(ctx, u.ID), "a user with a connected account is not deleted")
 		_, err = db.userByID(ctx, u.ID)
 		require.NoError(t, err)
 
-		_, err = s.Disconnect(ctx, "application", u.ID, now)
+		_, err = s.Disconnect(ctx, "application", u.ID, now, now)
 		require.NoError(t, err)
 		require.NoError(t, db.deleteUser(ctx, u.ID))
 		_, err = db.userByID(ctx, u.ID)

@@ -1,0 +1,62 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+)
+
+// ApplicationsOf implements [connect.Store], in one statement.
+func (s *Store) ApplicationsOf(ctx context.Context, userID string) ([]string, error) {
+	const doing = "list a user's applications"
+	if err := validKey("user id", userID); err != nil {
+		return nil, failed(ctx, doing, err)
+	}
+	var ids []string
+	err := s.do(ctx, doing, func() (err error) {
+		ids, err = s.queryStrings(ctx, s.sql.applicationsOf, userID, userID)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return ids, nil
+}
+
+func (s *Store) queryStrings(ctx context.Context, query string, args ...any) ([]string, error) {
+	rows, err := s.db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []string
+	for rows.Next() {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			return nil, err
+		}
+		all = append(all, text)
+	}
+	return all, rows.Err()
+}
+
+// Applications implements [connect.Store], in one statement for each application
+// and one more. The databases cannot skip along an index by themselves: DISTINCT
+// would read all of it.
+func (s *Store) Applications(ctx context.Context) ([]string, error) {
+	var ids []string
+	err := s.do(ctx, "list the applications", func() error {
+		ids = nil
+		var next sql.NullString
+		for {
+			err := s.db.QueryRowContext(ctx, s.sql.nextApplication, next.String, next.String).Scan(&next)
+			if err != nil || !next.Valid {
+				return err
+			}
+			ids = append(ids, next.String)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return ids, nil
+}

@@ -1,0 +1,70 @@
+-- All of connect's tables in schema version 2, for PostgreSQL 12 and later.
+-- Texts compare byte by byte whatever the database's collation.
+-- Moments are microseconds since 1970-01-01 00:00:00 UTC. To read one:
+-- to_timestamp(expires_at / 1e6)
+
+CREATE TABLE IF NOT EXISTS connect_schema (
+    version INTEGER NOT NULL PRIMARY KEY
+);
+
+-- Starts: what was promised to a user when an identity token was issued.
+CREATE TABLE IF NOT EXISTS connect_pending (
+    token_hash     TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    application_id TEXT COLLATE "C" NOT NULL,
+    user_id        TEXT COLLATE "C" NOT NULL,
+    return_to      TEXT COLLATE "C" NOT NULL,
+    issued_at      BIGINT           NOT NULL,
+    expires_at     BIGINT           NOT NULL,
+    spent          BOOLEAN          NOT NULL,
+    identity_id    TEXT COLLATE "C" NOT NULL,
+    begun_at       BIGINT           NOT NULL DEFAULT 0
+);
+
+CREATE INDEX IF NOT EXISTS connect_pending_user ON connect_pending (user_id, application_id, expires_at);
+
+CREATE INDEX IF NOT EXISTS connect_pending_expiry ON connect_pending (expires_at);
+
+-- Connections: the one identity of each user, and whether it is signed in still.
+-- The user comes first in the keys, as what tells rows apart soonest: the inner
+-- pages of an index are then small, and stay in memory.
+CREATE TABLE IF NOT EXISTS connect_connections (
+    application_id TEXT COLLATE "C" NOT NULL,
+    user_id        TEXT COLLATE "C" NOT NULL,
+    identity_id    TEXT COLLATE "C" NOT NULL UNIQUE,
+    connected_at   BIGINT           NOT NULL,
+    health         TEXT COLLATE "C" NOT NULL,
+    health_at      BIGINT           NOT NULL,
+    PRIMARY KEY (user_id, application_id)
+);
+
+CREATE INDEX IF NOT EXISTS connect_connections_application ON connect_connections (application_id);
+
+-- Tasks: calls owed to Anchor. An identity is owed its tag while it is
+-- connected and its deletion afterwards, never both, so it is the key alone.
+CREATE TABLE IF NOT EXISTS connect_tasks (
+    identity_id    TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    kind           TEXT COLLATE "C" NOT NULL,
+    application_id TEXT COLLATE "C" NOT NULL,
+    user_id        TEXT COLLATE "C" NOT NULL,
+    not_before     BIGINT           NOT NULL,
+    attempts       INTEGER          NOT NULL
+);
+
+CREATE INDEX IF NOT EXISTS connect_tasks_due ON connect_tasks (application_id, not_before);
+
+-- Disconnects: when a user was last disconnected. A flow that began before that
+-- cannot be completed, even when it is bound afterwards.
+CREATE TABLE IF NOT EXISTS connect_disconnects (
+    application_id TEXT COLLATE "C" NOT NULL,
+    user_id        TEXT COLLATE "C" NOT NULL,
+    ended_at       BIGINT           NOT NULL,
+    PRIMARY KEY (user_id, application_id)
+);
+
+CREATE INDEX IF NOT EXISTS connect_disconnects_ended ON connect_disconnects (ended_at);
+
+-- Fails on tables of an older version: run the numbered files after it instead.
+INSERT INTO connect_schema (version)
+SELECT latest.version FROM (SELECT 1 AS version UNION ALL SELECT 2) AS latest
+WHERE (SELECT COUNT(begun_at) FROM connect_pending WHERE FALSE) = 0
+ON CONFLICT DO NOTHING;
