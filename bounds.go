@@ -47,16 +47,15 @@ func clipError(err error) string {
 // stack fits.
 const maxErrorText = 8 << 10
 
-// limitReading gives the rest of a request's body a time to arrive, until the
-// function that it returns is called. A writer that cannot do this leaves it to
-// the server's own ReadTimeout.
-func limitReading(w http.ResponseWriter, d time.Duration) (end func()) {
+// limitReading gives the rest of a request's body a time to arrive. Call the
+// function that it returns when the body has been read to its end: the server
+// reads on to notice that the client hangs up, and would take the deadline for
+// that. When it has not been read, the deadline stands, because the server waits
+// for the rest before it answers. A writer that has no deadlines leaves all of it
+// to the server's own ReadTimeout.
+func limitReading(w http.ResponseWriter, d time.Duration) (hasRead func()) {
 	c := http.NewResponseController(w)
-	if c.SetReadDeadline(time.Now().Add(d)) != nil {
-		return func() {}
-	}
-	// The server reads on, to notice that the client hangs up. Left standing, the
-	// deadline would look like that.
+	_ = c.SetReadDeadline(time.Now().Add(d))
 	return func() { _ = c.SetReadDeadline(time.Time{}) }
 }
 

@@ -119,6 +119,8 @@ func TestEveryProofOfAReturn(t *testing.T) {
 		// 7. It is fresh, or this user's already.
 		{name: "7: the identity is older than the token", identity: func(e *identityEvidence) { e.identity.CreatedAt = noon.Add(-time.Minute) }, want: ErrIdentityTooOld},
 		{name: "7: the identity has no date", identity: func(e *identityEvidence) { e.identity.CreatedAt = time.Time{} }, want: ErrIdentityTooOld},
+		{name: "7: the identity is five seconds older", identity: func(e *identityEvidence) { e.identity.CreatedAt = noon.Add(-5 * time.Second) }},
+		{name: "7: the identity is six seconds older", identity: func(e *identityEvidence) { e.identity.CreatedAt = noon.Add(-6 * time.Second) }, want: ErrIdentityTooOld},
 		{name: "7: the identity is older by just the allowance", identity: func(e *identityEvidence) { e.identity.CreatedAt = noon.Add(-clockAllowance) }},
 		{name: "7: the identity is older by a little more", identity: func(e *identityEvidence) {
 			e.identity.CreatedAt = noon.Add(-clockAllowance - time.Millisecond)

@@ -535,7 +535,7 @@ func readForm(w http.ResponseWriter, r *http.Request) (form postForm, err error)
 		return postForm{}, nil // What the rest would come to, without its work.
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
-	defer limitReading(w, formTimeout)()
+	hasRead := limitReading(w, formTimeout)
 	mediaType, _, _ := mime.ParseMediaType(contentType)
 	switch mediaType {
 	case "application/json":
@@ -550,6 +550,7 @@ func readForm(w http.ResponseWriter, r *http.Request) (form postForm, err error)
 	if err != nil {
 		return postForm{}, fmt.Errorf("%w: %s", ErrBadRequest, clip(err.Error()))
 	}
+	hasRead()
 	if form.ReturnTo != "" && !isLocalPath(form.ReturnTo) {
 		return postForm{}, ErrReturnTo
 	}

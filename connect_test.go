@@ -77,6 +77,8 @@ func TestNewNamesEveryUnusableFieldAndTheRemedy(t *testing.T) {
 		{"no user function", func(c *Config) { c.User = nil }, []string{"Config.User", "SessionUser"}},
 		{"no secrets", func(c *Config) { c.Secrets = nil }, []string{"Config.Secrets", "openssl"}},
 		{"a short secret", func(c *Config) { c.Secrets = [][]byte{secretA, []byte("short")} }, []string{"Config.Secrets", "5 bytes at index 1", "32"}},
+		{"a secret of one byte", func(c *Config) { c.Secrets = [][]byte{secretA, make([]byte, 32)} }, []string{"Config.Secrets", "index 1", "repeated", "openssl"}},
+		{"a secret of a few letters", func(c *Config) { c.Secrets = [][]byte{[]byte(strings.Repeat("abcdefg", 5))} }, []string{"Config.Secrets", "index 0", "repeated"}},
 		{"a success URL of another scheme", func(c *Config) { c.SuccessURL = "javascript:alert(1)" }, []string{"Config.SuccessURL", "/dashboard"}},
 		{"a success URL with a line of its own", func(c *Config) { c.SuccessURL = "https://app.example/#\r\nX: y" }, []string{"Config.SuccessURL", "/dashboard"}},
 		{"a success URL that is no path", func(c *Config) { c.SuccessURL = "dashboard" }, []string{"Config.SuccessURL", "/dashboard"}},
@@ -396,6 +398,17 @@ func TestTheREADMENamesEveryCause(t *testing.T) {
 	}
 }
 
+// uuid is such a type as apps keep in their sessions.
+type uuid [16]byte
+
+func (u uuid) String() string {
+	return fmt.Sprintf("%x-%x-%x-%x-%x", u[:4], u[4:6], u[6:8], u[8:10], u[10:])
+}
+
+type userNumber int
+
+func (n userNumber) String() string { return fmt.Sprintf("user %d", int(n)) }
+
 func TestSessionUserReadsTheUserOfAGorillaSession(t *testing.T) {
 	t.Parallel()
 	type id string
@@ -414,6 +427,19 @@ func TestSessionUserReadsTheUserOfAGorillaSession(t *testing.T) {
 		{"no value", nil, "", ErrNotSignedIn},
 		{"a zero that was never set", 0, "", ErrNotSignedIn},
 		{"a zero of another type", int64(0), "", ErrNotSignedIn},
+		{"an empty string", "", "", ErrNotSignedIn},
+		{"spaces", " \t\n", "", ErrNotSignedIn},
+		{"a zero in letters", "0", "", ErrNotSignedIn},
+		{"several zeros", "000", "", ErrNotSignedIn},
+		{"an all-zero UUID in letters", "00000000-0000-0000-0000-000000000000", "", ErrNotSignedIn},
+		{"an all-zero UUID", uuid{}, "", ErrNotSignedIn},
+		{"a pointer to an all-zero UUID", &uuid{}, "", ErrNotSignedIn},
+		{"a nil pointer", (*uuid)(nil), "", ErrNotSignedIn},
+		{"a typed zero that prints as a text", userNumber(0), "", ErrNotSignedIn},
+		{"a Stringer that prints nothing", &url.URL{OmitHost: true}, "", ErrNotSignedIn},
+		{"a UUID", uuid{15: 1}, "00000000-0000-0000-0000-000000000001", nil},
+		{"a typed number", userNumber(7), "user 7", nil},
+		{"a number that ends in zeros", 1000, "1000", nil},
 		{"another type", id("ada"), "", errors.New("any")},
 	}
 	for _, test := range tests {
@@ -489,6 +515,10 @@ func TestWhoIsSignedIn(t *testing.T) {
 		{name: "somebody", user: User{ID: "ada"}},
 		{name: "an id of 255 bytes", user: User{ID: strings.Repeat("a", 255)}},
 		{name: "nobody", want: ErrNotSignedIn},
+		{name: "an id of spaces is nobody's", user: User{ID: " \t"}, want: ErrNotSignedIn},
+		{name: "a zero is nobody's id", user: User{ID: "0"}, want: ErrNotSignedIn},
+		{name: "an all-zero UUID is nobody's", user: User{ID: "00000000-0000-0000-0000-000000000000"}, want: ErrNotSignedIn},
+		{name: "an id with a zero", user: User{ID: "0a"}},
 		{name: "nobody, as an error", err: ErrNotSignedIn, want: ErrNotSignedIn},
 		{name: "nobody, wrapped", err: fmt.Errorf("no session: %w", ErrNotSignedIn), want: ErrNotSignedIn},
 		{name: "an id beside an error counts for nothing", user: User{ID: "ada"}, err: ErrNotSignedIn, want: ErrNotSignedIn},

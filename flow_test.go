@@ -1003,6 +1003,38 @@ func TestSecretsRotateUnderAnOpenFlow(t *testing.T) {
 	require.NotZero(t, s.connection("ada"))
 }
 
+// Replicas are rolled one by one. So a new secret goes last everywhere, and then
+// first: whichever replica a person comes back to opens what another has sealed.
+func TestSecretsRotateInTwoStepsOnSeveralReplicas(t *testing.T) {
+	t.Parallel()
+	older, newer := []byte("the older secret of the tests, 32 bytes"), []byte("the newer secret of the tests, 32 bytes")
+	comesBack := func(seals, opens [][]byte) int {
+		s := newSite(t)
+		var replicas [2]*connect.Handler
+		var ada *browser
+		for i, secrets := range [][][]byte{seals, opens} {
+			h, err := connect.New(connect.Config{
+				Anchor: s.fake.Client(), ApplicationID: s.fake.ApplicationID(), PublicURL: s.server.URL, Store: s.store,
+				User:    func(*http.Request) (connect.User, error) { return connect.User{ID: "ada"}, nil },
+				Secrets: secrets, Logger: s.logger(),
+			})
+			require.NoError(t, err)
+			replicas[i] = h
+		}
+		ada = s.browser()
+		s.server.Config.Handler = replicas[0]
+		callback := s.approve(ada.start())
+		s.server.Config.Handler = replicas[1]
+		return ada.get(callback).status
+	}
+	both := [][][]byte{{older}, {older, newer}, {newer, older}}
+	for step := range both[:2] {
+		require.Equal(t, http.StatusSeeOther, comesBack(both[step], both[step+1]), "step %d", step)
+		require.Equal(t, http.StatusSeeOther, comesBack(both[step+1], both[step]), "step %d, back on the old replica", step)
+	}
+	require.Equal(t, http.StatusForbidden, comesBack([][]byte{newer, older}, [][]byte{older}), "in one step it breaks flows")
+}
+
 func TestUnderAPrefixStrippedOrNot(t *testing.T) {
 	t.Parallel()
 	for name, mount := range map[string]func(*http.ServeMux, *connect.Handler){

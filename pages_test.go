@@ -156,6 +156,32 @@ func TestTheConnectPageKnowsTheConnection(t *testing.T) {
 	require.Equal(t, "|true|true||/connect|/reports", ada.get("/connect?return_to=/reports").body, "there is nothing to keep")
 }
 
+// A person who was signed in to somebody else's account of the app sees whose
+// account theirs would become.
+func TestTheConnectPageSaysWhoseItIs(t *testing.T) {
+	t.Parallel()
+	named := func(name string) func(*connect.Config) {
+		return func(c *connect.Config) {
+			user := c.User
+			c.User = func(r *http.Request) (connect.User, error) {
+				u, err := user(r)
+				u.Name = name
+				return u, err
+			}
+		}
+	}
+	s := newSite(t, named(`Eve <b>Attacker</b>`))
+	eve := s.signedIn("eve")
+	says := "You are signed in to this site as <strong>Eve &lt;b&gt;Attacker&lt;/b&gt;</strong>."
+	require.Contains(t, eve.get("/connect").body, says)
+	eve.connect()
+	require.Contains(t, eve.get("/connect").body, says)
+
+	require.NotContains(t, newSite(t).signedIn("ada").get("/connect").body, "You are signed in", "the app has given no name")
+	own := newSite(t, named("Ada"), templates(t, `{{define "connect"}}{{.Action}} {{.User}}{{end}}`))
+	require.Equal(t, "/connect Ada", own.signedIn("ada").get("/connect").body)
+}
+
 func TestABrandIsOnEveryPage(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, templates(t, `{{define "logo"}}<img src="/logo.svg" alt="Errand & Co">{{end}}

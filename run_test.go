@@ -5,10 +5,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -152,4 +154,59 @@ func (s *outcomeStore) note(ctx context.Context) error {
 	deadline, _ := ctx.Deadline()
 	s.timeLeft = time.Until(deadline)
 	return cmp.Or(ctx.Err(), s.err)
+}
+
+// Calls that hang hold up no good one.
+func TestCallsThatHangHoldUpNoGoodOne(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const hanging = 60
+		good := "22222222-2222-4222-8222-999999999999"
+		var goodAt time.Time
+		most, now := 0, 0
+		var mu sync.Mutex
+		transport := roundTripper(func(r *http.Request) (*http.Response, error) {
+			if strings.HasSuffix(r.URL.Path, good) {
+				goodAt = time.Now()
+				return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader("{}"))}, nil
+			}
+			mu.Lock()
+			now++
+			most = max(most, now)
+			mu.Unlock()
+			<-r.Context().Done()
+			mu.Lock()
+			now--
+			mu.Unlock()
+			return nil, r.Context().Err()
+		})
+		cfg := goodConfig()
+		cfg.Logger = slog.New(slog.DiscardHandler)
+		cfg.Anchor = anchorhttp.New("test-key", anchorhttp.WithHTTPClient(&http.Client{Transport: transport}))
+		h, err := New(cfg)
+		require.NoError(t, err)
+		owe := func(userID, identityID string) {
+			connected(t, cfg.Store, userID, identityID)
+			_, err := cfg.Store.Disconnect(t.Context(), testApp, userID, time.Now(), time.Now())
+			require.NoError(t, err)
+		}
+		for n := range hanging {
+			owe(fmt.Sprint("user", n), fmt.Sprintf("22222222-2222-4222-8222-%012d", n))
+		}
+		time.Sleep(time.Millisecond)
+		owe("ada", good)
+		begun := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		defer cancel()
+		require.ErrorIs(t, h.Run(ctx), context.DeadlineExceeded)
+		require.Less(t, goodAt.Sub(begun), 8*time.Second)
+		require.Greater(t, most, maxCalls)
+		require.LessOrEqual(t, most, maxCalls+maxSlowCalls)
+	})
+}
+
+func TestRunSweepsInSmallBatchesAndKeepsWhatIsLateForAnHour(t *testing.T) {
+	t.Parallel()
+	require.LessOrEqual(t, sweepBatch, 100, "a batch holds nobody up")
+	require.Equal(t, time.Hour, sweepAfter)
 }

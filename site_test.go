@@ -142,6 +142,8 @@ func newSite(t *testing.T, options ...func(*connect.Config)) *site {
 	return s
 }
 
+func (s *site) logger() *slog.Logger { return slog.New(slog.NewTextHandler(s.log, nil)) }
+
 // browser is somebody's browser: a cookie jar, and no redirect followed that
 // the test does not follow.
 type browser struct {

@@ -81,8 +81,8 @@ func (h *Handler) Webhook(secrets ...string) http.Handler {
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), webhookTimeout)
 		defer cancel()
-		defer limitReading(w, webhookTimeout)() // Nor is a body waited for longer.
-		status, err := h.receive(ctx, keys, r.Header, http.MaxBytesReader(w, r.Body, maxWebhookBytes))
+		hasRead := limitReading(w, webhookTimeout) // Nor is a body waited for longer.
+		status, err := h.receive(ctx, keys, r.Header, http.MaxBytesReader(w, r.Body, maxWebhookBytes), hasRead)
 		if err != nil {
 			h.log.WarnContext(ctx, "connect: webhook", "status", status, "error", clipError(err))
 		}
@@ -103,9 +103,10 @@ func webhookSecretProblem(secret string) string {
 	return ""
 }
 
-// receive takes an event in and returns the status to answer with. An error is
-// for the log alone: who sends forged events is told nothing.
-func (h *Handler) receive(ctx context.Context, secrets [][]byte, header http.Header, body io.Reader) (status int, err error) {
+// receive takes an event in and returns the status to answer with. It calls hasRead
+// when it has read the body. An error is for the log alone: who sends forged
+// events is told nothing.
+func (h *Handler) receive(ctx context.Context, secrets [][]byte, header http.Header, body io.Reader, hasRead func()) (status int, err error) {
 	// What the headers alone refuse costs nobody the reading of a body.
 	signature, err := readSignature(header, h.now())
 	if err != nil {
@@ -119,6 +120,7 @@ func (h *Handler) receive(ctx context.Context, secrets [][]byte, header http.Hea
 		}
 		return http.StatusBadRequest, fmt.Errorf("read the event: %w", err)
 	}
+	hasRead()
 	if !signature.signs(content, secrets) {
 		return http.StatusUnauthorized, errSignatureWrong
 	}

@@ -55,6 +55,11 @@ func (h *hook) send(secret, body string) int {
 	return status
 }
 
+// signature is a header that is well formed, and dated now.
+func (h *hook) signature() string {
+	return fmt.Sprintf("t=%d,v1=%064x", h.clock.now().Unix(), 1)
+}
+
 func (h *hook) trySend(secret, body string) (int, error) {
 	at := fmt.Sprint(h.clock.now().Unix())
 	mac := hmac.New(sha256.New, []byte(secret))

@@ -1,0 +1,205 @@
+package connect_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect"
+	"github.com/anchorconnect/connect/anchorhttp"
+	"github.com/anchorconnect/connect/anchortest"
+)
+
+// Staging beside production: two applications of one site in one project, of which
+// the handler serves one.
+func TestAnIdentityOfAnApplicationThatIsNotServedIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	staging := s.fake.AddApplication("Staging", "https://www.example.com/staging")
+	ada := s.signedIn("ada")
+	foreign := s.fake.PutIdentity(anchortest.Identity{ApplicationID: staging, Source: "https://example.com", CreatedAt: s.clock.now().Add(time.Second)})
+	ada.refused(connect.ErrWrongApplication, ada.get(withIdentity(s.approve(ada.start()), foreign.ID)))
+	require.Zero(t, s.connection("ada"))
+	require.NoError(t, s.handler.Disconnect(t.Context(), "ada"))
+	_, there := s.fake.Identity(foreign.ID)
+	require.True(t, there)
+	ada.connect() // Its own is found in the list.
+}
+
+// What the project has is asked once in ten minutes, not for each callback.
+func TestTheProjectIsAskedNowAndThen(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	ada := s.signedIn("ada")
+	ada.connect()
+	staging := s.fake.AddApplication("Staging", "https://example.com")
+	foreign := func() string {
+		return s.fake.PutIdentity(anchortest.Identity{ApplicationID: staging, Source: "https://example.com", CreatedAt: s.clock.now().Add(time.Second)}).ID
+	}
+	for range 3 {
+		ada.connect()
+	}
+	require.Equal(t, 1, s.fake.CountCalls("GET", "/v1/applications"))
+	s.clock.advance(10 * time.Minute)
+	ada.refused(connect.ErrWrongApplication, ada.get(withIdentity(s.approve(ada.start()), foreign())))
+}
+
+// manyIdentities fills an application.
+func (s *site) manyIdentities(n int, applicationID string) {
+	for range n {
+		s.fake.PutIdentity(anchortest.Identity{ApplicationID: applicationID})
+	}
+}
+
+// What is free to judge is judged first, so that nobody makes Anchor's list be
+// read with an identity that is refused anyway.
+func TestAnIdentityThatIsRefusedAnywayCostsNoList(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.manyIdentities(500, s.fake.ApplicationID())
+	ada := s.signedIn("ada")
+	for want, identity := range map[error]anchortest.Identity{
+		connect.ErrIdentityTooOld: {ApplicationID: s.calendar, CreatedAt: s.clock.now().Add(-time.Hour)},
+		connect.ErrIdentityTaken:  {ApplicationID: s.calendar, CreatedAt: s.clock.now().Add(time.Second), Metadata: map[string]any{"externalUserId": "eve"}},
+	} {
+		id := s.fake.PutIdentity(identity).ID
+		callback := s.approve(ada.start())
+		for range 3 {
+			s.fake.ForgetCalls()
+			ada.refused(want, ada.get(withIdentity(callback, id)))
+			require.LessOrEqual(t, len(s.fake.Calls()), 2)
+		}
+		require.Equal(t, http.StatusSeeOther, ada.get(callback).status, "the flow is still open for the right one")
+	}
+}
+
+// A start that has cost a list once does not cost another, however often and from
+// however many requests at once it is tried, and though they hang up.
+func TestAStartCostsOneListAtMost(t *testing.T) {
+	t.Parallel()
+	for _, fixed := range []bool{false, true} {
+		t.Run(map[bool]string{false: "with a state", true: "fixed"}[fixed], func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, func(c *connect.Config) { c.FixedCallbackURL = fixed })
+			s.manyIdentities(500, s.fake.ApplicationID())
+			ada := s.signedIn("ada")
+			callback := s.approve(ada.start())
+			foreign := func() string {
+				return s.fake.PutIdentity(anchortest.Identity{ApplicationID: s.calendar, Name: "foreign", CreatedAt: s.clock.now().Add(time.Second)}).ID
+			}
+			hold := s.fake.Hold("GET", "/v1/applications/"+s.fake.ApplicationID()+"/identities")
+			ctx, hangUp := context.WithCancel(t.Context())
+			var tabs sync.WaitGroup
+			for range 10 {
+				r, err := http.NewRequestWithContext(ctx, http.MethodGet, withIdentity(callback, foreign()), nil)
+				require.NoError(t, err)
+				tabs.Go(func() {
+					if res, err := ada.client.Do(r); err == nil {
+						_ = res.Body.Close()
+					}
+				})
+			}
+			require.NoError(t, hold.Wait(t.Context(), 1))
+			require.Eventually(t, func() bool { return s.fake.CountCalls("GET", "/v1/identities/") == 10 }, 5*time.Second, 5*time.Millisecond)
+			hangUp()
+			hold.Release()
+			tabs.Wait()
+			spent := func() bool {
+				a := ada.get(withIdentity(callback, foreign()))
+				return a.status == connect.Explain(connect.ErrStateSpent).Status || a.status == connect.Explain(connect.ErrWrongApplication).Status
+			}
+			require.Eventually(t, spent, 5*time.Second, 5*time.Millisecond)
+			for range 5 {
+				ada.get(withIdentity(callback, foreign()))
+			}
+			listed := s.fake.CountCalls("GET", "/v1/applications/"+s.fake.ApplicationID()+"/identities")
+			require.LessOrEqual(t, listed, 500/50+3, "the search by name, the pages, and one that is empty")
+			require.Positive(t, listed)
+		})
+	}
+}
+
+// transport is one that answers some calls in Anchor's place.
+type transport func(*http.Request) (*http.Response, error)
+
+func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func answered(body string) *http.Response {
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}
+}
+
+// replica is another handler of the site's application, on a server of its own,
+// whose calls to Anchor go through a transport. Ada is signed in there.
+func (s *site) replica(through transport, options ...func(*connect.Config)) (*connect.Handler, string) {
+	server := httptest.NewUnstartedServer(nil)
+	server.StartTLS()
+	s.t.Cleanup(server.Close)
+	cfg := connect.Config{
+		Anchor:        s.fake.Client(anchorhttp.WithMaxRetries(0), anchorhttp.WithHTTPClient(&http.Client{Transport: through})),
+		ApplicationID: s.fake.ApplicationID(), PublicURL: server.URL, Store: s.store,
+		User:    func(*http.Request) (connect.User, error) { return connect.User{ID: "ada"}, nil },
+		Secrets: [][]byte{[]byte("a secret of the tests, not random")}, Now: s.clock.now,
+		Logger: slog.New(slog.NewTextHandler(s.log, nil)),
+	}
+	for _, option := range options {
+		option(&cfg)
+	}
+	h, err := connect.New(cfg)
+	require.NoError(s.t, err)
+	server.Config.Handler = h
+	return h, server.URL
+}
+
+// A list without an end ends after so many pages, and costs nothing again.
+func TestAListWithoutAnEndIsReadOnce(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	var pages atomic.Int32
+	_, app := s.replica(func(r *http.Request) (*http.Response, error) {
+		if strings.HasSuffix(r.URL.Path, "/identities") {
+			return answered(fmt.Sprintf(`{"identities":[{"id":"22222222-2222-4222-8222-%012d"}]}`, pages.Add(1))), nil
+		}
+		return http.DefaultTransport.RoundTrip(r)
+	})
+	ada := s.browser()
+	callback := s.approve(ada.post(app+"/connect", nil).location)
+	foreign := s.fake.PutIdentity(anchortest.Identity{ApplicationID: s.calendar, CreatedAt: s.clock.now().Add(time.Second)})
+	callback = withIdentity(callback, foreign.ID)
+	require.Equal(t, http.StatusBadGateway, ada.get(callback).status)
+	require.EqualValues(t, 200, pages.Load())
+	require.Equal(t, http.StatusForbidden, ada.get(callback).status)
+	require.Equal(t, http.StatusConflict, ada.get(callback).status)
+	require.EqualValues(t, 200, pages.Load())
+}
+
+// A project that lists its applications without an end is one that is not known.
+func TestAProjectWithoutAnEndIsNotReadToTheEnd(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	var pages atomic.Int32
+	_, app := s.replica(func(r *http.Request) (*http.Response, error) {
+		if r.Method == http.MethodGet && r.URL.Path == "/v1/applications" {
+			page := pages.Add(1)
+			var all []string
+			for i := range 50 {
+				all = append(all, fmt.Sprintf(`{"id":"22222222-2222-4222-8222-%012d"}`, int(page)*50+i))
+			}
+			return answered(`{"applications":[` + strings.Join(all, ",") + `]}`), nil
+		}
+		return http.DefaultTransport.RoundTrip(r)
+	})
+	ada := s.browser()
+	callback := s.approve(ada.post(app+"/connect", nil).location)
+	require.Equal(t, http.StatusSeeOther, ada.get(callback).status, "the list decides")
+	require.LessOrEqual(t, pages.Load(), int32(21))
+}

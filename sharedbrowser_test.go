@@ -1,0 +1,263 @@
+package connect_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect"
+)
+
+// ways are the ways to start, each returning the hosted page's address.
+var ways = map[string]func(b *browser) string{
+	"form": func(b *browser) string { return b.start() },
+	"json": func(b *browser) string {
+		script := *b
+		script.header = http.Header{"Accept": {"application/json"}}
+		a := script.do(http.MethodPost, "/connect", "application/json", "{}")
+		_, rest, _ := strings.Cut(a.body, `"redirectUrl":"`)
+		hosted, _, _ := strings.Cut(rest, `"`)
+		return strings.ReplaceAll(hosted, `\u0026`, "&")
+	},
+	"popup": func(b *browser) string { return b.startInPopup("/connect").RedirectURL },
+	"htmx":  func(b *browser) string { return b.withHTMX("/").post("/connect", nil).header.Get("HX-Redirect") },
+}
+
+// takeStateCookies gives this browser the state cookies of another one, as starts
+// that race for one browser do.
+func (b *browser) takeStateCookies(from *browser) {
+	u, err := url.Parse(b.site.server.URL)
+	require.NoError(b.site.t, err)
+	for _, cookie := range from.client.Jar.Cookies(u) {
+		if strings.HasPrefix(cookie.Name, "__Host-connect-") {
+			cookie.Path, cookie.Secure = "/", true
+			b.client.Jar.SetCookies(u, []*http.Cookie{cookie})
+		}
+	}
+}
+
+// Behind a fixed address nothing says whose sign-in comes back. So a browser that
+// holds an open start of another user finishes none, and neither does a reload.
+func TestFixedCallbackInABrowserOfTwoUsers(t *testing.T) {
+	t.Parallel()
+	for way, start := range ways {
+		for _, bobFirst := range []bool{false, true} {
+			t.Run(way+map[bool]string{false: ", alice first", true: ", bob first"}[bobFirst], func(t *testing.T) {
+				t.Parallel()
+				s := newSite(t, func(c *connect.Config) { c.FixedCallbackURL = true })
+				shared, bobs := s.signedIn("alice"), s.signedIn("bob")
+				var hosted string
+				if bobFirst {
+					start(bobs)
+					s.clock.advance(time.Second)
+					hosted = start(shared)
+				} else {
+					hosted = start(shared)
+					s.clock.advance(time.Second)
+					start(bobs)
+				}
+				shared.takeStateCookies(bobs)
+				s.clock.advance(time.Second)
+				callback := s.approve(hosted)
+
+				shared.signIn("bob")
+				for range 2 { // The second time is a reload.
+					a := shared.get(callback)
+					require.Equal(t, http.StatusForbidden, a.status, "%s", a.body)
+					require.Contains(t, a.body, connect.Explain(connect.ErrAnotherUser).Title)
+				}
+				require.Zero(t, s.connection("bob"))
+				require.Zero(t, s.connection("alice"))
+
+				// Alice's cookie may go: bob's start is over all the same.
+				bobs.refused(connect.ErrStateSpent, bobs.get(callback))
+				shared.signIn("alice")
+				require.NotEqual(t, http.StatusSeeOther, shared.get(callback).status)
+				require.Zero(t, s.connection("bob"))
+			})
+		}
+	}
+}
+
+// Who has finished or whose time is over stands in nobody's way.
+func TestFixedCallbackAfterAnotherUser(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(c *connect.Config) { c.FixedCallbackURL = true })
+	shared := s.signedIn("alice")
+	shared.connect()
+	shared.signIn("bob")
+	shared.connect()
+	require.NotEqual(t, s.connection("alice").IdentityID, s.connection("bob").IdentityID)
+
+	shared.signIn("alice")
+	hosted := shared.start() // and goes away
+	for way, start := range map[string]func(b *browser) answer{
+		"form": func(b *browser) answer { return b.post("/connect", nil) },
+		"json": func(b *browser) answer { return b.do(http.MethodPost, "/connect", "application/json", "{}") },
+		"htmx": func(b *browser) answer { return b.withHTMX("/").post("/connect", nil) },
+	} {
+		shared.signIn("bob")
+		s.fake.ForgetCalls()
+		a := start(shared)
+		require.Equal(t, http.StatusConflict, a.status, way)
+		require.Contains(t, a.body, connect.Explain(connect.ErrBrowserInUse).Title, way)
+		require.Empty(t, s.fake.Calls(), "no token is issued")
+	}
+	// To end alice's start makes no difference: her hosted page is open still.
+	shared.refused(connect.ErrAnotherUser, shared.get("/identity-callback?status=success&identity_id="+s.connection("bob").IdentityID))
+	shared.refused(connect.ErrBrowserInUse, shared.post("/connect", nil))
+	shared.refused(connect.ErrAnotherUser, shared.get(s.approve(hosted)))
+	s.clock.advance(16 * time.Minute)
+	shared.connect()
+}
+
+// More cookies than any browser is given are not looked at in part.
+func TestFixedCallbackWithTooManyStateCookies(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(c *connect.Config) { c.FixedCallbackURL = true })
+	shared := s.signedIn("alice")
+	callback := s.approve(shared.start())
+	for range 20 {
+		bobs := s.signedIn("bob")
+		s.clock.advance(time.Second)
+		bobs.start()
+		shared.takeStateCookies(bobs)
+	}
+	shared.signIn("bob")
+	shared.refused(connect.ErrStateInvalid, shared.get(callback))
+	shared.refused(connect.ErrStateInvalid, shared.post("/connect", nil))
+	require.Zero(t, s.connection("bob"))
+}
+
+// What came back is a claim ticket as long as nobody owns it: it is told to nobody
+// before proofs 1 to 4 hold.
+func TestAnUnfinishedReturnTellsNobodyTheIdentity(t *testing.T) {
+	t.Parallel()
+	for _, fixed := range []bool{false, true} {
+		for name, unfinished := range map[string]func(h *hook, b *browser, callback string) answer{
+			"1: nobody is signed in": func(h *hook, b *browser, callback string) answer {
+				b.signIn("")
+				return b.get(callback + "&repeated=1")
+			},
+			"1: nobody is signed in, to a script": func(h *hook, b *browser, callback string) answer {
+				b.signIn("")
+				script := *b
+				script.header = http.Header{"Accept": {"application/json"}}
+				return script.get(callback)
+			},
+			"2, 3: another browser": func(h *hook, b *browser, callback string) answer { return h.signedIn("ada").get(callback) },
+			"4: another user": func(h *hook, b *browser, callback string) answer {
+				b.signIn("eve")
+				return b.get(callback)
+			},
+			"4: too late": func(h *hook, b *browser, callback string) answer {
+				h.clock.advance(16 * time.Minute)
+				return b.get(callback)
+			},
+		} {
+			t.Run(map[bool]string{false: "", true: "fixed, "}[fixed]+name, func(t *testing.T) {
+				t.Parallel()
+				h := newHook(t, func(c *connect.Config) { c.FixedCallbackURL, c.SignInURL = fixed, "/login" })
+				b := h.signedIn("ada")
+				callback := h.approve(b.start())
+				id := identityIn(callback)
+				a := unfinished(h, b, callback)
+				require.GreaterOrEqual(t, a.status, 400)
+				require.Empty(t, h.told(connect.Refused, 1)[0].IdentityID)
+				require.NotContains(t, h.log.String(), id)
+				require.NotContains(t, a.body, id)
+				require.NotContains(t, a.location, id)
+				require.NotContains(t, a.header.Get("Set-Cookie"), id, "it is sealed")
+			})
+		}
+	}
+	t.Run("the store is down", func(t *testing.T) {
+		t.Parallel()
+		store := newCountingStore()
+		h := newHook(t, func(c *connect.Config) { c.Store = store })
+		b := h.signedIn("ada")
+		callback := h.approve(b.start())
+		store.set("Pending", http.ErrServerClosed)
+		b.refused(connect.ErrStoreFailed, b.get(callback))
+		h.told(connect.Refused, 0)
+		require.NotContains(t, h.log.String(), identityIn(callback))
+	})
+}
+
+func TestAKeptReturn(t *testing.T) {
+	t.Parallel()
+	for _, fixed := range []bool{false, true} {
+		t.Run(map[bool]string{false: "with a state", true: "fixed"}[fixed], func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, func(c *connect.Config) { c.FixedCallbackURL, c.SignInURL = fixed, "/login" })
+			ada := s.signedIn("ada")
+			callback := s.approve(ada.start())
+			path, _, _ := strings.Cut(callback, "?")
+			ada.signIn("")
+			a := ada.get(callback + "&repeated=1")
+			cookie, err := http.ParseSetCookie(a.header.Get("Set-Cookie"))
+			require.NoError(t, err)
+			require.Regexp(t, `^__Host-connect-return-`, cookie.Name)
+			require.True(t, cookie.HttpOnly && cookie.Secure && cookie.SameSite == http.SameSiteLaxMode && cookie.Path == "/" && cookie.Domain == "")
+			require.Equal(t, 16*60, cookie.MaxAge)
+
+			// It proves nothing: another user gets nothing by it.
+			eve := s.signedIn("eve")
+			eve.takeStateCookies(ada)
+			eve.refused(connect.ErrAnotherUser, eve.get(path))
+			require.Zero(t, s.connection("eve"))
+
+			// Nor does it serve another start.
+			grace := s.signedIn("grace")
+			own, _, _ := strings.Cut(s.approve(grace.start()), "?")
+			if !fixed {
+				grace.takeStateCookies(ada)
+				grace.refused(connect.ErrNotFinished, grace.get(own))
+			}
+		})
+	}
+	t.Run("what it says is over with the flow", func(t *testing.T) {
+		t.Parallel()
+		s := newSite(t, func(c *connect.Config) { c.SignInURL = "/login" })
+		ada := s.signedIn("ada")
+		callback := s.approve(ada.start())
+		path, _, _ := strings.Cut(callback, "?")
+		ada.signIn("")
+		ada.get(callback + "&repeated=1")
+		ada.signIn("ada")
+		a := ada.get(path)
+		require.Equal(t, http.StatusSeeOther, a.status)
+		require.Contains(t, a.header.Get("Set-Cookie"), "Max-Age=0")
+		require.Equal(t, identityIn(callback), s.connection("ada").IdentityID)
+		ada.refused(connect.ErrStateSpent, ada.get(path))
+	})
+	t.Run("it is bounded", func(t *testing.T) {
+		t.Parallel()
+		s := newSite(t, func(c *connect.Config) { c.SignInURL = "/login" })
+		ada := s.signedIn("ada")
+		callback := s.approve(ada.start())
+		path, _, _ := strings.Cut(callback, "?")
+		ada.signIn("")
+		junk := strings.Repeat("&error="+strings.Repeat("x", 1000), 100)
+		a := ada.get(path + "?identity_id=" + strings.Repeat("y", 10000) + junk)
+		require.Less(t, len(a.body), 8000, "the page that repeats")
+		a = ada.get(path + "?repeated=1&identity_id=" + strings.Repeat("y", 10000) + junk)
+		require.Less(t, len(a.header.Get("Set-Cookie")), 1000)
+	})
+	t.Run("an answer other than success is kept too", func(t *testing.T) {
+		t.Parallel()
+		s := newSite(t, func(c *connect.Config) { c.SignInURL = "/login" })
+		ada := s.signedIn("ada")
+		callback, err := s.fake.Cancel(t.Context(), ada.start())
+		require.NoError(t, err)
+		path, _, _ := strings.Cut(callback, "?")
+		ada.signIn("")
+		ada.get(callback + "&repeated=1")
+		ada.signIn("ada")
+		ada.refused(connect.ErrCancelled, ada.get(path))
+	})
+}
