@@ -178,7 +178,7 @@ func TestTheConnectPageSaysWhoseItIs(t *testing.T) {
 	require.Contains(t, eve.get("/connect").body, says)
 
 	require.NotContains(t, newSite(t).signedIn("ada").get("/connect").body, "You are signed in", "the app has given no name")
-	own := newSite(t, named("Ada"), templates(t, `{{define "connect"}}{{.Action}} {{.User}}{{end}}`))
+	own := newSite(t, named("Ada"), templates(t, `{{define "connect"}}{{.Action}} {{.User}}{{.ReturnTo}}{{end}}`))
 	require.Equal(t, "/connect Ada", own.signedIn("ada").get("/connect").body)
 }
 

@@ -199,7 +199,7 @@ func TestCallsThatHangHoldUpNoGoodOne(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 		defer cancel()
 		require.ErrorIs(t, h.Run(ctx), context.DeadlineExceeded)
-		require.Less(t, goodAt.Sub(begun), 8*time.Second)
+		require.Less(t, goodAt.Sub(begun), 10*time.Second)
 		require.Greater(t, most, maxCalls)
 		require.LessOrEqual(t, most, maxCalls+maxSlowCalls)
 	})
