@@ -70,9 +70,11 @@ type Config struct {
 	// called concurrently, once for each request.
 	User func(*http.Request) (User, error)
 
-	// Secrets seal the state cookie: the first seals, all open. Each has at
-	// least 32 random bytes. To rotate, put the new one first, and drop the old
-	// one an hour later.
+	// Secrets seal the state cookie: the first seals, all open. Each has at least
+	// 32 random bytes. To rotate one on several replicas, add the new one last on
+	// all of them, then move it first on all of them, and remove the old one an
+	// hour later: a replica cannot open what was sealed with a secret that it does
+	// not have yet.
 	Secrets [][]byte
 
 	// SuccessURL is where the browser goes after connecting, when the start
@@ -276,8 +278,12 @@ func New(cfg Config) (*Handler, error) {
 // When PublicURL has a path, the routes are registered both under it and
 // without it, for muxes behind something that strips it; on an *http.ServeMux
 // those without it give way to what is there by then, such as an app's own
-// "/connect". For other routers mount the Handler itself, which finds its own
-// routes.
+// "/connect". So a limit or a gateway that guards the path alone does not guard
+// the routes without it. Mount the Handler itself instead, under the path:
+//
+//	mux.Handle("/integrations/", limit(h)) // PublicURL: "https://your-app.com/integrations"
+//
+// The Handler finds its own routes on any router.
 func (h *Handler) Register(mux interface {
 	Handle(pattern string, handler http.Handler)
 }) {

@@ -51,7 +51,8 @@ var targets = []target{
 			"readOutcome", "isCancel",
 			"stateCookies.find", "sameState", "stateCookies.open", "stateCookies.sent", "stateCookies.isName", "isHex", "isBase32",
 			"sealedState.pack", "unpack",
-			"Handler.callback",
+			"Handler.callback", "Handler.refuse", "Pending.isOpen", "Handler.gatherFixed", "Handler.othersOpen", "Handler.gatherFor",
+			"stateCookies.all", "stateCookies.keptReturn", "returned.says", "returned.known",
 			// The store's part of them.
 			"MemoryStore.Complete", "MemoryStore.SetHealth", "MemoryStore.Disconnect",
 			// Where a request comes from and leads to.
@@ -60,20 +61,26 @@ var targets = []target{
 			// Tokens whose clocks disagree.
 			"Handler.start",
 			// The application an identity belongs to.
-			"applicationSite.holds", "applicationSite.lists",
+			"project.ask", "project.read", "namesApplication", "Application.holds", "listing.holds", "listing.isRefused", "listing.search", "listing.find",
+			// Who is nobody, and what is no secret.
+			"isNobody", "isZero", "looksRandom", "webhookSecretProblem",
+			// What ends, and what is owed.
+			"Handler.Disconnect", "Handler.disconnectUnserved", "Handler.logUnserved", "Application.workOn", "isRefused", "taskDelay",
+			// What is bounded.
+			"clip", "clipError", "Handler.compareClocks", "logRate.allows", "Event.share", "events.add",
 			// Events.
-			"verifySignature", "readSignature", "readWebhookEvent", "eventIdentity", "readMoment",
+			"signature.signs", "readSignature", "readWebhookEvent", "eventIdentity", "readMoment",
 		},
 		fields: map[string]string{
 			"HttpOnly": "false", "Secure": "false", "SameSite": "http.SameSiteNoneMode",
 		},
-		quick: "^Test(EveryProof|WhatACallbackSays|AReturnPath|ADestination|TheSignature|WhatAnEvent|AState|AnAltered|ABrowserHolds|New|WhoIs|RequireIdentity|Routes|MemoryStoreContract)",
+		quick: "^Test(EveryProof|FixedCallback|AnUnfinished|AKeptReturn|AnIdentityOfAnApp|TheProject|AnIdentityThatIsRefusedAnyway|AStartCosts|AListWithout|AProject|Clip|LooksRandom|ALogRate|Disconnect|WhatNobody|TheDelay|SessionUser|Clocks|MoreEvents|ARefusalSays|ATaskThat|ARequestFills|AGateways|WhatACallbackSays|AReturnPath|ADestination|TheSignature|WhatAnEvent|AState|AnAltered|ABrowserHolds|New|WhoIs|RequireIdentity|Routes|MemoryStoreContract)",
 	},
 	{
 		dir: "anchorhttp",
 		functions: []string{
 			// Ids before paths, answers about something else, redirects, bounds.
-			"ParseID", "sameID", "Client.send", "readToken", "IsNotFound", "parseURL", "visible", "acknowledged",
+			"ParseID", "sameID", "Client.send", "pages", "readToken", "IsNotFound", "parseURL", "visible", "acknowledged",
 		},
 		quick: "^Test(ParseID|Identity|CreateIdentityToken|Validate|AnswersThatCannotBeRight|Acknowledgements|OnlyAnchor)",
 	},
@@ -87,7 +94,7 @@ var equivalent = map[string]string{
 	`isLocalPath: err == nil && u.Scheme == "", without: u.Scheme == ""`:                                                                        "what begins with a slash has no scheme",
 	`isLocalPath: err == nil && u.Scheme == "" && u.Host == "", without: u.Host == ""`:                                                          "what begins with one slash has no host",
 	`isLocalPath: err == nil && u.Scheme == "" && u.Host == "" && u.User == nil, without: u.User == nil`:                                        "what has no host has no user",
-	"applicationSite.holds: listed || err != nil, without: err != nil":                                                                          "the whole list fails as well",
+	"listing.search: found || err != nil, without: err != nil":                                                                                  "the whole list fails as well",
 	"stateCookies.sent without: !slices.ContainsFunc(r.Header[\"Cookie\"], func(line string) bool { return strings.Contains(line, c.prefix) })": "it only saves work",
 	"Client.send: c.timeout > 0 && (!ok || time.Until(deadline) > c.timeout), without: (!ok || time.Until(deadline) > c.timeout)":               "it only saves a timer",
 	"inASCII without: done == 0":                              "it only saves work",
