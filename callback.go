@@ -89,11 +89,12 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request, state string)
 		return
 	}
 	if err := proveIdentity(identity); err != nil {
-		if errors.Is(err, ErrWrongApplication) {
+		if errors.Is(err, ErrWrongApplication) && !start.fixed {
 			// It took the application's list to find out. No hosted page comes
 			// back with another application's identity, so this start has no
-			// second one to come.
-			if err := h.spend(ctx, start.tokenHashes()); err != nil {
+			// second one to come. Behind a fixed address a link that a stranger
+			// made could end it this way: there the list itself remembers.
+			if err := h.spend(ctx, []string{start.pending.TokenHash}); err != nil {
 				h.fail(w, r, concerning(start.application, err))
 				return
 			}
@@ -118,12 +119,15 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request, state string)
 		h.refuse(w, r, start, storeError("complete the start", err))
 		return
 	}
-	if first {
-		h.log.InfoContext(ctx, "connect: connected", "application", c.ApplicationID, "user", c.UserID, "identity", c.IdentityID)
-		h.happened(ctx, h.connectionEvent(Connected, c))
-		h.tagNow(ctx, start.user, c, identity.identity)
+	if !first {
+		h.succeed(w, r, start)
+		return
 	}
-	h.succeed(w, r, start)
+	h.log.InfoContext(ctx, "connect: connected", "application", c.ApplicationID, "user", c.UserID, "identity", c.IdentityID)
+	h.happened(ctx, h.connectionEvent(Connected, c))
+	// Nobody waits for the tag, but the request does, so that a graceful shutdown
+	// waits for it too.
+	answerFirst(w, r, func() { h.succeed(w, r, start) }, func() { h.tagNow(ctx, start.user, c, identity.identity) })
 }
 
 // spend ends starts without a connection, though the person leaves meanwhile.
@@ -143,15 +147,15 @@ func (h *Handler) spend(ctx context.Context, tokenHashes []string) error {
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, start startEvidence, err error) {
 	if number, reason := failedProof(err); number > 0 {
 		e := start.application.event(Refused, start.user.ID, "")
-		if start.proved {
+		if start.proved && number > 4 {
 			// Before that whoever reads it could claim an identity that nobody owns.
 			e.IdentityID = start.identityID
 		}
 		e.Proof, e.Reason = number, reason
 		h.happened(r.Context(), e)
 	}
-	if start.proved && start.kept && !mayRepeat(err) {
-		h.cookies.dropReturn(w, start.state)
+	if start.proved && !mayRepeat(err) {
+		h.cookies.dropReturn(w, r, start.state)
 	}
 	if start.application != nil {
 		err = &applicationError{err, start.application, start.pending.ReturnTo}
@@ -166,9 +170,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, start startEvid
 
 // succeed sends the browser on, or ends the popup.
 func (h *Handler) succeed(w http.ResponseWriter, r *http.Request, start startEvidence) {
-	if start.kept {
-		h.cookies.dropReturn(w, start.state)
-	}
+	h.cookies.dropReturn(w, r, start.state)
 	if popup := start.popup(); popup != "" && !acceptsJSON(r.Header) {
 		h.endPopup(w, popup, nil)
 		return

@@ -396,15 +396,9 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request, a *Application) 
 		a.fail(w, r, err)
 		return
 	}
-	if h.fixedCallback {
-		switch open, err := h.othersOpen(r, user.ID); {
-		case err != nil:
-			a.fail(w, r, err)
-			return
-		case open:
-			a.fail(w, r, ErrBrowserInUse)
-			return
-		}
+	if h.fixedCallback && ofAnother(h.cookies.all(r), user.ID) {
+		a.fail(w, r, ErrBrowserInUse)
+		return
 	}
 
 	ctx := r.Context()
@@ -443,7 +437,7 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request, a *Application) 
 		a.fail(w, r, storeError("bind the start", err))
 		return
 	}
-	if err := h.cookies.set(w, r, sealedState{state: state, tokenHash: token.Hash}, begun); err != nil {
+	if err := h.cookies.set(w, r, sealedState{state: state, tokenHash: token.Hash, user: userMark(user.ID)}, begun); err != nil {
 		a.fail(w, r, err)
 		return
 	}
@@ -556,7 +550,9 @@ func readForm(w http.ResponseWriter, r *http.Request) (form postForm, err error)
 	if err != nil {
 		return postForm{}, fmt.Errorf("%w: %s", ErrBadRequest, clip(err.Error()))
 	}
-	hasRead()
+	if _, err := io.Copy(io.Discard, r.Body); err == nil {
+		hasRead() // To its end: a parser may have stopped before.
+	}
 	if form.ReturnTo != "" && !isLocalPath(form.ReturnTo) {
 		return postForm{}, ErrReturnTo
 	}

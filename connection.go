@@ -98,9 +98,10 @@ func (h *Handler) Connections(ctx context.Context, userID string) ([]Connection,
 // handler does not serve any more: there the identity is deleted at Anchor first,
 // since [Handler.Run] would not retry that.
 //
-// An error leaves the rest to be done: call it again. It is also an error when a
-// connection is of an application that this handler's API key does not know: call
-// Disconnect of the handler that serves it.
+// An error leaves the rest to be done: call it again. It is also an error, once,
+// when a connection was of an application that this handler's API key does not
+// know. It is ended in the store, and the deletion at Anchor is queued for the
+// handler that serves the application.
 func (h *Handler) Disconnect(ctx context.Context, userID string) error {
 	var failed []error
 	ids, err := h.store.ApplicationsOf(ctx, userID)
@@ -130,8 +131,12 @@ func (h *Handler) disconnectUnserved(ctx context.Context, applicationID, userID 
 		// like a success.
 		_, err := h.anchor.Application(ctx, applicationID)
 		if anchorhttp.IsNotFound(err) {
-			return fmt.Errorf("connect: the user has a connection in application %s, which is not in Config and not known to this API key: "+
-				"call Disconnect of the handler that serves it", applicationID)
+			now := h.now()
+			if _, err := h.store.Disconnect(ctx, applicationID, userID, now, now); err != nil && !errors.Is(err, ErrNotConnected) {
+				return storeError("disconnect", err)
+			}
+			return fmt.Errorf("connect: the user is disconnected in application %s, which is not in Config and not known to this API key. "+
+				"Identity %s is left to the handler that serves it, if there is one", applicationID, c.IdentityID)
 		}
 		if err != nil {
 			return upstreamError("look up the application", err)

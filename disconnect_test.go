@@ -153,10 +153,15 @@ func TestDisconnectOfAnApplicationOfAnotherProjectSaysSo(t *testing.T) {
 	err := s.handler.Disconnect(t.Context(), "ada")
 	require.ErrorContains(t, err, s.calendar)
 	require.ErrorContains(t, err, "not known to this API key")
+	require.ErrorContains(t, err, calendar)
 	_, err = s.store.Connection(t.Context(), s.calendar, "ada")
-	require.NoError(t, err)
+	require.ErrorIs(t, err, connect.ErrNotConnected)
 	_, there := s.fake.Identity(calendar)
 	require.True(t, there)
+	tasks, err := s.store.Claim(t.Context(), s.calendar, s.clock.now().Add(time.Hour), s.clock.now(), 10)
+	require.NoError(t, err)
+	require.Len(t, tasks, 1, "the deletion is left to the handler that serves it")
+	require.NoError(t, s.handler.Disconnect(t.Context(), "ada"), "there is nothing left to do here")
 }
 
 func TestDisconnectWhenTheApplicationsCannotBeListedSaysSo(t *testing.T) {

@@ -74,12 +74,13 @@ var (
 		"the start was bound to another user",
 		"Somebody else started this", "Another person was signed in to this site when it was started, so it was stopped. Start again to connect your own account.")
 
-	// ErrBrowserInUse: with Config.FixedCallbackURL, another user has an open start
-	// in this browser, from which the two could not be told apart on their way
-	// back. It passes when that one comes back, or its time is over.
+	// ErrBrowserInUse: with Config.FixedCallbackURL, another user has begun a flow in
+	// this browser within the last hour. The callback could not tell the two
+	// apart. It passes when the other one's state cookie ends, an hour after the
+	// flow began.
 	ErrBrowserInUse = cause("browser_in_use", http.StatusConflict,
-		"another user has an open start in this browser",
-		"Another person is connecting an account here", "Somebody else has begun to connect an account in this browser. Try again in a quarter of an hour, or use another browser.")
+		"another user has begun a flow in this browser",
+		"Another person is connecting an account here", "Somebody else has begun to connect an account in this browser. Try again in an hour, or use another browser.")
 
 	// ErrStateSpent: the start was finished, ended or replaced before.
 	ErrStateSpent = cause("state_spent", http.StatusConflict,

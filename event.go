@@ -131,6 +131,8 @@ const (
 // for anybody, the others need a session and a start.
 func (e Event) share() eventShare {
 	switch {
+	case e.Kind == TaskRefused:
+		return shareRefusals
 	case e.Kind != Refused:
 		return shareUsers
 	case e.Proof <= 3:

@@ -142,6 +142,29 @@ func TestARefusalSaysWhichProofFailed(t *testing.T) {
 	})
 }
 
+// A start that was ended while it was under way is refused by the store, when
+// proofs 1 to 4 seemed to hold.
+func TestARefusalByTheStoreTellsNobodyTheIdentity(t *testing.T) {
+	t.Parallel()
+	h := newHook(t)
+	ada := h.signedIn("ada")
+	hold := h.fake.Hold("POST", "/v1/applications/")
+	started := make(chan answer, 1)
+	go func() {
+		a, _ := ada.try(http.MethodPost, "/connect", "", "")
+		started <- a
+	}()
+	require.NoError(t, hold.Wait(t.Context(), 1))
+	require.NoError(t, h.handler.Disconnect(t.Context(), "ada"))
+	hold.Release()
+	callback := h.approve((<-started).location)
+	ada.refused(connect.ErrStateSpent, ada.get(callback))
+	got := h.told(connect.Refused, 1)[0]
+	require.Equal(t, 4, got.Proof)
+	require.Empty(t, got.IdentityID)
+	require.NotContains(t, h.log.String(), identityIn(callback))
+}
+
 func TestOnEventCanNeitherHoldUpNorFailARequest(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})

@@ -253,7 +253,8 @@ func ExampleConfig_metadata() {
 	})
 	defer app.close()
 	app.connectAda()
-	metadata := app.fake.Identities()[0].Metadata
+	identity, _ := app.fake.WaitTagged(context.Background(), app.fake.Identities()[0].ID)
+	metadata := identity.Metadata
 	fmt.Println(metadata["externalUserId"], metadata["plan"])
 	// Output:
 	// ada pro

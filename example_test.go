@@ -137,6 +137,11 @@ func TestConnecting(t *testing.T) {
 	res, err = browser.Get(callback)
 	require.NoError(t, err)
 	require.Equal(t, "/dashboard?connected=true", res.Header.Get("Location"))
+
+	// connect answers first, and then writes at Anchor whose the identity is.
+	identity, err := fake.WaitTagged(t.Context(), callback)
+	require.NoError(t, err)
+	require.Equal(t, "ada", identity.Metadata["externalUserId"])
 }
 
 // README: end

@@ -13,6 +13,7 @@ func isHTMX(r *http.Request) bool { return r.Header.Get("Hx-Request") == "true" 
 // http.Redirect does for others; nor is there anybody to read a page in between.
 func sendTo(w http.ResponseWriter, r *http.Request, address string) {
 	address = inASCII(address)
+	w.Header().Set("Content-Length", "0") // So that it is whole when it is flushed.
 	if isHTMX(r) {
 		w.Header().Set("HX-Redirect", address)
 		return // 200: htmx asks for a status that is no redirect's.

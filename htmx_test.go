@@ -111,7 +111,7 @@ func TestHTMXIsSentToTheSignInPage(t *testing.T) {
 func TestRequiringAConnectionOfHTMX(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *connect.Config) { c.SignInURL = "/login" })
-	mux := s.server.Config.Handler.(*http.ServeMux)
+	mux := s.mux
 	mux.Handle("/piece", s.handler.RequireIdentity(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprint(w, "reached")
 	})))
@@ -129,7 +129,7 @@ func TestRequiringAConnectionOfHTMX(t *testing.T) {
 func TestAPieceOfAPageThatNeedsAConnectionComesBackToTheWhole(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.server.Config.Handler.(*http.ServeMux).Handle("/piece", s.handler.RequireIdentity(http.NotFoundHandler()))
+	s.mux.Handle("/piece", s.handler.RequireIdentity(http.NotFoundHandler()))
 	ada := s.signedIn("ada")
 	ada.header.Set("HX-Request", "true")
 	ada.header.Set("Accept", "*/*")

@@ -18,13 +18,23 @@ const (
 	// An application that is added meanwhile is not known until then.
 	projectAge = 10 * time.Minute
 
+	// projectPatience is how long a person waits for that answer, and projectRetry
+	// how long nobody asks again after a failure. Meanwhile the application's own
+	// list decides.
+	projectPatience = 3 * time.Second
+	projectRetry    = time.Minute
+
 	// maxApplications is how many applications are looked at. In a project with
 	// more, the application's own list decides every time.
-	maxApplications = 1000
+	maxApplications = 200
 
 	// maxListPages is how many pages of an application's list are read for one
 	// identity: 10,000 identities, as Anchor's own clients page.
 	maxListPages = 200
+
+	// maxListFailures is how often the list may fail for one pending flow before it
+	// is not asked again.
+	maxListFailures = 3
 )
 
 // project knows the sites of all applications of the key's project. One key sees
@@ -36,6 +46,7 @@ type project struct {
 
 	mu      sync.Mutex
 	sites   map[string]string // by application id; nil: not known
+	err     error             // why it is not known
 	askedAt time.Time
 	asking  *projectCall // nil: nobody asks at the moment
 }
@@ -50,10 +61,13 @@ type projectCall struct {
 // ask returns the sites of the project's applications. However many ask at once,
 // Anchor is asked once, and each waits for the answer or for its own ctx.
 func (p *project) ask(ctx context.Context) (map[string]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, projectPatience)
+	defer cancel()
 	p.mu.Lock()
-	if p.sites != nil && p.now().Sub(p.askedAt) < projectAge {
+	age := p.now().Sub(p.askedAt)
+	if p.sites != nil && age < projectAge || p.err != nil && age < projectRetry {
 		defer p.mu.Unlock()
-		return p.sites, nil
+		return p.sites, p.err
 	}
 	call := p.asking
 	if call == nil {
@@ -80,19 +94,21 @@ func (p *project) call(ctx context.Context, call *projectCall) {
 	})
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.sites, p.askedAt, p.asking = call.sites, p.now(), nil // A failure is forgotten: the next asks again.
+	p.sites, p.err, p.askedAt, p.asking = call.sites, call.err, p.now(), nil
 	close(call.done)
 }
 
 func (p *project) read(ctx context.Context) (map[string]string, error) {
 	sites := make(map[string]string)
+	read := 0 // not len(sites): a list without an end may repeat itself
 	for application, err := range p.anchor.Applications(ctx) {
 		if err != nil {
 			return nil, err
 		}
-		if sites[application.ID] = siteOf(application.URL); len(sites) > maxApplications {
+		if read++; read > maxApplications {
 			return nil, errors.New("the project has too many applications")
 		}
+		sites[application.ID] = siteOf(application.URL)
 	}
 	return sites, nil
 }
@@ -119,7 +135,7 @@ func namesApplication(sites map[string]string, applicationID, source string) boo
 // list of identities decides.
 func (a *Application) holds(ctx context.Context, tokenHash string, identity anchorhttp.Identity) (bool, error) {
 	// Without an answer about the project the list decides too, so that trouble
-	// with one endpoint is not that of every callback.
+	// with one endpoint does not end every callback.
 	sites, err := a.h.project.ask(ctx)
 	switch {
 	case err == nil && namesApplication(sites, a.id, identity.Source):
@@ -141,15 +157,19 @@ type listing struct {
 
 	turn chan struct{} // holds what the reader of the list takes
 
-	mu sync.Mutex
-	// refused are the flows whose identity the list did not have, by token hash,
-	// and when that was. They are spent in the store too; this covers those who
-	// wait for their turn meanwhile.
-	refused map[string]time.Time
+	mu    sync.Mutex
+	asked map[string]listAnswer // by token hash
+}
+
+// listAnswer is what came of asking the list for a flow.
+type listAnswer struct {
+	at       time.Time
+	refused  bool // the list did not have the identity
+	failures int
 }
 
 func newListing(h *Handler, id string) *listing {
-	return &listing{anchor: h.anchor, id: id, now: h.now, turn: make(chan struct{}, 1), refused: make(map[string]time.Time)}
+	return &listing{anchor: h.anchor, id: id, now: h.now, turn: make(chan struct{}, 1), asked: make(map[string]listAnswer)}
 }
 
 func (l *listing) holds(ctx context.Context, tokenHash string, identity anchorhttp.Identity) (bool, error) {
@@ -159,42 +179,50 @@ func (l *listing) holds(ctx context.Context, tokenHash string, identity anchorht
 	case <-ctx.Done():
 		return false, ctx.Err()
 	}
-	if l.isRefused(tokenHash) {
+	switch before := l.before(tokenHash); {
+	case before.refused:
 		return false, nil
+	case before.failures >= maxListFailures:
+		return false, errListFails
 	}
 	// Hanging up must not save who asks from the outcome.
 	ctx, cancel := untilDeadline(ctx)
 	defer cancel()
 	found, err := l.search(ctx, identity)
-	if !found && (err == nil || errors.Is(err, errEndless) || ctx.Err() != nil) {
-		l.refuse(tokenHash)
-	}
+	l.note(tokenHash, found, err)
 	return found, err
 }
 
-func (l *listing) isRefused(tokenHash string) bool {
+// errListFails says that the list is not asked once more for a flow.
+var errListFails = fmt.Errorf("%w: the application's list could not be read %d times", anchorhttp.ErrInvalidAnswer, maxListFailures)
+
+func (l *listing) before(tokenHash string) listAnswer {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_, again := l.refused[tokenHash]
-	return again
+	return l.asked[tokenHash]
 }
 
-// refuse keeps a flow from costing the list again. It forgets those that have
+// note keeps a flow from costing the list again. It forgets flows that have
 // expired.
-func (l *listing) refuse(tokenHash string) {
+func (l *listing) note(tokenHash string, found bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
-	maps.DeleteFunc(l.refused, func(_ string, at time.Time) bool { return now.Sub(at) > maxTokenLife })
-	l.refused[tokenHash] = now
+	maps.DeleteFunc(l.asked, func(_ string, a listAnswer) bool { return now.Sub(a.at) > maxTokenLife })
+	a := l.asked[tokenHash]
+	a.at, a.refused = now, !found && err == nil
+	if err != nil {
+		a.failures++
+	}
+	l.asked[tokenHash] = a
 }
 
-// pardon takes back what refuse has done, for a flow whose own return is still to
+// pardon takes back a refusal, for a flow whose own return is still to
 // come.
 func (l *listing) pardon(tokenHash string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.refused, tokenHash)
+	delete(l.asked, tokenHash)
 }
 
 // untilDeadline is ctx for whoever goes on when it is cancelled: it ends at its
@@ -210,20 +238,21 @@ func untilDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
 // search looks for the identity's name first. How Anchor matches names is
 // undocumented, so the whole list is read before a refusal.
 func (l *listing) search(ctx context.Context, identity anchorhttp.Identity) (bool, error) {
+	read := 0
 	if identity.Name != "" {
-		found, err := l.find(ctx, identity.ID, anchorhttp.IdentityFilter{Search: identity.Name})
+		found, err := l.find(ctx, identity.ID, anchorhttp.IdentityFilter{Search: identity.Name}, &read)
 		if found || err != nil {
 			return found, err
 		}
 	}
-	return l.find(ctx, identity.ID, anchorhttp.IdentityFilter{})
+	return l.find(ctx, identity.ID, anchorhttp.IdentityFilter{}, &read)
 }
 
 // errEndless says that an application's list was not read to its end.
 var errEndless = fmt.Errorf("%w: the application's list has more than %d pages", anchorhttp.ErrInvalidAnswer, maxListPages)
 
-func (l *listing) find(ctx context.Context, identityID string, filter anchorhttp.IdentityFilter) (bool, error) {
-	read := 0
+// find reads a list up to the page that the identity is on. read counts the pages.
+func (l *listing) find(ctx context.Context, identityID string, filter anchorhttp.IdentityFilter, read *int) (bool, error) {
 	for page, err := range l.anchor.ApplicationIdentityPages(ctx, l.id, filter) {
 		if err != nil {
 			return false, err
@@ -233,7 +262,7 @@ func (l *listing) find(ctx context.Context, identityID string, filter anchorhttp
 				return true, nil
 			}
 		}
-		if read++; read == maxListPages {
+		if *read++; *read == maxListPages {
 			return false, errEndless
 		}
 	}

@@ -19,7 +19,6 @@ type returned struct {
 	identityID string
 	err        error // why there is no identityID
 	repeated   bool
-	kept       bool       // it was sealed in this browser, not in the address
 	query      url.Values // as it was sent; see known
 }
 
@@ -90,7 +89,7 @@ func (h *Handler) keptReturn(r *http.Request, state string, result returned) ret
 		return result
 	}
 	kept := readReturn(query)
-	kept.repeated, kept.kept = result.repeated, true
+	kept.repeated = result.repeated
 	return kept
 }
 
@@ -132,24 +131,14 @@ type startEvidence struct {
 	application *Application // the start's; nil when this handler does not serve it
 	later       []Pending    // with a fixed address: more that prove, in order of age
 
-	// othersOpen says, of a fixed address, that this browser holds an open start
-	// of another user: which of them comes back is not to be known.
+	// othersOpen says, of a fixed address, that this browser holds a start of
+	// another user: which of them comes back is not to be known.
 	othersOpen bool
 	// doomed are the token hashes of the starts that ErrAnotherUser ends.
 	doomed []string
 
 	identityID string // what the return names, if anything
-	kept       bool   // it was sealed in this browser
 	proved     bool   // proofs 1 to 4 hold
-}
-
-// tokenHashes are those of all starts that the return may be for.
-func (e startEvidence) tokenHashes() []string {
-	hashes := []string{e.pending.TokenHash}
-	for _, p := range e.later {
-		hashes = append(hashes, p.TokenHash)
-	}
-	return hashes
 }
 
 // gatherStart collects the evidence. An error is a fault, not a refusal.
@@ -159,7 +148,6 @@ func (h *Handler) gatherStart(r *http.Request, state string, result returned) (s
 		state:      state,
 		fixed:      h.fixedCallback && state == "",
 		identityID: result.identityID,
-		kept:       result.kept,
 	}
 	user, err := h.signedIn(r)
 	if err != nil && !errors.Is(err, ErrNotSignedIn) {
@@ -193,33 +181,36 @@ func (h *Handler) gatherPending(ctx context.Context, e startEvidence) (startEvid
 	return e, nil
 }
 
+// maxLookups bounds how many starts of a browser are looked up. Starts that race
+// may leave it more cookies than maxStateCookies.
+const maxLookups = 4 * maxStateCookies
+
 // gatherFixed finds the start of a callback whose address carries no state,
 // among those that this browser has open: the one that was completed with this
 // very identity, or else every one that proves. Where none does, the newest
 // tells why.
 func (h *Handler) gatherFixed(r *http.Request, e startEvidence) (startEvidence, error) {
-	cookies, err := h.cookies.all(r)
-	if err != nil {
-		e.cookieErr = err
+	cookies := h.cookies.all(r)
+	if len(cookies) == 0 {
+		e.cookieErr = ErrNoStateCookie
 		return e, nil
 	}
 	if e.user.ID == "" {
 		return e, nil
 	}
-	e.cookies = cookies
+	e.othersOpen = ofAnother(cookies, e.user.ID)
+	e.cookies = cookies[max(len(cookies)-maxLookups, 0):]
 	var best, completed startEvidence
-	var open []string
-	othersOpen := false
-	for _, cookie := range cookies {
+	var found []string
+	for _, cookie := range e.cookies {
 		candidate := e
 		candidate.cookie = cookie
 		candidate, err := h.gatherPending(r.Context(), candidate)
 		if err != nil {
 			return e, err
 		}
-		if candidate.pendingErr == nil && candidate.pending.isOpen(e.now) {
-			open = append(open, candidate.pending.TokenHash)
-			othersOpen = othersOpen || candidate.pending.UserID != e.user.ID
+		if candidate.pendingErr == nil {
+			found = append(found, candidate.pending.TokenHash)
 		}
 		switch proves := proveStart(candidate) == nil; {
 		case proves && candidate.pending.Spent:
@@ -233,45 +224,8 @@ func (h *Handler) gatherFixed(r *http.Request, e startEvidence) (startEvidence, 
 	if completed.user.ID != "" {
 		best = completed
 	}
-	if othersOpen {
-		// Nor may any be finished by a reload.
-		best.othersOpen, best.doomed = true, open
-	}
+	best.doomed = found // Of nobody's may a reload finish what this return could not.
 	return best, nil
-}
-
-// isOpen reports whether a sign-in may still come back for the start: its token
-// is live and has not come back yet. It may have been spent meanwhile, which
-// the hosted page does not know.
-func (p Pending) isOpen(now time.Time) bool {
-	return p.IdentityID == "" && now.Before(p.ExpiresAt)
-}
-
-// othersOpen reports whether this browser holds an open start of another user.
-// Behind a fixed address nobody else may start meanwhile: the two could not be
-// told apart when they come back.
-func (h *Handler) othersOpen(r *http.Request, userID string) (bool, error) {
-	cookies, err := h.cookies.all(r)
-	if errors.Is(err, ErrNoStateCookie) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	now := h.now()
-	for _, cookie := range cookies {
-		p, err := h.store.Pending(r.Context(), cookie.tokenHash)
-		if errors.Is(err, ErrStateUnknown) {
-			continue
-		}
-		if err != nil {
-			return false, storeError("look up the start", err)
-		}
-		if p.UserID != userID && p.isOpen(now) {
-			return true, nil
-		}
-	}
-	return false, nil
 }
 
 // candidates are the starts that an identity of this age may have come from, the
@@ -349,14 +303,11 @@ func (h *Handler) gatherIdentity(ctx context.Context, start startEvidence, id st
 		candidate, evidence := start, e
 		candidate.pending, candidate.application = p, h.applications.withID(p.ApplicationID)
 		evidence, err = h.gatherFor(ctx, candidate, evidence)
-		if err != nil {
-			return candidate, evidence, err
-		}
-		if proveIdentity(evidence) == nil {
+		if err != nil || proveIdentity(evidence) == nil {
 			for _, other := range candidates[:i] {
 				h.applications.withID(other.ApplicationID).listing.pardon(other.TokenHash)
 			}
-			return candidate, evidence, nil
+			return candidate, evidence, err
 		}
 		if i == 0 {
 			best, bestEvidence = candidate, evidence

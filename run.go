@@ -120,8 +120,7 @@ func (h *Handler) logUnserved(ctx context.Context) bool {
 
 // workOff works on the application's due tasks until ctx ends.
 func (a *Application) workOff(ctx context.Context) {
-	var calls lane
-	calls.freed = make(chan struct{}, 1)
+	calls := lane{freed: make(chan struct{}, 1), running: make(map[string]bool)}
 	defer calls.working.Wait()
 	ticker := time.NewTicker(taskInterval)
 	defer ticker.Stop()
@@ -155,7 +154,7 @@ func (a *Application) workOn(ctx context.Context, calls *lane) (more bool) {
 		return false
 	}
 	for _, task := range tasks {
-		calls.run(func() { a.h.work(ctx, task) })
+		calls.run(task, func() { a.h.work(ctx, task) })
 	}
 	return len(tasks) == room
 }
@@ -180,6 +179,7 @@ type lane struct {
 
 	mu         sync.Mutex
 	quick, all int
+	running    map[string]bool // tasks, by their identities
 }
 
 // room is how many more tasks may begin.
@@ -189,12 +189,23 @@ func (l *lane) room() int {
 	return min(maxCalls-l.quick, maxCalls+maxSlowCalls-l.all)
 }
 
-// run works on a task in a goroutine of its own.
-func (l *lane) run(work func()) {
+// run works on a task in a goroutine of its own. One that is worked on already has
+// outlived its lease, in a hook that does not heed its ctx, and is left alone.
+func (l *lane) run(task Task, work func()) {
+	l.mu.Lock()
+	again := l.running[task.IdentityID]
+	l.running[task.IdentityID] = true
+	l.mu.Unlock()
+	if again {
+		return
+	}
 	l.count(1, 1)
 	l.working.Go(func() {
 		slow := time.AfterFunc(slowCall, func() { l.count(-1, 0) })
 		defer func() {
+			l.mu.Lock()
+			delete(l.running, task.IdentityID)
+			l.mu.Unlock()
 			if slow.Stop() {
 				l.count(-1, -1)
 			} else {

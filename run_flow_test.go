@@ -120,6 +120,7 @@ func TestDisconnectAndTheTagSurviveAPanicOfTheTransport(t *testing.T) {
 	callback := s.approve(ada.post(app+"/connect", nil).location)
 	require.Equal(t, http.StatusSeeOther, ada.get(callback).status)
 	require.NotZero(t, s.connection("ada"))
+	require.Eventually(t, func() bool { return strings.Contains(s.log.String(), "kind=tag") }, 5*time.Second, 5*time.Millisecond)
 	require.NoError(t, h.Disconnect(t.Context(), "ada"))
 	require.Zero(t, s.connection("ada"))
 	s.log.forget("panic")

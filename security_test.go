@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -26,6 +27,6 @@ func TestSECURITYNamesTestsThatThereAre(t *testing.T) {
 	names := regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9]+)`").FindAllSubmatch(text, -1)
 	require.Greater(t, len(names), 30)
 	for _, name := range names {
-		require.Contains(t, string(source), "\nfunc "+string(name[1])+"(")
+		require.True(t, bytes.Contains(source, []byte("\nfunc "+string(name[1])+"(")), "%s", name[1])
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/anchorconnect/connect"
+	"github.com/anchorconnect/connect/anchortest"
 )
 
 // ways are the ways to start, each returning the hosted page's address.
@@ -83,54 +84,108 @@ func TestFixedCallbackInABrowserOfTwoUsers(t *testing.T) {
 	}
 }
 
-// Who has finished or whose time is over stands in nobody's way.
+// Nothing says which of a user's hosted pages has come back, nor what became of
+// the others. So another user waits until the state cookie has ended.
 func TestFixedCallbackAfterAnotherUser(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, func(c *connect.Config) { c.FixedCallbackURL = true })
-	shared := s.signedIn("alice")
-	shared.connect()
-	shared.signIn("bob")
-	shared.connect()
-	require.NotEqual(t, s.connection("alice").IdentityID, s.connection("bob").IdentityID)
-
-	shared.signIn("alice")
-	hosted := shared.start() // and goes away
-	for way, start := range map[string]func(b *browser) answer{
-		"form": func(b *browser) answer { return b.post("/connect", nil) },
-		"json": func(b *browser) answer { return b.do(http.MethodPost, "/connect", "application/json", "{}") },
-		"htmx": func(b *browser) answer { return b.withHTMX("/").post("/connect", nil) },
+	for name, before := range map[string]func(s *site, alice *browser) (hosted string){
+		"who has a page open": func(s *site, alice *browser) string { return alice.start() },
+		"who has finished":    func(s *site, alice *browser) string { alice.connect(); return "" },
+		"whose start was completed by an old identity, while its page is open": func(s *site, alice *browser) string {
+			id := identityIn(s.signedIn("alice").connect())
+			s.clock.advance(time.Minute)
+			hosted := alice.start()
+			s.finished(alice.get("/identity-callback?status=success&identity_id=" + id))
+			return hosted
+		},
+		"whose later start was completed by the earlier page": func(s *site, alice *browser) string {
+			first := alice.start()
+			s.clock.advance(14 * time.Minute)
+			second := alice.start()
+			s.finished(alice.get(s.approve(first)))
+			s.clock.advance(2 * time.Minute)
+			return second
+		},
+		"whose start has made room": func(s *site, alice *browser) string {
+			hosted := alice.start()
+			for range 12 {
+				s.clock.advance(time.Second)
+				s.signedIn("alice").start()
+			}
+			return hosted
+		},
+		"whose start was swept": func(s *site, alice *browser) string {
+			hosted := alice.start()
+			_, err := s.store.Sweep(s.t.Context(), s.clock.now().Add(time.Hour), 100)
+			require.NoError(s.t, err)
+			return hosted
+		},
+		"who has disconnected": func(s *site, alice *browser) string {
+			hosted := alice.start()
+			require.NoError(s.t, s.handler.Disconnect(s.t.Context(), "alice"))
+			return hosted
+		},
 	} {
-		shared.signIn("bob")
-		s.fake.ForgetCalls()
-		a := start(shared)
-		require.Equal(t, http.StatusConflict, a.status, way)
-		require.Contains(t, a.body, connect.Explain(connect.ErrBrowserInUse).Title, way)
-		require.Empty(t, s.fake.Calls(), "no token is issued")
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, func(c *connect.Config) { c.FixedCallbackURL = true })
+			shared := s.signedIn("alice")
+			hosted := before(s, shared)
+			shared.signIn("bob")
+			s.fake.ForgetCalls()
+			for way, a := range map[string]answer{
+				"form": shared.post("/connect", nil),
+				"json": shared.do(http.MethodPost, "/connect", "application/json", "{}"),
+				"htmx": shared.withHTMX("/").post("/connect", nil),
+			} {
+				require.Equal(t, http.StatusConflict, a.status, way)
+				require.Contains(t, a.body, connect.Explain(connect.ErrBrowserInUse).Title, way)
+			}
+			require.Empty(t, s.fake.Calls(), "no token is issued")
+
+			// A start of bob's that this browser has all the same finishes nothing.
+			bobs := s.signedIn("bob")
+			bobs.start()
+			shared.takeStateCookies(bobs)
+			callback := "/identity-callback?status=success&identity_id=" + s.fake.PutIdentity(anchortest.Identity{CreatedAt: s.clock.now().Add(time.Second)}).ID
+			if hosted != "" {
+				callback = s.approve(hosted)
+			}
+			for range 2 {
+				shared.refused(connect.ErrAnotherUser, shared.get(callback))
+			}
+			require.Zero(t, s.connection("bob"))
+		})
 	}
-	// To end alice's start makes no difference: her hosted page is open still.
-	shared.refused(connect.ErrAnotherUser, shared.get("/identity-callback?status=success&identity_id="+s.connection("bob").IdentityID))
-	shared.refused(connect.ErrBrowserInUse, shared.post("/connect", nil))
-	shared.refused(connect.ErrAnotherUser, shared.get(s.approve(hosted)))
-	s.clock.advance(16 * time.Minute)
-	shared.connect()
 }
 
-// More cookies than any browser is given are not looked at in part.
-func TestFixedCallbackWithTooManyStateCookies(t *testing.T) {
+// However many cookies there are, the one of another user is seen.
+func TestFixedCallbackWithManyStateCookies(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *connect.Config) { c.FixedCallbackURL = true })
 	shared := s.signedIn("alice")
 	callback := s.approve(shared.start())
-	for range 20 {
+	for range 25 {
 		bobs := s.signedIn("bob")
 		s.clock.advance(time.Second)
 		bobs.start()
 		shared.takeStateCookies(bobs)
 	}
 	shared.signIn("bob")
-	shared.refused(connect.ErrStateInvalid, shared.get(callback))
-	shared.refused(connect.ErrStateInvalid, shared.post("/connect", nil))
+	shared.refused(connect.ErrAnotherUser, shared.get(callback))
+	shared.refused(connect.ErrBrowserInUse, shared.post("/connect", nil))
 	require.Zero(t, s.connection("bob"))
+}
+
+// A link that a stranger made ends no flow for good.
+func TestFixedCallbackOfAnotherApplicationsIdentitySpendsNothing(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(c *connect.Config) { c.FixedCallbackURL = true })
+	ada := s.signedIn("ada")
+	callback := s.approve(ada.start())
+	foreign := s.fake.PutIdentity(anchortest.Identity{ApplicationID: s.calendar, CreatedAt: s.clock.now().Add(time.Second)})
+	ada.refused(connect.ErrWrongApplication, ada.get(withIdentity(callback, foreign.ID)))
+	s.finished(ada.get(callback))
 }
 
 // What came back is a claim ticket as long as nobody owns it: it is told to nobody
@@ -234,6 +289,16 @@ func TestAKeptReturn(t *testing.T) {
 		require.Contains(t, a.header.Get("Set-Cookie"), "Max-Age=0")
 		require.Equal(t, identityIn(callback), s.connection("ada").IdentityID)
 		ada.refused(connect.ErrStateSpent, ada.get(path))
+	})
+	t.Run("it is over too when a page repeats the return", func(t *testing.T) {
+		t.Parallel()
+		s := newSite(t, func(c *connect.Config) { c.SignInURL = "/login" })
+		ada := s.signedIn("ada")
+		callback := s.approve(ada.start())
+		ada.signIn("")
+		ada.get(callback + "&repeated=1")
+		ada.signIn("ada")
+		require.Contains(t, ada.get(callback).header.Get("Set-Cookie"), "Max-Age=0")
 	})
 	t.Run("it is bounded", func(t *testing.T) {
 		t.Parallel()

@@ -3,6 +3,7 @@ package connect_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"log/slog"
@@ -31,8 +32,10 @@ type site struct {
 	store   connect.Store
 	handler *connect.Handler
 	server  *httptest.Server
+	mux     *http.ServeMux
 	log     *syncBuffer
 	clock   *clock
+	over    *sync.Map // what is closed when a browser's request is over, by its number
 
 	calendar string // a second application that the fake has
 }
@@ -93,7 +96,7 @@ func newSite(t *testing.T, options ...func(*connect.Config)) *site {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, fake.Close()) })
 
-	s := &site{t: t, fake: fake, log: new(syncBuffer), clock: new(clock)}
+	s := &site{t: t, fake: fake, log: new(syncBuffer), clock: new(clock), over: new(sync.Map)}
 	fake.SetNow(s.clock.now)
 	s.calendar = fake.AddApplication("Calendar", "https://calendar.example")
 
@@ -109,7 +112,13 @@ func newSite(t *testing.T, options ...func(*connect.Config)) *site {
 		}
 		require.NoError(t, session.Save(r, w))
 	})
-	s.server = httptest.NewUnstartedServer(mux)
+	s.mux = mux
+	s.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if over, ok := s.over.LoadAndDelete(r.Header.Get(requestNumber)); ok {
+			defer close(over.(chan struct{}))
+		}
+		mux.ServeHTTP(w, r)
+	}))
 	s.server.Config.ErrorLog = slog.NewLogLogger(slog.NewTextHandler(s.log, nil), slog.LevelError)
 	s.server.StartTLS()
 	t.Cleanup(s.server.Close)
@@ -181,7 +190,11 @@ type answer struct {
 	header   http.Header
 	body     string
 	location string
+	over     chan struct{} // closed when the server is through with the request
 }
+
+// requestNumber is the header that a browser numbers its requests in.
+const requestNumber = "X-Request-Number"
 
 func (b *browser) do(method, address, contentType, body string) answer {
 	a, err := b.try(method, address, contentType, body)
@@ -204,13 +217,16 @@ func (b *browser) try(method, address, contentType, body string) (answer, error)
 	if contentType != "" {
 		r.Header.Set("Content-Type", contentType)
 	}
+	number, over := rand.Text(), make(chan struct{})
+	r.Header.Set(requestNumber, number)
+	b.site.over.Store(number, over)
 	res, err := b.client.Do(r)
 	if err != nil {
 		return answer{}, err
 	}
 	defer res.Body.Close()
 	content, err := io.ReadAll(res.Body)
-	return answer{res.StatusCode, res.Header, string(content), res.Header.Get("Location")}, err
+	return answer{res.StatusCode, res.Header, string(content), res.Header.Get("Location"), over}, err
 }
 
 func (b *browser) get(address string) answer { return b.do(http.MethodGet, address, "", "") }
@@ -236,13 +252,20 @@ func (s *site) approve(hosted string, options ...anchortest.ApproveOption) strin
 	return callback
 }
 
-// connect goes through the whole flow and returns the callback's address.
+// connect goes through the whole flow, the tag included, and returns the
+// callback's address.
 func (b *browser) connect() string {
 	b.site.t.Helper()
 	callback := b.site.approve(b.start())
-	a := b.get(callback)
-	require.Equal(b.site.t, http.StatusSeeOther, a.status, "%s", a.body)
+	b.site.finished(b.get(callback))
 	return callback
+}
+
+// finished checks that a return was a success, and waits for the tag.
+func (s *site) finished(a answer) {
+	s.t.Helper()
+	require.Equal(s.t, http.StatusSeeOther, a.status, "%s", a.body)
+	<-a.over
 }
 
 // identityIn is the identity's id in a callback's address.

@@ -1,7 +1,6 @@
 package connect
 
 import (
-	"bytes"
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
@@ -28,7 +27,7 @@ const (
 	maxLiveStarts = 5
 
 	// maxStateCookies is how many starts a browser may have open at once. Each
-	// takes some 250 bytes of every request's Cookie header, which servers
+	// takes some 330 bytes of every request's Cookie header, which servers
 	// bound (431), so the oldest make room for the newest.
 	maxStateCookies = 5
 )
@@ -37,32 +36,28 @@ const (
 type sealedState struct {
 	state     string
 	tokenHash string
+	user      string // userMark of the user who began
 }
 
-// pack is what is sealed: the state, and behind a mark of its kind the token's
-// hash. In hex, as Anchor's are, that has twice the bytes that it needs.
+// pack is what is sealed. None of the three holds a line break.
 func (s sealedState) pack() []byte {
-	if len(s.tokenHash)%2 != 0 || !isHex(s.tokenHash) {
-		return []byte(s.state + "." + s.tokenHash)
-	}
-	packed := append(make([]byte, 0, len(s.state)+1+len(s.tokenHash)/2), s.state...)
-	packed, _ = hex.AppendDecode(append(packed, ':'), []byte(s.tokenHash)) // It is hex: no error.
-	return packed
+	return []byte(s.state + "\n" + s.tokenHash + "\n" + s.user)
 }
 
 // unpack is the opposite of pack.
 func unpack(packed []byte) (sealedState, bool) {
-	i := bytes.IndexAny(packed, ".:") // No state holds either.
-	if i < 0 {
+	parts := strings.Split(string(packed), "\n")
+	if len(parts) != 3 {
 		return sealedState{}, false
 	}
-	s := sealedState{state: string(packed[:i])}
-	if packed[i] == ':' {
-		s.tokenHash = hex.EncodeToString(packed[i+1:])
-	} else {
-		s.tokenHash = string(packed[i+1:])
-	}
-	return s, true
+	return sealedState{state: parts[0], tokenHash: parts[1], user: parts[2]}, true
+}
+
+// userMark is what a state cookie tells two users apart by, also when the store
+// has forgotten the start.
+func userMark(userID string) string {
+	sum := sha256.Sum256([]byte("connect user " + userID))
+	return hex.EncodeToString(sum[:8])
 }
 
 // stateMark is how much of a state, from its end, stands in its cookie's name to
@@ -227,27 +222,24 @@ func (c stateCookies) find(r *http.Request, state string) (sealedState, error) {
 // the same.
 func sameState(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
-// maxSentCookies bounds how many state cookies of a browser are looked at
-// together. Starts that race may leave it more than maxStateCookies.
-const maxSentCookies = 4 * maxStateCookies
-
-// all opens every state cookie that can be opened, the oldest start first. None is
-// ErrNoStateCookie. More than maxSentCookies are ErrStateInvalid: to leave some
-// out could be to leave another user's start out.
-func (c stateCookies) all(r *http.Request) ([]sealedState, error) {
+// all opens every state cookie that can be opened, the oldest start first.
+func (c stateCookies) all(r *http.Request) []sealedState {
 	var states []sealedState
 	for _, cookie := range c.sentByAge(r) {
 		if s, err := c.open(cookie); err == nil {
 			states = append(states, s)
 		}
 	}
-	switch {
-	case len(states) == 0:
-		return nil, ErrNoStateCookie
-	case len(states) > maxSentCookies:
-		return nil, fmt.Errorf("%w: this browser has over %d of them", ErrStateInvalid, maxSentCookies)
-	}
-	return states, nil
+	return states
+}
+
+// ofAnother reports whether one of the cookies is another user's. It makes no
+// difference what has become of that start: behind a fixed address nothing says
+// which of a user's hosted pages has come back, so one may still be open until the
+// cookie ends.
+func ofAnother(cookies []sealedState, userID string) bool {
+	own := userMark(userID)
+	return slices.ContainsFunc(cookies, func(s sealedState) bool { return s.user != own })
 }
 
 func (c stateCookies) open(cookie *http.Cookie) (sealedState, error) {
@@ -306,9 +298,12 @@ func (c stateCookies) keptReturn(r *http.Request, state string) (url.Values, boo
 	return query, err == nil
 }
 
-// dropReturn takes back what keepReturn has given.
-func (c stateCookies) dropReturn(w http.ResponseWriter, state string) {
+// dropReturn takes back what keepReturn has given, if the browser has it.
+func (c stateCookies) dropReturn(w http.ResponseWriter, r *http.Request, state string) {
 	cookie := c.returnCookie(state)
+	if _, err := r.Cookie(cookie.Name); err != nil {
+		return
+	}
 	cookie.MaxAge = -1
 	http.SetCookie(w, cookie)
 }

@@ -108,12 +108,12 @@ func TestAStateOfTheSameMarkIsAnother(t *testing.T) {
 	}
 }
 
-func TestAStateCookieTakesSome250BytesOfARequest(t *testing.T) {
+func TestAStateCookieTakesLittleOfARequest(t *testing.T) {
 	t.Parallel()
 	for _, state := range []string{newState(), newPopupState()} {
-		s := sealedState{state: state, tokenHash: strings.Repeat("0f", 32)}
+		s := sealedState{state: state, tokenHash: strings.Repeat("0f", 32), user: userMark("ada")}
 		cookie := sealed(t, mustCookies(t, true, secretA), s, noon)[0]
-		require.LessOrEqual(t, len(cookie.Name+"="+cookie.Value+"; "), 256)
+		require.LessOrEqual(t, len(cookie.Name+"="+cookie.Value+"; "), 350)
 	}
 }
 
@@ -255,8 +255,7 @@ func TestABrowserHoldsFiveStartsAtMost(t *testing.T) {
 			require.NoError(t, err, "start %d is among the newest", i)
 		}
 	}
-	open, err := c.all(r)
-	require.NoError(t, err)
+	open := c.all(r)
 	require.Len(t, open, maxStateCookies)
 	require.Equal(t, "3", open[0].tokenHash, "the oldest comes first")
 	require.Equal(t, "7", open[4].tokenHash)
@@ -280,8 +279,7 @@ func TestOtherCookiesAreLeftAlone(t *testing.T) {
 	}
 	others = append(others, &http.Cookie{Name: "session", Value: "y"})
 	require.Len(t, sealed(t, c, sealedState{state: newState(), tokenHash: "h"}, noon, others...), 1)
-	_, err := c.all(requestWith(others...))
-	require.ErrorIs(t, err, ErrNoStateCookie)
+	require.Empty(t, c.all(requestWith(others...)))
 }
 
 // A sibling domain can set a cookie whose name only looks like ours once somebody
@@ -296,8 +294,7 @@ func TestANameThatHasToBeTrimmedIsNotOurs(t *testing.T) {
 		r.Header.Set("Cookie", "session=y; "+space+cookie.Name+"="+cookie.Value)
 		_, err := c.find(r, s.state)
 		require.ErrorIs(t, err, ErrNoStateCookie, "%q", space)
-		_, err = c.all(r)
-		require.ErrorIs(t, err, ErrNoStateCookie, "%q", space)
+		require.Empty(t, c.all(r), "%q", space)
 	}
 }
 

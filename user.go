@@ -37,7 +37,8 @@ func isNobody(id string) bool {
 // value is the zero value of its type or its text names nobody (see [User]), or if
 // the session cookie cannot be opened. A store that fails is an error.
 //
-// It is for Config.User. For other session libraries, write a three-line function.
+// It is for Config.User. It knows no names: for the connect page to say whose it
+// is, and for other session libraries, write a function of a few lines.
 func SessionUser(store sessions.Store, name, key string) func(*http.Request) (User, error) {
 	return func(r *http.Request) (User, error) {
 		session, err := store.Get(r, name)

@@ -38,7 +38,7 @@ func newHook(t *testing.T, options ...func(*connect.Config)) *hook {
 			h.events = append(h.events, e)
 		}
 	})...)
-	h.server.Config.Handler.(*http.ServeMux).Handle("/webhooks/anchor", h.handler.Webhook("", "whsec_of_before_that", webhookSecret))
+	h.mux.Handle("/webhooks/anchor", h.handler.Webhook("", "whsec_of_before_that", webhookSecret))
 	return h
 }
 

@@ -115,6 +115,7 @@ func (s *Server) keep(identity Identity, now time.Time) (*Identity, error) {
 		return nil, err
 	}
 	s.identities.put(id, kept)
+	s.identityChanged()
 	return kept, nil
 }
 
@@ -212,6 +213,7 @@ func (s *Server) updateIdentity(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	identity.UpdatedAt = now
+	s.identityChanged()
 	writeJSON(w, http.StatusOK, struct {
 		ID        string         `json:"id"`
 		Name      string         `json:"name"`
@@ -225,6 +227,7 @@ func (s *Server) deleteIdentity(w http.ResponseWriter, r *http.Request) {
 	defer s.mu.Unlock()
 	if identity := s.pathIdentity(w, r); identity != nil {
 		s.identities.delete(identity.ID)
+		s.identityChanged()
 		writeJSON(w, http.StatusOK, map[string]string{"message": "Identity deleted successfully."})
 	}
 }

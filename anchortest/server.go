@@ -54,6 +54,7 @@ type Server struct {
 	applications  table[application]
 	tokens        map[string]*identityToken
 	identities    table[Identity]
+	changed       chan struct{} // closed and replaced when an identity changes
 	sessions      table[Session]
 	calls         callLog
 	faults        []*Fault
@@ -194,6 +195,7 @@ func newServer(c config) (*Server, error) {
 		tokens:        make(map[string]*identityToken),
 		webhook:       hook,
 		roundTrip:     ownTransport.RoundTrip,
+		changed:       make(chan struct{}),
 	}
 	s.open, s.end = context.WithCancel(context.Background())
 	s.handler = s.routes()
