@@ -109,9 +109,15 @@ func open(t *testing.T, databaseURL string) *database {
 	return db
 }
 
-// withUsers makes the users that the suite calls by names of its own. Bind is
-// where a user appears: what names another one is refused before it is stored.
+// withUsers makes the users that the suite calls by names of its own. Bind and
+// Disconnect are where a user appears: what names another one is refused before it
+// is stored. In the app a user exists before either, and is locked by both.
 type withUsers struct{ *Store }
+
+func (s withUsers) Disconnect(ctx context.Context, applicationID, userID string, at, deleteAfter time.Time) (connect.Connection, error) {
+	s.addUser(userID)
+	return s.Store.Disconnect(ctx, applicationID, userID, at, deleteAfter)
+}
 
 func (s withUsers) Bind(ctx context.Context, p connect.Pending, limit int) error {
 	if p.Validate() == nil {
