@@ -64,11 +64,13 @@ func WithBaseURL(u string) Option { return func(c *config) { c.baseURL = u } }
 // [WithBaseURL]. Defaults to [DefaultAppURL].
 func WithAppURL(u string) Option { return func(c *config) { c.appURL = u } }
 
-// WithHTTPClient makes the calls through hc's Transport, and ends an attempt
-// after its Timeout if that is shorter than the attempt's own
+// WithHTTPClient sends requests through hc's Transport, which is used as it is. An
+// attempt ends after hc's Timeout if that is shorter than the attempt's own
 // ([Client.Reauthenticate] knows no such limit). hc itself is not changed. Its
-// cookie jar is not used, nor its CheckRedirect: redirects are never followed. Nil
-// is the same as leaving the option out, which uses [http.DefaultTransport].
+// cookie jar and its CheckRedirect are not used: redirects are never followed.
+//
+// If hc or its Transport is nil, which is the default, all such clients share one
+// transport: see "Connections" above.
 func WithHTTPClient(hc *http.Client) Option { return func(c *config) { c.httpClient = hc } }
 
 // WithTimeout sets how long a whole call may take, all attempts and the waits
@@ -102,7 +104,7 @@ func New(apiKey string, opts ...Option) *Client {
 	c := &Client{
 		authorize:      func(h http.Header) { h.Set("Anchor-Api-Key", apiKey) },
 		redact:         func(s string) string { return redact(s, apiKey) },
-		roundTrip:      http.DefaultTransport.RoundTrip,
+		roundTrip:      roundTripDefault,
 		timeout:        cfg.timeout,
 		attemptTimeout: cfg.attemptTimeout,
 		maxRetries:     cfg.maxRetries,

@@ -25,6 +25,22 @@
 // would end after the call's time is not begun: the failure comes back at once.
 // [Client.Reauthenticate] alone is never tried again.
 //
+// # Connections
+//
+// All clients of a process that bring no transport share one, so that an app may
+// make as many clients as it likes. It is a clone of [http.DefaultTransport] with
+// two changes. It keeps up to 100 idle connections to a host rather than 2, so that
+// a burst of calls over HTTP/1.1 does not dial new ones each time. And it sends
+// pings over HTTP/2, so that a retry does not wait on a connection whose other end
+// is gone. Proxies of the environment work as usual ([http.ProxyFromEnvironment]).
+//
+// http.DefaultTransport itself keeps its settings. Settings that an app makes there
+// apply here too if it makes them before the first call, as that transport
+// requires. An app or a test may also replace http.DefaultTransport, at any time:
+// another [http.Transport] is cloned in the same way, and any other
+// [http.RoundTripper], such as a stub or one that traces, is used as it is. See
+// [WithHTTPClient] for a transport of your own.
+//
 // # Secrets
 //
 // The API key is in no error, even when Anchor's answer repeats it, and in nothing

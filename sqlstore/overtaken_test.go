@@ -430,6 +430,31 @@ func requireOnly(t *testing.T, err error, allowed ...error) {
 	}
 }
 
+// Disconnect locks starts, then the connection, then tasks. A Complete that took
+// them in another order could run into a deadlock with it.
+func TestOrderOfLocks(t *testing.T) {
+	t.Parallel()
+	for name, how := range map[string]connect.Completion{"any identity": tagged, "the user's identity": same} {
+		t.Run("Complete with "+name+" waits for the connection before it queues a task, on PostgreSQL", func(t *testing.T) {
+			t.Parallel()
+			s := on(t, PostgreSQL).migrated(t)
+			connected(t, s, "anna", "1")
+			bind(t, s, start("anna", "annas"))
+			meanwhileThen(t, s, func() {
+				first, err := s.Complete(t.Context(), "annas", connection("anna", "1"), how)
+				require.NoError(t, err)
+				require.True(t, first)
+			}, func() {
+				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+				defer cancel()
+				_, err := s.db.ExecContext(ctx, prefixed(s, "INSERT INTO connect_tasks VALUES ('1', 'tag', 'application', 'anna', 0, 0)"))
+				require.NoError(t, err)
+			}, "UPDATE connect_connections SET connected_at = 1 WHERE user_id = 'anna'")
+			requireTasks(t, s, tag("anna", "1"))
+		})
+	}
+}
+
 func TestDisconnectOvertaken(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, d *database) {

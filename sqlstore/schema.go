@@ -52,8 +52,8 @@ func (m migration) statements() []string {
 
 // Schema returns the SQL that makes all tables, for teams with a migration tool
 // of their own. It may be run more than once, and leaves the tables as
-// [Store.Migrate] does, which then finds nothing left to do. On tables of an older
-// version it fails; [SchemaSince] brings those up to date. [New] must be given the
+// [Store.Migrate] does, which then finds nothing left to do. It fails on tables of
+// an older version, which [SchemaSince] brings up to date. [New] must be given the
 // same table prefix.
 //
 // It panics if d is unknown or an option is not valid.
@@ -63,10 +63,10 @@ func Schema(d Dialect, options ...Option) string {
 }
 
 // SchemaSince returns the SQL that brings tables of an older version up to date,
-// for teams with a migration tool of their own. It is to be run once. Its last
-// statements record the versions, so that [Store.Migrate] finds nothing left to
-// do. For the latest version it returns "". The table connect_schema holds the
-// version that a database has.
+// for teams with a migration tool of their own. Run it once: not every statement
+// can be repeated. It records the versions, so that [Store.Migrate] finds nothing
+// left to do. For the latest version it returns "". The table connect_schema holds
+// the version that a database has.
 //
 // It panics if d is unknown, an option is not valid, or this release does not know
 // the version.

@@ -101,7 +101,7 @@ SELECT MIN(application_id) FROM (
 	SELECT MIN(application_id) AS application_id FROM connect_connections WHERE application_id > ?
 	UNION ALL
 	SELECT MIN(application_id) FROM connect_tasks WHERE application_id > ?
-) AS following`,
+) AS candidates`,
 
 		done: `
 DELETE FROM connect_tasks WHERE identity_id = ? AND kind = ?`,
@@ -251,7 +251,8 @@ DELETE FROM connect_pending WHERE token_hash = ANY (ARRAY(
 INSERT INTO connect_disconnects AS d (application_id, user_id, ended_at) VALUES (?, ?, ?)
 ON CONFLICT (user_id, application_id) DO UPDATE SET ended_at = GREATEST(d.ended_at, EXCLUDED.ended_at)`
 
-	// A row is where it was seen or, if somebody has changed it, not found there.
+	// A ctid is the place of a row. One that was changed meanwhile has moved, and is
+	// not deleted.
 	s.forgetDisconnects = `
 DELETE FROM connect_disconnects WHERE ctid = ANY (ARRAY(
 	SELECT ctid FROM connect_disconnects WHERE ended_at < ? ORDER BY ended_at LIMIT ?
@@ -385,13 +386,13 @@ ON DUPLICATE KEY UPDATE
 	kind = IF(connect_tasks.kind = 'delete', connect_tasks.kind, VALUES(kind)), application_id = VALUES(application_id), user_id = VALUES(user_id),
 	not_before = VALUES(not_before), attempts = 0`
 
-	// Without the tag it adds nothing, nor when a Disconnect can be seen by now that
-	// spendStart could not see: it may have looked before the start was bound. A row that is there already, be it the
-	// user's or that of somebody else who has the identity, it judges as it is by
-	// now, and says so by LAST_INSERT_ID, since the number of changed rows depends
-	// on a parameter of the driver: 2 for one that may be replaced. That is the
-	// user's, with the same identity or one whose deletion queueTasks has queued.
-	// Anything else, 1, is to be rolled back.
+	// It adds nothing without the tag, nor when it sees a Disconnect that spendStart
+	// did not see: spendStart may have looked before the start was bound. A row that
+	// is there already, be it the user's or that of somebody else who has the
+	// identity, it judges as it is by now, and says so by LAST_INSERT_ID, since the
+	// number of changed rows depends on a parameter of the driver: 2 for one that may
+	// be replaced. That is the user's, with the same identity or one whose deletion
+	// queueTasks has queued. Anything else, 1, is to be rolled back.
 	s.addOrReplace = `
 INSERT INTO connect_connections (application_id, user_id, identity_id, connected_at, health, health_at)
 SELECT p.application_id, p.user_id, p.identity_id, CAST(? AS SIGNED), ?, CAST(? AS SIGNED)

@@ -517,6 +517,9 @@ var flaws = map[string][]flaw{
 	"sweeping/a sweep leaves the connection of a user whose disconnect it forgets": {
 		{"ends the connections of those whose disconnect it forgets", []string{"Connection", "connect: the user is not connected"}},
 	},
+	"sweeping/a sweep that removes a user's last start does not forget a later disconnect": {
+		{"forgets the disconnects of those whose starts it sweeps", []string{"the users whose disconnects are forgotten", "Should be empty, but was [anna]"}},
+	},
 	"sweeping/a sweep forgets no more moments than its limit, beside the starts that it removes": {
 		{"forgets disconnects without a limit", []string{"the users whose disconnects are forgotten", "should have 10 item(s), but has 25"}},
 		{"shares its limit between starts and disconnects", []string{"the users whose disconnects are forgotten", "should have 10 item(s), but has 0"}},

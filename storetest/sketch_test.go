@@ -1102,6 +1102,9 @@ func (s *sketch) Sweep(ctx context.Context, before time.Time, limit int) (int, e
 		if s.has("sweeps tasks with their starts") {
 			s.tasks = slices.DeleteFunc(s.tasks, func(t *connect.Task) bool { return t.UserID == p.UserID })
 		}
+		if s.has("forgets the disconnects of those whose starts it sweeps") {
+			s.ended = slices.DeleteFunc(s.ended, func(e *ended) bool { return e.userID == p.UserID })
+		}
 		if s.has("never binds again what was swept") {
 			s.swept = append(s.swept, p.TokenHash)
 		}

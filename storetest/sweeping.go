@@ -132,6 +132,15 @@ var sweeping = topic{"sweeping", []check{
 		requireTasks(t, s, tag(c))
 	}},
 
+	{"a sweep that removes a user's last start does not forget a later disconnect", func(t tb, s connect.Store) {
+		p := start("anna", "expired")
+		p.ExpiresAt = noon.Add(-time.Hour)
+		bind(t, s, p)
+		requireNothingToDisconnectAt(t, s, app, "anna", noon)
+		sweep(t, s, noon, plenty, 1)
+		require.Empty(t, forgotten(t, s, "anna"), "the users whose disconnects are forgotten")
+	}},
+
 	{"a sweep forgets no more moments than its limit, beside the starts that it removes", func(t tb, s connect.Store) {
 		var users []string
 		for i := range 25 {

@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS starts (
     expires_at     BIGINT     NOT NULL,
     spent          BOOLEAN    NOT NULL,
     identity_id    TEXT(255)  NOT NULL,
-    begun_at       BIGINT     NOT NULL, -- 0 is unknown
+    begun_at       BIGINT     NOT NULL,
     UNIQUE (user_id, application_id, expires_at, token_hash),
     UNIQUE (expires_at, token_hash),
     FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE

@@ -53,17 +53,9 @@ func (s *Store) Bind(ctx context.Context, p connect.Pending, limit int) error {
 		return none, tx.exec(ctx, `
 			INSERT INTO starts (token_hash, user_id, application_id, return_to, begun_at, issued_at, expires_at, spent, identity_id)
 			VALUES (?, ?, ?, ?, ?, ?, ?, FALSE, '')`,
-			p.TokenHash, p.UserID, p.ApplicationID, p.ReturnTo, beginning(p), p.IssuedAt.UnixMicro(), p.ExpiresAt.UnixMicro())
+			p.TokenHash, p.UserID, p.ApplicationID, p.ReturnTo, p.BegunAt.UnixMicro(), p.IssuedAt.UnixMicro(), p.ExpiresAt.UnixMicro())
 	})
 	return failed(ctx, doing, err)
-}
-
-// beginning is when a start began, as it is kept.
-func beginning(p connect.Pending) int64 {
-	if p.BegunAt.IsZero() {
-		return 0
-	}
-	return p.BegunAt.UnixMicro()
 }
 
 // makeRoom spends and removes a user's oldest starts for the sake of one more.
@@ -110,9 +102,7 @@ func readStart(ctx context.Context, c conn, tokenHash string) (connect.Pending, 
 	if err != nil {
 		return connect.Pending{}, err
 	}
-	if begunAt != 0 {
-		p.BegunAt = time.UnixMicro(begunAt).UTC()
-	}
+	p.BegunAt = time.UnixMicro(begunAt).UTC() // The zero time comes back as such.
 	p.IssuedAt, p.ExpiresAt = time.UnixMicro(issuedAt).UTC(), time.UnixMicro(expiresAt).UTC()
 	return p, nil
 }

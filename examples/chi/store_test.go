@@ -109,9 +109,15 @@ func open(t *testing.T, databaseURL string) *database {
 	return db
 }
 
-// withUsers makes the users that the suite calls by names of its own. Bind is
-// where a user appears: what names another one is refused before it is stored.
+// withUsers makes the users that the suite calls by names of its own. Bind and
+// Disconnect are where a user appears: what names another one is refused before it
+// is stored. In the app a user exists before either, and is locked by both.
 type withUsers struct{ *Store }
+
+func (s withUsers) Disconnect(ctx context.Context, applicationID, userID string, at, deleteAfter time.Time) (connect.Connection, error) {
+	s.addUser(userID)
+	return s.Store.Disconnect(ctx, applicationID, userID, at, deleteAfter)
+}
 
 func (s withUsers) Bind(ctx context.Context, p connect.Pending, limit int) error {
 	if p.Validate() == nil {
@@ -174,6 +180,24 @@ func TestUserAndAccount(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, tasks, 1, "the deletion of the identity outlives the user")
 		require.Equal(t, connect.DeleteIdentity, tasks[0].Kind)
+	})
+}
+
+// In some character sets of MySQL these names would be SQL that finds everybody.
+func TestANameIsNoSQL(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d testDatabase) {
+		db := open(t, d.newURL(t))
+		ids := make(map[string]bool)
+		for i, name := range []string{"ada", "中' or 1=1#", "é' or 1=1#", `中\' or 1=1#`, "' or 1=1#"} {
+			u, err := db.userNamed(t.Context(), name)
+			require.NoError(t, err)
+			ids[u.ID] = true
+			require.Len(t, ids, i+1, "the user is a new one")
+			again, err := db.userByID(t.Context(), u.ID)
+			require.NoError(t, err)
+			require.Equal(t, name, again.Name)
+		}
 	})
 }
 
