@@ -167,6 +167,7 @@ type Config struct {
 type Handler struct {
 	anchor        *anchorhttp.Client
 	project       *project
+	pace          *pace
 	applications  applications
 	store         Store
 	user          func(*http.Request) (User, error)
@@ -205,7 +206,7 @@ func New(cfg Config) (*Handler, error) {
 	if h.now == nil {
 		h.now = time.Now
 	}
-	h.project, h.clockLogged = &project{anchor: cfg.Anchor, now: h.now}, new(logRate)
+	h.project, h.pace, h.clockLogged = &project{anchor: cfg.Anchor, now: h.now}, newPace(h.now), new(logRate)
 	var problems []error
 	unusable := func(field, format string, args ...any) {
 		problems = append(problems, fmt.Errorf("connect: Config."+field+" "+format, args...))
@@ -307,12 +308,10 @@ func (h *Handler) Register(mux interface {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// Whatever is answered below concerns one person and one moment, and the
 	// callback's address holds a state that no other site should be told.
-	values := [...]string{"no-store", "no-referrer", "nosniff", "same-origin"} // One allocation for four.
-	header := w.Header()
-	header["Cache-Control"] = values[0:1:1]
-	header["Referrer-Policy"] = values[1:2:2]
-	header["X-Content-Type-Options"] = values[2:3:3]
-	header["Cross-Origin-Resource-Policy"] = values[3:4:4]
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Referrer-Policy", "no-referrer")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cross-Origin-Resource-Policy", "same-origin")
 
 	to := findRoute(r.URL.Path, h.prefix)
 	a := h.applications.named(to.application)
@@ -529,17 +528,14 @@ func readForm(w http.ResponseWriter, r *http.Request) (form postForm, err error)
 	if r.Body == nil { // A request that no server read, as in a test.
 		r.Body = http.NoBody
 	}
-	contentType := r.Header.Get("Content-Type")
-	if r.Body == http.NoBody && r.URL.RawQuery == "" && r.Form == nil && r.PostForm == nil &&
-		(contentType == "" || contentType == "application/x-www-form-urlencoded") {
-		return postForm{}, nil // What the rest would come to, without its work.
-	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
 	hasRead := limitReading(w, formTimeout)
-	mediaType, _, _ := mime.ParseMediaType(contentType)
+	mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch mediaType {
 	case "application/json":
-		form, err = readJSONForm(r.Body)
+		if err = json.NewDecoder(r.Body).Decode(&form); errors.Is(err, io.EOF) {
+			err = nil // A body is not needed.
+		}
 	case "multipart/form-data":
 		err = r.ParseMultipartForm(maxFormBytes)
 		form.ReturnTo = r.FormValue("return_to")
@@ -557,14 +553,6 @@ func readForm(w http.ResponseWriter, r *http.Request) (form postForm, err error)
 		return postForm{}, ErrReturnTo
 	}
 	return form, nil
-}
-
-// readJSONForm is apart from readForm so that only here a form is on the heap.
-func readJSONForm(body io.Reader) (form postForm, err error) {
-	if err = json.NewDecoder(body).Decode(&form); errors.Is(err, io.EOF) {
-		err = nil // A body is not needed.
-	}
-	return form, err
 }
 
 // acceptsJSON tells a client that wants JSON from a browser that wants a page: by

@@ -8,9 +8,9 @@ import "net/http"
 // reference, "HX-Redirect").
 func isHTMX(r *http.Request) bool { return r.Header.Get("Hx-Request") == "true" }
 
-// sendTo sends the browser to another page, whatever made the request. The
-// address is a local path or an absolute one, so it needs nothing of what
-// http.Redirect does for others; nor is there anybody to read a page in between.
+// sendTo redirects the browser to another page, whatever made the request. It
+// leaves the address as it is, where http.Redirect cleans its path: "/a//b" may be
+// another page of the app's than "/a/b".
 func sendTo(w http.ResponseWriter, r *http.Request, address string) {
 	address = inASCII(address)
 	w.Header().Set("Content-Length", "0") // So that it is whole when it is flushed.

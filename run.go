@@ -143,8 +143,10 @@ func (a *Application) workOff(ctx context.Context) {
 // workOn begins to work on tasks, as many as there is room for. It reports
 // whether there may be more.
 func (a *Application) workOn(ctx context.Context, calls *lane) (more bool) {
-	room := calls.room()
-	if ctx.Err() != nil || room < minClaim {
+	limit := a.h.pace.limit()
+	room := calls.room(limit)
+	// Not one by one, so that a backlog does not cost a query for each task.
+	if ctx.Err() != nil || room < 1 || room < limit/2 {
 		return true
 	}
 	now := a.h.now()
@@ -167,10 +169,56 @@ const (
 	maxSlowCalls = 50
 	slowCall     = time.Second
 
-	// minClaim is how many tasks are claimed at once at least, so that a backlog
-	// does not cost a query for each.
-	minClaim = maxCalls / 2
+	// minPause is how long all tasks rest when Anchor says that there were too many
+	// calls (429), at least.
+	minPause = time.Second
 )
+
+// pace is how fast a handler works off its tasks. All its applications share it,
+// since they share a key, and each has as many calls at once, so that none waits
+// for another's backlog. When Anchor says that there were too many calls, all rest
+// for as long as it asks and go on with half as many at once, which leaves room
+// for the calls that people wait for; success by success there are more again.
+type pace struct {
+	now func() time.Time
+
+	mu        sync.Mutex
+	calls     int // at once, in each application
+	successes int // since calls has changed
+	restUntil time.Time
+}
+
+func newPace(now func() time.Time) *pace { return &pace{now: now, calls: maxCalls} }
+
+// limit is how many calls an application may have at once now. Zero is a rest.
+func (p *pace) limit() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.now().Before(p.restUntil) {
+		return 0
+	}
+	return p.calls
+}
+
+// note learns from what became of a call.
+func (p *pace) note(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var answer *anchorhttp.Error
+	switch {
+	case errors.As(err, &answer) && answer.StatusCode == http.StatusTooManyRequests:
+		now := p.now()
+		if now.Before(p.restUntil) {
+			return // One of the calls that were under way when the rest began.
+		}
+		p.restUntil = now.Add(min(max(answer.RetryAfter, minPause), maxAskedDelay))
+		p.calls, p.successes = max(p.calls/2, 1), 0
+	case err == nil:
+		if p.successes++; p.successes >= 2*p.calls && p.calls < maxCalls {
+			p.calls, p.successes = p.calls+1, 0
+		}
+	}
+}
 
 // lane bounds how many tasks are worked on side by side.
 type lane struct {
@@ -182,11 +230,11 @@ type lane struct {
 	running    map[string]bool // tasks, by their identities
 }
 
-// room is how many more tasks may begin.
-func (l *lane) room() int {
+// room is how many more tasks may begin, when limit may be worked on at once.
+func (l *lane) room(limit int) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return min(maxCalls-l.quick, maxCalls+maxSlowCalls-l.all)
+	return min(limit-l.quick, limit+maxSlowCalls-l.all)
 }
 
 // run works on a task in a goroutine of its own. One that is worked on already has
@@ -244,7 +292,9 @@ func (h *Handler) work(ctx context.Context, task Task) {
 			// A newer release's task, for a newer replica to work off.
 			return
 		}
-		h.settle(ctx, task, recovered(do))
+		err := recovered(do)
+		h.pace.note(err)
+		h.settle(ctx, task, err)
 	})
 }
 

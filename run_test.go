@@ -86,7 +86,7 @@ func TestWhatBecameOfATagIsWrittenDown(t *testing.T) {
 		timeLeft time.Duration
 	}{
 		{"at once", 0, true, 5 * time.Second},
-		{"soon", 2 * time.Second, true, 3 * time.Second},
+		{"soon", 2 * time.Second, true, 5 * time.Second},
 		{"late", 3 * time.Second, true, 5 * time.Second},
 		{"never", time.Hour, false, 5 * time.Second},
 	}
@@ -209,4 +209,71 @@ func TestRunSweepsInSmallBatchesAndKeepsWhatIsLateForAnHour(t *testing.T) {
 	t.Parallel()
 	require.LessOrEqual(t, sweepBatch, 100, "a batch holds nobody up")
 	require.Equal(t, time.Hour, sweepAfter)
+}
+
+// What is owed after an outage is made up for at the pace that Anchor allows,
+// fairly between applications, and leaves room for the calls that people wait for.
+func TestRunKeepsToThePaceThatAnchorAllows(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const perSecond, large, small = 5, 100, 10
+		var mu sync.Mutex
+		window, used, refused := time.Time{}, 0, 0
+		left := map[string]int{} // refused or not: by application
+		doneAt := map[string]time.Time{}
+		allow := func() bool { // under mu
+			if now := time.Now().Truncate(time.Second); now.After(window) {
+				window, used = now, 0
+			}
+			used++
+			return used <= perSecond
+		}
+		owner := map[string]string{}
+		transport := roundTripper(func(r *http.Request) (*http.Response, error) {
+			time.Sleep(50 * time.Millisecond)
+			mu.Lock()
+			defer mu.Unlock()
+			if !allow() {
+				refused++
+				return &http.Response{StatusCode: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"1"}}, Body: io.NopCloser(strings.NewReader("{}"))}, nil
+			}
+			application := owner[r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]]
+			if left[application]--; left[application] == 0 {
+				doneAt[application] = time.Now()
+			}
+			return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader("{}"))}, nil
+		})
+		cfg := goodConfig()
+		cfg.Logger = slog.New(slog.DiscardHandler)
+		cfg.Applications = map[string]string{"small": identityA}
+		cfg.Anchor = anchorhttp.New("test-key", anchorhttp.WithMaxRetries(0), anchorhttp.WithHTTPClient(&http.Client{Transport: transport}))
+		h, err := New(cfg)
+		require.NoError(t, err)
+		owe := func(application, userID, identityID string) {
+			owner[identityID] = application
+			left[application]++
+			at := time.Now()
+			p := Pending{TokenHash: identityID, ApplicationID: application, UserID: userID, IssuedAt: at, ExpiresAt: at.Add(time.Minute)}
+			require.NoError(t, cfg.Store.Bind(t.Context(), p, 5))
+			_, err := cfg.Store.Complete(t.Context(), identityID, Connection{ApplicationID: application, UserID: userID, IdentityID: identityID, ConnectedAt: at, Health: HealthOK}, Completion{TagAfter: at})
+			require.NoError(t, err)
+			_, err = cfg.Store.Disconnect(t.Context(), application, userID, at, at)
+			require.NoError(t, err)
+		}
+		for n := range large {
+			owe(testApp, fmt.Sprint("user", n), fmt.Sprintf("22222222-2222-4222-8222-%012d", n))
+		}
+		for n := range small {
+			owe(identityA, fmt.Sprint("user", n), fmt.Sprintf("33333333-3333-4333-8333-%012d", n))
+		}
+		begun := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+		defer cancel()
+		require.ErrorIs(t, h.Run(ctx), context.DeadlineExceeded)
+		require.Zero(t, left[testApp]+left[identityA], "all is made up for")
+		require.Less(t, doneAt[identityA].Sub(begun), 20*time.Second, "the small application does not wait for the large one")
+		require.Less(t, doneAt[testApp].Sub(begun), 90*time.Second, "22 seconds would be as fast as Anchor allows")
+		require.Less(t, refused, large+small, "few calls are wasted")
+		t.Log(doneAt[identityA].Sub(begun), doneAt[testApp].Sub(begun), refused)
+	})
 }

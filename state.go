@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base32"
-	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"net/http"
@@ -68,10 +67,8 @@ const stateMark = 8
 // digits that need no escaping in a path.
 func newState() string {
 	var random [20]byte
-	var text [32]byte
 	_, _ = rand.Read(random[:]) // It never fails.
-	base32.StdEncoding.Encode(text[:], random[:])
-	return string(text[:])
+	return base32.StdEncoding.EncodeToString(random[:])
 }
 
 // stateCookies seals starts into cookies and opens them again. There is one
@@ -80,17 +77,12 @@ type stateCookies struct {
 	codecs []securecookie.Codec // the first seals, all open
 	prefix string
 	cookie http.Cookie // with the attributes of all
-	// attributes are what follows name and value in a Set-Cookie header, and
-	// takenBack what follows the name of one that is to go.
-	attributes, takenBack string
 }
 
 // newStateCookies derives the keys. secrets are taken in order: the first
 // seals, all open, which is how they are rotated.
 func newStateCookies(secrets [][]byte, secure bool) (stateCookies, error) {
-	c := stateCookies{prefix: "connect-"}
-	kept := http.Cookie{
-		Name:     "x",
+	c := stateCookies{prefix: "connect-", cookie: http.Cookie{
 		Path:     "/",
 		MaxAge:   int(stateCookieLife / time.Second),
 		Secure:   secure,
@@ -99,12 +91,7 @@ func newStateCookies(secrets [][]byte, secure bool) (stateCookies, error) {
 		// browser back, and keeps it away from requests that pages of other
 		// sites make on their own.
 		SameSite: http.SameSiteLaxMode,
-	}
-	c.cookie = kept
-	gone := kept
-	gone.MaxAge = -1
-	c.attributes = strings.TrimPrefix(kept.String(), "x=")
-	c.takenBack = strings.TrimPrefix(gone.String(), "x")
+	}}
 	if secure {
 		// Browsers let nobody but this very host set a __Host- cookie: no
 		// sibling domain and no plain-http answer can plant a start.
@@ -130,12 +117,8 @@ func newStateCookies(secrets [][]byte, secure bool) (stateCookies, error) {
 // name is the name of a start's cookie: the moment it began, so that names sort
 // by age, and the mark of the state.
 func (c stateCookies) name(state string, begun time.Time) string {
-	var seconds [8]byte
-	binary.BigEndian.PutUint64(seconds[:], uint64(max(begun.Unix(), 0)))
-	name := append(make([]byte, 0, 64), c.prefix...)
-	name = hex.AppendEncode(name, seconds[3:]) // Ten digits, as isName wants them.
-	name = append(name, '-')
-	return string(append(name, state[len(state)-stateMark:]...))
+	// Ten digits, as isName wants them: enough for some 30,000 years.
+	return fmt.Sprintf("%s%010x-%s", c.prefix, max(begun.Unix(), 0), state[len(state)-stateMark:])
 }
 
 // set gives the browser the cookie of a new start, and takes back the oldest of
@@ -146,21 +129,30 @@ func (c stateCookies) set(w http.ResponseWriter, r *http.Request, s sealedState,
 	if err != nil {
 		return fmt.Errorf("seal the state cookie: %w", err)
 	}
-	header := w.Header()
 	for others := c.sentByAge(r); len(others) >= maxStateCookies; others = others[1:] {
-		header["Set-Cookie"] = append(header["Set-Cookie"], others[0].Name+c.takenBack)
+		c.take(w, others[0].Name)
 	}
-	header["Set-Cookie"] = append(header["Set-Cookie"], name+"="+value+c.attributes)
+	c.give(w, name, value, stateCookieLife)
 	return nil
 }
 
-// sent returns the state cookies that came with a request, unopened. They are
-// net/http's to parse: of a name with an odd space before its __Host- browsers
-// demand nothing, so who trimmed more than HTTP does would let a sibling domain in.
+// give sets a cookie, and take removes one.
+func (c stateCookies) give(w http.ResponseWriter, name, value string, life time.Duration) {
+	cookie := c.cookie
+	cookie.Name, cookie.Value, cookie.MaxAge = name, value, int(life/time.Second)
+	http.SetCookie(w, &cookie)
+}
+
+func (c stateCookies) take(w http.ResponseWriter, name string) {
+	cookie := c.cookie
+	cookie.Name, cookie.MaxAge = name, -1
+	http.SetCookie(w, &cookie)
+}
+
+// sent returns the state cookies that came with a request, unopened. net/http
+// parses the cookies: trimming more than it does would turn " __Host-…", which a
+// sibling domain can set, into one of our names.
 func (c stateCookies) sent(r *http.Request) []*http.Cookie {
-	if !slices.ContainsFunc(r.Header["Cookie"], func(line string) bool { return strings.Contains(line, c.prefix) }) {
-		return nil // The usual case at a start: the app's own cookies need no parsing.
-	}
 	return slices.DeleteFunc(r.Cookies(), func(cookie *http.Cookie) bool { return !c.isName(cookie.Name) })
 }
 
@@ -260,29 +252,26 @@ func (c stateCookies) open(cookie *http.Cookie) (sealedState, error) {
 // signs in to the app.
 const returnLife = maxTokenLife
 
-// returnCookie is the cookie that holds what the hosted page said for a state. With
-// a fixed callback address there is no state, and one cookie.
-func (c stateCookies) returnCookie(state string) *http.Cookie {
-	cookie := c.cookie
-	cookie.Name, cookie.MaxAge = c.prefix+"return-"+state[max(len(state)-stateMark, 0):], int(returnLife/time.Second)
-	return &cookie
+// returnName is the name of the cookie that holds what the hosted page said for a
+// state. With a fixed callback address there is no state, and one cookie.
+func (c stateCookies) returnName(state string) string {
+	return c.prefix + "return-" + state[max(len(state)-stateMark, 0):]
 }
 
 // keepReturn seals what the hosted page said into a cookie.
 func (c stateCookies) keepReturn(w http.ResponseWriter, state string, query url.Values) error {
-	cookie := c.returnCookie(state)
-	value, err := securecookie.EncodeMulti(cookie.Name, []byte(state+"?"+query.Encode()), c.codecs...)
+	name := c.returnName(state)
+	value, err := securecookie.EncodeMulti(name, []byte(state+"?"+query.Encode()), c.codecs...)
 	if err != nil {
 		return fmt.Errorf("seal what the hosted page said: %w", err)
 	}
-	cookie.Value = value
-	http.SetCookie(w, cookie)
+	c.give(w, name, value, returnLife)
 	return nil
 }
 
 // keptReturn returns what keepReturn has sealed for a state.
 func (c stateCookies) keptReturn(r *http.Request, state string) (url.Values, bool) {
-	cookie, err := r.Cookie(c.returnCookie(state).Name)
+	cookie, err := r.Cookie(c.returnName(state))
 	if err != nil {
 		return nil, false
 	}
@@ -300,10 +289,7 @@ func (c stateCookies) keptReturn(r *http.Request, state string) (url.Values, boo
 
 // dropReturn takes back what keepReturn has given, if the browser has it.
 func (c stateCookies) dropReturn(w http.ResponseWriter, r *http.Request, state string) {
-	cookie := c.returnCookie(state)
-	if _, err := r.Cookie(cookie.Name); err != nil {
-		return
+	if _, err := r.Cookie(c.returnName(state)); err == nil {
+		c.take(w, c.returnName(state))
 	}
-	cookie.MaxAge = -1
-	http.SetCookie(w, cookie)
 }

@@ -62,10 +62,6 @@ func (h *Handler) tagNow(ctx context.Context, user User, c Connection, identity 
 	}
 	if err == nil {
 		h.happened(ctx, h.connectionEvent(Tagged, c))
-		if deadline, _ := ctx.Deadline(); time.Until(deadline) > taskTimeout/2 {
-			h.done(ctx, task) // The usual case: what is left is plenty for the store.
-			return
-		}
 	}
 	h.settle(ctx, task, err)
 }
