@@ -311,6 +311,26 @@ var clientCalls = map[string]clientCall{
 		_, err := u.anchor.Application(ctx, u.fake.ApplicationID())
 		return err
 	}},
+	"Applications": {"GET /v1/applications", func(ctx context.Context, u upstream) error {
+		for application, err := range u.anchor.Applications(ctx) {
+			if err != nil {
+				return err
+			}
+			if application.ID == u.fake.ApplicationID() && application.URL != "" {
+				return nil
+			}
+		}
+		return errors.New("the fake's application is not listed")
+	}},
+	"ApplicationIdentityPages": {"GET /v1/applications/{applicationId}/identities", func(ctx context.Context, u upstream) error {
+		u.fake.PutIdentity(anchortest.Identity{})
+		for page, err := range u.anchor.ApplicationIdentityPages(ctx, u.fake.ApplicationID(), anchorhttp.IdentityFilter{}) {
+			if err != nil || len(page) > 0 {
+				return err
+			}
+		}
+		return errors.New("there is no page")
+	}},
 	"ApplicationIdentities": {"GET /v1/applications/{applicationId}/identities", func(ctx context.Context, u upstream) error {
 		metadata := map[string]string{"externalUserId": "a&b \"ü\"", "plan": "pro"}
 		id := u.fake.PutIdentity(anchortest.Identity{Name: "Ann & Co", Metadata: map[string]any{"externalUserId": "a&b \"ü\"", "plan": "pro"}}).ID

@@ -69,6 +69,8 @@ func (a *anchor) RoundTrip(r *http.Request) (*http.Response, error) {
 		body = append(make([]byte, 0, 320), `{"id":"`...)
 		body = append(body, path[len("/v1/identities/"):]...)
 		body = append(body, a.identityEnd...)
+	case path == "/v1/applications":
+		body = []byte(`{"applications":[` + a.application + `]}`)
 	default:
 		body = []byte(a.application)
 	}

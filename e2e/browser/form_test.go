@@ -24,6 +24,8 @@ func TestTheFormLeadsToAConnectionAndBack(t *testing.T) {
 	require.Equal(t, "https://"+chromium.AnchorHost, strings.TrimSuffix(a.hosted, a.hosted[strings.LastIndex(a.hosted, ":"):]))
 	first := a.connection(t, "ada")
 	require.NotEmpty(t, first)
+	_, err := a.fake.WaitTagged(t.Context(), first)
+	require.NoError(t, err)
 	identity, ok := a.fake.Identity(first)
 	require.True(t, ok)
 	require.Equal(t, "ada", identity.Metadata["externalUserId"])

@@ -155,7 +155,8 @@ func TestAnAttackersCallbackLink(t *testing.T) {
 			if started {
 				vera.Click(approveButton)
 				vera.At(a.origin + "/elsewhere")
-				identity, _ := a.fake.Identity(a.connection(t, "vera"))
+				identity, err := a.fake.WaitTagged(t.Context(), a.connection(t, "vera"))
+				require.NoError(t, err)
 				require.Equal(t, "vera", identity.Metadata["externalUserId"])
 			}
 			require.NotContains(t, trap, "identity_id="+a.connection(t, "vera")+"&")

@@ -180,6 +180,8 @@ func TestFlow(t *testing.T) {
 	require.Equal(t, sessions[0].ID, sessionID)
 
 	// Anchor was told the name for people, and the id for the app.
+	_, err := s.fake.WaitTagged(t.Context(), identityID)
+	require.NoError(t, err)
 	identity, found := s.fake.Identity(identityID)
 	require.True(t, found)
 	require.Equal(t, "Ada", identity.Name)
