@@ -60,7 +60,7 @@ func ExampleParseURL() {
 	}
 	// Output:
 	// pgx postgres postgres://app:secret@db.internal/app <nil>
-	// mysql mysql app:secret@tcp(db.internal:3306)/app?interpolateParams=true <nil>
+	// mysql mysql app:secret@tcp(db.internal:3306)/app?charset=utf8mb4&interpolateParams=true <nil>
 	//    sqlstore: database URL: unknown scheme "redis": want file:…, postgres://…, postgresql://… or mysql://…
 }
 

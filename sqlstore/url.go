@@ -21,7 +21,14 @@ import (
 // Parameters after a question mark are the driver's own and are kept. What the
 // store works best with is added, unless it is given: on SQLite
 // _txlock=immediate, write-ahead logging and a busy_timeout of 2 seconds; on
-// MySQL interpolateParams=true, which saves a round trip for each statement.
+// MySQL charset=utf8mb4, and interpolateParams=true, which saves a round trip for
+// each statement, and is left out if multiStatements is given.
+//
+// On MySQL it refuses every charset and collation but those of UTF-8. With
+// interpolateParams the driver quotes texts itself, and gbk, big5, sjis or cp932
+// let a text break out of its quotes, which is SQL injection. For the same reason
+// a session variable must not set a character set, and its value must be a single
+// number, word or quoted string.
 //
 // An error says what is wrong in one line. It holds no part of the URL but the
 // scheme, because a piece of a broken URL could be a piece of the password.
@@ -118,9 +125,9 @@ func mysqlDSN(databaseURL string) (string, error) {
 	case strings.Contains(u.User.Username(), ":"):
 		return "", errors.New("its user holds a colon, which the driver cannot take")
 	}
-	given, err := url.ParseQuery(u.RawQuery)
+	parameters, err := mysqlParameters(u.RawQuery)
 	if err != nil {
-		return "", errors.New("its parameters cannot be read")
+		return "", err
 	}
 
 	var dsn strings.Builder
@@ -137,13 +144,6 @@ func mysqlDSN(databaseURL string) (string, error) {
 	}
 	dsn.WriteString("tcp(" + net.JoinHostPort(u.Hostname(), port) + ")/" + url.PathEscape(name))
 	// The driver looks for the last slash of all.
-	query := strings.ReplaceAll(u.RawQuery, "/", "%2F")
-	if !given.Has("interpolateParams") {
-		if query != "" {
-			query += "&"
-		}
-		query += "interpolateParams=true"
-	}
-	dsn.WriteString("?" + query)
+	dsn.WriteString("?" + strings.ReplaceAll(parameters, "/", "%2F"))
 	return dsn.String(), nil
 }

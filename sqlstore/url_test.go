@@ -40,14 +40,27 @@ func TestParseURL(t *testing.T) {
 		},
 		"PostgreSQL by its other scheme": {"postgresql://db.example/app", "pgx", "postgresql://db.example/app", PostgreSQL},
 		"MySQL": {
-			"mysql://user:pass@db.example:3307/app", "mysql", "user:pass@tcp(db.example:3307)/app?interpolateParams=true", MySQL,
+			"mysql://user:pass@db.example:3307/app", "mysql", "user:pass@tcp(db.example:3307)/app?charset=utf8mb4&interpolateParams=true", MySQL,
 		},
-		"MySQL at its usual port": {"mysql://user@db.example/app", "mysql", "user@tcp(db.example:3306)/app?interpolateParams=true", MySQL},
-		"MySQL without a user":    {"mysql://db.example/app", "mysql", "tcp(db.example:3306)/app?interpolateParams=true", MySQL},
+		"MySQL at its usual port": {"mysql://user@db.example/app", "mysql", "user@tcp(db.example:3306)/app?charset=utf8mb4&interpolateParams=true", MySQL},
+		"MySQL without a user":    {"mysql://db.example/app", "mysql", "tcp(db.example:3306)/app?charset=utf8mb4&interpolateParams=true", MySQL},
 		"MySQL with parameters": {
-			"mysql://u@h/app?timeout=5s&tls=true", "mysql", "u@tcp(h:3306)/app?timeout=5s&tls=true&interpolateParams=true", MySQL,
+			"mysql://u@h/app?timeout=5s&tls=true", "mysql", "u@tcp(h:3306)/app?timeout=5s&tls=true&charset=utf8mb4&interpolateParams=true", MySQL,
 		},
-		"MySQL that prepares": {"mysql://u@h/app?interpolateParams=false", "mysql", "u@tcp(h:3306)/app?interpolateParams=false", MySQL},
+		"MySQL that prepares": {"mysql://u@h/app?interpolateParams=false", "mysql", "u@tcp(h:3306)/app?interpolateParams=false&charset=utf8mb4", MySQL},
+		"MySQL that takes several statements at once": {
+			"mysql://u@h/app?multiStatements=true", "mysql", "u@tcp(h:3306)/app?multiStatements=true&charset=utf8mb4", MySQL,
+		},
+		"MySQL that takes several statements at once, and interpolates": {
+			"mysql://u@h/app?multiStatements=true&interpolateParams=true", "mysql",
+			"u@tcp(h:3306)/app?multiStatements=true&interpolateParams=true&charset=utf8mb4", MySQL,
+		},
+		"MySQL with a charset": {
+			"mysql://u@h/app?charset=utf8mb4,utf8", "mysql", "u@tcp(h:3306)/app?charset=utf8mb4,utf8&interpolateParams=true", MySQL,
+		},
+		"MySQL with a collation": {
+			"mysql://u@h/app?collation=utf8_bin", "mysql", "u@tcp(h:3306)/app?collation=utf8_bin&charset=utf8&interpolateParams=true", MySQL,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -74,6 +74,8 @@ func TestUnusableEnvironment(t *testing.T) {
 		{"a PostgreSQL that does not answer", map[string]string{"DATABASE_URL": "postgres://u:hunter2@127.0.0.1:1/x"}, "DATABASE_URL", "refused"},
 		{"a MySQL that does not answer", map[string]string{"DATABASE_URL": "mysql://u:hunter2@127.0.0.1:1/x"}, "DATABASE_URL", "refused"},
 
+		{"a MySQL in which texts break out of their quotes", map[string]string{"DATABASE_URL": "mysql://u:hunter2@127.0.0.1:1/x?charset=gbk"}, "DATABASE_URL", "charset is not UTF-8"},
+
 		{"a short secret", map[string]string{"CONNECT_SECRET": "hunter2"}, "CONNECT_SECRET", "7 characters"},
 		{"a short secret behind a good one", map[string]string{"CONNECT_SECRET": secret + ",hunter2"}, "CONNECT_SECRET", "7 characters"},
 		{"a comma too many", map[string]string{"CONNECT_SECRET": secret + ","}, "CONNECT_SECRET", "0 characters"},

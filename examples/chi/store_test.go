@@ -183,6 +183,24 @@ func TestUserAndAccount(t *testing.T) {
 	})
 }
 
+// In some character sets of MySQL these names would be SQL that finds everybody.
+func TestANameIsNoSQL(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d testDatabase) {
+		db := open(t, d.newURL(t))
+		ids := make(map[string]bool)
+		for i, name := range []string{"ada", "中' or 1=1#", "é' or 1=1#", `中\' or 1=1#`, "' or 1=1#"} {
+			u, err := db.userNamed(t.Context(), name)
+			require.NoError(t, err)
+			ids[u.ID] = true
+			require.Len(t, ids, i+1, "the user is a new one")
+			again, err := db.userByID(t.Context(), u.ID)
+			require.NoError(t, err)
+			require.Equal(t, name, again.Name)
+		}
+	})
+}
+
 func TestOneUserForOneName(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, d testDatabase) {

@@ -55,6 +55,7 @@ func TestUnusableDatabase(t *testing.T) {
 		"a file that is no database":            {is("file:" + text), "not a database"},
 		"a PostgreSQL that is not there":        {is("postgres://u:hunter2@127.0.0.1:1/x"), "refused"},
 		"a MySQL that is not there":             {is("mysql://u:hunter2@127.0.0.1:1/x"), "refused"},
+		"a charset that is not UTF-8":           {is("mysql://u:hunter2@127.0.0.1:1/x?charset=utf8mb4,gbk"), "charset is not UTF-8"},
 		"a parameter that PostgreSQL has not":   {is("postgres://u:hunter2@127.0.0.1:1/x?sslmode=perhaps"), "sslmode is invalid"},
 		"no such database on PostgreSQL":        {missing(postgresDatabase), "does not exist"},
 		"no such database on MySQL":             {missing(mysqlDatabase), "Unknown database"},

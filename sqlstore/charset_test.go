@@ -1,0 +1,134 @@
+package sqlstore
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestParseURLRefusesCharsets(t *testing.T) {
+	t.Parallel()
+	for _, charset := range []string{
+		"armscii8", "ascii", "big5", "binary", "cp1250", "cp1251", "cp1256", "cp1257", "cp850", "cp852", "cp866", "cp932", "dec8",
+		"eucjpms", "euckr", "gb18030", "gb2312", "gbk", "geostd8", "greek", "hebrew", "hp8", "keybcs2", "koi8r", "koi8u", "latin1",
+		"latin2", "latin5", "latin7", "macce", "macroman", "sjis", "swe7", "tis620", "ucs2", "ujis", "utf16", "utf16le", "utf32",
+		"", "GBK", "Gbk", "'gbk'", "%27gbk%27", "g%62k", "%67bk", "gbk%20", "+gbk", "utf8mb4+COLLATE+gbk_bin", "utf8mb4%20", "utf8mb45",
+		"utf8mb4,gbk", "gbk,utf8mb4", "utf8mb4,", ",utf8mb4", "utf8mb4,,utf8", "utf8mb4%2Cgbk", "nope,gbk", "utf8mb4&charset=gbk",
+	} {
+		refused(t, "charset="+charset, errCharset)
+	}
+	refused(t, "collation=utf8mb4_bin;", nil)
+	for _, collation := range []string{
+		"gbk_chinese_ci", "gbk_bin", "GBK_BIN", "big5_chinese_ci", "sjis_japanese_ci", "cp932_bin", "gb18030_bin", "latin1_swedish_ci",
+		"binary", "", "utf8mb4", "'gbk_bin'", "utf8mb4_bin,gbk_bin", "utf8mb4_bin%20", "utf8mb4_bin&collation=gbk_bin",
+	} {
+		refused(t, "collation="+collation, errCollate)
+		refused(t, "charset=utf8mb4&collation="+collation, errCollate)
+	}
+	for _, name := range []string{
+		"character_set_client", "character_set_connection", "character_set_results", "character_set_database", "character_set_server",
+		"CHARACTER_SET_CLIENT", "Character_Set_Client", "collation_connection", "COLLATION_CONNECTION", "collation_server",
+		"names", "NAMES", "Charset", "CHARSET", "Collation", "charset%20", "character_set_client+",
+	} {
+		for _, value := range []string{"gbk", "'gbk'", "%27gbk%27", "utf8mb4"} {
+			refused(t, name+"="+value, errSession)
+		}
+	}
+	for _, parameter := range []string{
+		// Names that are more than a name.
+		"ch%61rset=gbk", "%20charset=gbk", "session+character_set_client=gbk", "session%20character_set_client=gbk",
+		"session character_set_client=gbk", "@@character_set_client=gbk", "@@session.character_set_client=gbk", "session.character_set_client=gbk",
+		"@a=1,character_set_client=gbk", "`character_set_client`=gbk", "global init_connect='SET NAMES gbk'", "a,character_set_client=gbk",
+		"a/**/=1", "=gbk",
+		// Values that are more than a value.
+		"autocommit=1,character_set_client=gbk", "autocommit=1%2Ccharacter_set_client=gbk", "autocommit=1,+names+gbk",
+		"sql_mode='',character_set_client='gbk'", "sql_mode=%27%27%2Ccharacter_set_client=gbk", `sql_mode='\',character_set_client=gbk%23'`,
+		"autocommit=(SELECT+1)", "autocommit=@@autocommit", "autocommit=1%23", "autocommit=1/**/", "autocommit=", "autocommit='", `sql_mode="`,
+		"timeout=5s,character_set_client=gbk",
+		// What the driver ignores.
+		"charset", "interpolateParams", "autocommit",
+	} {
+		refused(t, parameter, errVariable)
+	}
+}
+
+// refused requires that a parameter is refused at any place among others.
+func refused(t *testing.T, parameter string, want error) {
+	t.Helper()
+	for _, format := range []string{"%s", "timeout=5s&%s", "%s&timeout=5s", "&%s&", "interpolateParams=false&%s"} {
+		address := "mysql://u:hunter2@h/app?" + fmt.Sprintf(format, parameter)
+		t.Run(address, func(t *testing.T) {
+			t.Parallel()
+			_, dsn, _, err := ParseURL(address)
+			require.Error(t, err)
+			if want != nil {
+				require.ErrorIs(t, err, want)
+			}
+			require.Empty(t, dsn)
+			require.NotContains(t, err.Error(), "gbk", "it holds no part of the URL")
+			require.NotContains(t, err.Error(), "\n")
+		})
+	}
+}
+
+// accepted are parameters that leave a connection with UTF-8, and what the
+// driver's name for its character set then is.
+var accepted = []struct{ parameters, charset string }{
+	{"", "utf8mb4"},
+	{"charset=utf8mb4", "utf8mb4"},
+	{"charset=UTF8MB4", "utf8mb4"},
+	{"charset=utf8mb4,utf8", "utf8mb4"},
+	{"charset=utf8", "utf8mb3"},
+	{"charset=utf8mb3", "utf8mb3"},
+	{"collation=utf8mb4_bin", "utf8mb4"},
+	{"collation=utf8_bin", "utf8mb3"},
+	{"charset=utf8mb4&collation=utf8mb4_unicode_ci", "utf8mb4"},
+	{"interpolateParams=false", "utf8mb4"},
+	{"interpolateParams=true", "utf8mb4"},
+	{"multiStatements=true", "utf8mb4"},
+	{"multiStatements=true&interpolateParams=true", "utf8mb4"},
+	{"sql_mode=%27NO_BACKSLASH_ESCAPES%27", "utf8mb4"},
+	{"sql_mode=%27NO_BACKSLASH_ESCAPES,ANSI_QUOTES%27&multiStatements=true&interpolateParams=true", "utf8mb4"},
+	{"sql_mode=ANSI_QUOTES", "utf8mb4"},
+	{"time_zone=%27%2B02:00%27&loc=Europe%2FBerlin&timeout=1m0.5s&parseTime=true&connectionAttributes=program_name:a,b:c", "utf8mb4"},
+}
+
+// attack is what a user could put into return_to. Where its letter takes the
+// backslash before the quote, the rest is SQL: a pending flow of somebody else.
+func attack(letter string) string {
+	return "/" + letter + "',0,9,FALSE,SPACE(0)),(CHAR(102),0x6170706c69636174696f6e,0x76696374696d,CHAR(47),0,9,FALSE,SPACE(0))#"
+}
+
+// letters end, in UTF-8, with bytes that are the first of two in some charset.
+var letters = []string{"中", "é", "ü", "ß", "ァ", "表", "ソ", "한", "😀", "\u00ad", "\u07ff", "\uffee", "", `\`, "中\\"}
+
+func TestNoTextBreaksOutOfItsQuotes(t *testing.T) {
+	t.Parallel()
+	d := on(t, MySQL)
+	for _, row := range accepted {
+		t.Run(row.parameters, func(t *testing.T) {
+			t.Parallel()
+			db := d.open(t, withParameters(d.url(t), row.parameters))
+			db.SetMaxOpenConns(2)
+			s := d.emptyIn(t, db)
+			require.Equal(t, row.charset, scalar[string](t, db, "SELECT @@character_set_client"))
+			require.NoError(t, s.Migrate(t.Context()))
+			for i, letter := range letters {
+				user := letter + "' or 1=1#"
+				p := start(user, fmt.Sprint("start ", i))
+				p.ReturnTo = attack(letter)
+				bind(t, s, p)
+				found, err := s.Pending(t.Context(), p.TokenHash)
+				require.NoError(t, err)
+				require.Equal(t, p.ReturnTo, found.ReturnTo)
+				require.Equal(t, p.UserID, found.UserID)
+				requireConnection(t, s, user, "")
+				connected(t, s, user, letter+"' or 1=1# identity")
+				requireConnection(t, s, user, letter+"' or 1=1# identity")
+			}
+			require.Equal(t, len(letters), scalar[int](t, s.db, prefixed(s, "SELECT COUNT(*) FROM connect_connections")))
+			require.Equal(t, 2*len(letters), scalar[int](t, s.db, prefixed(s, "SELECT COUNT(*) FROM connect_pending")))
+		})
+	}
+}
