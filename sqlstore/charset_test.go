@@ -1,7 +1,9 @@
 package sqlstore
 
 import (
+	"database/sql"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -114,6 +116,7 @@ func TestNoTextBreaksOutOfItsQuotes(t *testing.T) {
 			s := d.emptyIn(t, db)
 			require.Equal(t, row.charset, scalar[string](t, db, "SELECT @@character_set_client"))
 			require.NoError(t, s.Migrate(t.Context()))
+			require.NoError(t, s.Verify(t.Context()))
 			for i, letter := range letters {
 				user := letter + "' or 1=1#"
 				p := start(user, fmt.Sprint("start ", i))
@@ -131,4 +134,60 @@ func TestNoTextBreaksOutOfItsQuotes(t *testing.T) {
 			require.Equal(t, 2*len(letters), scalar[int](t, s.db, prefixed(s, "SELECT COUNT(*) FROM connect_pending")))
 		})
 	}
+}
+
+// An app may open the database without ParseURL. What the server then says of the
+// connection is refused before anything is done.
+func TestCharsetOfTheConnection(t *testing.T) {
+	t.Parallel()
+	d := on(t, MySQL)
+	_, dsn, _, err := ParseURL(d.url(t))
+	require.NoError(t, err)
+	base, _, _ := strings.Cut(dsn, "?")
+	openRaw := func(t *testing.T, parameters string) *sql.DB {
+		t.Helper()
+		db, err := sql.Open("mysql", base+"?"+parameters)
+		require.NoError(t, err)
+		db.SetMaxOpenConns(1)
+		t.Cleanup(func() { db.Close() })
+		require.NoError(t, db.PingContext(t.Context()), "the driver and the server take it")
+		return db
+	}
+
+	for _, parameters := range []string{
+		"charset=gbk", "charset=GBK", "charset=big5", "charset=sjis", "charset=cp932", "charset=gb2312", "charset=euckr", "charset=ujis",
+		"charset=eucjpms", "charset=latin1", "charset=ascii", "charset=binary", "charset=nope,gbk", "collation=gbk_chinese_ci",
+		"charset=gbk&collation=gbk_bin", "character_set_client=gbk", "CHARACTER_SET_CLIENT=gbk",
+		"@@character_set_client=gbk", "@@session.character_set_client=gbk", "autocommit=1,character_set_client=gbk",
+		"character_set_connection=latin1", "collation_connection=gbk_chinese_ci", "charset=utf8mb3&character_set_connection=utf8mb4",
+	} {
+		t.Run(parameters, func(t *testing.T) {
+			t.Parallel()
+			s := d.emptyIn(t, openRaw(t, parameters))
+			for _, check := range []func() error{
+				func() error { return s.Migrate(t.Context()) }, func() error { return s.Verify(t.Context()) },
+			} {
+				err := check()
+				require.ErrorContains(t, err, "open the database with charset=utf8mb4")
+				require.ErrorContains(t, err, "character_set_client is ")
+				require.NotContains(t, err.Error(), "\n")
+			}
+			other, err := d.pool()
+			require.NoError(t, err)
+			found, err := New(other, MySQL, WithTablePrefix(s.prefix)).findTables(t.Context(), other, tableNames...)
+			require.NoError(t, err)
+			require.Empty(t, found, "nothing was made")
+		})
+	}
+
+	t.Run("the attack works in gbk, or the tests above show nothing", func(t *testing.T) {
+		t.Parallel()
+		s := d.migrated(t)
+		db := openRaw(t, "charset=gbk&interpolateParams=true")
+		_, err := db.ExecContext(t.Context(), prefixed(s, `INSERT INTO connect_pending
+			(token_hash, application_id, user_id, return_to, issued_at, expires_at, spent, identity_id) VALUES (?, ?, ?, ?, 0, 9, FALSE, '')`),
+			"hash", application, "anna", attack("中"))
+		require.NoError(t, err)
+		require.Equal(t, 1, scalar[int](t, s.db, prefixed(s, "SELECT COUNT(*) FROM connect_pending WHERE user_id = 'victim'")))
+	})
 }

@@ -90,12 +90,20 @@ func SchemaSince(d Dialect, version int, options ...Option) string {
 // Tables of a newer schema than this release knows are an error, because it
 // cannot tell whether it may still write to them. To roll back an app that has
 // migrated, roll back to a release that knows the schema.
+//
+// It makes the checks of [Store.Verify] too.
 func (s *Store) Migrate(ctx context.Context) error {
-	return s.migrate(ctx, migrationsFor(s.dialect, s.prefix))
+	if err := s.migrate(ctx, migrationsFor(s.dialect, s.prefix)); err != nil {
+		return err
+	}
+	return s.do(ctx, "migrate", func() error { return s.checkTables(ctx) })
 }
 
 func (s *Store) migrate(ctx context.Context, all []migration) error {
 	return s.do(ctx, "migrate", func() error {
+		if err := s.checkCharset(ctx); err != nil {
+			return err
+		}
 		version, err := s.schemaVersion(ctx, s.db)
 		if err != nil || version == len(all) {
 			return err
@@ -152,8 +160,7 @@ func (s *Store) runMigrations(ctx context.Context, r runner, all []migration) er
 		return err
 	}
 	if version > len(all) {
-		return fmt.Errorf("the tables %s… have schema version %d, and this release of sqlstore knows versions up to %d: use a newer one",
-			s.prefix, version, len(all))
+		return s.newer(version, len(all))
 	}
 	for i, m := range all[version:] {
 		for _, statement := range m.statements() {
@@ -167,21 +174,17 @@ func (s *Store) runMigrations(ctx context.Context, r runner, all []migration) er
 
 // schemaVersion reads the version that the tables have, 0 when there are none.
 func (s *Store) schemaVersion(ctx context.Context, r runner) (int, error) {
-	table := s.prefix + "schema"
-	find := map[Dialect]string{
-		SQLite: "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?)",
-		// Not to_regclass: its cache may not know yet what was committed while
-		// this transaction waited for the lock.
-		PostgreSQL: "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = ANY (current_schemas(false)) AND tablename = $1)",
-		MySQL:      "SELECT EXISTS (SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?)",
-	}[s.dialect]
-	var exists bool
-	if err := r.QueryRowContext(ctx, find, table).Scan(&exists); err != nil || !exists {
+	found, err := s.findTables(ctx, r, "schema")
+	if err != nil || len(found) == 0 {
+		return 0, err
+	}
+	// Where the versions are hidden it would read as version 0.
+	if err := s.checkAccess(ctx, r, found); err != nil {
 		return 0, err
 	}
 	var version int
-	err := r.QueryRowContext(ctx, "SELECT COALESCE(MAX(version), 0) FROM "+table).Scan(&version)
-	return version, err
+	err = r.QueryRowContext(ctx, "SELECT COALESCE(MAX(version), 0) FROM "+s.prefix+"schema").Scan(&version)
+	return version, s.explainDenial("schema", err)
 }
 
 // lockName names the lock that migrations are made under.

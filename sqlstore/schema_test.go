@@ -36,9 +36,21 @@ func TestSchemaFiles(t *testing.T) {
 	}
 }
 
+// requireReads requires that nothing but reads was sent.
+func requireReads(t *testing.T, sent []string) {
+	t.Helper()
+	require.NotEmpty(t, sent)
+	for _, statement := range sent {
+		require.Regexp(t, "^(SELECT|EXPLAIN) ", statement)
+	}
+}
+
 func requireStatements(t *testing.T, statements []string) {
 	t.Helper()
 	for _, statement := range statements {
+		if strings.Contains(statement, "DO $$") {
+			continue // One statement, whatever is in it.
+		}
 		require.NotContains(t, statement, ";", "a statement for drivers that take one at a time")
 		require.Regexp(t, `(?m)^(CREATE|INSERT|ALTER|DROP) `, statement)
 	}
@@ -73,10 +85,7 @@ func TestMigrate(t *testing.T) {
 			s := d.emptyIn(t, db)
 			require.NoError(t, s.Migrate(t.Context()))
 			sent := w.during(func() { require.NoError(t, s.Migrate(t.Context())) })
-			require.Len(t, sent, 2)
-			for _, statement := range sent {
-				require.True(t, strings.HasPrefix(statement, "SELECT "), statement)
-			}
+			requireReads(t, sent)
 		})
 
 		t.Run("finds nothing to do after the schema was made by hand, twice", func(t *testing.T) {
@@ -87,7 +96,7 @@ func TestMigrate(t *testing.T) {
 				require.NoError(t, byHand(s, Schema(d.dialect, WithTablePrefix(s.prefix))))
 			}
 			sent := w.during(func() { require.NoError(t, s.Migrate(t.Context())) })
-			require.Len(t, sent, 2, "it only reads")
+			requireReads(t, sent)
 			connected(t, s, "anna", "1")
 		})
 
