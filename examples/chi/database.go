@@ -189,6 +189,14 @@ func openDatabase(ctx context.Context, databaseURL string) (*database, error) {
 				return none, err
 			}
 		}
+		if dialect == sqlstore.PostgreSQL {
+			// A platform may publish the tables to roles of its own. The owner goes on.
+			for _, table := range []string{"users", "accounts", "starts", "tasks", "disconnects"} {
+				if err := tx.exec(ctx, `ALTER TABLE `+table+` ENABLE ROW LEVEL SECURITY`); err != nil {
+					return none, err
+				}
+			}
+		}
 		return none, nil
 	})
 	if err != nil {
