@@ -2,7 +2,6 @@ package connect
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net/url"
@@ -23,10 +22,6 @@ const (
 	// list decides.
 	projectPatience = 3 * time.Second
 	projectRetry    = time.Minute
-
-	// maxApplications is how many applications are looked at. In a project with
-	// more, the application's own list decides every time.
-	maxApplications = 200
 
 	// maxListPages is how many pages of an application's list are read for one
 	// identity: 10,000 identities, as Anchor's own clients page.
@@ -99,15 +94,12 @@ func (p *project) call(ctx context.Context, call *projectCall) {
 }
 
 func (p *project) read(ctx context.Context) (map[string]string, error) {
-	sites := make(map[string]string)
-	read := 0 // not len(sites): a list without an end may repeat itself
-	for application, err := range p.anchor.Applications(ctx) {
-		if err != nil {
-			return nil, err
-		}
-		if read++; read > maxApplications {
-			return nil, errors.New("the project has too many applications")
-		}
+	applications, err := p.anchor.Applications(ctx)
+	if err != nil {
+		return nil, err
+	}
+	sites := make(map[string]string, len(applications))
+	for _, application := range applications {
 		sites[application.ID] = siteOf(application.URL)
 	}
 	return sites, nil

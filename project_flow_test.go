@@ -209,25 +209,3 @@ func TestAProjectThatDoesNotAnswerHoldsNobodyUp(t *testing.T) {
 		require.Less(t, time.Since(begun), patience)
 	}
 }
-
-// A project that lists its applications without an end is one that is not known.
-func TestAProjectWithoutAnEndIsNotReadToTheEnd(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	var pages atomic.Int32
-	_, app := s.replica(func(r *http.Request) (*http.Response, error) {
-		if r.Method == http.MethodGet && r.URL.Path == "/v1/applications" {
-			page := pages.Add(1) % 2 // It repeats itself, two pages on.
-			var all []string
-			for i := range 50 {
-				all = append(all, fmt.Sprintf(`{"id":"22222222-2222-4222-8222-%012d"}`, int(page)*50+i))
-			}
-			return answered(`{"applications":[` + strings.Join(all, ",") + `]}`), nil
-		}
-		return http.DefaultTransport.RoundTrip(r)
-	})
-	ada := s.browser()
-	callback := s.approve(ada.post(app+"/connect", nil).location)
-	require.Equal(t, http.StatusSeeOther, ada.get(callback).status, "the list decides")
-	require.LessOrEqual(t, pages.Load(), int32(5))
-}

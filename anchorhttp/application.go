@@ -62,6 +62,12 @@ type IdentityFilter struct {
 // pageSize is what Anchor's own command line asks for.
 const pageSize = 50
 
+// Applications returns the applications of the key's project.
+func (c *Client) Applications(ctx context.Context) ([]Application, error) {
+	r := request{method: http.MethodGet, path: "/v1/applications"}
+	return call(ctx, c, r, func(a answer) ([]Application, error) { return readList[Application](a, "applications") })
+}
+
 // ApplicationIdentities iterates over the identities of an application, in the
 // order in which Anchor lists them. Pages are fetched as the loop reaches them,
 // each with a call that has a timeout and retries of its own, and the end of the
@@ -76,38 +82,11 @@ const pageSize = 50
 // of another size than asked for. The list therefore ends with a page that brings
 // nothing that the page before did not have, not with a short one.
 func (c *Client) ApplicationIdentities(ctx context.Context, applicationID string, f IdentityFilter) iter.Seq2[ApplicationIdentity, error] {
-	return items(c.ApplicationIdentityPages(ctx, applicationID, f))
-}
-
-// ApplicationIdentityPages is [Client.ApplicationIdentities] page by page, for
-// callers that bound the number of calls: each page is one. No page is empty.
-func (c *Client) ApplicationIdentityPages(ctx context.Context, applicationID string, f IdentityFilter) iter.Seq2[[]ApplicationIdentity, error] {
-	filter := url.Values{}
-	if f.Search != "" {
-		filter.Set("search", f.Search)
-	}
-	if len(f.Metadata) > 0 {
-		metadata, _ := json.Marshal(f.Metadata) // Strings can always be encoded.
-		filter.Set("metadata", string(metadata))
-	}
-	r := request{method: http.MethodGet, path: "/v1/applications/{id}/identities", id: applicationID}
-	return pages[ApplicationIdentity](ctx, c, r, filter, "identities", 1)
-}
-
-// Applications iterates over the applications of the key's project, as
-// [Client.ApplicationIdentities] does over identities.
-func (c *Client) Applications(ctx context.Context) iter.Seq2[Application, error] {
-	r := request{method: http.MethodGet, path: "/v1/applications"}
-	return items(pages[Application](ctx, c, r, nil, "applications", wholeList))
-}
-
-// items iterates over what is on pages.
-func items[T any](pages iter.Seq2[[]T, error]) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
+	pages := c.ApplicationIdentityPages(ctx, applicationID, f)
+	return func(yield func(ApplicationIdentity, error) bool) {
 		for page, err := range pages {
 			if err != nil {
-				var none T
-				yield(none, err)
+				yield(ApplicationIdentity{}, err)
 				return
 			}
 			for _, item := range page {
@@ -119,39 +98,46 @@ func items[T any](pages iter.Seq2[[]T, error]) iter.Seq2[T, error] {
 	}
 }
 
-// wholeList is how many items a first page may lack to be the whole list: no API
-// has pages that small unless it is asked to.
-const wholeList = 10
-
-// pages iterates over the pages of a list. A first page of fewer than whole items
-// ends it.
-func pages[T listed[T]](ctx context.Context, c *Client, r request, filter url.Values, field string, whole int) iter.Seq2[[]T, error] {
-	return func(yield func([]T, error) bool) {
+// ApplicationIdentityPages is [Client.ApplicationIdentities] page by page, for
+// callers that bound the number of calls: each page is one. No page is empty.
+func (c *Client) ApplicationIdentityPages(ctx context.Context, applicationID string, f IdentityFilter) iter.Seq2[[]ApplicationIdentity, error] {
+	filter := url.Values{"limit": {strconv.Itoa(pageSize)}}
+	if f.Search != "" {
+		filter.Set("search", f.Search)
+	}
+	if len(f.Metadata) > 0 {
+		metadata, _ := json.Marshal(f.Metadata) // Strings can always be encoded.
+		filter.Set("metadata", string(metadata))
+	}
+	return func(yield func([]ApplicationIdentity, error) bool) {
 		var before map[string]bool // the ids of the page before
 		for page := 1; ; page++ {
-			r.query = url.Values{"page": {strconv.Itoa(page)}, "limit": {strconv.Itoa(pageSize)}}
-			maps.Copy(r.query, filter)
-			items, err := call(ctx, c, r, func(a answer) ([]T, error) { return readList[T](a, field) })
+			items, err := c.identitiesPage(ctx, applicationID, filter, page)
 			if err != nil {
 				yield(nil, err)
 				return
 			}
 			ids := make(map[string]bool, len(items))
-			news := items[:0]
+			var news []ApplicationIdentity
 			for _, item := range items {
-				if id := item.listID(); !ids[id] {
-					ids[id] = true
-					if !before[id] {
-						news = append(news, item)
-					}
+				if !ids[item.ID] && !before[item.ID] {
+					news = append(news, item)
 				}
+				ids[item.ID] = true
 			}
-			if len(news) == 0 || !yield(news, nil) || page == 1 && len(items) < whole {
+			if len(news) == 0 || !yield(news, nil) {
 				return
 			}
 			before = ids
 		}
 	}
+}
+
+func (c *Client) identitiesPage(ctx context.Context, applicationID string, filter url.Values, page int) ([]ApplicationIdentity, error) {
+	query := maps.Clone(filter)
+	query.Set("page", strconv.Itoa(page))
+	r := request{method: http.MethodGet, path: "/v1/applications/{id}/identities", id: applicationID, query: query}
+	return call(ctx, c, r, func(a answer) ([]ApplicationIdentity, error) { return readList[ApplicationIdentity](a, "identities") })
 }
 
 // listed is an item of a list.

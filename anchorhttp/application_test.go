@@ -249,32 +249,18 @@ func TestApplications(t *testing.T) {
 		}
 		return `{"applications":[` + strings.Join(all, ",") + `]}`
 	}
-	tests := []struct {
-		name        string
-		h           http.HandlerFunc
-		want, calls int
-	}{
-		{"a first page of a few is the whole list", says(200, applications(1, 9)), 9, 1},
-		{"a server that knows no pages", says(200, applications(1, 10)), 10, 2},
-		{"pages", func(w http.ResponseWriter, r *http.Request) {
-			page, _ := strconv.Atoi(r.URL.Query().Get("page"))
-			says(200, applications(page*10-9, min(page*10, 25)))(w, r)
-		}, 25, 4},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			srv := serve(t, tt.h)
-			n := 0
-			for a, err := range srv.client().Applications(t.Context()) {
-				n++
-				require.NoError(t, err)
-				require.Equal(t, nthID(n), a.ID)
-				require.Equal(t, fmt.Sprintf("https://%d.example", n), a.URL)
-			}
-			require.Equal(t, tt.want, n)
-			require.Len(t, srv.requests(), tt.calls)
-			require.Equal(t, "/v1/applications", srv.requests()[0].path)
-		})
-	}
+	srv := serve(t, says(200, applications(1, 120)))
+	all, err := srv.client().Applications(t.Context())
+	require.NoError(t, err)
+	require.Len(t, all, 120)
+	require.Equal(t, nthID(7), all[6].ID)
+	require.Equal(t, "https://7.example", all[6].URL)
+	require.Len(t, srv.requests(), 1)
+	require.Equal(t, "/v1/applications", srv.requests()[0].path)
+	require.Empty(t, srv.requests()[0].query)
+
+	_, err = serve(t, says(200, `{"data":{}}`)).client().Applications(t.Context())
+	require.ErrorContains(t, err, "no list of applications")
+	_, err = serve(t, says(200, `{"applications":[{"id":"17"}]}`)).client().Applications(t.Context())
+	require.ErrorIs(t, err, anchorhttp.ErrInvalidAnswer)
 }

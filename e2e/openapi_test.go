@@ -312,10 +312,11 @@ var clientCalls = map[string]clientCall{
 		return err
 	}},
 	"Applications": {"GET /v1/applications", func(ctx context.Context, u upstream) error {
-		for application, err := range u.anchor.Applications(ctx) {
-			if err != nil {
-				return err
-			}
+		applications, err := u.anchor.Applications(ctx)
+		if err != nil {
+			return err
+		}
+		for _, application := range applications {
 			if application.ID == u.fake.ApplicationID() && application.URL != "" {
 				return nil
 			}

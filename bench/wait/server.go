@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -107,7 +106,7 @@ func serveApp(kind string) error {
 			PublicURL:     publicURL,
 			Store:         connect.NewMemoryStore(),
 			User:          func(r *http.Request) (connect.User, error) { return connect.User{ID: r.Header.Get(userHeader)}, nil },
-			Secrets:       [][]byte{bytes.Repeat([]byte("k"), 32)},
+			Secrets:       [][]byte{[]byte("a secret of the tests, not random")},
 			SuccessURL:    successURL,
 			Logger:        slog.New(slog.DiscardHandler),
 		})

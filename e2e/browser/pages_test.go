@@ -171,7 +171,7 @@ func init() {
 		connect.ErrNotSignedIn, connect.ErrUserLookup, connect.ErrCrossOrigin, connect.ErrBadRequest, connect.ErrReturnTo,
 		&connect.WrongOriginError{Origin: "https://an-address-of-some-length.app.example:8443", PublicOrigin: "https://app.example"},
 		connect.ErrStateMissing, connect.ErrNoStateCookie, connect.ErrStateInvalid, connect.ErrStateUnknown,
-		connect.ErrAnotherUser, connect.ErrStateSpent, connect.ErrStateExpired, connect.ErrCancelled,
+		connect.ErrAnotherUser, connect.ErrBrowserInUse, connect.ErrStateSpent, connect.ErrStateExpired, connect.ErrCancelled,
 		connect.ErrSignInFailed, connect.ErrNotFinished, connect.ErrBadIdentityID, connect.ErrIdentityNotFound,
 		connect.ErrIdentityFailed, connect.ErrWrongApplication, connect.ErrIdentityTooOld, connect.ErrIdentityTaken,
 		connect.ErrIdentityRetired, connect.ErrUpstreamUnavailable, connect.ErrUpstreamInvalid, connect.ErrUpstreamTimeout,

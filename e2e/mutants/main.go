@@ -80,7 +80,7 @@ var targets = []target{
 		dir: "anchorhttp",
 		functions: []string{
 			// Ids before paths, answers about something else, redirects, bounds.
-			"ParseID", "sameID", "Client.send", "pages", "readToken", "IsNotFound", "parseURL", "visible", "acknowledged",
+			"ParseID", "sameID", "Client.send", "Client.ApplicationIdentityPages", "readToken", "IsNotFound", "parseURL", "visible", "acknowledged",
 		},
 		quick: "^Test(ParseID|Identity|CreateIdentityToken|Validate|AnswersThatCannotBeRight|Acknowledgements|OnlyAnchor)",
 	},
