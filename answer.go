@@ -3,7 +3,9 @@ package connect
 import "net/http"
 
 // answerFirst answers a request, sends the answer off, and then does what nobody
-// needs to wait for. A ResponseWriter that cannot flush, such as that of
+// needs to wait for. A redirect is whole then. Of a page only its end is still to
+// come, without which browsers show it and run its script; no length is announced,
+// since a middleware may change the page. A ResponseWriter that cannot flush, such as that of
 // http.TimeoutHandler, sends it when the request is over, so there the answer
 // comes last.
 func answerFirst(w http.ResponseWriter, r *http.Request, answer, then func()) {

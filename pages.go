@@ -9,7 +9,6 @@ import (
 	"html/template"
 	"log/slog"
 	"net/http"
-	"strconv"
 	"strings"
 )
 
@@ -172,13 +171,7 @@ func (p pages) isOwn(name string) bool {
 func (p pages) render(w http.ResponseWriter, status int, name string, data any) {
 	page := p.execute(name, data)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	if w.Header().Get("Content-Encoding") == "" {
-		// So that it is whole when it is flushed. A middleware that encodes it takes
-		// this away, or has said so before.
-		w.Header().Set("Content-Length", strconv.Itoa(len(page)))
-	} else {
-		w.Header().Del("Content-Length")
-	}
+	w.Header().Del("Content-Length") // A redirect of htmx's may have said that there is none.
 	if policy := p.policies[name]; policy != "" {
 		w.Header().Set("Content-Security-Policy", policy)
 	}
