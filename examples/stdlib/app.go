@@ -77,6 +77,17 @@ func newApp(publicURL string, sessionSecret []byte, anchor *anchorhttp.Client) *
 	}
 }
 
+// namedUser reads the signed-in user from the session. Here the id is the name too,
+// which the connect page shows.
+func (a *app) namedUser() func(*http.Request) (connect.User, error) {
+	signedIn := connect.SessionUser(a.sessions, sessionName, userKey)
+	return func(r *http.Request) (connect.User, error) {
+		u, err := signedIn(r)
+		u.Name = u.ID
+		return u, err
+	}
+}
+
 func (a *app) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", a.home)

@@ -80,7 +80,7 @@ func run(ctx context.Context, getenv func(string) string) error {
 		Applications:  settings.Applications,
 		PublicURL:     publicURL,
 		Store:         store,
-		User:          connect.SessionUser(app.sessions, sessionName, userKey),
+		User:          app.namedUser(),
 		Secrets:       settings.Secrets,
 		SuccessURL:    "/dashboard?connected=true",
 		SignInURL:     "/",
