@@ -46,7 +46,7 @@ func TestParseURLRefusesCharsets(t *testing.T) {
 		// Values that are more than a value.
 		"autocommit=1,character_set_client=gbk", "autocommit=1%2Ccharacter_set_client=gbk", "autocommit=1,+names+gbk",
 		"sql_mode='',character_set_client='gbk'", "sql_mode=%27%27%2Ccharacter_set_client=gbk", `sql_mode='\',character_set_client=gbk%23'`,
-		"autocommit=(SELECT+1)", "autocommit=@@autocommit", "autocommit=1%23", "autocommit=1/**/", "autocommit=", "autocommit='", `sql_mode="`,
+		"autocommit=(SELECT+1)", "autocommit=1,2", "autocommit=@@autocommit", "autocommit=1%23", "autocommit=1/**/", "autocommit=", "autocommit='", `sql_mode="`,
 		"timeout=5s,character_set_client=gbk",
 		// What the driver ignores.
 		"charset", "interpolateParams", "autocommit",
