@@ -47,16 +47,18 @@ func clipError(err error) string {
 // stack fits.
 const maxErrorText = 8 << 10
 
-// limitReading gives the rest of a request's body a time to arrive. Call the
-// function that it returns when the body has been read to its end: the server
-// reads on to notice that the client hangs up, and would take the deadline for
-// that. When it has not been read, the deadline stands, because the server waits
-// for the rest before it answers. A writer that has no deadlines leaves all of it
-// to the server's own ReadTimeout.
-func limitReading(w http.ResponseWriter, d time.Duration) (hasRead func()) {
-	c := http.NewResponseController(w)
-	_ = c.SetReadDeadline(time.Now().Add(d))
-	return func() { _ = c.SetReadDeadline(time.Time{}) }
+// limitReading gives the rest of a request's body a time to arrive. The deadline
+// stands until hasRead, because the server waits for the rest of a body that was
+// not read before it answers. A writer that has no deadlines leaves all of it to
+// the server's own ReadTimeout.
+func limitReading(w http.ResponseWriter, d time.Duration) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(d))
+}
+
+// hasRead lifts the deadline when the body has been read to its end. The server
+// reads on to notice that the client hangs up, and would take the deadline for that.
+func hasRead(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 }
 
 // logRate lets something be logged now and then. Its zero value is ready.

@@ -98,6 +98,9 @@ func TestABodyThatDoesNotArriveIsNotWaitedFor(t *testing.T) {
 		within       time.Duration
 	}{
 		"a form":                         {"POST /connect HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nCookie: " + session, "400 ", 10 * time.Second},
+		"nobody's form":                  {"POST /connect HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded", "401 ", 10 * time.Second},
+		"another origin's form":          {"POST /disconnect HTTP/1.1\r\nHost: x\r\nSec-Fetch-Site: cross-site\r\nCookie: " + session, "403 ", 10 * time.Second},
+		"a callback with a body":         {"GET /identity-callback/STATE HTTP/1.1\r\nHost: x\r\nCookie: " + session, "403 ", 10 * time.Second},
 		"an event with a forged header":  {"POST /webhooks/anchor HTTP/1.1\r\nHost: x", "401 ", 8 * time.Second},
 		"an event with a header that is": {"POST /webhooks/anchor HTTP/1.1\r\nHost: x\r\nAnchor-Signature: " + h.signature(), "400 ", 8 * time.Second},
 	} {

@@ -158,7 +158,11 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, start startEvid
 		h.cookies.dropReturn(w, r, start.state)
 	}
 	if start.application != nil {
-		err = &applicationError{err, start.application, start.pending.ReturnTo}
+		about := &applicationError{error: err, application: start.application}
+		if start.pending.UserID == start.user.ID {
+			about.returnTo = start.pending.ReturnTo
+		}
+		err = about
 	}
 	if popup := start.popup(); popup != "" && endsPopup(err) && !acceptsJSON(r.Header) {
 		h.logRefusal(r, err)

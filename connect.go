@@ -62,7 +62,10 @@ type Config struct {
 	// are Secure, and bound to the host by their name, exactly when it is https.
 	PublicURL string
 
-	// Store keeps starts, connections and owed calls.
+	// Store keeps starts, connections and owed calls. Handlers that share one share
+	// their users: [Handler.Disconnect] ends all that a user id has in it. Apps with
+	// users of their own need stores of their own, such as tables with another
+	// prefix.
 	Store Store
 
 	// User tells who is signed in, for example [SessionUser]. Nobody is
@@ -136,8 +139,10 @@ type Config struct {
 	// PublicURL + "/identity-callback", for gateways and allow-lists that
 	// accept exact addresses only. The state then rides in the cookie alone,
 	// which is weaker: while a user has a start open, a link that an attacker
-	// made can finish it with an identity that the attacker created meanwhile.
-	// Leave it false unless something forces it.
+	// made can finish it with an identity that the attacker created meanwhile. A
+	// browser tells two users apart by their state cookies, so the app must not
+	// clear cookies on sign-out (Clear-Site-Data). Leave it false unless something
+	// forces it.
 	FixedCallbackURL bool
 
 	// Now is the clock, but for the age of the state cookie's seal, which is
@@ -312,6 +317,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Referrer-Policy", "no-referrer")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cross-Origin-Resource-Policy", "same-origin")
+
+	if r.ContentLength != 0 {
+		// Whatever is answered, the server waits for the rest of the body before.
+		// readForm lifts this when it has all of it.
+		limitReading(w, formTimeout)
+	}
 
 	to := findRoute(r.URL.Path, h.prefix)
 	a := h.applications.named(to.application)
@@ -529,7 +540,6 @@ func readForm(w http.ResponseWriter, r *http.Request) (form postForm, err error)
 		r.Body = http.NoBody
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
-	hasRead := limitReading(w, formTimeout)
 	mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch mediaType {
 	case "application/json":
@@ -546,8 +556,8 @@ func readForm(w http.ResponseWriter, r *http.Request) (form postForm, err error)
 	if err != nil {
 		return postForm{}, fmt.Errorf("%w: %s", ErrBadRequest, clip(err.Error()))
 	}
-	if _, err := io.Copy(io.Discard, r.Body); err == nil {
-		hasRead() // To its end: a parser may have stopped before.
+	if _, err := io.Copy(io.Discard, r.Body); err == nil { // A parser may have stopped before.
+		hasRead(w)
 	}
 	if form.ReturnTo != "" && !isLocalPath(form.ReturnTo) {
 		return postForm{}, ErrReturnTo

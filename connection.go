@@ -152,7 +152,7 @@ func (h *Handler) disconnectUnserved(ctx context.Context, applicationID, userID 
 // has begun in this application. The connection goes first; the identity is
 // deleted at Anchor at once when that can be reached, and otherwise by
 // [Handler.Run]. To do it twice is fine. A store that failed is
-// [ErrStoreFailed], and nothing has changed.
+// [ErrStoreFailed]: call it again.
 func (a *Application) Disconnect(ctx context.Context, userID string) error {
 	return a.h.disconnectIn(ctx, a.id, userID)
 }

@@ -2,6 +2,7 @@ package connect
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/url"
@@ -26,6 +27,10 @@ const (
 	// maxListPages is how many pages of an application's list are read for one
 	// identity: 10,000 identities, as Anchor's own clients page.
 	maxListPages = 200
+
+	// maxSearchPages is how many pages of those with the identity's name are read
+	// before all of them are.
+	maxSearchPages = 2
 
 	// maxListFailures is how often the list may fail for one pending flow before it
 	// is not asked again.
@@ -139,112 +144,139 @@ func (a *Application) holds(ctx context.Context, tokenHash string, identity anch
 }
 
 // listing looks identities up in an application's list, which grows with the
-// application. It reads the list for one identity at a time, and once for a
-// pending flow: a user with one open must not be able to ask for it again and
-// again.
+// application. One request at a time reads the list, and a pending flow costs it
+// once: a user with one open must not be able to ask for it again and again.
 type listing struct {
 	anchor *anchorhttp.Client
 	id     string
 	now    func() time.Time
 
-	turn chan struct{} // holds what the reader of the list takes
+	turn chan struct{} // holds what the reader of the whole list takes
 
 	mu    sync.Mutex
-	asked map[string]listAnswer // by token hash
+	flows map[string]*listedFlow // by token hash
 }
 
-// listAnswer is what came of asking the list for a flow.
-type listAnswer struct {
-	at       time.Time
-	refused  bool // the list did not have the identity
+// listedFlow is what is known of a flow that has cost the list.
+type listedFlow struct {
+	turn chan struct{} // holds what the request takes that asks for this flow
+	at   time.Time
+
+	// Only who has the turn touches these.
+	found    string // the identity that was found
+	refused  bool   // the list did not have the identity
 	failures int
 }
 
 func newListing(h *Handler, id string) *listing {
-	return &listing{anchor: h.anchor, id: id, now: h.now, turn: make(chan struct{}, 1), asked: make(map[string]listAnswer)}
+	return &listing{anchor: h.anchor, id: id, now: h.now, turn: make(chan struct{}, 1), flows: make(map[string]*listedFlow)}
+}
+
+// flow returns what is known of a flow. It forgets flows that have expired.
+func (l *listing) flow(tokenHash string) *listedFlow {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.now()
+	maps.DeleteFunc(l.flows, func(_ string, f *listedFlow) bool { return now.Sub(f.at) > maxTokenLife })
+	f := l.flows[tokenHash]
+	if f == nil {
+		f = &listedFlow{turn: make(chan struct{}, 1), at: now}
+		l.flows[tokenHash] = f
+	}
+	return f
+}
+
+// pardon takes back a refusal, for a flow whose own return is still to come.
+func (l *listing) pardon(tokenHash string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.flows, tokenHash)
 }
 
 func (l *listing) holds(ctx context.Context, tokenHash string, identity anchorhttp.Identity) (bool, error) {
+	f := l.flow(tokenHash)
 	select {
-	case l.turn <- struct{}{}:
-		defer func() { <-l.turn }()
+	case f.turn <- struct{}{}:
 	case <-ctx.Done():
 		return false, ctx.Err()
 	}
-	switch before := l.before(tokenHash); {
-	case before.refused:
-		return false, nil
-	case before.failures >= maxListFailures:
+	switch known := f.found == identity.ID; {
+	case known || f.refused:
+		<-f.turn
+		return known, nil
+	case f.failures >= maxListFailures:
+		<-f.turn
 		return false, errListFails
 	}
-	// Hanging up must not save who asks from the outcome.
-	ctx, cancel := untilDeadline(ctx)
-	defer cancel()
-	found, err := l.search(ctx, identity)
-	l.note(tokenHash, found, err)
-	return found, err
+	type outcome struct {
+		found bool
+		err   error
+	}
+	done := make(chan outcome, 1)
+	// It goes on when who has asked hangs up: that must save nobody from the
+	// outcome. Nor does the wait for a turn come off its time.
+	detached := context.WithoutCancel(ctx)
+	go func() {
+		defer func() { <-f.turn }()
+		var o outcome
+		o.err = recovered(func() (err error) {
+			o.found, err = l.search(detached, identity)
+			return err
+		})
+		switch {
+		case errors.Is(o.err, errNoTurn):
+		case o.err != nil:
+			f.failures++
+		case o.found:
+			f.found = identity.ID
+		default:
+			f.refused = true
+		}
+		done <- o
+	}()
+	select {
+	case o := <-done:
+		return o.found, o.err
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
 }
 
 // errListFails says that the list is not asked once more for a flow.
 var errListFails = fmt.Errorf("%w: the application's list could not be read %d times", anchorhttp.ErrInvalidAnswer, maxListFailures)
 
-func (l *listing) before(tokenHash string) listAnswer {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.asked[tokenHash]
-}
-
-// note keeps a flow from costing the list again. It forgets flows that have
-// expired.
-func (l *listing) note(tokenHash string, found bool, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := l.now()
-	maps.DeleteFunc(l.asked, func(_ string, a listAnswer) bool { return now.Sub(a.at) > maxTokenLife })
-	a := l.asked[tokenHash]
-	a.at, a.refused = now, !found && err == nil
-	if err != nil {
-		a.failures++
-	}
-	l.asked[tokenHash] = a
-}
-
-// pardon takes back a refusal, for a flow whose own return is still to
-// come.
-func (l *listing) pardon(tokenHash string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.asked, tokenHash)
-}
-
-// untilDeadline is ctx for whoever goes on when it is cancelled: it ends at its
-// deadline, or after as long as a person waits.
-func untilDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		deadline = time.Now().Add(gatherTimeout)
-	}
-	return context.WithDeadline(context.WithoutCancel(ctx), deadline)
-}
-
-// search looks for the identity's name first. How Anchor matches names is
-// undocumented, so the whole list is read before a refusal.
+// search looks for the identity's name first, which finds nearly all of them at
+// once. How Anchor matches names is undocumented, so the whole list is read before
+// a refusal, by one request at a time.
 func (l *listing) search(ctx context.Context, identity anchorhttp.Identity) (bool, error) {
-	read := 0
 	if identity.Name != "" {
-		found, err := l.find(ctx, identity.ID, anchorhttp.IdentityFilter{Search: identity.Name}, &read)
-		if found || err != nil {
+		found, err := l.find(ctx, identity.ID, anchorhttp.IdentityFilter{Search: identity.Name}, maxSearchPages)
+		if found || err != nil && !errors.Is(err, errEndless) {
 			return found, err
 		}
 	}
-	return l.find(ctx, identity.ID, anchorhttp.IdentityFilter{}, &read)
+	waiting, cancel := context.WithTimeout(ctx, gatherTimeout)
+	defer cancel()
+	select {
+	case l.turn <- struct{}{}:
+		defer func() { <-l.turn }()
+	case <-waiting.Done():
+		return false, fmt.Errorf("%w: %w", errNoTurn, waiting.Err())
+	}
+	return l.find(ctx, identity.ID, anchorhttp.IdentityFilter{}, maxListPages)
 }
 
-// errEndless says that an application's list was not read to its end.
-var errEndless = fmt.Errorf("%w: the application's list has more than %d pages", anchorhttp.ErrInvalidAnswer, maxListPages)
+// errNoTurn says that others read the list all the time.
+var errNoTurn = errors.New("waiting to read the application's list")
 
-// find reads a list up to the page that the identity is on. read counts the pages.
-func (l *listing) find(ctx context.Context, identityID string, filter anchorhttp.IdentityFilter, read *int) (bool, error) {
+// errEndless says that an application's list was not read to its end.
+var errEndless = fmt.Errorf("%w: the application's list has too many pages", anchorhttp.ErrInvalidAnswer)
+
+// find reads a list up to the page that the identity is on.
+func (l *listing) find(ctx context.Context, identityID string, filter anchorhttp.IdentityFilter, maxPages int) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, gatherTimeout)
+	defer cancel()
+	read := 0
 	for page, err := range l.anchor.ApplicationIdentityPages(ctx, l.id, filter) {
 		if err != nil {
 			return false, err
@@ -254,7 +286,7 @@ func (l *listing) find(ctx context.Context, identityID string, filter anchorhttp
 				return true, nil
 			}
 		}
-		if *read++; *read == maxListPages {
+		if read++; read == maxPages {
 			return false, errEndless
 		}
 	}

@@ -140,7 +140,7 @@ func (h *Handler) signInStep(r *http.Request, at route, err error) (address, tex
 	}
 	back, text := &url.URL{}, "Sign in"
 	switch {
-	case isHTMX(r):
+	case isHTMX(r) && at.kind != routeCallback:
 		back = requestedURL(r)
 	case at.kind == routeCallback:
 		// Signing in leads back to this very return. What came back stays in the

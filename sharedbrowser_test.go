@@ -204,6 +204,14 @@ func TestAnUnfinishedReturnTellsNobodyTheIdentity(t *testing.T) {
 				script.header = http.Header{"Accept": {"application/json"}}
 				return script.get(callback)
 			},
+			"1: nobody is signed in, to htmx": func(h *hook, b *browser, callback string) answer {
+				b.signIn("")
+				u, _ := url.Parse(callback)
+				htmx := b.withHTMX(u.RequestURI())
+				a := htmx.get(callback + "&repeated=1")
+				a.body += a.header.Get("HX-Redirect")
+				return a
+			},
 			"2, 3: another browser": func(h *hook, b *browser, callback string) answer { return h.signedIn("ada").get(callback) },
 			"4: another user": func(h *hook, b *browser, callback string) answer {
 				b.signIn("eve")
@@ -241,6 +249,18 @@ func TestAnUnfinishedReturnTellsNobodyTheIdentity(t *testing.T) {
 		h.told(connect.Refused, 0)
 		require.NotContains(t, h.log.String(), identityIn(callback))
 	})
+}
+
+// Nor is another user told where somebody wanted to go.
+func TestAnotherUserIsNotToldTheReturnPath(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	shared := s.signedIn("alice")
+	callback := s.approve(shared.post("/connect", url.Values{"return_to": {"/secret-report"}}).location)
+	shared.signIn("bob")
+	a := shared.get(callback)
+	shared.refused(connect.ErrAnotherUser, a)
+	require.NotContains(t, a.body, "secret-report")
 }
 
 func TestAKeptReturn(t *testing.T) {

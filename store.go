@@ -106,7 +106,7 @@ type Store interface {
 	//     everybody, its former user too, and also while the task is claimed or
 	//     postponed. After Done the identity is like any other.
 	//   - [ErrIdentityTaken]: c.IdentityID is the connection of any other user,
-	//     in this application or another (where the same user id is another
+	//     in this application or another (where the same user id counts as another
 	//     user). Two calls that race for one identity must not both pass.
 	//   - [ErrIdentityTooOld]: how.SameIdentity, and c.IdentityID is not the
 	//     identity of the user's connection at this moment, or there is none. A

@@ -81,8 +81,8 @@ func (h *Handler) Webhook(secrets ...string) http.Handler {
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), webhookTimeout)
 		defer cancel()
-		hasRead := limitReading(w, webhookTimeout) // Nor is a body waited for longer.
-		status, err := h.receive(ctx, keys, r.Header, http.MaxBytesReader(w, r.Body, maxWebhookBytes), hasRead)
+		limitReading(w, webhookTimeout) // Nor is a body waited for longer.
+		status, err := h.receive(ctx, keys, r.Header, http.MaxBytesReader(w, r.Body, maxWebhookBytes), func() { hasRead(w) })
 		if err != nil {
 			h.log.WarnContext(ctx, "connect: webhook", "status", status, "error", clipError(err))
 		}
