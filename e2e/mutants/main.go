@@ -61,7 +61,7 @@ var targets = []target{
 			// Tokens whose clocks disagree.
 			"Handler.start",
 			// The application an identity belongs to.
-			"project.ask", "namesApplication", "Application.holds", "listing.holds", "listing.note", "listing.search", "listing.find",
+			"project.ask", "namesApplication", "Application.holds", "listing.holds", "listing.search", "listing.find",
 			// Who is nobody, and what is no secret.
 			"isNobody", "isZero", "looksRandom", "webhookSecretProblem",
 			// What ends, and what is owed.
