@@ -147,7 +147,7 @@ func (h *Handler) spend(ctx context.Context, tokenHashes []string) error {
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, start startEvidence, err error) {
 	if number, reason := failedProof(err); number > 0 {
 		e := start.application.event(Refused, start.user.ID, "")
-		if start.proved && number > 4 {
+		if number > 4 {
 			// Before that whoever reads it could claim an identity that nobody owns.
 			e.IdentityID = start.identityID
 		}
