@@ -310,6 +310,20 @@ func TestAKeptReturn(t *testing.T) {
 		require.Equal(t, identityIn(callback), s.connection("ada").IdentityID)
 		ada.refused(connect.ErrStateSpent, ada.get(path))
 	})
+	t.Run("it stays as long as nobody is signed in", func(t *testing.T) {
+		t.Parallel()
+		s := newSite(t, func(c *connect.Config) { c.SignInURL = "/login" })
+		ada := s.signedIn("ada")
+		callback := s.approve(ada.start())
+		path, _, _ := strings.Cut(callback, "?")
+		ada.signIn("")
+		for range 3 {
+			ada.refused(connect.ErrNotSignedIn, ada.get(path+"?repeated=1&"+strings.SplitN(callback, "?", 2)[1]))
+			ada.refused(connect.ErrNotSignedIn, ada.get(path+"?repeated=1"))
+		}
+		ada.signIn("ada")
+		require.Equal(t, http.StatusSeeOther, ada.get(path).status)
+	})
 	t.Run("it is over too when a page repeats the return", func(t *testing.T) {
 		t.Parallel()
 		s := newSite(t, func(c *connect.Config) { c.SignInURL = "/login" })
