@@ -357,6 +357,8 @@ func TestAKeptReturn(t *testing.T) {
 		ada.signIn("")
 		ada.get(callback + "&repeated=1")
 		ada.signIn("ada")
-		ada.refused(connect.ErrCancelled, ada.get(path))
+		a := ada.get(path)
+		ada.refused(connect.ErrCancelled, a)
+		require.Contains(t, a.header.Get("Set-Cookie"), "Max-Age=0")
 	})
 }
