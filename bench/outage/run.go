@@ -120,9 +120,10 @@ func recovery(ctx context.Context, s settings, u *users) result {
 		queued: map[string]queue{"": queuedFor("", queued), small: queuedFor(small, queued)},
 		half:   make(map[string]time.Duration), all: make(map[string]time.Duration),
 	}
-	// Each user who connects needs three calls, a tag two, a deletion one.
+	// Each user who connects needs three calls, a tag two, a deletion one. A second's
+	// calls are allowed at once.
 	if spare := float64(s.perSecond - 3*s.rate); spare > 0 {
-		calls := len(queued) + r.queued[""].tags + r.queued[small].tags
+		calls := max(len(queued)+r.queued[""].tags+r.queued[small].tags-s.perSecond, 0)
 		r.best = time.Duration(float64(calls) / spare * float64(time.Second))
 	}
 	for left := queued; len(left) > 0 && time.Since(began) < s.limit && ctx.Err() == nil; {
