@@ -97,7 +97,7 @@ func serveApp(kind string) error {
 		anchorhttp.WithBaseURL(os.Getenv("ANCHORBROWSER_BASE_URL")),
 		anchorhttp.WithAppURL(os.Getenv("ANCHOR_APP_URL")))
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /dashboard", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "Connected.\n") })
+	mux.HandleFunc("GET /dashboard", func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "Connected.\n") })
 	switch kind {
 	case connectKind:
 		h, err := connect.New(connect.Config{
