@@ -540,6 +540,7 @@ func readForm(w http.ResponseWriter, r *http.Request) (form postForm, err error)
 		r.Body = http.NoBody
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
+	limitReading(w, formTimeout) // Anew: the app may have taken its time to say who is signed in.
 	mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch mediaType {
 	case "application/json":

@@ -303,11 +303,14 @@ func (h *Handler) gatherIdentity(ctx context.Context, start startEvidence, id st
 		candidate, evidence := start, e
 		candidate.pending, candidate.application = p, h.applications.withID(p.ApplicationID)
 		evidence, err = h.gatherFor(ctx, candidate, evidence)
-		if err != nil || proveIdentity(evidence) == nil {
+		if err != nil {
+			return candidate, evidence, err
+		}
+		if proveIdentity(evidence) == nil {
 			for _, other := range candidates[:i] {
 				h.applications.withID(other.ApplicationID).listing.pardon(other.TokenHash)
 			}
-			return candidate, evidence, err
+			return candidate, evidence, nil
 		}
 		if i == 0 {
 			best, bestEvidence = candidate, evidence

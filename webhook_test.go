@@ -221,9 +221,9 @@ func TestABodyIsNotWaitedFor(t *testing.T) {
 	} {
 		w := &patientWriter{ResponseRecorder: httptest.NewRecorder()}
 		test.handler.ServeHTTP(w, test.r)
-		require.Len(t, w.set, 2, name)
+		require.GreaterOrEqual(t, len(w.set), 2, name)
 		require.WithinRange(t, w.set[0], time.Now(), time.Now().Add(test.limit), name)
-		require.Zero(t, w.set[1], "a deadline that stays would end the request when it has been read")
+		require.Zero(t, w.set[len(w.set)-1], "a deadline that stays would end the request when it has been read")
 	}
 }
 
