@@ -147,6 +147,43 @@ var (
 		"the identity is about to be deleted",
 		"That sign-in was disconnected", "It was disconnected before and is being removed. Start again to connect your account.")
 
+	// ErrConnectionUnknown is returned if the user has no connection with the id
+	// that was given: it was ended, is somebody else's, is of another application, or
+	// never existed. Nothing tells these apart.
+	ErrConnectionUnknown = cause("connection_unknown", http.StatusNotFound,
+		"the user has no such connection",
+		"That account is not connected", "It may have been disconnected in the meantime. Go back and look at your connected accounts.")
+
+	// ErrConnectionLimit is returned if the user has as many connections as
+	// Config.MaxConnections allows.
+	ErrConnectionLimit = cause("connection_limit", http.StatusConflict,
+		"the user has as many connections as are allowed",
+		"You cannot connect more accounts", "You have connected as many accounts as this site allows. Disconnect one first, or sign in to one of them again.")
+
+	// ErrIdentityConnected is returned if a flow was to renew one connection, and its
+	// user signed in to the account of another connection.
+	ErrIdentityConnected = cause("identity_connected", http.StatusConflict,
+		"the identity belongs to another connection of the user",
+		"That is another of your accounts", "You signed in to an account that is connected already, not to the one that you wanted to sign in to again. Start again and choose the other account.")
+
+	// ErrWhichConnection is returned if a method needs one connection and the user has
+	// several: name it by its id.
+	ErrWhichConnection = cause("which_connection", http.StatusConflict,
+		"the user has several connections",
+		"Choose an account", "You have connected several accounts. Choose the one to use.")
+
+	// ErrBadLabel is returned if a label has more than 100 characters or a control
+	// character.
+	ErrBadLabel = cause("bad_label", http.StatusBadRequest,
+		"the label is too long or has a control character",
+		"That name does not work", "Choose a name of at most 100 characters, on one line.")
+
+	// ErrNotAccepted is returned if Config.Accept refused the account: see
+	// [NotAccepted].
+	ErrNotAccepted = cause("not_accepted", http.StatusConflict,
+		"the app did not accept the account",
+		"That account cannot be used", "This site did not accept the account, so it was not connected. Start again to connect another one.")
+
 	// ErrUpstreamUnavailable: Anchor cannot be reached, or answers that it is
 	// down or busy. The flow stays open.
 	ErrUpstreamUnavailable = cause("upstream_unavailable", http.StatusServiceUnavailable,

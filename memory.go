@@ -7,39 +7,48 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
 
-// MemoryStore is a [Store] that keeps everything in memory, for tests and for
-// demos of a single process: what it holds ends with the process, and replicas
-// would each have their own. Its zero value is an empty store. It may be used by
-// any number of goroutines, and must not be copied after its first use.
+// MemoryStore is a [Store] and a [Lister] that keeps everything in memory, for tests
+// and for demos of a single process: its content ends with the process, and replicas
+// would each have their own. The zero value is an empty store. It is safe for
+// concurrent use, and must not be copied after its first use.
 type MemoryStore struct {
 	mu     sync.RWMutex
 	users  map[string]map[string]*memoryUser // by application and user
-	starts map[string]*memoryStart           // those of all users, by token hash
-	owners map[string]*memoryUser            // those who are connected, by identity
+	flows  map[string]*memoryFlow            // those of all users, by token hash
+	owners map[string]*memoryConnection      // those of all users, by identity
 	tasks  map[taskKey]*Task
 }
 
-var _ Store = (*MemoryStore)(nil)
+var (
+	_ Store  = (*MemoryStore)(nil)
+	_ Lister = (*MemoryStore)(nil)
+)
 
 // memoryUser is what a user has in an application.
 type memoryUser struct {
-	starts     *memoryStart // the first of a short list: limit bounds it
-	connection *Connection  // nil for none
-	endedAt    time.Time    // the latest Disconnect, until it is swept; zero for none
+	flows       []*memoryFlow       // few: limit bounds those of each actor
+	connections []*memoryConnection // in the order of Connections
+	endedAt     time.Time           // the latest Disconnect of all, until it is swept; zero for none
 }
 
-// memoryStart is a start, whose it is, and what that user began next.
-type memoryStart struct {
+// memoryFlow is a pending flow and whose it is.
+type memoryFlow struct {
 	Pending
 	user *memoryUser
-	next *memoryStart
 }
 
-// taskKey is what a task is known by.
+// memoryConnection is a connection and whose it is.
+type memoryConnection struct {
+	Connection
+	user *memoryUser
+}
+
+// taskKey is what identifies a task.
 type taskKey struct {
 	kind       TaskKind
 	identityID string
@@ -48,37 +57,36 @@ type taskKey struct {
 // NewMemoryStore returns an empty store.
 func NewMemoryStore() *MemoryStore { return new(MemoryStore) }
 
-// makeMaps makes the zero value writable. Bind and Disconnect need it: before
-// them there is nothing that any other method could write.
+// makeMaps makes the zero value writable. The caller holds the lock.
 func (m *MemoryStore) makeMaps() {
-	if m.starts != nil {
+	if m.flows != nil {
 		return
 	}
 	m.users = make(map[string]map[string]*memoryUser)
-	m.starts = make(map[string]*memoryStart)
-	m.owners = make(map[string]*memoryUser)
+	m.flows = make(map[string]*memoryFlow)
+	m.owners = make(map[string]*memoryConnection)
 	m.tasks = make(map[taskKey]*Task)
 }
 
 // Bind implements [Store].
 func (m *MemoryStore) Bind(ctx context.Context, p Pending, limit int) error {
 	if err := cmp.Or(ctx.Err(), p.Validate()); err != nil {
-		return fmt.Errorf("bind a start: %w", err)
+		return fmt.Errorf("bind a flow: %w", err)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.makeMaps()
 
-	if _, ok := m.starts[p.TokenHash]; ok {
-		return errors.New("bind a start: its token hash is bound already")
+	if _, ok := m.flows[p.TokenHash]; ok {
+		return errors.New("bind a flow: its token hash is bound already")
 	}
 	p.Spent, p.IdentityID = false, ""
 	p.BegunAt, p.IssuedAt, p.ExpiresAt = p.BegunAt.UTC(), p.IssuedAt.UTC(), p.ExpiresAt.UTC()
 	user := m.user(p.ApplicationID, p.UserID)
-	m.makeRoom(user, limit)
-	start := &memoryStart{Pending: p, user: user}
-	m.starts[p.TokenHash] = start
-	*user.end() = start
+	m.makeRoom(user, p.ActorID, limit)
+	flow := &memoryFlow{Pending: p, user: user}
+	m.flows[p.TokenHash] = flow
+	user.flows = append(user.flows, flow)
 	return nil
 }
 
@@ -97,57 +105,46 @@ func (m *MemoryStore) user(applicationID, userID string) *memoryUser {
 	return user
 }
 
-// end is where a further start goes.
-func (u *memoryUser) end() **memoryStart {
-	at := &u.starts
-	for *at != nil {
-		at = &(*at).next
-	}
-	return at
-}
-
-// makeRoom spends and removes the oldest of a user's starts for the sake of one
-// more. The caller holds the lock.
-func (m *MemoryStore) makeRoom(user *memoryUser, limit int) {
-	var live, spent []*memoryStart
-	for s := user.starts; s != nil; s = s.next {
-		if s.Spent {
-			spent = append(spent, s)
-		} else {
-			live = append(live, s)
+// makeRoom spends and removes the oldest flows of a user and actor to make room for
+// one more. The caller holds the lock.
+func (m *MemoryStore) makeRoom(user *memoryUser, actorID string, limit int) {
+	var live, spent []*memoryFlow
+	for _, f := range user.flows {
+		switch {
+		case f.ActorID != actorID:
+		case f.Spent:
+			spent = append(spent, f)
+		default:
+			live = append(live, f)
 		}
 	}
-	for _, s := range olderThanNewest(spent, limit) {
-		m.remove(s)
+	for _, f := range olderThanNewest(spent, limit) {
+		m.remove(f)
 	}
-	for _, s := range olderThanNewest(live, limit-1) {
-		s.Spent = true
+	for _, f := range olderThanNewest(live, limit-1) {
+		f.Spent = true
 	}
 }
 
-// olderThanNewest returns all starts but the n that expire last.
-func olderThanNewest(starts []*memoryStart, n int) []*memoryStart {
-	if len(starts) <= n {
+// olderThanNewest returns all flows but the n that expire last.
+func olderThanNewest(flows []*memoryFlow, n int) []*memoryFlow {
+	if len(flows) <= n {
 		return nil
 	}
-	slices.SortStableFunc(starts, func(a, b *memoryStart) int { return a.ExpiresAt.Compare(b.ExpiresAt) })
-	return starts[:len(starts)-max(n, 0)]
+	slices.SortStableFunc(flows, func(a, b *memoryFlow) int { return a.ExpiresAt.Compare(b.ExpiresAt) })
+	return flows[:len(flows)-max(n, 0)]
 }
 
-// remove forgets a start. The caller holds the lock.
-func (m *MemoryStore) remove(s *memoryStart) {
-	delete(m.starts, s.TokenHash)
-	at := &s.user.starts
-	for *at != s {
-		at = &(*at).next
-	}
-	*at = s.next
+// remove forgets a flow. The caller holds the lock.
+func (m *MemoryStore) remove(f *memoryFlow) {
+	delete(m.flows, f.TokenHash)
+	f.user.flows = slices.DeleteFunc(f.user.flows, func(other *memoryFlow) bool { return other == f })
 }
 
-// tidy forgets a user who has nothing any more. The caller holds the lock.
+// tidy forgets a user who has nothing left. The caller holds the lock.
 func (m *MemoryStore) tidy(applicationID, userID string) {
 	users := m.users[applicationID]
-	if user := users[userID]; user.starts == nil && user.connection == nil && user.endedAt.IsZero() {
+	if user := users[userID]; len(user.flows) == 0 && len(user.connections) == 0 && user.endedAt.IsZero() {
 		delete(users, userID)
 	}
 }
@@ -155,87 +152,147 @@ func (m *MemoryStore) tidy(applicationID, userID string) {
 // Pending implements [Store].
 func (m *MemoryStore) Pending(ctx context.Context, tokenHash string) (Pending, error) {
 	if err := ctx.Err(); err != nil {
-		return Pending{}, fmt.Errorf("look up a start: %w", err)
+		return Pending{}, fmt.Errorf("look up a flow: %w", err)
 	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 
-	start, ok := m.starts[tokenHash]
+	flow, ok := m.flows[tokenHash]
 	if !ok {
 		return Pending{}, ErrStateUnknown
 	}
-	return start.Pending, nil
+	return flow.Pending, nil
 }
 
 // Spend implements [Store].
 func (m *MemoryStore) Spend(ctx context.Context, tokenHash string) error {
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("spend a start: %w", err)
+		return fmt.Errorf("spend a flow: %w", err)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 
-	if start, ok := m.starts[tokenHash]; ok {
-		start.Spent = true
+	if flow, ok := m.flows[tokenHash]; ok {
+		flow.Spent = true
 	}
 	return nil
 }
 
 // Complete implements [Store].
-func (m *MemoryStore) Complete(ctx context.Context, tokenHash string, c Connection, how Completion) (first bool, err error) {
+func (m *MemoryStore) Complete(ctx context.Context, tokenHash string, c Connection, how Completion) (Completed, error) {
 	if err := cmp.Or(ctx.Err(), c.Validate()); err != nil {
-		return false, fmt.Errorf("complete a start: %w", err)
+		return Completed{}, fmt.Errorf("complete a flow: %w", err)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 
 	user := m.users[c.ApplicationID][c.UserID]
-	start, known := m.starts[tokenHash]
+	flow, known := m.flows[tokenHash]
 	_, retired := m.tasks[taskKey{DeleteIdentity, c.IdentityID}]
 	owner, owned := m.owners[c.IdentityID]
 	switch {
 	case !known:
-		return false, ErrStateUnknown
-	case start.user != user:
-		return false, ErrAnotherUser
-	case start.IdentityID == c.IdentityID:
-		return false, nil
-	case start.Spent, !start.BegunAt.IsZero() && start.BegunAt.Before(user.endedAt):
-		return false, ErrStateSpent
-	case !c.ConnectedAt.Before(start.ExpiresAt):
-		return false, ErrStateExpired
+		return Completed{}, ErrStateUnknown
+	case flow.user != user || flow.ActorID != c.ActorID:
+		return Completed{}, ErrAnotherUser
+	case flow.IdentityID == c.IdentityID:
+		return Completed{}, nil
+	case flow.Spent, !flow.BegunAt.IsZero() && flow.BegunAt.Before(user.endedAt):
+		return Completed{}, ErrStateSpent
+	case !c.ConnectedAt.Before(flow.ExpiresAt):
+		return Completed{}, ErrStateExpired
 	case retired:
-		return false, ErrIdentityRetired
-	case owned && owner != user:
-		return false, ErrIdentityTaken
+		return Completed{}, ErrIdentityRetired
+	case owned && owner.user != user:
+		return Completed{}, ErrIdentityTaken
 	case how.SameIdentity && !owned:
-		return false, ErrIdentityTooOld
+		return Completed{}, ErrIdentityTooOld
+	}
+	renewed, err := user.renewedBy(flow.Pending, owner, how.MaxConnections)
+	if err != nil {
+		return Completed{}, err
 	}
 
 	c.ConnectedAt, c.HealthAt = c.ConnectedAt.UTC(), c.HealthAt.UTC()
-	if old := user.connection; old != nil && old.IdentityID != c.IdentityID {
-		m.retire(*old, c.ConnectedAt)
+	done := Completed{First: true}
+	if renewed == nil {
+		c.CreatedAt = c.ConnectedAt
+		renewed = &memoryConnection{Connection: c, user: user}
+		user.connections = append(user.connections, renewed)
+		slices.SortFunc(user.connections, func(a, b *memoryConnection) int { return older(a.Connection, b.Connection) })
+	} else {
+		old := renewed.Connection
+		c.ID, c.CreatedAt, c.Label = old.ID, old.CreatedAt, cmp.Or(c.Label, old.Label)
+		if old.IdentityID != c.IdentityID {
+			done.Replaced = old.IdentityID
+			m.retire(old, c.ConnectedAt)
+		}
+		renewed.Connection = c
 	}
-	start.Spent, start.IdentityID = true, c.IdentityID
-	kept := c // c itself would be on the heap in every call that is refused.
-	user.connection, m.owners[c.IdentityID] = &kept, user
+	m.owners[c.IdentityID] = renewed
+	flow.Spent, flow.IdentityID = true, c.IdentityID
 	m.queue(TagIdentity, c, how.TagAfter)
-	return true, nil
+	done.Connection = c
+	return done, nil
 }
 
-// Connection implements [Store].
-func (m *MemoryStore) Connection(ctx context.Context, applicationID, userID string) (Connection, error) {
+// renewedBy returns the connection that a flow renews, nil if it adds one. same is
+// the user's connection that has the identity, if there is one.
+func (u *memoryUser) renewedBy(p Pending, same *memoryConnection, maxConnections int) (*memoryConnection, error) {
+	switch {
+	case p.ConnectionID != "":
+		named := u.withID(p.ConnectionID)
+		switch {
+		case named == nil:
+			return nil, ErrConnectionUnknown
+		case same != nil && same != named:
+			return nil, ErrIdentityConnected
+		}
+		return named, nil
+	case same != nil:
+		return same, nil
+	case !p.Adds && len(u.connections) == 1:
+		return u.connections[0], nil
+	case !p.Adds && len(u.connections) > 1, len(u.connections) >= max(maxConnections, 1):
+		return nil, ErrConnectionLimit
+	}
+	return nil, nil
+}
+
+// withID returns a connection by its ID, or nil.
+func (u *memoryUser) withID(id string) *memoryConnection {
+	if u == nil {
+		return nil
+	}
+	i := slices.IndexFunc(u.connections, func(c *memoryConnection) bool { return c.ID == id })
+	if i < 0 {
+		return nil
+	}
+	return u.connections[i]
+}
+
+// older orders connections as [Store].Connections does.
+func older(a, b Connection) int {
+	return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), strings.Compare(a.ID, b.ID))
+}
+
+// Connections implements [Store].
+func (m *MemoryStore) Connections(ctx context.Context, applicationID, userID string) ([]Connection, error) {
 	if err := ctx.Err(); err != nil {
-		return Connection{}, fmt.Errorf("look up a connection: %w", err)
+		return nil, fmt.Errorf("look up connections: %w", err)
 	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 
 	user := m.users[applicationID][userID]
-	if user == nil || user.connection == nil {
-		return Connection{}, ErrNotConnected
+	if user == nil || len(user.connections) == 0 {
+		return nil, nil
 	}
-	return *user.connection, nil
+	all := make([]Connection, len(user.connections))
+	for i, c := range user.connections {
+		all[i] = c.Connection
+	}
+	return all, nil
 }
 
 // SetHealth implements [Store].
@@ -246,42 +303,66 @@ func (m *MemoryStore) SetHealth(ctx context.Context, identityID string, health H
 	m.mu.Lock()
 	defer m.mu.Unlock()
 
-	owner, ok := m.owners[identityID]
+	kept, ok := m.owners[identityID]
 	if !ok {
 		return Connection{}, false, ErrNotConnected
 	}
-	kept := owner.connection
 	if at.After(kept.HealthAt) || at.Equal(kept.HealthAt) && health == HealthNeedsSignIn {
 		changed = kept.Health != health
 		kept.Health, kept.HealthAt = health, at.UTC()
 	}
-	return *kept, changed, nil
+	return kept.Connection, changed, nil
+}
+
+// SetLabel implements [Store].
+func (m *MemoryStore) SetLabel(ctx context.Context, applicationID, userID, connectionID, label string) (Connection, error) {
+	if err := cmp.Or(ctx.Err(), validateLabel(label)); err != nil {
+		return Connection{}, fmt.Errorf("set the label of a connection: %w", err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+
+	c := m.users[applicationID][userID].withID(connectionID)
+	if c == nil {
+		return Connection{}, ErrConnectionUnknown
+	}
+	c.Label = label
+	return c.Connection, nil
 }
 
 // Disconnect implements [Store].
-func (m *MemoryStore) Disconnect(ctx context.Context, applicationID, userID string, at, deleteAfter time.Time) (Connection, error) {
-	if err := cmp.Or(ctx.Err(), validateKey("ApplicationID", applicationID), validateKey("UserID", userID)); err != nil {
-		return Connection{}, fmt.Errorf("disconnect a user: %w", err)
+func (m *MemoryStore) Disconnect(ctx context.Context, d Disconnection) ([]Connection, error) {
+	if err := cmp.Or(ctx.Err(), validateKey("ApplicationID", d.ApplicationID), validateKey("UserID", d.UserID)); err != nil {
+		return nil, fmt.Errorf("disconnect a user: %w", err)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.makeMaps()
 
-	user := m.user(applicationID, userID)
-	if at.After(user.endedAt) {
-		user.endedAt = at.UTC()
+	all := d.ConnectionID == ""
+	if !all && m.users[d.ApplicationID][d.UserID].withID(d.ConnectionID) == nil {
+		return nil, ErrConnectionUnknown
 	}
-	for s := user.starts; s != nil; s = s.next {
-		// Without its identity a completed start is no reload any more.
-		s.Spent, s.IdentityID = true, ""
+	user := m.user(d.ApplicationID, d.UserID)
+	if all && d.At.After(user.endedAt) {
+		user.endedAt = d.At.UTC()
 	}
-	if user.connection == nil {
-		return Connection{}, ErrNotConnected
+	for _, f := range user.flows {
+		if all || f.ConnectionID == d.ConnectionID || f.ConnectionID == "" && !f.Adds {
+			// Without its identity a completed flow is no reload any more.
+			f.Spent, f.IdentityID = true, ""
+		}
 	}
-	c := *user.connection
-	user.connection = nil
-	m.retire(c, deleteAfter)
-	return c, nil
+	var ended []Connection
+	user.connections = slices.DeleteFunc(user.connections, func(c *memoryConnection) bool {
+		if !all && c.ID != d.ConnectionID {
+			return false
+		}
+		ended = append(ended, c.Connection)
+		m.retire(c.Connection, d.DeleteAfter)
+		return true
+	})
+	return ended, nil
 }
 
 // ApplicationsOf implements [Store].
@@ -294,21 +375,12 @@ func (m *MemoryStore) ApplicationsOf(ctx context.Context, userID string) ([]stri
 
 	var ids []string
 	for id, users := range m.users {
-		if user := users[userID]; user != nil && (user.connection != nil || user.hasLive()) {
+		user := users[userID]
+		if user != nil && (len(user.connections) > 0 || slices.ContainsFunc(user.flows, func(f *memoryFlow) bool { return !f.Spent })) {
 			ids = append(ids, id)
 		}
 	}
 	return ids, nil
-}
-
-// hasLive reports whether a start is not spent.
-func (u *memoryUser) hasLive() bool {
-	for s := u.starts; s != nil; s = s.next {
-		if !s.Spent {
-			return true
-		}
-	}
-	return false
 }
 
 // Applications implements [Store]. It looks at every connection and task.
@@ -320,13 +392,59 @@ func (m *MemoryStore) Applications(ctx context.Context) ([]string, error) {
 	defer m.mu.RUnlock()
 
 	ids := make(map[string]bool)
-	for _, user := range m.owners {
-		ids[user.connection.ApplicationID] = true
+	for _, c := range m.owners {
+		ids[c.ApplicationID] = true
 	}
 	for _, t := range m.tasks {
 		ids[t.ApplicationID] = true
 	}
 	return slices.Collect(maps.Keys(ids)), nil
+}
+
+// List implements [Lister]. It looks at every connection.
+func (m *MemoryStore) List(ctx context.Context, q ListQuery) ([]Connection, error) {
+	err := ctx.Err()
+	if q.Health != "" {
+		err = cmp.Or(err, q.Health.Validate())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list connections: %w", err)
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+
+	var page []Connection // sorted, and never more than q.Limit
+	for _, c := range m.owners {
+		if c.ApplicationID != q.ApplicationID || c.ID <= q.After || q.Health != "" && c.Health != q.Health {
+			continue
+		}
+		i, _ := slices.BinarySearchFunc(page, c.ID, func(c Connection, id string) int { return strings.Compare(c.ID, id) })
+		if i < q.Limit {
+			page = slices.Insert(page, i, c.Connection)
+			page = page[:min(len(page), q.Limit)]
+		}
+	}
+	return page, nil
+}
+
+// Queue implements [Store].
+func (m *MemoryStore) Queue(ctx context.Context, t Task) error {
+	if err := cmp.Or(ctx.Err(), t.Validate()); err != nil {
+		return fmt.Errorf("queue a task: %w", err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.makeMaps()
+
+	owner, owned := m.owners[t.IdentityID]
+	switch {
+	case t.Kind == DeleteIdentity && owned:
+		return ErrIdentityTaken
+	case t.Kind == TagIdentity && (!owned || owner.ApplicationID != t.ApplicationID || owner.UserID != t.UserID):
+		return ErrNotConnected
+	}
+	m.queue(t.Kind, Connection{ApplicationID: t.ApplicationID, UserID: t.UserID, IdentityID: t.IdentityID}, t.NotBefore)
+	return nil
 }
 
 // Claim implements [Store]. It looks at every task.
@@ -388,25 +506,25 @@ func (m *MemoryStore) Postpone(ctx context.Context, t Task, notBefore time.Time)
 	return nil
 }
 
-// Sweep implements [Store]. It looks at starts until it has found enough, and at
+// Sweep implements [Store]. It looks at flows until it has found enough, and at
 // every user.
 func (m *MemoryStore) Sweep(ctx context.Context, before time.Time, limit int) (int, error) {
 	if err := ctx.Err(); err != nil {
-		return 0, fmt.Errorf("sweep starts: %w", err)
+		return 0, fmt.Errorf("sweep flows: %w", err)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 
 	swept := 0
-	for _, s := range m.starts {
+	for _, f := range m.flows {
 		if swept >= limit {
 			break
 		}
-		if !s.ExpiresAt.Before(before) {
+		if !f.ExpiresAt.Before(before) {
 			continue
 		}
-		m.remove(s)
-		m.tidy(s.ApplicationID, s.UserID)
+		m.remove(f)
+		m.tidy(f.ApplicationID, f.UserID)
 		swept++
 	}
 	m.forget(before, limit)

@@ -8,36 +8,63 @@ import (
 	"unicode/utf8"
 )
 
-// maxKeyBytes is the longest text that every [Store] keeps, ReturnTo aside.
-const maxKeyBytes = 255
+const (
+	// maxKeyBytes is the longest string that every [Store] keeps, ReturnTo and Label
+	// aside, in bytes.
+	maxKeyBytes = 255
 
-// Validate tells whether every [Store] can keep p exactly as it is; if not, the
-// error names the field. It is the check that Store.Bind begins with: TokenHash,
-// ApplicationID and UserID must not be empty and hold at most 255 bytes,
-// ReturnTo at most 1024, and none may hold a NUL byte or invalid UTF-8.
-// IdentityID is not looked at, because a start begins without one.
+	// maxLabel is the longest label, in characters.
+	maxLabel = 100
+)
+
+// Validate returns an error if some [Store] may be unable to store p exactly; the
+// error names the field. Store.Bind begins with this check: TokenHash, ApplicationID
+// and UserID must not be empty. They, ActorID and ConnectionID have at most 255
+// bytes, ReturnTo 1024, and Label 100 characters. None may have a NUL byte or invalid
+// UTF-8. IdentityID is not checked, because a flow begins without one.
 //
-// A store that is able to keep longer texts may do so, and then has no use for
-// this method.
+// A store that can store longer strings may accept them, and then does not need this
+// method.
 func (p Pending) Validate() error {
 	return cmp.Or(
 		validateKey("TokenHash", p.TokenHash),
 		validateKey("ApplicationID", p.ApplicationID),
 		validateKey("UserID", p.UserID),
+		validateText("ActorID", p.ActorID, maxKeyBytes),
+		validateText("ConnectionID", p.ConnectionID, maxKeyBytes),
+		validateLabel(p.Label),
 		validateText("ReturnTo", p.ReturnTo, maxReturnTo),
 	)
 }
 
-// Validate tells whether every [Store] can keep c exactly as it is; if not, the
-// error names the field. It is the check that Store.Complete begins with:
-// ApplicationID, UserID and IdentityID must not be empty, hold at most 255 bytes
-// each, and neither a NUL byte nor invalid UTF-8; Health is one of the two.
+// Validate returns an error if some [Store] may be unable to store c exactly; the
+// error names the field. Store.Complete begins with this check: ID, ApplicationID,
+// UserID and IdentityID must not be empty. They and ActorID have at most 255 bytes,
+// and Label 100 characters. None may have a NUL byte or invalid UTF-8. Health is one
+// of the two.
 func (c Connection) Validate() error {
 	return cmp.Or(
+		validateKey("ID", c.ID),
 		validateKey("ApplicationID", c.ApplicationID),
 		validateKey("UserID", c.UserID),
+		validateText("ActorID", c.ActorID, maxKeyBytes),
 		validateKey("IdentityID", c.IdentityID),
+		validateLabel(c.Label),
 		c.Health.Validate(),
+	)
+}
+
+// Validate is the check that Store.Queue begins with: Kind is one of the two,
+// ApplicationID, UserID and IdentityID are strings that every [Store] can find
+// something by.
+func (t Task) Validate() error {
+	if t.Kind != TagIdentity && t.Kind != DeleteIdentity {
+		return fmt.Errorf("Kind is %q, neither %q nor %q", string(t.Kind), TagIdentity, DeleteIdentity)
+	}
+	return cmp.Or(
+		validateKey("ApplicationID", t.ApplicationID),
+		validateKey("UserID", t.UserID),
+		validateKey("IdentityID", t.IdentityID),
 	)
 }
 
@@ -57,6 +84,14 @@ func validateKey(field, text string) error {
 		return errors.New(field + " is empty")
 	}
 	return validateText(field, text, maxKeyBytes)
+}
+
+// validateLabel returns an error if some [Store] may be unable to store a label.
+func validateLabel(label string) error {
+	if n := utf8.RuneCountInString(label); n > maxLabel {
+		return fmt.Errorf("Label has %d characters, over the limit of %d", n, maxLabel)
+	}
+	return validateText("Label", label, maxLabel*utf8.UTFMax)
 }
 
 // validateText names the field but never quotes it: what it holds may be
