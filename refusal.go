@@ -111,7 +111,7 @@ func (h *Handler) nextStep(r *http.Request, err error) (address, text string) {
 	switch {
 	case errors.Is(err, ErrWrongOrigin):
 		return h.origin + connect, "Open the site there"
-	case at.kind == routeDisconnect:
+	case at.kind == routeDisconnect, at.kind == routeLabel:
 		return cmp.Or(returnTo, connect), "Go back"
 	case mayRepeat(err):
 		return connect, "Try again"
