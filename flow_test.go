@@ -725,11 +725,12 @@ func (s *site) owed(user, identityID string) {
 	require.NoError(s.t, s.store.Bind(ctx, connect.Pending{
 		TokenHash: hash, ApplicationID: s.fake.ApplicationID(), UserID: user, IssuedAt: now, ExpiresAt: now.Add(time.Minute),
 	}, 5))
-	first, err := s.store.Complete(ctx, hash, connect.Connection{
+	completed, err := s.store.Complete(ctx, hash, connect.Connection{
+		ID:            "connection of " + user,
 		ApplicationID: s.fake.ApplicationID(), UserID: user, IdentityID: identityID, ConnectedAt: now, Health: connect.HealthOK,
 	}, connect.Completion{TagAfter: now})
 	require.NoError(s.t, err)
-	require.True(s.t, first)
+	require.True(s.t, completed.First)
 }
 
 func TestWhatADeadProcessOwesIsWorkedOff(t *testing.T) {
@@ -1496,7 +1497,7 @@ type meetingStore struct {
 	arriving sync.WaitGroup
 }
 
-func (s *meetingStore) Complete(ctx context.Context, tokenHash string, c connect.Connection, how connect.Completion) (bool, error) {
+func (s *meetingStore) Complete(ctx context.Context, tokenHash string, c connect.Connection, how connect.Completion) (connect.Completed, error) {
 	s.arriving.Done()
 	s.arriving.Wait()
 	return s.Store.Complete(ctx, tokenHash, c, how)

@@ -218,11 +218,11 @@ type brokenFor struct {
 	applicationID string
 }
 
-func (s *brokenFor) Disconnect(ctx context.Context, applicationID, userID string, at, deleteAfter time.Time) (connect.Connection, error) {
-	if applicationID == s.applicationID {
-		return connect.Connection{}, errors.New("the disk is full")
+func (s *brokenFor) Disconnect(ctx context.Context, d connect.Disconnection) ([]connect.Connection, error) {
+	if d.ApplicationID == s.applicationID {
+		return nil, errors.New("the disk is full")
 	}
-	return s.Store.Disconnect(ctx, applicationID, userID, at, deleteAfter)
+	return s.Store.Disconnect(ctx, d)
 }
 
 func TestDeletingAUserGoesAsFarAsItCan(t *testing.T) {

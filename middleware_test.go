@@ -133,8 +133,8 @@ type failingStore struct {
 	err error
 }
 
-func (s failingStore) Connection(context.Context, string, string) (Connection, error) {
-	return Connection{}, s.err
+func (s failingStore) Connections(context.Context, string, string) ([]Connection, error) {
+	return nil, s.err
 }
 
 func TestNoConnectionWithoutTheMiddleware(t *testing.T) {

@@ -39,7 +39,7 @@ func TestATagOfAnIdentityThatIsNotConnectedAnyMoreIsNotWritten(t *testing.T) {
 
 	require.NoError(t, h.tag(ctx, task), "ended")
 	require.NoError(t, cfg.Store.Bind(ctx, Pending{TokenHash: "x", ApplicationID: app, UserID: "ada", IssuedAt: noon, ExpiresAt: noon.Add(time.Hour)}, 5))
-	_, err = cfg.Store.Complete(ctx, "x", Connection{ApplicationID: app, UserID: "ada", IdentityID: identityA, ConnectedAt: noon, Health: HealthOK}, Completion{TagAfter: noon})
+	_, err = cfg.Store.Complete(ctx, "x", Connection{ID: "a", ApplicationID: app, UserID: "ada", IdentityID: identityA, ConnectedAt: noon, Health: HealthOK}, Completion{TagAfter: noon})
 	require.NoError(t, err)
 	require.NoError(t, h.tag(ctx, task), "replaced")
 	require.Empty(t, fake.Calls())
