@@ -11,8 +11,6 @@ import (
 	"net/url"
 	"strings"
 	"time"
-
-	"github.com/cenkalti/backoff/v5"
 )
 
 // maxBody is how much of an answer is read, in bytes, after decompression.
@@ -53,8 +51,6 @@ type failure struct {
 	answered bool        // err is an answer of Anchor's, though not the one hoped for
 	header   http.Header // of that answer
 }
-
-func (f *failure) Error() string { return f.err.Error() }
 
 // call makes a call and reads its answer. Errors of both come back with the
 // method and the path's template before them.
@@ -102,43 +98,11 @@ func (c *Client) send(ctx context.Context, r request) (answer, error) {
 		return answer{}, err
 	}
 
-	tries := uint(c.maxRetries) + 1
+	retries := c.maxRetries
 	if r.once {
-		tries = 1
+		retries = 0
 	}
-	p := new(pace)
-	p.deadline, _ = ctx.Deadline()
-	var last error // how the last attempt failed that ran to its own end
-	a, err := backoff.Retry(ctx, func() (answer, error) {
-		a, f := c.attempt(ctx, r, address, body)
-		switch {
-		case f == nil:
-			return a, nil
-		case ctx.Err() != nil && !f.answered:
-			return a, ctx.Err() // cut short
-		}
-		last, p.header = f.err, f.header
-		if !f.retry {
-			return a, backoff.Permanent(f)
-		}
-		return a, f
-	},
-		backoff.WithBackOff(p),
-		backoff.WithMaxTries(tries),
-		backoff.WithMaxElapsedTime(0), // ctx has the time
-	)
-	var f *failure
-	switch {
-	case err == nil:
-		return a, nil
-	case errors.As(err, &f):
-		return answer{}, f.err
-	case last == nil:
-		return answer{}, ctx.Err()
-	}
-	// ctx ended, and not Retry's err is wrapped but ctx's own: Retry gives the
-	// cause of a cancellation instead.
-	return answer{}, fmt.Errorf("%w, after this: %w", ctx.Err(), last)
+	return retry(ctx, retries, func() (answer, *failure) { return c.attempt(ctx, r, address, body) })
 }
 
 // attempt sends the request once and reads the answer.
