@@ -25,7 +25,7 @@ const userAgent = "anchorhttp (+https://github.com/anchorconnect/connect)"
 // request is one call of the API.
 type request struct {
 	method string
-	path   string // with {id} in the place of id
+	path   string // with {id} in the place of id, or {session} if that is a session's
 	id     string
 	query  url.Values
 	body   any      // encoded as JSON; nil for none
@@ -36,6 +36,25 @@ type request struct {
 // failed says what was being done when err happened.
 func (r request) failed(err error) error {
 	return fmt.Errorf("anchorhttp: %s %s: %w", r.method, r.path, err)
+}
+
+// address returns the URL of the request, below base.
+func (r request) address(base string) (string, error) {
+	id := r.id
+	switch {
+	case strings.Contains(r.path, "{id}"):
+		var ok bool
+		if id, ok = ParseID(r.id); !ok {
+			return "", errNoUUID
+		}
+	case strings.Contains(r.path, "{session}") && !isSessionID(r.id):
+		return "", errNoSession
+	}
+	address := base + strings.NewReplacer("{id}", url.PathEscape(id), "{session}", url.PathEscape(id)).Replace(r.path)
+	if len(r.query) > 0 {
+		address += "?" + r.query.Encode()
+	}
+	return address, nil
 }
 
 // answer is a 2xx answer.
@@ -71,20 +90,12 @@ func call[T any](ctx context.Context, c *Client, r request, read func(answer) (T
 
 // send makes attempts until one brings an answer or no other is to be made.
 func (c *Client) send(ctx context.Context, r request) (answer, error) {
-	address := c.baseURL + r.path
-	if strings.Contains(r.path, "{id}") {
-		id, ok := ParseID(r.id)
-		if !ok {
-			return answer{}, ErrInvalidID
-		}
-		address = c.baseURL + strings.Replace(r.path, "{id}", url.PathEscape(id), 1)
-	}
-	if len(r.query) > 0 {
-		address += "?" + r.query.Encode()
+	address, err := r.address(c.baseURL)
+	if err != nil {
+		return answer{}, err
 	}
 	var body []byte
 	if r.body != nil {
-		var err error
 		if body, err = json.Marshal(r.body); err != nil {
 			return answer{}, fmt.Errorf("encode the body: %w", err)
 		}
