@@ -92,8 +92,6 @@ func retry(ctx context.Context, retries int, attempt func() (answer, *failure)) 
 			return answer{}, cutShort(ctx, last)
 		case !f.retry || made == retries:
 			return answer{}, f.err
-		case ctx.Err() != nil:
-			return answer{}, cutShort(ctx, f.err)
 		}
 		last = f.err
 		now := time.Now()
