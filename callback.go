@@ -284,8 +284,9 @@ func proveIdentity(e identityEvidence) error {
 // isOf reports whether a flow is bound to a user, and to the actor.
 func isOf(p Pending, user User) bool { return p.UserID == user.ID && p.ActorID == user.Actor }
 
+// isUsable reports whether an identity's status is not one that is known to be bad.
 func isUsable(identity anchorhttp.Identity) bool {
-	return identity.Status == anchorhttp.StatusPending || identity.Status == anchorhttp.StatusValidated
+	return identity.SignIn() != anchorhttp.SignInBad
 }
 
 // isFresh tells whether an identity may have been made with a token. One without

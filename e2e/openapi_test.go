@@ -42,6 +42,9 @@ var (
 		"GET /v1/applications/{applicationId}/identities": {"page", "limit"},
 	}
 
+	// undocumentedFields: of a request to open a session.
+	undocumentedFields = map[string][]string{"SessionCreateRequestSchema": {"identity_skip_validation"}}
+
 	// undocumentedStatuses, the empty operation being all of them: every one wants
 	// a key, but only one has a status for a wrong one; of what hangs below an
 	// application, only its tokens have one for no such application; and most have
@@ -80,6 +83,11 @@ func loadContract(t *testing.T, path string) *contract {
 	doc, err := openapi3.NewLoader().LoadFromData(text)
 	require.NoError(t, err)
 	doc.Servers = nil // The fake is somewhere else.
+	for schema, fields := range undocumentedFields {
+		for _, field := range fields {
+			doc.Components.Schemas[schema].Value.Properties[field] = openapi3.NewBoolSchema().NewRef()
+		}
+	}
 
 	for _, item := range doc.Paths.Map() {
 		for _, operation := range item.Operations() {
@@ -382,6 +390,20 @@ var clientCalls = map[string]clientCall{
 		}
 		return nil
 	}},
+	"EndSession": {"DELETE /v1/sessions/{session_id}", func(ctx context.Context, u upstream) error {
+		if len(u.fake.Sessions()) == 0 {
+			if _, err := u.anchor.CreateSession(ctx, anchorhttp.SessionRequest{}); err != nil {
+				return err
+			}
+		}
+		id := u.fake.Sessions()[0].ID
+		for range 2 { // What has ended is ended again.
+			if err := u.anchor.EndSession(ctx, id); err != nil {
+				return err
+			}
+		}
+		return nil
+	}},
 }
 
 // sessionRequests set every field that a request has.
@@ -391,7 +413,8 @@ func sessionRequests(identityID string) []anchorhttp.SessionRequest {
 		{},
 		anchorhttp.AuthenticatedSession(identityID),
 		{
-			IdentityIDs: []string{identityID},
+			IdentityIDs:    []string{identityID},
+			SkipValidation: true,
 			Session: &anchorhttp.SessionConfig{
 				InitialURL: "https://example.com/reports",
 				Tags:       []string{"production", "customer-123"},
