@@ -72,6 +72,10 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request, state string)
 				return
 			}
 		}
+		if errors.Is(err, ErrStateExpired) || errors.Is(err, ErrStateSpent) {
+			h.clearUp(w, r, start, result, err)
+			return
+		}
 		h.refuse(w, r, start, err)
 		return
 	}
@@ -123,6 +127,7 @@ func (h *Handler) connect(w http.ResponseWriter, r *http.Request, start startEvi
 		Health:        HealthOK,
 		HealthAt:      identity.signedInAt(),
 	}
+	h.logUnknownStatus(ctx, identity.identity)
 	page, err := h.ask(r, start, identity.identity, c)
 	if page != "" {
 		// The page must not be told what came back.
@@ -181,14 +186,7 @@ func (h *Handler) spend(ctx context.Context, tokenHashes []string) error {
 // refuse answers a return that did not lead to a connection. Where that is for
 // lack of a proof the app is told too.
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, start startEvidence, err error) {
-	if number, reason := failedProof(err); number > 0 {
-		e := start.application.event(Refused, start.user.ID, "")
-		e.ActorID = start.user.Actor
-		if number > 4 {
-			// Before that whoever reads it could claim an identity that nobody owns.
-			e.IdentityID = start.identityID
-		}
-		e.Proof, e.Reason = number, reason
+	if e, ok := start.refusal(err); ok {
 		h.happened(r.Context(), e)
 	}
 	if start.proved && !mayRepeat(err) {

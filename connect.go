@@ -111,9 +111,10 @@ type Config struct {
 	// hold a request up nor fail it. Its ctx has the request's values (but a
 	// router may use its own again when the request is over) and ten seconds. The
 	// user may be deleted by then, so an audit table needs to do without a foreign
-	// key to the users. While it is slow up to 1000 events wait: at most 250 of
-	// them are refusals that any stranger can cause (proofs 1 to 3), and at most 250
-	// other refusals. More are dropped, which is logged. What has not been told when the process ends
+	// key to the users. While it is slow up to 1000 events wait. At most 200 of
+	// them are of each of these: refusals that any stranger can cause (proofs 1 to 3),
+	// other refusals, flows that begin or fail, and browser sessions. More are dropped,
+	// which is logged. What has not been told when the process ends
 	// is lost, but [Handler.Run] waits for it. Defaults to nobody.
 	OnEvent func(ctx context.Context, event Event)
 
@@ -196,13 +197,14 @@ type Handler struct {
 	log            *slog.Logger
 	errorHandler   func(http.ResponseWriter, *http.Request, error)
 
-	origin      string // scheme://host[:port] of PublicURL, as browsers write it
-	prefix      string // path of PublicURL without a trailing slash
-	returnURL   string // of the callback, without a state
-	cookies     stateCookies
-	crossOrigin *http.CrossOriginProtection
-	pages       pages
-	clockLogged *logRate // of the difference between the clocks
+	origin       string // scheme://host[:port] of PublicURL, as browsers write it
+	prefix       string // path of PublicURL without a trailing slash
+	returnURL    string // of the callback, without a state
+	cookies      stateCookies
+	crossOrigin  *http.CrossOriginProtection
+	pages        pages
+	clockLogged  *logRate // of the difference between the clocks
+	statusLogged *logRate // of a status that nobody knows
 }
 
 // New checks the configuration and returns a handler. Every field that is
@@ -224,7 +226,8 @@ func New(cfg Config) (*Handler, error) {
 	if h.now == nil {
 		h.now = time.Now
 	}
-	h.project, h.pace, h.clockLogged = &project{anchor: cfg.Anchor, now: h.now}, newPace(h.now), new(logRate)
+	h.project, h.pace = &project{anchor: cfg.Anchor, now: h.now}, newPace(h.now)
+	h.clockLogged, h.statusLogged = new(logRate), new(logRate)
 	var problems []error
 	unusable := func(field, format string, args ...any) {
 		problems = append(problems, fmt.Errorf("connect: Config."+field+" "+format, args...))

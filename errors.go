@@ -90,12 +90,12 @@ var (
 	// ErrStateExpired: the identity token's time was over.
 	ErrStateExpired = cause("state_expired", http.StatusGone,
 		"the start has expired",
-		"That took too long", "There is a time limit for signing in, and it is over. Nothing was changed. Start again whenever you are ready.")
+		"That took too long", "There is a time limit for signing in, and it is over. Your account was not connected. Start again whenever you are ready.")
 
 	// ErrCancelled: the person cancelled on the hosted page.
 	ErrCancelled = cause("cancelled", http.StatusBadRequest,
 		"the sign-in was cancelled",
-		"You cancelled", "Nothing was changed. You can start again whenever you like.")
+		"You cancelled", "Your account was not connected. You can start again whenever you like.")
 
 	// ErrSignInFailed: the hosted page reported another status than success.
 	ErrSignInFailed = cause("sign_in_failed", http.StatusBadRequest,

@@ -17,14 +17,29 @@ const (
 	Connected EventKind = "connected"
 	// Disconnected: a connection was ended.
 	Disconnected EventKind = "disconnected"
-	// Refused: a return was refused for lack of a proof.
+	// Refused: a callback was refused for lack of a proof; or everything was proved, and
+	// Config.Accept, the number of the user's connections or the connection to renew
+	// stood against it.
 	Refused EventKind = "refused"
 	// Tagged: the identity's metadata names the user.
 	Tagged EventKind = "tagged"
 	// Renamed: a connection has another label.
 	Renamed EventKind = "renamed"
-	// HealthChanged: an event of Anchor's has changed a connection's health.
+	// HealthChanged: a connection's health has changed, by an event of Anchor's, a
+	// refused session or a check.
 	HealthChanged EventKind = "health_changed"
+	// Started: a flow has begun.
+	Started EventKind = "started"
+	// Cancelled: a user has cancelled on the hosted page.
+	Cancelled EventKind = "cancelled"
+	// SignInFailed: the hosted page reports that the sign-in failed.
+	SignInFailed EventKind = "sign_in_failed"
+	// Expired: a user has come back after the flow's time.
+	Expired EventKind = "expired"
+	// SessionOpened: a browser session was opened with a connection.
+	SessionOpened EventKind = "session_opened"
+	// SessionRefused: Anchor refused a browser session, or did not answer.
+	SessionRefused EventKind = "session_refused"
 	// TaskRefused: Anchor refuses a call that is owed to it, in a way that trying
 	// again seldom changes (400, 401, 403, 422). It is tried again all the same,
 	// ever more rarely, up to once an hour, and each time is an event.
@@ -44,7 +59,9 @@ type Event struct {
 	// ActorID is who acted for the owner, if that was another: of Connected,
 	// Disconnected, Renamed and Refused only. It is empty if the app itself acted.
 	ActorID string
-	// ConnectionID is the connection. It is empty of Refused and TaskRefused.
+	// ConnectionID is the connection. It is empty of Refused and TaskRefused. Of Started,
+	// Cancelled, SignInFailed and Expired it is the one that the flow was to renew, empty
+	// for none in particular.
 	ConnectionID string
 	// Application and ApplicationID are the short name and the id of the
 	// application. The name is empty for Config.ApplicationID. Both are empty
@@ -63,11 +80,14 @@ type Event struct {
 	// Health is the connection's health since now: of HealthChanged only.
 	Health Health
 	// Proof is the number, 1 to 8, of the proof that failed, as README.md counts
-	// them: of Refused only.
+	// them: of Refused and Expired only. It is 0 if all of them held.
 	Proof int
-	// Reason is why: of Refused one of this package's errors, of TaskRefused what
-	// Anchor answered, an [*anchorhttp.Error].
+	// Reason is why: of Refused one of this package's errors; of SessionRefused the error
+	// that NewSession returned; of TaskRefused what Anchor answered, an
+	// [*anchorhttp.Error].
 	Reason error
+	// SessionID is the browser session: of SessionOpened only.
+	SessionID string
 	// Task is the call that was refused: of TaskRefused only.
 	Task TaskKind
 }
@@ -99,6 +119,33 @@ func (h *Handler) taskEvent(t Task) Event {
 	return e
 }
 
+// refusal returns the event of a callback that was refused, if it is one: a fault and a
+// return that may still come are none.
+func (e startEvidence) refusal(err error) (Event, bool) {
+	number, reason := failedProof(err)
+	event := e.application.event(Refused, e.user.ID, "")
+	event.ActorID, event.Proof, event.Reason = e.user.Actor, number, reason
+	switch {
+	case errors.Is(err, ErrStateExpired):
+		event.Kind = Expired
+	case errors.Is(err, ErrCancelled) && e.proved:
+		event.Kind, event.Reason = Cancelled, ErrCancelled
+	case errors.Is(err, ErrSignInFailed) && e.proved:
+		event.Kind, event.Reason = SignInFailed, ErrSignInFailed
+	case endsFlow(err), errors.Is(err, ErrIdentityConnected):
+		event.Reason = err
+	case number == 0:
+		return Event{}, false
+	}
+	if event.Kind != Refused {
+		event.ConnectionID = e.pending.ConnectionID
+	} else if number == 0 || number > 4 {
+		// Before that whoever reads it could claim an identity that nobody owns.
+		event.IdentityID = e.identityID
+	}
+	return event, true
+}
+
 // happened passes an event on. It never waits.
 func (h *Handler) happened(ctx context.Context, e Event) {
 	if h.events.handle == nil {
@@ -109,12 +156,11 @@ func (h *Handler) happened(ctx context.Context, e Event) {
 }
 
 const (
-	// maxEvents is how many events wait for OnEvent at most. Of these maxStrangers
-	// may be refusals that anybody can cause, and maxRefusals those that a user
-	// with a start can: neither crowds out the other, nor what users do.
-	maxEvents    = 1000
-	maxStrangers = maxEvents / 4
-	maxRefusals  = maxEvents / 4
+	// maxEvents is how many events wait for OnEvent at most. maxShare is how many of
+	// them may be of one eventShare other than shareUsers: none crowds out the others,
+	// nor what users do.
+	maxEvents = 1000
+	maxShare  = maxEvents / 5
 	// eventTimeout is the time that the ctx of OnEvent has.
 	eventTimeout = 10 * time.Second
 )
@@ -136,28 +182,39 @@ type events struct {
 type eventShare int
 
 const (
-	shareUsers eventShare = iota
-	shareRefusals
-	shareStrangers
+	shareUsers     eventShare = iota
+	shareFlows                // A signed-in user causes as many as they like.
+	shareSessions             // The app itself causes them.
+	shareRefusals             // A user with a pending flow causes them.
+	shareStrangers            // Anybody causes them: proofs 1 to 3.
 	eventShares
 )
 
-// share tells by the proof that failed who can cause an event: proofs 1 to 3 fail
-// for anybody, the others need a session and a start.
+// share returns the part of the queue that an event counts for.
 func (e Event) share() eventShare {
-	switch {
-	case e.Kind == TaskRefused:
+	switch e.Kind {
+	case Started, Cancelled, SignInFailed, Expired:
+		return shareFlows
+	case SessionOpened, SessionRefused:
+		return shareSessions
+	case TaskRefused:
 		return shareRefusals
-	case e.Kind != Refused:
-		return shareUsers
-	case e.Proof <= 3:
-		return shareStrangers
+	case Refused:
+		if e.Proof >= 1 && e.Proof <= 3 {
+			return shareStrangers
+		}
+		return shareRefusals
 	}
-	return shareRefusals
+	return shareUsers
 }
 
-// limits are how many events of each share may wait.
-var limits = [eventShares]int{shareUsers: maxEvents, shareRefusals: maxRefusals, shareStrangers: maxStrangers}
+// limit returns how many events of a share may wait.
+func (s eventShare) limit() int {
+	if s == shareUsers {
+		return maxEvents
+	}
+	return maxShare
+}
 
 type eventCall struct {
 	ctx   context.Context
@@ -168,7 +225,7 @@ func (q *events) add(ctx context.Context, e Event) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	share := e.share()
-	if len(q.waiting) >= maxEvents || q.count[share] >= limits[share] {
+	if len(q.waiting) >= maxEvents || q.count[share] >= share.limit() {
 		q.log.ErrorContext(ctx, "connect: an event was dropped: OnEvent is too slow", "kind", e.Kind, "user", e.UserID, "identity", e.IdentityID)
 		return
 	}

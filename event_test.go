@@ -1,6 +1,7 @@
 package connect_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,8 +55,9 @@ func TestARefusalSaysWhichProofFailed(t *testing.T) {
 		do     func(h *hook, ada *browser) (identityID string)
 		proof  int
 		reason error
-		user   string // defaults to ada
-		noApp  bool   // nobody knows which application it was for
+		user   string            // defaults to ada
+		kind   connect.EventKind // defaults to Refused
+		noApp  bool              // nobody knows which application it was for
 	}{
 		{name: "nobody is signed in", user: "-", noApp: true, proof: 1, reason: connect.ErrNotSignedIn, do: func(h *hook, ada *browser) string {
 			h.browser().get("/identity-callback/STATE")
@@ -72,7 +74,7 @@ func TestARefusalSaysWhichProofFailed(t *testing.T) {
 			ada.get(callback)
 			return ""
 		}},
-		{name: "too late", proof: 4, reason: connect.ErrStateExpired, do: func(h *hook, ada *browser) string {
+		{name: "too late", kind: connect.Expired, proof: 4, reason: connect.ErrStateExpired, do: func(h *hook, ada *browser) string {
 			callback := h.approve(ada.start())
 			h.clock.advance(16 * time.Minute)
 			ada.get(callback)
@@ -113,7 +115,8 @@ func TestARefusalSaysWhichProofFailed(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			h := newHook(t)
-			want := connect.Event{Kind: connect.Refused, UserID: "ada", ApplicationID: h.fake.ApplicationID(), Proof: test.proof, Reason: test.reason}
+			kind := cmp.Or(test.kind, connect.Refused)
+			want := connect.Event{Kind: kind, UserID: "ada", ApplicationID: h.fake.ApplicationID(), Proof: test.proof, Reason: test.reason}
 			want.IdentityID = test.do(h, h.signedIn("ada"))
 			if test.user != "" {
 				want.UserID = strings.Trim(test.user, "-")
@@ -121,7 +124,7 @@ func TestARefusalSaysWhichProofFailed(t *testing.T) {
 			if test.noApp {
 				want.ApplicationID = ""
 			}
-			got := h.told(connect.Refused, 1)[0]
+			got := h.told(kind, 1)[0]
 			got.Time = time.Time{}
 			require.Equal(t, want, got)
 		})
@@ -177,11 +180,11 @@ func TestOnEventCanNeitherHoldUpNorFailARequest(t *testing.T) {
 			}
 		}
 	})
-	s.signedIn("ada").connect() // connected, which hangs, and tagged
+	s.signedIn("ada").connect() // started, which hangs, connected and tagged
 	s.signedIn("grace").connect()
 	require.EqualValues(t, 1, told.Load(), "one at a time")
 	close(release)
-	require.Eventually(t, func() bool { return told.Load() == 4 }, 5*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return told.Load() == 6 }, 5*time.Second, 5*time.Millisecond)
 	require.Contains(t, s.log.String(), "an audit log that fails")
 	s.log.forget("panic") // It was meant.
 }
@@ -217,26 +220,27 @@ func TestMoreEventsThanCanWaitAreDroppedAndLogged(t *testing.T) {
 	})
 	stranger, ada := s.browser(), s.signedIn("ada")
 	dropped := func() int { return strings.Count(s.log.String(), "an event was dropped") }
-	for range 250 + 1 + 2 { // waiting, with OnEvent, and too many
+	for range 200 + 1 + 2 { // waiting, with OnEvent, and too many
 		stranger.get("/identity-callback/STATE")
 	}
 	require.Equal(t, 2, dropped())
 
-	// A refusal that matters finds room all the same, until there are too many.
-	for range 250 {
+	// A refusal that matters finds room all the same, until there are too many. So does
+	// the start of a flow.
+	for range 200 {
 		ada.get(s.approve(ada.start(), anchortest.WithMetadata(map[string]any{"externalUserId": "grace"})))
 	}
 	require.Equal(t, 2, dropped())
 	ada.get(s.approve(ada.start(), anchortest.WithMetadata(map[string]any{"externalUserId": "grace"})))
-	require.Equal(t, 3, dropped())
+	require.Equal(t, 4, dropped())
 
 	// So does what a user does.
-	for range 250 {
-		ada.connect() // connected and tagged
+	for range 200 {
+		ada.connect() // connected and tagged; that it started is dropped
 	}
-	require.Equal(t, 3, dropped())
+	require.Equal(t, 204, dropped())
 	ada.connect()
-	require.Equal(t, 5, dropped())
+	require.Equal(t, 207, dropped())
 	close(release)
 	require.Eventually(t, func() bool { return told.Load() == 1001 }, 5*time.Second, 5*time.Millisecond)
 }

@@ -238,10 +238,13 @@ func ExampleConfig_onEvent() {
 	fmt.Println(e.Kind, e.UserID, "proof", e.Proof, errors.Is(e.Reason, connect.ErrNoStateCookie))
 
 	app.connectAda()
-	e = <-told
-	fmt.Println(e.Kind, e.UserID)
+	for range 2 {
+		e = <-told
+		fmt.Println(e.Kind, e.UserID)
+	}
 	// Output:
 	// refused ada proof 3 true
+	// started ada
 	// connected ada
 }
 
@@ -285,7 +288,7 @@ func ExampleExplain() {
 	// Output:
 	// 410 state_expired
 	// That took too long
-	// There is a time limit for signing in, and it is over. Nothing was changed. Start again whenever you are ready.
+	// There is a time limit for signing in, and it is over. Your account was not connected. Start again whenever you are ready.
 }
 
 // The store is asked, and nothing else: also for who is not in a request.

@@ -410,6 +410,23 @@ func (m *MemoryStore) List(ctx context.Context, q ListQuery) ([]Connection, erro
 	return page, nil
 }
 
+// WithIdentities implements [Lister].
+func (m *MemoryStore) WithIdentities(ctx context.Context, identityIDs []string) ([]Connection, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("look up connections by identity: %w", err)
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+
+	var found []Connection
+	for _, id := range identityIDs {
+		if c, ok := m.owners[id]; ok {
+			found = append(found, c.Connection)
+		}
+	}
+	return found, nil
+}
+
 // Queue implements [Store].
 func (m *MemoryStore) Queue(ctx context.Context, t Task) error {
 	if err := cmp.Or(ctx.Err(), t.Validate()); err != nil {

@@ -26,8 +26,9 @@ import (
 //   - [ErrNotConnected]: the user has no connection. Nothing was sent.
 //   - [ErrWhichConnection]: the user has several. Nothing was sent; choose one with
 //     [Application.NewSessionByID].
-//   - [ErrNeedsSignIn]: the connection's health says so, and nothing was sent; or
-//     Anchor does not know the identity any more. The user has to connect again.
+//   - [ErrNeedsSignIn]: the user has to sign in again. Either the connection's health
+//     says so, and nothing was sent; or Anchor refused the session because the sign-in
+//     does not work or the identity is gone. Then the health says so from now on.
 //   - [ErrNoCredit]: Anchor's 402.
 //   - [ErrRateLimited]: Anchor's 429. errors.As for a [*RateLimitError] tells how
 //     long to wait.
@@ -70,27 +71,50 @@ func (a *Application) newSession(ctx context.Context, c Connection, change []fun
 	for _, f := range change {
 		f(&request)
 	}
+	began := time.Now()
 	session, err := a.h.anchor.CreateSession(ctx, request)
-	if err != nil {
-		return anchorhttp.Session{}, concerning(a, sessionError(err))
+	if err == nil {
+		e := a.h.connectionEvent(SessionOpened, c)
+		e.SessionID = session.ID
+		a.h.happened(ctx, e)
+		return session, nil
 	}
-	return session, nil
+	if anchorhttp.NeedsSignIn(err) {
+		a.learnRefused(ctx, c, err, time.Since(began))
+	}
+	err = sessionError(err)
+	e := a.h.connectionEvent(SessionRefused, c)
+	e.Reason = err
+	a.h.happened(ctx, e)
+	return anchorhttp.Session{}, concerning(a, err)
 }
 
-// sessionError tells what it means that a browser session could not be opened.
+// learnRefused stores that a session was refused because the user has to sign in again.
+func (a *Application) learnRefused(ctx context.Context, c Connection, err error, took time.Duration) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), taskTimeout)
+	defer cancel()
+	var answer *anchorhttp.Error
+	var date time.Time
+	if errors.As(err, &answer) {
+		date = answer.Date
+	}
+	_, err = a.h.learn(ctx, c.IdentityID, HealthNeedsSignIn, learnedAt(c, date, took))
+	if err != nil && !errors.Is(err, ErrNotConnected) { // Another identity may have replaced it.
+		a.h.logFault(ctx, "connect: a refused session could not be stored", err, "connection", c.ID, "identity", c.IdentityID)
+	}
+}
+
+// sessionError returns what it means that a browser session could not be opened.
 func sessionError(err error) error {
 	const doing = "open a browser session"
 	var answer *anchorhttp.Error
-	if errors.As(err, &answer) {
-		switch {
-		case anchorhttp.IsNotFound(err):
-			// Only the identity is named in the request.
-			return fmt.Errorf("%w: %s: %w", ErrNeedsSignIn, doing, err)
-		case answer.StatusCode == http.StatusPaymentRequired:
-			return fmt.Errorf("%w: %s: %w", ErrNoCredit, doing, err)
-		case answer.StatusCode == http.StatusTooManyRequests:
-			return &RateLimitError{RetryAfter: answer.RetryAfter, Err: fmt.Errorf("%s: %w", doing, err)}
-		}
+	switch {
+	case anchorhttp.NeedsSignIn(err):
+		return fmt.Errorf("%w: %s: %w", ErrNeedsSignIn, doing, err)
+	case errors.As(err, &answer) && answer.StatusCode == http.StatusPaymentRequired:
+		return fmt.Errorf("%w: %s: %w", ErrNoCredit, doing, err)
+	case errors.As(err, &answer) && answer.StatusCode == http.StatusTooManyRequests:
+		return &RateLimitError{RetryAfter: answer.RetryAfter, Err: fmt.Errorf("%s: %w", doing, err)}
 	}
 	return upstreamError(doing, err)
 }

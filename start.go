@@ -73,6 +73,10 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request, a *Application) 
 		return
 	}
 
+	e := a.event(Started, user.ID, "")
+	e.ActorID, e.ConnectionID = user.Actor, pending.ConnectionID
+	h.happened(ctx, e)
+
 	hosted := h.anchor.HostedPageURL(token.Token, user.Name)
 	if asJSON {
 		body := map[string]any{"redirectUrl": hosted}

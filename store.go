@@ -239,6 +239,11 @@ type Lister interface {
 	// connections is the last page. A limit below one is an empty answer. Over all
 	// pages, a connection that exists throughout is returned exactly once.
 	List(ctx context.Context, q ListQuery) ([]Connection, error)
+
+	// WithIdentities returns the connections that have one of these identities, of any
+	// user and application, in any order. None is an empty answer and no error. It is
+	// called with up to a few hundred identities.
+	WithIdentities(ctx context.Context, identityIDs []string) ([]Connection, error)
 }
 
 // A ListQuery says which connections [Lister].List returns.

@@ -119,19 +119,13 @@ func (h *Handler) receive(ctx context.Context, secrets []string, header http.Hea
 	if event.identityID == "" {
 		return http.StatusNoContent, nil // It does not concern us.
 	}
-	c, changed, err := h.store.SetHealth(ctx, event.identityID, event.health, event.at)
+	_, err = h.learn(ctx, event.identityID, event.health, event.at)
 	if errors.Is(err, ErrNotConnected) {
 		// An identity of nobody's, or nobody's any more, or the id of something else.
 		return http.StatusNoContent, nil
 	}
 	if err != nil {
-		return http.StatusServiceUnavailable, storeError("set the health of a connection", err)
-	}
-	if changed {
-		h.log.InfoContext(ctx, "connect: health changed", "application", c.ApplicationID, "user", c.UserID, "identity", c.IdentityID, "health", c.Health)
-		e := h.connectionEvent(HealthChanged, c)
-		e.Health = event.health
-		h.happened(ctx, e)
+		return http.StatusServiceUnavailable, err
 	}
 	return http.StatusNoContent, nil
 }

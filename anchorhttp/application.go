@@ -21,6 +21,8 @@ type Application struct {
 	URL string `json:"url"`
 	// CreatedAt is by Anchor's clock; zero if not told.
 	CreatedAt time.Time `json:"created_at"`
+	// Date is when Anchor answered, as in an [Identity]. It is zero in a list.
+	Date time.Time `json:"-"`
 }
 
 // Application returns the application with this id. An unknown one is an [*Error]
@@ -31,6 +33,7 @@ func (c *Client) Application(ctx context.Context, id string) (Application, error
 		v, err := decode[Application](a)
 		if err == nil {
 			v.ID, err = sameID(v.ID, id)
+			v.Date = dateOf(a.header)
 		}
 		return v, err
 	})

@@ -1,0 +1,115 @@
+package connect
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/anchorconnect/connect/anchorhttp"
+)
+
+// adoptTime is how long the flow is live that an adoption is stored by.
+const adoptTime = time.Minute
+
+// Adopt makes an identity that exists at Anchor already a connection of a user, and
+// tags it. It is for mappings that an app stored by itself before it used this package,
+// and for support: whoever calls it says that the identity is this user's, which stands
+// in for proofs 1 to 4 and 7. The others hold: Anchor knows the identity and does not
+// call it unusable, it belongs to this application, and no other user has it, in the
+// store or by its metadata.
+//
+// Adopt is idempotent: if the user has the identity already, it returns that connection
+// unchanged. It replaces no other one. The label may be empty.
+//
+// The error is [ErrIdentityNotFound], [ErrIdentityFailed], [ErrWrongApplication],
+// [ErrIdentityTaken], [ErrIdentityRetired], [ErrConnectionLimit] or [ErrBadLabel] if
+// the identity cannot be adopted; otherwise [ErrStoreFailed] or one of the errors of an
+// upstream failure.
+func (a *Application) Adopt(ctx context.Context, user User, identityID, label string) (Connection, error) {
+	h := a.h
+	id, ok := anchorhttp.ParseID(identityID)
+	if !ok {
+		return Connection{}, fmt.Errorf("%w: it is no UUID", ErrBadIdentityID)
+	}
+	label, err := cleanLabel(label)
+	if err != nil {
+		return Connection{}, err
+	}
+	if isNobody(user.ID) {
+		return Connection{}, ErrNotSignedIn
+	}
+	connections, err := a.Connections(ctx, user.ID)
+	if err != nil {
+		return Connection{}, err
+	}
+	for _, c := range connections {
+		if c.IdentityID == id {
+			return c, nil
+		}
+	}
+	identity, err := h.proveAdopted(ctx, a, user, id)
+	if err != nil {
+		return Connection{}, err
+	}
+
+	now := h.now()
+	flow := Pending{
+		TokenHash:     "adopt-" + rand.Text(), // No token has this hash.
+		ApplicationID: a.id,
+		UserID:        user.ID,
+		ActorID:       user.Actor,
+		Adds:          true,
+		BegunAt:       now,
+		IssuedAt:      now,
+		ExpiresAt:     now.Add(adoptTime),
+	}
+	if err := h.store.Bind(ctx, flow, maxMaxConnections); err != nil { // It ends none of the user's.
+		return Connection{}, storeError("bind the flow", err)
+	}
+	c := Connection{
+		ID:            newConnectionID(),
+		ApplicationID: a.id,
+		UserID:        user.ID,
+		ActorID:       user.Actor,
+		IdentityID:    id,
+		Label:         label,
+		ConnectedAt:   now,
+		Health:        HealthOK,
+		HealthAt:      identity.UpdatedAt,
+	}
+	completed, err := h.store.Complete(ctx, flow.TokenHash, c, Completion{
+		TagAfter:       now.Add(taskLease),
+		MaxConnections: h.maxConnections,
+	})
+	if err != nil {
+		return Connection{}, errors.Join(storeError("adopt the identity", err), h.spend(ctx, []string{flow.TokenHash}))
+	}
+	c = completed.Connection
+	h.log.InfoContext(ctx, "connect: adopted", "application", c.ApplicationID, "user", c.UserID, "connection", c.ID, "identity", c.IdentityID)
+	e := h.connectionEvent(Connected, c)
+	e.ActorID = c.ActorID
+	h.happened(ctx, e)
+	h.tagNow(ctx, user, c, identity)
+	return c, nil
+}
+
+// proveAdopted holds proofs 5, 6 and 8, as far as Anchor has to say it.
+func (h *Handler) proveAdopted(ctx context.Context, a *Application, user User, identityID string) (anchorhttp.Identity, error) {
+	identity, err := h.anchor.Identity(ctx, identityID)
+	if anchorhttp.IsNotFound(err) {
+		return anchorhttp.Identity{}, ErrIdentityNotFound
+	}
+	if err != nil {
+		return anchorhttp.Identity{}, upstreamError("get the identity", err)
+	}
+	e := identityEvidence{user: user, identity: identity, connected: true, inApplication: true}
+	if err := proveIdentity(e); err != nil {
+		return anchorhttp.Identity{}, err
+	}
+	if e.inApplication, err = a.holds(ctx, "adopt-"+identityID, identity); err != nil {
+		return anchorhttp.Identity{}, upstreamError("find the identity's application", err)
+	}
+	return identity, proveIdentity(e)
+}

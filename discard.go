@@ -1,0 +1,98 @@
+package connect
+
+import (
+	"context"
+	"errors"
+	"net/http"
+)
+
+// What becomes of an identity that a user has made and that is not connected. If it is
+// proved to come from a flow of this very user, it is deleted, so that no saved sign-in
+// stays behind at Anchor. What cannot be proved is left for Handler.Reconcile.
+
+// endsFlow reports whether an error means that a proved identity is not connected, and
+// that repeating the callback would not change it.
+func endsFlow(err error) bool {
+	for _, end := range []error{ErrNotAccepted, ErrConnectionUnknown, ErrConnectionLimit} {
+		if errors.Is(err, end) {
+			return true
+		}
+	}
+	return false
+}
+
+// isDisposable reports whether a proved identity was made for the flow and has nobody's
+// mark. An older identity belongs to a connection, and one with a mark perhaps to
+// another environment's.
+func (e identityEvidence) isDisposable() bool {
+	return isFresh(e.identity.CreatedAt, e.issuedAt) && isUnmarked(e.identity.Metadata)
+}
+
+// isUnmarked reports whether metadata names no owner.
+func isUnmarked(metadata map[string]any) bool {
+	owner := metadata[externalUserID]
+	return owner == nil || owner == ""
+}
+
+// discard answers a callback whose proved identity is not connected, ends the flow, and
+// has the identity deleted.
+func (h *Handler) discard(w http.ResponseWriter, r *http.Request, start startEvidence, identity identityEvidence, err error) {
+	deletion, fault := h.queueDeletion(r.Context(), start, identity)
+	if fault == nil && !start.fixed { // Behind a fixed address a stranger's link could end it.
+		fault = h.spend(r.Context(), []string{start.pending.TokenHash})
+	}
+	if fault != nil {
+		h.fail(w, r, concerning(start.application, fault))
+		return
+	}
+	answerFirst(w, r, func() { h.refuse(w, r, start, err) }, deletion)
+}
+
+// clearUp answers a callback whose flow is over, and has the identity deleted that it
+// brings, if everything else about it can be proved. Trouble with that is not the
+// user's: they hear that the flow is over.
+func (h *Handler) clearUp(w http.ResponseWriter, r *http.Request, start startEvidence, result returned, err error) {
+	deletion := func() {}
+	if result.err == nil && !start.fixed {
+		_, identity, fault := h.gatherIdentity(r.Context(), start, result.identityID)
+		if fault == nil && proveIdentity(identity) == nil {
+			deletion, fault = h.queueDeletion(r.Context(), start, identity)
+		}
+		if fault != nil {
+			h.logFault(r.Context(), "connect: a sign-in may have been left behind", fault, "application", start.application.id, "user", start.user.ID)
+			deletion = func() {}
+		}
+	}
+	answerFirst(w, r, func() { h.refuse(w, r, start, err) }, deletion)
+}
+
+// queueDeletion queues the deletion of a proved identity that is not connected, and
+// returns what makes it at once. It does nothing if the identity is not disposable or
+// if another callback has connected it.
+func (h *Handler) queueDeletion(ctx context.Context, start startEvidence, identity identityEvidence) (deletion func(), err error) {
+	if !identity.isDisposable() {
+		return func() {}, nil
+	}
+	ctx = context.WithoutCancel(ctx) // The browser may leave now.
+	task := Task{
+		Kind: DeleteIdentity, ApplicationID: start.application.id, UserID: start.user.ID,
+		IdentityID: identity.identity.ID, NotBefore: h.now().Add(taskLease),
+	}
+	switch err := h.queue(ctx, task); {
+	case errors.Is(err, ErrIdentityTaken):
+		return func() {}, nil
+	case err != nil:
+		return nil, err
+	}
+	return func() { h.work(ctx, task) }, nil
+}
+
+// queue queues a task, even if ctx ends meanwhile.
+func (h *Handler) queue(ctx context.Context, task Task) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), taskTimeout)
+	defer cancel()
+	if err := h.store.Queue(ctx, task); err != nil {
+		return storeError("queue a task", err)
+	}
+	return nil
+}

@@ -1,0 +1,122 @@
+package connect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/anchorconnect/connect/anchorhttp"
+)
+
+// learn stores what was learned about an identity at a moment by Anchor's clock, and
+// tells the app if the health of its connection has changed. The error is
+// [ErrNotConnected] if no connection has the identity.
+func (h *Handler) learn(ctx context.Context, identityID string, health Health, at time.Time) (Connection, error) {
+	c, changed, err := h.store.SetHealth(ctx, identityID, health, at)
+	if err != nil {
+		return Connection{}, storeError("set the health of a connection", err)
+	}
+	if changed {
+		h.log.InfoContext(ctx, "connect: health changed", "application", c.ApplicationID, "user", c.UserID,
+			"connection", c.ID, "identity", c.IdentityID, "health", c.Health)
+		e := h.connectionEvent(HealthChanged, c)
+		e.Health = health
+		h.happened(ctx, e)
+	}
+	return c, nil
+}
+
+// learnedAt returns the moment that news about c counts from, by Anchor's clock. date
+// is the Date of the answer and took is how long the call took, so the news is no older
+// than the difference. It is later than what was known when the call began, though a
+// Date has whole seconds. So it replaces that, and nothing that is learned during the
+// call.
+func learnedAt(c Connection, date time.Time, took time.Duration) time.Time {
+	at := date.Add(-took)
+	if date.IsZero() || !at.After(c.HealthAt) {
+		return c.HealthAt.Add(time.Microsecond) // The finest that every store keeps.
+	}
+	return at
+}
+
+// A CheckMethod says how [Handler.Check] checks a connection.
+type CheckMethod string
+
+const (
+	// CheckStatus reads the identity's status at Anchor: one call, which tells what
+	// Anchor last noticed.
+	CheckStatus CheckMethod = "status"
+	// CheckSignIn makes Anchor check the sign-in and, if it does not work, sign in again
+	// with what it has saved: two calls, of which the second uses a browser at Anchor
+	// and takes as long. Give the client of Config.Anchor a timeout of some minutes: see
+	// [anchorhttp.Client.Reauthenticate].
+	CheckSignIn CheckMethod = "sign_in"
+)
+
+// Check asks Anchor whether a connection works, stores the outcome, and returns the
+// connection as it is then. If its health has changed, Config.OnEvent gets
+// [HealthChanged].
+//
+// An identity that is gone, that has a bad status or that cannot sign in makes the
+// health [HealthNeedsSignIn]. A sign-in that works makes it [HealthOK]. A good status
+// does so only if the identity has changed since the health is known, because Anchor may
+// not have noticed yet what a browser session ran into.
+//
+// The error is [ErrNotConnected] if no connection has the identity any more,
+// [ErrStoreFailed], or one of the errors of an upstream failure.
+func (h *Handler) Check(ctx context.Context, c Connection, method CheckMethod) (Connection, error) {
+	if method != CheckStatus && method != CheckSignIn {
+		return Connection{}, fmt.Errorf("connect: Check: unknown method %q", string(method))
+	}
+	began := time.Now()
+	identity, err := h.anchor.Identity(ctx, c.IdentityID)
+	took := time.Since(began)
+	var answer *anchorhttp.Error
+	switch {
+	case anchorhttp.IsNotFound(err) && errors.As(err, &answer):
+		return h.learn(ctx, c.IdentityID, HealthNeedsSignIn, learnedAt(c, answer.Date, took))
+	case err != nil:
+		return Connection{}, upstreamError("get the identity", err)
+	}
+	asked := learnedAt(c, identity.Date, took)
+	if method == CheckSignIn {
+		err := h.anchor.Reauthenticate(ctx, c.IdentityID)
+		switch {
+		case anchorhttp.NeedsSignIn(err):
+			return h.learn(ctx, c.IdentityID, HealthNeedsSignIn, asked)
+		case err != nil:
+			return Connection{}, upstreamError("have Anchor sign in again", err)
+		}
+		return h.learn(ctx, c.IdentityID, HealthOK, asked)
+	}
+	health, at, news := statusNews(c, identity, asked)
+	if !news {
+		// Whether it still is as it was is for the store to say.
+		health, at = c.Health, c.HealthAt
+	}
+	h.logUnknownStatus(ctx, identity)
+	return h.learn(ctx, c.IdentityID, health, at)
+}
+
+// statusNews returns what an identity's status says about the health of a connection,
+// and since when. It reports whether it says anything.
+func statusNews(c Connection, identity anchorhttp.Identity, asked time.Time) (health Health, at time.Time, news bool) {
+	switch identity.SignIn() {
+	case anchorhttp.SignInBad:
+		return HealthNeedsSignIn, asked, true
+	case anchorhttp.SignInGood:
+		if identity.Status != anchorhttp.StatusPending && identity.UpdatedAt.After(c.HealthAt) {
+			return HealthOK, identity.UpdatedAt, true
+		}
+	}
+	return "", time.Time{}, false
+}
+
+// logUnknownStatus logs a status that nobody has told us of.
+func (h *Handler) logUnknownStatus(ctx context.Context, identity anchorhttp.Identity) {
+	if identity.SignIn() == anchorhttp.SignInUnknown && h.statusLogged.allows(h.now()) {
+		h.log.WarnContext(ctx, "connect: an identity has an unknown status, which is taken for a good one",
+			"status", clip(identity.Status), "identity", identity.ID)
+	}
+}

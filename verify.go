@@ -1,0 +1,101 @@
+package connect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/anchorconnect/connect/anchorhttp"
+)
+
+// verifyTimeout bounds each of the questions that [Handler.Verify] asks.
+const verifyTimeout = 10 * time.Second
+
+// Verify asks whether the handler can work, before the first user does. It returns nil,
+// or an error that names each problem and its remedy, one on a line:
+//
+//   - Anchor does not accept the API key, or cannot be reached;
+//   - an application of the configuration does not exist, or not in the key's project;
+//   - the store does not answer, or its schema is not the one that this release needs;
+//   - Anchor's clock and the app's differ by more than two minutes;
+//   - PublicURL is http, and the service is Anchor's own, which takes only https.
+//
+// Call it when the app starts, and log what it returns rather than stopping: the app
+// can do its other work. It suits a readiness check too. It changes nothing, makes one
+// call to Anchor for each application, and takes ten seconds at most for each question,
+// or ends when ctx does.
+func (h *Handler) Verify(ctx context.Context) error {
+	problems := []error{h.verifyStore(ctx)}
+	if strings.HasPrefix(h.origin, "http:") && !isLoopbackURL(h.anchor.AppOrigin()) {
+		problems = append(problems, fmt.Errorf("connect: PublicURL is %s, and Anchor takes only https callbacks: serve the app over https, or use cmd/fakeanchor for development", h.origin))
+	}
+	for _, a := range h.applications {
+		stop, err := a.verify(ctx)
+		problems = append(problems, err)
+		if stop {
+			break // The others would say the same.
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// verifyStore asks the store about itself if it can tell, and otherwise whether it
+// answers.
+func (h *Handler) verifyStore(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
+	defer cancel()
+	ask := func() error { _, err := h.store.Applications(ctx); return err }
+	if store, ok := h.store.(interface{ Verify(context.Context) error }); ok {
+		ask = func() error { return store.Verify(ctx) }
+	}
+	if err := recovered(ask); err != nil {
+		return fmt.Errorf("connect: the store cannot be used: %w", err)
+	}
+	return nil
+}
+
+// verify asks Anchor about one application. stop reports that asking about others is of
+// no use.
+func (a *Application) verify(ctx context.Context) (stop bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
+	defer cancel()
+	h := a.h
+	application, err := h.anchor.Application(ctx, a.id)
+	answered := h.now()
+	date := application.Date
+	var answer *anchorhttp.Error
+	if errors.As(err, &answer) {
+		date = answer.Date
+	}
+	if difference := answered.Sub(date).Round(time.Second); !date.IsZero() && difference.Abs() > maxClockDifference {
+		return true, fmt.Errorf("connect: the app's clock is %v ahead of Anchor's: set the clock of this machine by NTP, because flows expire by it", difference)
+	}
+	switch {
+	case err == nil:
+		return false, nil
+	case anchorhttp.IsNotFound(err):
+		return false, fmt.Errorf("connect: Anchor knows no application %s%s under this API key: copy the id from the dashboard of the project that the key belongs to", a.id, a.called())
+	case answer != nil && (answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden):
+		return true, fmt.Errorf("connect: Anchor does not accept the API key (%d): copy it from the dashboard, and check ANCHORBROWSER_API_KEY: %w", answer.StatusCode, err)
+	}
+	return true, fmt.Errorf("connect: Anchor cannot be asked about application %s%s: check the network, proxies and ANCHORBROWSER_BASE_URL: %w", a.id, a.called(), err)
+}
+
+// called is the application's short name for an error, empty without one.
+func (a *Application) called() string {
+	if a.name == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (%q)", a.name)
+}
+
+// isLoopbackURL reports whether a URL is that of a service on this machine, such as the
+// fake.
+func isLoopbackURL(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && isLoopback(u.Hostname())
+}
