@@ -548,7 +548,7 @@ func (s *sketch) judge(p *connect.Pending, c connect.Connection, how connect.Com
 
 // hasEnded says whether the user of p was disconnected since p began.
 func (s *sketch) hasEnded(p *connect.Pending) bool {
-	if p.BegunAt.IsZero() && !s.has("takes an unknown beginning for the earliest") {
+	if p.BegunAt.IsZero() && !s.has("takes an unknown beginning for the earliest") || p.ActorID != "" && s.has("lets actors outlast a disconnect") {
 		return false
 	}
 	for _, e := range s.ended {
@@ -821,10 +821,10 @@ func (s *sketch) Complete(ctx context.Context, tokenHash string, c connect.Conne
 		return connect.Completed{}, err
 	}
 
-	if s.has("reads the label that it keeps in a transaction of its own") && old != nil {
+	if old != nil && s.has("reads the label that it keeps in a transaction of its own") {
 		label := old.Label
 		s.gap("reads the label that it keeps in a transaction of its own")
-		c.Label = cmp.Or(c.Label, label)
+		old.Label = label
 	}
 	c = s.asStored(p, old, c)
 	done := connect.Completed{First: true, Connection: c}
@@ -842,6 +842,10 @@ func (s *sketch) Complete(ctx context.Context, tokenHash string, c connect.Conne
 	switch {
 	case s.has("tags at once"):
 		tagAfter = c.ConnectedAt
+	case s.has("spends the flows for a connection that is renewed"):
+		for _, other := range s.flows {
+			other.Spent = other.Spent || other.ConnectionID == c.ID
+		}
 	case s.has("drops the user's deletions when there is a new connection"):
 		s.tasks = slices.DeleteFunc(s.tasks, func(t *connect.Task) bool { return t.UserID == c.UserID })
 	}
@@ -1069,11 +1073,9 @@ func (s *sketch) SetLabel(ctx context.Context, applicationID, userID, connection
 	case c == nil:
 		return connect.Connection{}, connect.ErrConnectionUnknown
 	}
-	s.gap("looks for the connection whose label it sets in a transaction of its own")
-	s.gap("writes the whole connection back when it sets its label")
-
 	before, after := *c, *c
 	after.Label = label
+	s.gap("writes the whole connection back when it sets its label")
 	switch {
 	case label == "" && s.has("removes no label"):
 		after.Label = before.Label
@@ -1175,7 +1177,7 @@ func (s *sketch) Disconnect(ctx context.Context, d connect.Disconnection) ([]con
 		for _, c := range s.connectionsOf(d.ApplicationID, d.UserID) {
 			s.drop(connect.TagIdentity, c.IdentityID)
 		}
-	case len(ending) == 0 && s.has("refuses to disconnect who has no connection"):
+	case all && len(ending) == 0 && s.has("refuses to disconnect who has no connection"):
 		return nil, connect.ErrNotConnected
 	}
 	return ended, nil
@@ -1188,6 +1190,9 @@ func (s *sketch) spendFlows(d connect.Disconnection, alone bool) {
 		ends := all || p.ConnectionID == d.ConnectionID || p.ConnectionID == "" && !p.Adds
 		switch {
 		case s.has("spends everybody's flows"):
+			p.Spent, p.IdentityID = true, ""
+			continue
+		case s.has("takes the actor for the user") && p.ActorID == d.UserID:
 			p.Spent, p.IdentityID = true, ""
 			continue
 		case !s.sameUser(p.ApplicationID, p.UserID, d.ApplicationID, d.UserID):
