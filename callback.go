@@ -24,6 +24,8 @@ const (
 	// documentation.
 	externalUserID = "externalUserId"
 	connectedAt    = "connectedAt"
+	// connectedBy is our own: who connected, if that is another than the owner.
+	connectedBy = "connectedBy"
 
 	// repeated marks the request that our own page repeats.
 	repeated = "repeated"
@@ -45,6 +47,7 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request, state string)
 		h.fail(w, r, err)
 		return
 	}
+	start.result = result
 	if start.user.ID == "" && start.cookieErr == nil && !result.repeated && !acceptsJSON(r.Header) {
 		// A session cookie that is SameSite=Strict stays behind when another
 		// site sends the browser here. It comes along when one of our own pages
@@ -103,28 +106,61 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request, state string)
 		return
 	}
 
+	h.connect(w, r, start, identity)
+}
+
+// connect stores the connection of a return that is proved, and answers.
+func (h *Handler) connect(w http.ResponseWriter, r *http.Request, start startEvidence, identity identityEvidence) {
+	ctx := r.Context()
 	c := Connection{
+		ID:            newConnectionID(), // Unless it renews another.
 		ApplicationID: start.application.id,
 		UserID:        start.user.ID,
+		ActorID:       start.user.Actor,
 		IdentityID:    identity.identity.ID,
+		Label:         start.pending.Label,
 		ConnectedAt:   h.now(),
 		Health:        HealthOK,
 		HealthAt:      identity.signedInAt(),
 	}
-	first, err := h.store.Complete(ctx, start.pending.TokenHash, c, Completion{
-		TagAfter:     c.ConnectedAt.Add(taskLease),
-		SameIdentity: !isFresh(identity.identity.CreatedAt, identity.issuedAt),
-	})
-	if err != nil {
-		h.refuse(w, r, start, storeError("complete the start", err))
+	page, err := h.ask(r, start, identity.identity, c)
+	if page != "" {
+		// The page must not be told what came back.
+		if err := h.cookies.keepReturn(w, start.state, start.result.known()); err != nil {
+			h.fail(w, r, err)
+			return
+		}
+		sendTo(w, r, page)
 		return
 	}
-	if !first {
+	var completed Completed
+	if err == nil {
+		completed, err = h.store.Complete(ctx, start.pending.TokenHash, c, Completion{
+			TagAfter:       c.ConnectedAt.Add(taskLease),
+			SameIdentity:   !isFresh(identity.identity.CreatedAt, identity.issuedAt),
+			MaxConnections: h.maxConnections,
+		})
+		if err != nil {
+			err = storeError("complete the flow", err)
+		}
+	}
+	switch {
+	case endsFlow(err):
+		h.discard(w, r, start, identity, err)
+		return
+	case err != nil:
+		h.refuse(w, r, start, err)
+		return
+	case !completed.First:
 		h.succeed(w, r, start)
 		return
 	}
-	h.log.InfoContext(ctx, "connect: connected", "application", c.ApplicationID, "user", c.UserID, "identity", c.IdentityID)
-	h.happened(ctx, h.connectionEvent(Connected, c))
+	c = completed.Connection
+	h.log.InfoContext(ctx, "connect: connected", "application", c.ApplicationID, "user", c.UserID,
+		"connection", c.ID, "identity", c.IdentityID, "replaced", completed.Replaced)
+	e := h.connectionEvent(Connected, c)
+	e.ActorID, e.Replaced = c.ActorID, completed.Replaced
+	h.happened(ctx, e)
 	// Nobody waits for the tag, but the request does, so that a graceful shutdown
 	// waits for it too.
 	answerFirst(w, r, func() { h.succeed(w, r, start) }, func() { h.tagNow(ctx, start.user, c, identity.identity) })
@@ -147,6 +183,7 @@ func (h *Handler) spend(ctx context.Context, tokenHashes []string) error {
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, start startEvidence, err error) {
 	if number, reason := failedProof(err); number > 0 {
 		e := start.application.event(Refused, start.user.ID, "")
+		e.ActorID = start.user.Actor
 		if number > 4 {
 			// Before that whoever reads it could claim an identity that nobody owns.
 			e.IdentityID = start.identityID
@@ -159,7 +196,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, start startEvid
 	}
 	if start.application != nil {
 		about := &applicationError{error: err, application: start.application}
-		if start.pending.UserID == start.user.ID {
+		if isOf(start.pending, start.user) {
 			about.returnTo = start.pending.ReturnTo
 		}
 		err = about
@@ -206,7 +243,7 @@ func proveStart(e startEvidence) error {
 		return ErrStateInvalid
 	case e.pendingErr != nil:
 		return e.pendingErr
-	case e.pending.UserID != e.user.ID:
+	case !isOf(e.pending, e.user):
 		return ErrAnotherUser
 	case e.application == nil:
 		return ErrStateUnknown
@@ -243,6 +280,9 @@ func proveIdentity(e identityEvidence) error {
 	}
 	return nil
 }
+
+// isOf reports whether a flow is bound to a user, and to the actor.
+func isOf(p Pending, user User) bool { return p.UserID == user.ID && p.ActorID == user.Actor }
 
 func isUsable(identity anchorhttp.Identity) bool {
 	return identity.Status == anchorhttp.StatusPending || identity.Status == anchorhttp.StatusValidated

@@ -1,15 +1,11 @@
 package connect
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"html/template"
-	"io"
 	"log/slog"
-	"mime"
 	"net/http"
 	"slices"
 	"strings"
@@ -19,23 +15,12 @@ import (
 )
 
 const (
-	// maxTokenLife is the longest that an identity token is believed to live.
-	// Anchor's live 15 minutes. One that seems to live longer was dated by a
-	// gateway whose clock is slow, and by that clock an identity that was there
-	// before would look fresh.
-	maxTokenLife = 16 * time.Minute
-
-	// maxClockDifference is how far Anchor's clock and the app's may differ before
-	// the log says so.
-	maxClockDifference = 2 * time.Minute
-
-	// maxFormBytes bounds the body of a start, and formTimeout the time in which
-	// it is read.
-	maxFormBytes = 16 << 10
-	formTimeout  = 10 * time.Second
-
 	// maxReturnTo is the longest return path in bytes; a [Store] keeps as much.
 	maxReturnTo = 1024
+
+	// maxMaxConnections is the largest Config.MaxConnections. Every request that
+	// needs a connection reads all of a user's.
+	maxMaxConnections = 100
 )
 
 // Config is what [New] needs. The zero value of a field that says "Defaults to"
@@ -62,7 +47,13 @@ type Config struct {
 	// are Secure, and bound to the host by their name, exactly when it is https.
 	PublicURL string
 
-	// Store keeps starts, connections and owed calls. Handlers that share one share
+	// MaxConnections is how many accounts of one application a user may connect, at
+	// most 100. With more than one, a user adds further accounts beside the first:
+	// see docs/accounts.md. If it is lowered, connections beyond it stay. Defaults
+	// to 1: connecting again then replaces the account.
+	MaxConnections int
+
+	// Store keeps pending flows, connections and owed calls. Handlers that share one share
 	// their users: [Handler.Disconnect] ends all that a user id has in it. Apps with
 	// users of their own need stores of their own, such as tables with another
 	// prefix.
@@ -98,6 +89,22 @@ type Config struct {
 	// call to Anchor. An error puts the tag off; the person is connected all the
 	// same. It is called concurrently. Defaults to none.
 	Metadata func(ctx context.Context, user User) (map[string]any, error)
+
+	// Accept decides whether an account is connected, after all proofs and before
+	// anything is stored. It may compare the account with the one that it replaces, or
+	// have the user confirm it. Any of these ends the callback:
+	//
+	//   - nil: the account is connected.
+	//   - [NotAccepted]: the user is shown why. The identity, which was made for this
+	//     flow, is deleted at Anchor, and the flow ends.
+	//   - [AskFirst]: the browser is redirected to a page of the app's own, and comes
+	//     back to the callback afterwards, where Accept is called again.
+	//   - Any other error is a fault ([ErrAcceptFailed], 503); the user may try again.
+	//
+	// r is the callback's request; its context ends after 30 seconds. Accept may be
+	// called more than once for one flow, and must be safe for concurrent use. It does
+	// not see reloads. Defaults to accepting every account.
+	Accept func(r *http.Request, c Candidate) error
 
 	// OnEvent is told what has happened, for an audit log. It is called after the
 	// fact, outside of the request and one event at a time, so it can neither
@@ -153,11 +160,12 @@ type Config struct {
 // Handler serves the routes of connect, under PublicURL's path or with that
 // path stripped:
 //
-//	GET  /connect                       a page with the button
-//	POST /connect                       starts: 303 to the hosted page, JSON, or HX-Redirect
-//	GET  /connect/status                the user's connection, as JSON
-//	GET  /connect/connect.js            a module that starts from a script, in a popup
-//	POST /disconnect                    ends the user's connection
+//	GET  /connect                       a page with the button, and the user's accounts
+//	POST /connect                       begins a flow: 303 to the hosted page, JSON, or HX-Redirect
+//	GET  /connect/status                the user's connections, as JSON
+//	GET  /connect/connect.js            a module that begins a flow from a script, in a popup
+//	POST /connect/label                 sets the label of a connection
+//	POST /disconnect                    ends one of the user's connections, or all
 //	GET  /identity-callback/{state}     where the hosted page returns to
 //	GET  /identity-callback             the same, with FixedCallbackURL
 //
@@ -166,24 +174,27 @@ type Config struct {
 //	GET  /connect/{application}
 //	POST /connect/{application}
 //	GET  /connect/{application}/status
+//	POST /connect/{application}/label
 //	POST /disconnect/{application}
 //
 // It is safe for concurrent use. Make one with [New].
 type Handler struct {
-	anchor        *anchorhttp.Client
-	project       *project
-	pace          *pace
-	applications  applications
-	store         Store
-	user          func(*http.Request) (User, error)
-	successURL    string
-	signInURL     string
-	fixedCallback bool
-	metadata      func(context.Context, User) (map[string]any, error)
-	events        *events
-	now           func() time.Time
-	log           *slog.Logger
-	errorHandler  func(http.ResponseWriter, *http.Request, error)
+	anchor         *anchorhttp.Client
+	project        *project
+	pace           *pace
+	applications   applications
+	store          Store
+	user           func(*http.Request) (User, error)
+	successURL     string
+	signInURL      string
+	fixedCallback  bool
+	metadata       func(context.Context, User) (map[string]any, error)
+	accept         func(*http.Request, Candidate) error
+	maxConnections int
+	events         *events
+	now            func() time.Time
+	log            *slog.Logger
+	errorHandler   func(http.ResponseWriter, *http.Request, error)
 
 	origin      string // scheme://host[:port] of PublicURL, as browsers write it
 	prefix      string // path of PublicURL without a trailing slash
@@ -198,15 +209,17 @@ type Handler struct {
 // missing or unusable is named in the error, together with the remedy.
 func New(cfg Config) (*Handler, error) {
 	h := &Handler{
-		anchor:        cfg.Anchor,
-		store:         cfg.Store,
-		user:          cfg.User,
-		fixedCallback: cfg.FixedCallbackURL,
-		metadata:      cfg.Metadata,
-		now:           cfg.Now,
-		log:           cfg.Logger,
-		errorHandler:  cfg.ErrorHandler,
-		crossOrigin:   http.NewCrossOriginProtection(),
+		anchor:         cfg.Anchor,
+		store:          cfg.Store,
+		user:           cfg.User,
+		fixedCallback:  cfg.FixedCallbackURL,
+		metadata:       cfg.Metadata,
+		accept:         cfg.Accept,
+		maxConnections: max(cfg.MaxConnections, 1),
+		now:            cfg.Now,
+		log:            cfg.Logger,
+		errorHandler:   cfg.ErrorHandler,
+		crossOrigin:    http.NewCrossOriginProtection(),
 	}
 	if h.now == nil {
 		h.now = time.Now
@@ -236,6 +249,9 @@ func New(cfg Config) (*Handler, error) {
 		}
 	}
 	h.applications = newApplications(h, cfg, unusable) // Their names must suit the prefix.
+	if cfg.MaxConnections < 0 || cfg.MaxConnections > maxMaxConnections {
+		unusable("MaxConnections", "is %d: use 1 to %d, or leave it out for 1", cfg.MaxConnections, maxMaxConnections)
+	}
 	if cfg.Store == nil {
 		unusable("Store", "is missing: give it a Store, connect.NewMemoryStore() for a first try")
 	}
@@ -252,6 +268,9 @@ func New(cfg Config) (*Handler, error) {
 		case !looksRandom(secret):
 			unusable("Secrets", "has at index %d a secret of a few repeated bytes: give it 32 random ones (openssl rand -hex 32)", i)
 		}
+	}
+	if cfg.FixedCallbackURL && cfg.MaxConnections > 1 {
+		unusable("MaxConnections", "is %d with FixedCallbackURL: the callback could not tell which account a user has signed in to", cfg.MaxConnections)
 	}
 	h.successURL, err = parseDestination(cfg.SuccessURL, "/")
 	if err != nil {
@@ -349,241 +368,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.callback(w, r, to.state)
 	case routeDisconnect:
 		h.disconnect(w, r, a)
+	case routeLabel:
+		h.label(w, r, a)
 	case routeModule:
 		serveModule(w, r)
 	}
-}
-
-// connectPage shows the button. It never issues a token: a GET can be made by
-// anybody who gets a link or an image in front of the user.
-func (h *Handler) connectPage(w http.ResponseWriter, r *http.Request, a *Application) {
-	returnTo := r.URL.Query().Get("return_to")
-	if returnTo != "" && !isLocalPath(returnTo) {
-		a.fail(w, r, ErrReturnTo)
-		return
-	}
-	if isHTMX(r) {
-		// A whole page with a policy of its own, not a piece of another one.
-		sendTo(w, r, a.connectPage(returnTo))
-		return
-	}
-	user, err := h.signedIn(r)
-	if err != nil {
-		a.fail(w, r, err)
-		return
-	}
-	c, err := a.Connection(r.Context(), user.ID)
-	if err != nil && !errors.Is(err, ErrNotConnected) {
-		a.fail(w, r, err)
-		return
-	}
-	// Under no-referrer a browser sends "Origin: null" with the form, which
-	// older ones, without Sec-Fetch-Site, would be refused for. This address
-	// holds nothing that the app's own pages may not know.
-	w.Header().Set("Referrer-Policy", "same-origin")
-	page := ConnectPage{
-		Action:      a.connectURL(),
-		Application: a.name,
-		User:        user.Name,
-		ReturnTo:    returnTo,
-		Connected:   err == nil,
-		NeedsSignIn: err == nil && c.Health == HealthNeedsSignIn,
-	}
-	if page.Connected && !page.NeedsSignIn {
-		page.KeepURL = cmp.Or(returnTo, h.successURL)
-	}
-	h.pages.render(w, http.StatusOK, connectName, page)
-}
-
-// start issues an identity token, binds its hash to the user and sends the
-// browser to the hosted page.
-func (h *Handler) start(w http.ResponseWriter, r *http.Request, a *Application) {
-	// A Disconnect from here on ends what begins here, so this comes before it is
-	// asked who is signed in.
-	begun := h.now()
-	user, form, err := h.readPost(w, r)
-	if err != nil {
-		a.fail(w, r, err)
-		return
-	}
-	if h.fixedCallback && ofAnother(h.cookies.all(r), user.ID) {
-		a.fail(w, r, ErrBrowserInUse)
-		return
-	}
-
-	ctx := r.Context()
-	state := newState()
-	asJSON := acceptsJSON(r.Header) && !isHTMX(r)
-	if form.Popup && asJSON {
-		state = newPopupState()
-	}
-	token, err := h.anchor.CreateIdentityToken(ctx, a.id, h.callbackURL(state))
-	if err != nil {
-		a.fail(w, r, upstreamError("issue an identity token", err))
-		return
-	}
-	// How long the token lives is read off Anchor's own clock and counted on
-	// ours, so that the two need not agree.
-	issued := h.now()
-	h.compareClocks(ctx, token.IssuedAt, issued)
-	life := token.ExpiresAt.Sub(token.IssuedAt)
-	if life <= 0 || life > maxTokenLife {
-		// The clocks behind the two do not agree, and by one of them it is
-		// judged whether an identity is fresh.
-		a.fail(w, r, fmt.Errorf("%w: an identity token that lives %v by the answer's Date, where at most %v are believed: "+
-			"perhaps the clock of a gateway before Anchor is wrong", ErrUpstreamInvalid, life, maxTokenLife))
-		return
-	}
-	err = h.store.Bind(ctx, Pending{
-		TokenHash:     token.Hash,
-		ApplicationID: a.id,
-		UserID:        user.ID,
-		ReturnTo:      form.ReturnTo,
-		BegunAt:       begun,
-		IssuedAt:      token.IssuedAt,
-		ExpiresAt:     issued.Add(life),
-	}, maxLiveStarts)
-	if err != nil {
-		a.fail(w, r, storeError("bind the start", err))
-		return
-	}
-	if err := h.cookies.set(w, r, sealedState{state: state, tokenHash: token.Hash, user: userMark(user.ID)}, begun); err != nil {
-		a.fail(w, r, err)
-		return
-	}
-
-	hosted := h.anchor.HostedPageURL(token.Token, user.Name)
-	if asJSON {
-		body := map[string]any{"redirectUrl": hosted}
-		if popup := popupID(state); popup != "" {
-			body["popup"] = popup
-		}
-		writeJSON(w, http.StatusOK, body)
-		return
-	}
-	sendTo(w, r, hosted)
-}
-
-// compareClocks logs that Anchor's clock and the app's differ, now and then. Both
-// are taken as they are: what is compared comes from one of them.
-func (h *Handler) compareClocks(ctx context.Context, anchors, ours time.Time) {
-	difference := ours.Sub(anchors).Round(time.Second)
-	if difference.Abs() > maxClockDifference && h.clockLogged.allows(ours) {
-		h.log.WarnContext(ctx, "connect: the app's clock and Anchor's differ", "ahead", difference)
-	}
-}
-
-// callbackURL is where the hosted page shall return to. The state is a segment
-// of the path, because a path survives however the hosted page adds its own
-// parameters.
-func (h *Handler) callbackURL(state string) string {
-	if h.fixedCallback {
-		return h.returnURL
-	}
-	return h.returnURL + "/" + state
-}
-
-// readPost is what every POST begins with: it came from our pages, somebody is
-// signed in, and the way back stays on this site.
-func (h *Handler) readPost(w http.ResponseWriter, r *http.Request) (user User, form postForm, err error) {
-	if err := h.fromOurPages(r); err != nil {
-		return User{}, postForm{}, err
-	}
-	if user, err = h.signedIn(r); err != nil {
-		return User{}, postForm{}, err
-	}
-	form, err = readForm(w, r)
-	return user, form, err
-}
-
-// fromOurPages refuses what a page of another origin sent, and what one of our
-// own pages sent that was opened at another address than PublicURL's.
-func (h *Handler) fromOurPages(r *http.Request) error {
-	if err := h.crossOrigin.Check(r); err != nil {
-		return fmt.Errorf("%w: %w", ErrCrossOrigin, err)
-	}
-	// Origin is the browser's own view; Host may be a proxy's. Clients that
-	// send none (curl, and pages under no-referrer: "null") have passed the
-	// check above and are let through.
-	if origin := r.Header.Get("Origin"); origin != "" && origin != "null" && origin != h.origin {
-		return &WrongOriginError{Origin: clip(origin), PublicOrigin: h.origin}
-	}
-	return nil
-}
-
-// signedIn asks the app who is there.
-func (h *Handler) signedIn(r *http.Request) (User, error) {
-	user, err := h.user(r)
-	switch {
-	case errors.Is(err, ErrNotSignedIn):
-		return User{}, err
-	case err != nil:
-		return User{}, fmt.Errorf("%w: %w", ErrUserLookup, err)
-	case isNobody(user.ID):
-		return User{}, ErrNotSignedIn
-	}
-	if err := validateKey("the user's id", user.ID); err != nil {
-		return User{}, fmt.Errorf("%w: %w", ErrUserLookup, err)
-	}
-	return user, nil
-}
-
-// postForm is what a POST may say.
-type postForm struct {
-	ReturnTo string `json:"return_to"` // a local path, or empty
-	Popup    bool   `json:"popup"`     // in JSON only: connect.js has opened one
-}
-
-// readForm reads a form or a JSON object. A plain button sends neither.
-func readForm(w http.ResponseWriter, r *http.Request) (form postForm, err error) {
-	if r.Body == nil { // A request that no server read, as in a test.
-		r.Body = http.NoBody
-	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
-	limitReading(w, formTimeout) // Anew: the app may have taken its time to say who is signed in.
-	mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	switch mediaType {
-	case "application/json":
-		if err = json.NewDecoder(r.Body).Decode(&form); errors.Is(err, io.EOF) {
-			err = nil // A body is not needed.
-		}
-	case "multipart/form-data":
-		err = r.ParseMultipartForm(maxFormBytes)
-		form.ReturnTo = r.FormValue("return_to")
-	default:
-		err = r.ParseForm()
-		form.ReturnTo = r.FormValue("return_to")
-	}
-	if err != nil {
-		return postForm{}, fmt.Errorf("%w: %s", ErrBadRequest, clip(err.Error()))
-	}
-	if _, err := io.Copy(io.Discard, r.Body); err == nil { // A parser may have stopped before.
-		hasRead(w)
-	}
-	if form.ReturnTo != "" && !isLocalPath(form.ReturnTo) {
-		return postForm{}, ErrReturnTo
-	}
-	return form, nil
-}
-
-// acceptsJSON tells a client that wants JSON from a browser that wants a page: by
-// Accept, and where that leaves it open, by the request's own Content-Type, or by
-// the browser's word that a script made it (Fetch Metadata, section 2.1).
-func acceptsJSON(header http.Header) bool {
-	accept := header.Get("Accept")
-	if strings.Contains(accept, "text/html") {
-		return false
-	}
-	if strings.Contains(accept, "application/json") || header.Get("Sec-Fetch-Dest") == "empty" {
-		return true
-	}
-	mediaType, _, _ := mime.ParseMediaType(header.Get("Content-Type"))
-	return mediaType == "application/json"
-}
-
-func writeJSON(w http.ResponseWriter, status int, body any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	// A client that went away is nobody to tell of a failed write.
-	_ = json.NewEncoder(w).Encode(body)
 }

@@ -5,90 +5,216 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/anchorconnect/connect/anchorhttp"
 )
 
-// status answers the user's own connection.
+// status answers the user's own connections.
 func (h *Handler) status(w http.ResponseWriter, r *http.Request, a *Application) {
 	user, err := h.signedIn(r)
 	if err != nil {
 		a.fail(w, r, err)
 		return
 	}
-	c, err := a.Connection(r.Context(), user.ID)
-	if err != nil && !errors.Is(err, ErrNotConnected) {
+	connections, err := a.Connections(r.Context(), user.ID)
+	if err != nil {
 		a.fail(w, r, err)
 		return
 	}
-	body := map[string]any{"connected": err == nil, "applicationId": a.id}
+	writeJSON(w, http.StatusOK, a.statusBody(connections))
+}
+
+// statusBody is the answer of the status route. The fields of the first connection
+// stand at the top too, for apps whose users have one.
+func (a *Application) statusBody(connections []Connection) map[string]any {
+	body := map[string]any{
+		"connected":      len(connections) > 0,
+		"applicationId":  a.id,
+		"maxConnections": a.h.maxConnections,
+	}
 	if a.name != "" {
 		body["application"] = a.name
 	}
-	if err == nil {
-		body["identityId"] = c.IdentityID
-		body["connectedAt"] = c.ConnectedAt.UTC().Format(time.RFC3339)
-		body["health"] = c.Health
+	if c, ok := first(connections); ok {
+		maps.Copy(body, c.statusBody())
+		delete(body, "id")
+		delete(body, "label")
+		body["connectionId"] = c.ID
 	}
-	writeJSON(w, http.StatusOK, body)
+	list := []map[string]any{}
+	for _, c := range connections {
+		list = append(list, c.statusBody())
+	}
+	body["connections"] = list
+	return body
 }
 
-// disconnect ends the user's connection.
+func (c Connection) statusBody() map[string]any {
+	body := map[string]any{
+		"id":          c.ID,
+		"label":       c.Label,
+		"identityId":  c.IdentityID,
+		"createdAt":   c.CreatedAt.UTC().Format(time.RFC3339),
+		"connectedAt": c.ConnectedAt.UTC().Format(time.RFC3339),
+		"health":      c.Health,
+	}
+	if c.ActorID != "" {
+		body["connectedBy"] = c.ActorID
+	}
+	return body
+}
+
+// label sets the label of one of the user's connections.
+func (h *Handler) label(w http.ResponseWriter, r *http.Request, a *Application) {
+	user, form, err := h.readPost(w, r)
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	c, err := a.setLabel(r.Context(), user, form.Connection, form.Label)
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	if acceptsJSON(r.Header) && !isHTMX(r) {
+		writeJSON(w, http.StatusOK, c.statusBody())
+		return
+	}
+	sendTo(w, r, cmp.Or(form.ReturnTo, a.connectURL()))
+}
+
+// disconnect ends one of the user's connections, or all.
 func (h *Handler) disconnect(w http.ResponseWriter, r *http.Request, a *Application) {
 	user, form, err := h.readPost(w, r)
 	if err != nil {
 		a.fail(w, r, err)
 		return
 	}
-	if err := a.Disconnect(r.Context(), user.ID); err != nil {
+	if err := a.disconnect(r.Context(), user, form.Connection); err != nil {
 		a.fail(w, r, err)
 		return
 	}
 	if acceptsJSON(r.Header) && !isHTMX(r) {
-		writeJSON(w, http.StatusOK, map[string]any{"connected": false})
+		connections, err := a.Connections(r.Context(), user.ID)
+		if err != nil {
+			a.fail(w, r, err)
+			return
+		}
+		writeJSON(w, http.StatusOK, a.statusBody(connections))
 		return
 	}
 	sendTo(w, r, cmp.Or(form.ReturnTo, a.connectURL()))
 }
 
-// Connection returns the user's connection, for the app's own pages and jobs:
-// one look-up in the store. No connection is [ErrNotConnected], a store that
-// failed [ErrStoreFailed].
+// Connection returns the user's connection, for the app's own pages and jobs: one
+// look-up in the store. If the user has several, it returns the oldest that works, or
+// else the oldest. The error is [ErrNotConnected] if there is none, and
+// [ErrStoreFailed] if the store failed.
 //
 // Like [Handler.RequireIdentity] and [Handler.NewSession] it is about the
 // application of Config.ApplicationID, and panics where that is not set:
-// [Handler.Application] gives the others.
+// [Handler.Application] returns the others.
 func (h *Handler) Connection(ctx context.Context, userID string) (Connection, error) {
 	return h.Application("").Connection(ctx, userID)
 }
 
 // Connection is [Handler.Connection] for this application.
 func (a *Application) Connection(ctx context.Context, userID string) (Connection, error) {
-	c, err := a.h.store.Connection(ctx, a.id, userID)
-	if err != nil && !errors.Is(err, ErrNotConnected) {
-		return Connection{}, storeError("look up the connection", err)
+	connections, err := a.Connections(ctx, userID)
+	if err != nil {
+		return Connection{}, err
 	}
-	return c, err
+	c, ok := first(connections)
+	if !ok {
+		return Connection{}, ErrNotConnected
+	}
+	return c, nil
+}
+
+// ConnectionByID returns one of the user's connections. The error is
+// [ErrConnectionUnknown] if the user has no connection with this id in this
+// application, whoever else may have it.
+func (a *Application) ConnectionByID(ctx context.Context, userID, connectionID string) (Connection, error) {
+	connections, err := a.Connections(ctx, userID)
+	if err != nil {
+		return Connection{}, err
+	}
+	i := indexByID(connections, connectionID)
+	if i < 0 {
+		return Connection{}, ErrConnectionUnknown
+	}
+	return connections[i], nil
+}
+
+// Connections returns the user's connections in this application, the oldest first:
+// one look-up in the store. None is an empty answer and no error. The error is
+// [ErrStoreFailed] if the store failed.
+func (a *Application) Connections(ctx context.Context, userID string) ([]Connection, error) {
+	connections, err := a.h.store.Connections(ctx, a.id, userID)
+	if err != nil {
+		return nil, storeError("look up the connections", err)
+	}
+	return connections, nil
 }
 
 // Connections returns all connections of the user in the applications of this
 // handler, in the order of their names, Config.ApplicationID first. It is one
-// look-up for each application; none is an empty answer and no error. A store
-// that failed is [ErrStoreFailed].
+// look-up for each application. None is an empty answer and no error. The error is
+// [ErrStoreFailed] if the store failed.
 func (h *Handler) Connections(ctx context.Context, userID string) ([]Connection, error) {
 	var all []Connection
 	for _, a := range h.applications {
-		switch c, err := a.Connection(ctx, userID); {
-		case errors.Is(err, ErrNotConnected):
-		case err != nil:
+		connections, err := a.Connections(ctx, userID)
+		if err != nil {
 			return nil, err
-		default:
-			all = append(all, c)
 		}
+		all = append(all, connections...)
 	}
 	return all, nil
+}
+
+// SetLabel sets the label of one of the user's connections: a word to tell it from the
+// others by, of at most 100 characters on one line. Space around it is removed. An
+// empty label removes it. The error is [ErrConnectionUnknown] if the user has no such
+// connection in this application, [ErrBadLabel] for a label that cannot be one, and
+// [ErrStoreFailed] if the store failed.
+func (a *Application) SetLabel(ctx context.Context, userID, connectionID, label string) error {
+	_, err := a.setLabel(ctx, User{ID: userID}, connectionID, label)
+	return err
+}
+
+func (a *Application) setLabel(ctx context.Context, user User, connectionID, label string) (Connection, error) {
+	label, err := cleanLabel(label)
+	if err != nil {
+		return Connection{}, err
+	}
+	if connectionID == "" || validateText("", connectionID, maxKeyBytes) != nil {
+		return Connection{}, ErrConnectionUnknown
+	}
+	c, err := a.h.store.SetLabel(ctx, a.id, user.ID, connectionID, label)
+	if err != nil {
+		return Connection{}, storeError("set the label of a connection", err)
+	}
+	e := a.h.connectionEvent(Renamed, c)
+	e.ActorID = user.Actor
+	a.h.happened(ctx, e)
+	return c, nil
+}
+
+// cleanLabel removes space around a label. It is ErrBadLabel if what is left cannot be
+// shown on one line, or is too long.
+func cleanLabel(label string) (string, error) {
+	label = strings.TrimSpace(label)
+	breaks := func(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' }
+	if strings.ContainsFunc(label, breaks) || validateLabel(label) != nil {
+		return "", ErrBadLabel
+	}
+	return label, nil
 }
 
 // Disconnect ends all connections of the user, as an account's deletion has to,
@@ -119,58 +245,101 @@ func (h *Handler) Disconnect(ctx context.Context, userID string) error {
 	return errors.Join(failed...)
 }
 
-// disconnectUnserved ends the user's connection in an application that this
+// disconnectUnserved ends the user's connections in an application that this
 // handler does not serve.
 func (h *Handler) disconnectUnserved(ctx context.Context, applicationID, userID string) error {
-	c, err := h.store.Connection(ctx, applicationID, userID)
-	if err != nil && !errors.Is(err, ErrNotConnected) {
-		return storeError("look up the connection", err)
+	connections, err := h.store.Connections(ctx, applicationID, userID)
+	if err != nil {
+		return storeError("look up the connections", err)
 	}
-	if err == nil {
+	if len(connections) > 0 {
 		// The key of another project finds nothing to delete, which would look
 		// like a success.
 		_, err := h.anchor.Application(ctx, applicationID)
 		if anchorhttp.IsNotFound(err) {
 			now := h.now()
-			if _, err := h.store.Disconnect(ctx, applicationID, userID, now, now); err != nil && !errors.Is(err, ErrNotConnected) {
+			ended, err := h.store.Disconnect(ctx, Disconnection{ApplicationID: applicationID, UserID: userID, At: now, DeleteAfter: now})
+			if err != nil {
 				return storeError("disconnect", err)
 			}
 			return fmt.Errorf("connect: the user is disconnected in application %s, which is not in Config and not known to this API key. "+
-				"Identity %s is left to the handler that serves it, if there is one", applicationID, c.IdentityID)
+				"The identities %s are left to the handler that serves it, if there is one", applicationID, strings.Join(identitiesOf(ended), ", "))
 		}
 		if err != nil {
 			return upstreamError("look up the application", err)
 		}
-		if err := h.anchor.DeleteIdentity(ctx, c.IdentityID); err != nil {
-			return upstreamError("delete the identity", err)
+		for _, c := range connections {
+			if err := h.anchor.DeleteIdentity(ctx, c.IdentityID); err != nil {
+				return upstreamError("delete the identity", err)
+			}
 		}
 	}
-	return h.disconnectIn(ctx, applicationID, userID)
+	return h.disconnectIn(ctx, Disconnection{ApplicationID: applicationID, UserID: userID}, "")
 }
 
-// Disconnect ends the user's connection, if there is one, and whatever the user
-// has begun in this application. The connection goes first; the identity is
-// deleted at Anchor at once when that can be reached, and otherwise by
-// [Handler.Run]. To do it twice is fine. A store that failed is
-// [ErrStoreFailed]: call it again.
-func (a *Application) Disconnect(ctx context.Context, userID string) error {
-	return a.h.disconnectIn(ctx, a.id, userID)
-}
-
-func (h *Handler) disconnectIn(ctx context.Context, applicationID, userID string) error {
-	now := h.now()
-	c, err := h.store.Disconnect(ctx, applicationID, userID, now, now.Add(taskLease))
-	if errors.Is(err, ErrNotConnected) {
-		return nil
+func identitiesOf(connections []Connection) []string {
+	var ids []string
+	for _, c := range connections {
+		ids = append(ids, c.IdentityID)
 	}
+	return ids
+}
+
+// Disconnect ends all connections of the user in this application, and whatever flow
+// the user has begun in it. The connections go first. Their identities are deleted at
+// Anchor at once if that can be reached, and otherwise by [Handler.Run]. It is
+// idempotent. If the store failed, the error is [ErrStoreFailed]: call it again.
+func (a *Application) Disconnect(ctx context.Context, userID string) error {
+	return a.disconnect(ctx, User{ID: userID}, "")
+}
+
+// DisconnectByID ends one of the user's connections, as Disconnect does, and the flows
+// that the user has begun to renew it. The error is [ErrConnectionUnknown] if the user
+// has no such connection in this application.
+func (a *Application) DisconnectByID(ctx context.Context, userID, connectionID string) error {
+	if connectionID == "" {
+		return ErrConnectionUnknown
+	}
+	return a.disconnect(ctx, User{ID: userID}, connectionID)
+}
+
+func (a *Application) disconnect(ctx context.Context, user User, connectionID string) error {
+	if validateText("", connectionID, maxKeyBytes) != nil {
+		return ErrConnectionUnknown
+	}
+	if connectionID != "" && a.h.maxConnections == 1 {
+		// Where there is only one, flows are bound to none by name: all of them end.
+		connections, err := a.Connections(ctx, user.ID)
+		if err != nil {
+			return err
+		}
+		if len(connections) == 1 && connections[0].ID == connectionID {
+			connectionID = ""
+		}
+	}
+	return a.h.disconnectIn(ctx, Disconnection{ApplicationID: a.id, UserID: user.ID, ConnectionID: connectionID}, user.Actor)
+}
+
+// disconnectIn ends connections and has their identities deleted. It sets the moments
+// of d.
+func (h *Handler) disconnectIn(ctx context.Context, d Disconnection, actorID string) error {
+	d.At = h.now()
+	d.DeleteAfter = d.At.Add(taskLease)
+	ended, err := h.store.Disconnect(ctx, d)
 	if err != nil {
 		return storeError("disconnect", err)
 	}
-	h.log.InfoContext(ctx, "connect: disconnected", "application", c.ApplicationID, "user", c.UserID, "identity", c.IdentityID)
-	h.happened(ctx, h.connectionEvent(Disconnected, c))
-	// Whoever asked may leave now; the identity is deleted all the same.
-	h.work(context.WithoutCancel(ctx), Task{
-		Kind: DeleteIdentity, ApplicationID: c.ApplicationID, UserID: c.UserID, IdentityID: c.IdentityID,
-	})
+	for _, c := range ended {
+		h.log.InfoContext(ctx, "connect: disconnected", "application", c.ApplicationID, "user", c.UserID, "connection", c.ID, "identity", c.IdentityID)
+		e := h.connectionEvent(Disconnected, c)
+		e.ActorID = actorID
+		h.happened(ctx, e)
+	}
+	for _, c := range ended {
+		// Whoever asked may leave now; the identity is deleted all the same.
+		h.work(context.WithoutCancel(ctx), Task{
+			Kind: DeleteIdentity, ApplicationID: c.ApplicationID, UserID: c.UserID, IdentityID: c.IdentityID,
+		})
+	}
 	return nil
 }

@@ -84,7 +84,7 @@ type pausedComplete struct {
 	pause func(c connect.Connection)
 }
 
-func (s *pausedComplete) Complete(ctx context.Context, tokenHash string, c connect.Connection, how connect.Completion) (bool, error) {
+func (s *pausedComplete) Complete(ctx context.Context, tokenHash string, c connect.Connection, how connect.Completion) (connect.Completed, error) {
 	if s.pause != nil {
 		s.pause(c)
 	}
@@ -115,14 +115,12 @@ func TestDisconnectCoversApplicationsThatAreNotServedAnyMore(t *testing.T) {
 	s.fake.Fault(anchortest.Fault{Method: "DELETE", Status: 503})
 	require.ErrorIs(t, s.handler.Disconnect(t.Context(), "ada"), connect.ErrUpstreamUnavailable, "nobody would try again")
 	s.fake.ClearFaults()
-	_, err := s.store.Connection(t.Context(), s.calendar, "ada")
-	require.NoError(t, err, "it stays until it is done")
+	require.Len(t, s.connectionsIn(s.calendar, "ada"), 1, "it stays until it is done")
 
 	require.NoError(t, s.handler.Disconnect(t.Context(), "ada"))
 	_, there := s.fake.Identity(calendar)
 	require.False(t, there)
-	_, err = s.store.Connection(t.Context(), s.calendar, "ada")
-	require.ErrorIs(t, err, connect.ErrNotConnected)
+	require.Empty(t, s.connectionsIn(s.calendar, "ada"))
 	ids, err := s.store.Applications(t.Context())
 	require.NoError(t, err)
 	require.Empty(t, ids, "nothing is owed")
@@ -133,7 +131,7 @@ func TestDisconnectCoversApplicationsThatAreNotServedAnyMore(t *testing.T) {
 func TestDisconnectSpendsStartsOfApplicationsThatAreNotServed(t *testing.T) {
 	t.Parallel()
 	s, _ := retired(t)
-	_, err := s.store.Disconnect(t.Context(), s.calendar, "ada", time.Now(), time.Now())
+	_, err := s.store.Disconnect(t.Context(), connect.Disconnection{ApplicationID: s.calendar, UserID: "ada", At: time.Now(), DeleteAfter: time.Now()})
 	require.NoError(t, err)
 	require.NoError(t, s.store.Bind(t.Context(), connect.Pending{
 		TokenHash: "open", ApplicationID: s.calendar, UserID: "ada", IssuedAt: time.Now(), ExpiresAt: time.Now().Add(time.Minute),
@@ -154,8 +152,7 @@ func TestDisconnectOfAnApplicationOfAnotherProjectSaysSo(t *testing.T) {
 	require.ErrorContains(t, err, s.calendar)
 	require.ErrorContains(t, err, "not known to this API key")
 	require.ErrorContains(t, err, calendar)
-	_, err = s.store.Connection(t.Context(), s.calendar, "ada")
-	require.ErrorIs(t, err, connect.ErrNotConnected)
+	require.Empty(t, s.connectionsIn(s.calendar, "ada"))
 	_, there := s.fake.Identity(calendar)
 	require.True(t, there)
 	tasks, err := s.store.Claim(t.Context(), s.calendar, s.clock.now().Add(time.Hour), s.clock.now(), 10)

@@ -178,6 +178,11 @@ var (
 		"the label is too long or has a control character",
 		"That name does not work", "Choose a name of at most 100 characters, on one line.")
 
+	// ErrAcceptFailed is returned if Config.Accept failed. The flow stays open.
+	ErrAcceptFailed = cause("accept_failed", http.StatusServiceUnavailable,
+		"Config.Accept failed",
+		"Please try again", "Your account could not be checked just now. Try again in a moment: nothing that you have done is lost.")
+
 	// ErrNotAccepted is returned if Config.Accept refused the account: see
 	// [NotAccepted].
 	ErrNotAccepted = cause("not_accepted", http.StatusConflict,
@@ -268,6 +273,10 @@ func Explain(err error) Explanation {
 	if errors.As(err, &c) {
 		e := c.Explanation
 		e.ConnectURL = connectURLOf(err)
+		var refusal *notAcceptedError
+		if errors.As(err, &refusal) && refusal.message != "" {
+			e.Help = refusal.message
+		}
 		var origins *WrongOriginError
 		if errors.As(err, &origins) {
 			e.Help = fmt.Sprintf("This page was opened at %s, but connecting leads back to %s, where this browser would not be recognised. Open it there and try again.",

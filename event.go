@@ -21,6 +21,8 @@ const (
 	Refused EventKind = "refused"
 	// Tagged: the identity's metadata names the user.
 	Tagged EventKind = "tagged"
+	// Renamed: a connection has another label.
+	Renamed EventKind = "renamed"
 	// HealthChanged: an event of Anchor's has changed a connection's health.
 	HealthChanged EventKind = "health_changed"
 	// TaskRefused: Anchor refuses a call that is owed to it, in a way that trying
@@ -36,9 +38,14 @@ type Event struct {
 	Kind EventKind
 	// Time is when, by the app's clock.
 	Time time.Time
-	// UserID is whom it concerns. Of a return that was refused it is who is
-	// signed in, empty for nobody.
+	// UserID is the owner whom it concerns. Of a return that was refused it is that of
+	// who is signed in, empty for nobody.
 	UserID string
+	// ActorID is who acted for the owner, if that was another: of Connected,
+	// Disconnected, Renamed and Refused only. It is empty if the app itself acted.
+	ActorID string
+	// ConnectionID is the connection. It is empty of Refused and TaskRefused.
+	ConnectionID string
 	// Application and ApplicationID are the short name and the id of the
 	// application. The name is empty for Config.ApplicationID. Both are empty
 	// when a return is refused before it is known which application it is for.
@@ -48,6 +55,11 @@ type Event struct {
 	// failed: an identity that nobody owns yet could be claimed by whoever learns
 	// its id.
 	IdentityID string
+	// Replaced is the identity that the connection had before, if a renewal replaced it
+	// with another one: of Connected only. It will be deleted at Anchor.
+	Replaced string
+	// Label is the connection's label, of Connected and Renamed.
+	Label string
 	// Health is the connection's health since now: of HealthChanged only.
 	Health Health
 	// Proof is the number, 1 to 8, of the proof that failed, as README.md counts
@@ -73,7 +85,10 @@ func (a *Application) event(kind EventKind, userID, identityID string) Event {
 // application which this handler does not serve.
 func (h *Handler) connectionEvent(kind EventKind, c Connection) Event {
 	e := h.applications.withID(c.ApplicationID).event(kind, c.UserID, c.IdentityID)
-	e.ApplicationID = c.ApplicationID
+	e.ApplicationID, e.ConnectionID = c.ApplicationID, c.ID
+	if kind == Connected || kind == Renamed {
+		e.Label = c.Label
+	}
 	return e
 }
 

@@ -208,55 +208,51 @@ func (m *MemoryStore) Complete(ctx context.Context, tokenHash string, c Connecti
 	case how.SameIdentity && !owned:
 		return Completed{}, ErrIdentityTooOld
 	}
-	renewed, err := user.renewedBy(flow.Pending, owner, how.MaxConnections)
+	at, err := flow.place(user.values(), c.IdentityID, how.MaxConnections)
 	if err != nil {
 		return Completed{}, err
 	}
 
 	c.ConnectedAt, c.HealthAt = c.ConnectedAt.UTC(), c.HealthAt.UTC()
 	done := Completed{First: true}
-	if renewed == nil {
+	var kept *memoryConnection
+	if at < 0 {
 		c.CreatedAt = c.ConnectedAt
-		renewed = &memoryConnection{Connection: c, user: user}
-		user.connections = append(user.connections, renewed)
-		slices.SortFunc(user.connections, func(a, b *memoryConnection) int { return older(a.Connection, b.Connection) })
+		kept = &memoryConnection{Connection: c, user: user}
+		user.connections = append(user.connections, kept)
+		slices.SortFunc(user.connections, olderFirst)
 	} else {
-		old := renewed.Connection
+		kept = user.connections[at]
+		old := kept.Connection
 		c.ID, c.CreatedAt, c.Label = old.ID, old.CreatedAt, cmp.Or(c.Label, old.Label)
 		if old.IdentityID != c.IdentityID {
 			done.Replaced = old.IdentityID
 			m.retire(old, c.ConnectedAt)
 		}
-		renewed.Connection = c
+		kept.Connection = c
 	}
-	m.owners[c.IdentityID] = renewed
+	m.owners[c.IdentityID] = kept
 	flow.Spent, flow.IdentityID = true, c.IdentityID
 	m.queue(TagIdentity, c, how.TagAfter)
 	done.Connection = c
 	return done, nil
 }
 
-// renewedBy returns the connection that a flow renews, nil if it adds one. same is
-// the user's connection that has the identity, if there is one.
-func (u *memoryUser) renewedBy(p Pending, same *memoryConnection, maxConnections int) (*memoryConnection, error) {
-	switch {
-	case p.ConnectionID != "":
-		named := u.withID(p.ConnectionID)
-		switch {
-		case named == nil:
-			return nil, ErrConnectionUnknown
-		case same != nil && same != named:
-			return nil, ErrIdentityConnected
-		}
-		return named, nil
-	case same != nil:
-		return same, nil
-	case !p.Adds && len(u.connections) == 1:
-		return u.connections[0], nil
-	case !p.Adds && len(u.connections) > 1, len(u.connections) >= max(maxConnections, 1):
-		return nil, ErrConnectionLimit
+// olderFirst orders connections as [Store].Connections does.
+func olderFirst(a, b *memoryConnection) int {
+	return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), strings.Compare(a.ID, b.ID))
+}
+
+// values returns copies of the user's connections.
+func (u *memoryUser) values() []Connection {
+	if u == nil || len(u.connections) == 0 {
+		return nil
 	}
-	return nil, nil
+	all := make([]Connection, len(u.connections))
+	for i, c := range u.connections {
+		all[i] = c.Connection
+	}
+	return all
 }
 
 // withID returns a connection by its ID, or nil.
@@ -271,11 +267,6 @@ func (u *memoryUser) withID(id string) *memoryConnection {
 	return u.connections[i]
 }
 
-// older orders connections as [Store].Connections does.
-func older(a, b Connection) int {
-	return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), strings.Compare(a.ID, b.ID))
-}
-
 // Connections implements [Store].
 func (m *MemoryStore) Connections(ctx context.Context, applicationID, userID string) ([]Connection, error) {
 	if err := ctx.Err(); err != nil {
@@ -284,15 +275,7 @@ func (m *MemoryStore) Connections(ctx context.Context, applicationID, userID str
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 
-	user := m.users[applicationID][userID]
-	if user == nil || len(user.connections) == 0 {
-		return nil, nil
-	}
-	all := make([]Connection, len(user.connections))
-	for i, c := range user.connections {
-		all[i] = c.Connection
-	}
-	return all, nil
+	return m.users[applicationID][userID].values(), nil
 }
 
 // SetHealth implements [Store].

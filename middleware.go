@@ -8,20 +8,27 @@ import (
 	"strings"
 )
 
-type connectionKey struct{}
+type connectionsKey struct{}
 
 // FromContext returns the connection that [Handler.RequireIdentity] or
-// [Handler.RequireConnection] put into a request's context. Where one application
-// is required inside another it is that of the inner one;
-// [Application.Connection] looks the other up.
+// [Handler.RequireConnection] put into a request's context: the oldest that works, or
+// else the oldest. Where one application is required inside another it is that of the
+// inner one; [Application.Connection] looks the other up.
 func FromContext(ctx context.Context) (Connection, bool) {
-	c, ok := ctx.Value(connectionKey{}).(Connection)
-	return c, ok
+	return first(AllFromContext(ctx))
 }
 
-// RequireIdentity lets a request through to next when its user has a connection
-// that works, with the [Connection] in its context ([FromContext]). It costs one
-// look-up in the store and no call to Anchor.
+// AllFromContext returns all connections of the user that [Handler.RequireIdentity] or
+// [Handler.RequireConnection] put into a request's context, the oldest first, whatever
+// their health.
+func AllFromContext(ctx context.Context) []Connection {
+	connections, _ := ctx.Value(connectionsKey{}).([]Connection)
+	return connections
+}
+
+// RequireIdentity lets a request through to next if its user has a connection that
+// works, with the user's connections in its context ([FromContext], [AllFromContext]).
+// It costs one look-up in the store and no call to Anchor.
 //
 // Otherwise a page request (GET or HEAD that does not ask for JSON) is sent to
 // the connect page, or to Config.SignInURL when nobody is signed in, and comes
@@ -59,9 +66,14 @@ func (a *Application) require(next http.Handler, whateverHealth bool) http.Handl
 			h.fail(w, r, err)
 			return
 		}
-		c, err := a.Connection(r.Context(), user.ID)
-		if err == nil && c.Health == HealthNeedsSignIn && !whateverHealth {
-			err = ErrNeedsSignIn
+		connections, err := a.Connections(r.Context(), user.ID)
+		if err == nil {
+			switch c, ok := first(connections); {
+			case !ok:
+				err = ErrNotConnected
+			case !c.works() && !whateverHealth:
+				err = ErrNeedsSignIn
+			}
 		}
 		if err != nil {
 			if (errors.Is(err, ErrNotConnected) || errors.Is(err, ErrNeedsSignIn)) && isPageRequest(r) {
@@ -71,7 +83,7 @@ func (a *Application) require(next http.Handler, whateverHealth bool) http.Handl
 			a.fail(w, r, err)
 			return
 		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), connectionKey{}, c)))
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), connectionsKey{}, connections)))
 	})
 }
 

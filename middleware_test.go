@@ -20,11 +20,11 @@ func connected(t *testing.T, store Store, userID, identityID string) {
 	require.NoError(t, store.Bind(ctx, Pending{
 		TokenHash: userID + identityID, ApplicationID: testApp, UserID: userID, IssuedAt: at, ExpiresAt: at.Add(time.Minute),
 	}, 5))
-	first, err := store.Complete(ctx, userID+identityID, Connection{
-		ApplicationID: testApp, UserID: userID, IdentityID: identityID, ConnectedAt: at, Health: HealthOK,
+	completed, err := store.Complete(ctx, userID+identityID, Connection{
+		ID: "connection of " + identityID, ApplicationID: testApp, UserID: userID, IdentityID: identityID, ConnectedAt: at, Health: HealthOK,
 	}, Completion{TagAfter: at})
 	require.NoError(t, err)
-	require.True(t, first)
+	require.True(t, completed.First)
 }
 
 func TestRequireIdentity(t *testing.T) {
@@ -133,8 +133,8 @@ type failingStore struct {
 	err error
 }
 
-func (s failingStore) Connection(context.Context, string, string) (Connection, error) {
-	return Connection{}, s.err
+func (s failingStore) Connections(context.Context, string, string) ([]Connection, error) {
+	return nil, s.err
 }
 
 func TestNoConnectionWithoutTheMiddleware(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 )
 
 //go:embed pages/*.html
@@ -31,11 +32,21 @@ const (
 	brandName = "brand"
 )
 
-// ConnectPage is what the template "connect" is given: the page with the button,
-// at GET /connect.
+// ConnectPage is what the template "connect" gets: the page with the button, at GET
+// /connect. If a user may have several accounts, it lists those that are connected.
 type ConnectPage struct {
-	// Action is where the page's form goes, by POST.
+	// Action is where the form that begins a flow goes, by POST. Its field "connection"
+	// is the ID of an account to sign in to again; without it, the form connects one
+	// more account or, where one is all, the only one. A field "label" names the
+	// account.
 	Action string
+	// LabelAction and DisconnectAction are where the forms go that rename and
+	// disconnect an account, by POST. Each has a field "connection"; the first also has
+	// "label". Without "connection", DisconnectAction ends all.
+	LabelAction, DisconnectAction string
+	// PageURL is this page's own address, a local path: the value of the field
+	// "return_to" of the forms that lead back here.
+	PageURL string
 	// Application is the short name of the application. It is empty for that of
 	// Config.ApplicationID.
 	Application string
@@ -47,14 +58,35 @@ type ConnectPage struct {
 	// ReturnTo is the value of the form's field return_to, a local path. When it
 	// is empty the field may be left out.
 	ReturnTo string
-	// Connected says that the user has a connection, which connecting again
-	// replaces.
+	// Connected reports whether the user has a connection.
 	Connected bool
-	// NeedsSignIn says that the connection's sign-in does not work any more.
+	// NeedsSignIn reports whether none of the user's connections works any more.
 	NeedsSignIn bool
 	// KeepURL leads on without connecting again: ReturnTo, or Config.SuccessURL.
-	// It is empty when there is nothing to keep, or when that needs a new sign-in.
+	// It is empty if there is nothing to keep, or if that needs a new sign-in.
 	KeepURL string
+	// Several reports whether the page is about several accounts: the user may have
+	// more than one, or has.
+	Several bool
+	// CanAdd reports whether the user may connect one more account.
+	CanAdd bool
+	// Accounts are the user's connections, the oldest first.
+	Accounts []ConnectedAccount
+}
+
+// ConnectedAccount is a connection as the template "connect" gets it.
+type ConnectedAccount struct {
+	// ID is the connection's ID.
+	ID string
+	// Number is its place among the user's accounts, from 1.
+	Number int
+	// Label is the user's own word for the account. It may be empty.
+	Label string
+	// Since is when the account was first connected, and ConnectedAt when the user last
+	// signed in to it. Both are in UTC.
+	Since, ConnectedAt time.Time
+	// NeedsSignIn reports whether the account's sign-in does not work any more.
+	NeedsSignIn bool
 }
 
 // NoticePage is what the templates "notice" and "alert" are given: an error that a

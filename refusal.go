@@ -35,7 +35,8 @@ func (h *Handler) logRefusal(r *http.Request, err error) {
 	case e.Status >= 500:
 		level = slog.LevelError
 	case errors.Is(err, ErrNotSignedIn), errors.Is(err, ErrNotConnected),
-		errors.Is(err, ErrNeedsSignIn), errors.Is(err, ErrCancelled), errors.Is(err, ErrNotFinished):
+		errors.Is(err, ErrNeedsSignIn), errors.Is(err, ErrCancelled), errors.Is(err, ErrNotFinished),
+		errors.Is(err, ErrConnectionLimit), errors.Is(err, ErrWhichConnection), errors.Is(err, ErrBadLabel), errors.Is(err, ErrNotAccepted):
 		level = slog.LevelInfo
 	}
 	// Not the URL: a callback's path is a state.
@@ -72,7 +73,7 @@ func (h *Handler) defaultErrorHandler(w http.ResponseWriter, r *http.Request, er
 		h.pages.render(w, e.Status, alertName, NoticePage{e, address, text})
 	case acceptsJSON(r.Header) || findRoute(r.URL.Path, h.prefix).kind == routeStatus:
 		body := map[string]any{"error": e.Code, "message": e.Title + ". " + e.Help}
-		if errors.Is(err, ErrNotConnected) || errors.Is(err, ErrNeedsSignIn) {
+		if errors.Is(err, ErrNotConnected) || errors.Is(err, ErrNeedsSignIn) || errors.Is(err, ErrWhichConnection) {
 			body["connectUrl"] = e.ConnectURL
 		}
 		writeJSON(w, e.Status, body)
@@ -110,12 +111,14 @@ func (h *Handler) nextStep(r *http.Request, err error) (address, text string) {
 	switch {
 	case errors.Is(err, ErrWrongOrigin):
 		return h.origin + connect, "Open the site there"
-	case at.kind == routeDisconnect:
+	case at.kind == routeDisconnect, at.kind == routeLabel:
 		return cmp.Or(returnTo, connect), "Go back"
 	case mayRepeat(err):
 		return connect, "Try again"
 	case errors.Is(err, ErrNotConnected):
 		return connect, "Connect your account"
+	case errors.Is(err, ErrConnectionUnknown), errors.Is(err, ErrConnectionLimit), errors.Is(err, ErrWhichConnection), errors.Is(err, ErrBadLabel):
+		return connect, "See your accounts"
 	case errors.Is(err, ErrNeedsSignIn):
 		return connect, "Connect again"
 	}
@@ -160,7 +163,7 @@ func (h *Handler) signInStep(r *http.Request, at route, err error) (address, tex
 // mayRepeat tells whether the same return can still succeed.
 func mayRepeat(err error) bool {
 	for _, open := range []error{
-		ErrUserLookup, ErrUpstreamUnavailable, ErrUpstreamInvalid, ErrUpstreamTimeout, ErrStoreFailed,
+		ErrUserLookup, ErrAcceptFailed, ErrUpstreamUnavailable, ErrUpstreamInvalid, ErrUpstreamTimeout, ErrStoreFailed,
 	} {
 		if errors.Is(err, open) {
 			return true

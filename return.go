@@ -137,6 +137,7 @@ type startEvidence struct {
 	// doomed are the token hashes of the starts that ErrAnotherUser ends.
 	doomed []string
 
+	result     returned
 	identityID string // what the return names, if anything
 	proved     bool   // proofs 1 to 4 hold
 }
@@ -175,7 +176,7 @@ func (h *Handler) gatherPending(ctx context.Context, e startEvidence) (startEvid
 		return e, storeError("look up the start", err)
 	}
 	e.pending, e.application = p, h.applications.withID(p.ApplicationID)
-	if p.UserID != e.user.ID {
+	if !isOf(p, e.user) {
 		e.doomed = []string{p.TokenHash}
 	}
 	return e, nil
@@ -198,7 +199,7 @@ func (h *Handler) gatherFixed(r *http.Request, e startEvidence) (startEvidence, 
 	if e.user.ID == "" {
 		return e, nil
 	}
-	e.othersOpen = ofAnother(cookies, e.user.ID)
+	e.othersOpen = ofAnother(cookies, e.user)
 	e.cookies = cookies[max(len(cookies)-maxLookups, 0):]
 	var best, completed startEvidence
 	var found []string
@@ -264,7 +265,7 @@ type identityEvidence struct {
 	// inApplication: the identity's site is the application's alone, or the
 	// application's own list has it.
 	inApplication bool
-	// connected: the store has this identity as this user's connection.
+	// connected reports whether a connection of this user has the identity.
 	connected bool
 }
 
@@ -325,11 +326,11 @@ func (h *Handler) gatherIdentity(ctx context.Context, start startEvidence, id st
 func (h *Handler) gatherFor(ctx context.Context, start startEvidence, e identityEvidence) (identityEvidence, error) {
 	e.issuedAt = start.pending.IssuedAt
 	if !isFresh(e.identity.CreatedAt, e.issuedAt) {
-		c, err := start.application.Connection(ctx, start.user.ID)
-		if err != nil && !errors.Is(err, ErrNotConnected) {
+		connections, err := start.application.Connections(ctx, start.user.ID)
+		if err != nil {
 			return e, err
 		}
-		e.connected = err == nil && c.IdentityID == e.identity.ID
+		e.connected = slices.ContainsFunc(connections, func(c Connection) bool { return c.IdentityID == e.identity.ID })
 	}
 	e.inApplication = true // Unless it is asked.
 	if proveIdentity(e) != nil {

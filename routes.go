@@ -16,18 +16,21 @@ const (
 	routeStatus
 	routeCallback
 	routeDisconnect
+	routeLabel
 	routeModule
 )
 
 // applicationRoutes are the kinds that each application has of its own.
-var applicationRoutes = []routeKind{routeConnect, routeStatus, routeDisconnect}
+var applicationRoutes = []routeKind{routeConnect, routeStatus, routeLabel, routeDisconnect}
 
 // The paths of the routes. An application with a short name has its own below
-// them: /connect/{application}, /connect/{application}/status and
-// /disconnect/{application}. The callback and the module are one for all.
+// them: /connect/{application}, /connect/{application}/status,
+// /connect/{application}/label and /disconnect/{application}. The callback and the
+// module are one for all.
 const (
 	connectPath    = "/connect"
 	statusPath     = "/status"                   // below a connect path
+	labelPath      = "/label"                    // the same
 	modulePath     = connectPath + "/connect.js" // no application's name has a dot
 	callbackPath   = "/identity-callback"
 	disconnectPath = "/disconnect"
@@ -53,6 +56,8 @@ func (r route) path() string {
 		return below(connectPath, r.application)
 	case routeStatus:
 		return below(connectPath, r.application) + statusPath
+	case routeLabel:
+		return below(connectPath, r.application) + labelPath
 	case routeCallback:
 		return below(callbackPath, r.state)
 	case routeDisconnect:
@@ -71,6 +76,7 @@ var methods = [...][]string{
 	// the browser that began.
 	routeCallback:   {http.MethodGet},
 	routeDisconnect: {http.MethodPost},
+	routeLabel:      {http.MethodPost},
 	routeModule:     {http.MethodGet, http.MethodHead},
 }
 
@@ -95,6 +101,8 @@ func findRoute(path, prefix string) route {
 		return route{kind: routeConnect}
 	case connectPath + statusPath:
 		return route{kind: routeStatus}
+	case connectPath + labelPath:
+		return route{kind: routeLabel}
 	case callbackPath:
 		return route{kind: routeCallback}
 	case disconnectPath:
@@ -106,6 +114,8 @@ func findRoute(path, prefix string) route {
 		kind := routeConnect
 		if application, ok := strings.CutSuffix(name, statusPath); ok {
 			name, kind = application, routeStatus
+		} else if application, ok := strings.CutSuffix(name, labelPath); ok {
+			name, kind = application, routeLabel
 		}
 		return segment(name, route{kind: kind, application: name})
 	}

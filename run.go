@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -300,13 +301,15 @@ func (h *Handler) work(ctx context.Context, task Task) {
 
 // tag reads the identity's metadata and writes it back with the tag.
 func (h *Handler) tag(ctx context.Context, task Task) error {
-	c, err := h.store.Connection(ctx, task.ApplicationID, task.UserID)
-	if errors.Is(err, ErrNotConnected) || err == nil && c.IdentityID != task.IdentityID {
-		return nil // Disconnected or replaced meanwhile: nothing is left to tag.
-	}
+	connections, err := h.store.Connections(ctx, task.ApplicationID, task.UserID)
 	if err != nil {
 		return err
 	}
+	i := slices.IndexFunc(connections, func(c Connection) bool { return c.IdentityID == task.IdentityID })
+	if i < 0 {
+		return nil // Disconnected or replaced meanwhile: nothing is left to tag.
+	}
+	c := connections[i]
 	identity, err := h.anchor.Identity(ctx, task.IdentityID)
 	if anchorhttp.IsNotFound(err) {
 		h.log.WarnContext(ctx, "connect: the identity to tag is gone", "user", task.UserID, "identity", task.IdentityID)
@@ -322,7 +325,7 @@ func (h *Handler) tag(ctx context.Context, task Task) error {
 	}
 	// The person's name is not kept, so only the request that connected gives the
 	// identity its name.
-	metadata, err := h.taggedMetadata(ctx, User{ID: c.UserID}, identity.Metadata, c)
+	metadata, err := h.taggedMetadata(ctx, User{ID: c.UserID, Actor: c.ActorID}, identity.Metadata, c)
 	if err != nil {
 		return err
 	}

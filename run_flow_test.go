@@ -41,7 +41,7 @@ func TestRunSurvivesAPanic(t *testing.T) {
 			s := newSite(t)
 			s.owed("ada", s.fake.PutIdentity(anchortest.Identity{}).ID)
 			s.owed("grace", s.fake.PutIdentity(anchortest.Identity{}).ID)
-			_, err := s.store.Disconnect(t.Context(), s.fake.ApplicationID(), "grace", time.Now(), time.Now())
+			_, err := s.store.Disconnect(t.Context(), connect.Disconnection{ApplicationID: s.fake.ApplicationID(), UserID: "grace", At: time.Now(), DeleteAfter: time.Now()})
 			require.NoError(t, err)
 			through := broken.transport
 			if through == nil {

@@ -39,7 +39,7 @@ func TestATagOfAnIdentityThatIsNotConnectedAnyMoreIsNotWritten(t *testing.T) {
 
 	require.NoError(t, h.tag(ctx, task), "ended")
 	require.NoError(t, cfg.Store.Bind(ctx, Pending{TokenHash: "x", ApplicationID: app, UserID: "ada", IssuedAt: noon, ExpiresAt: noon.Add(time.Hour)}, 5))
-	_, err = cfg.Store.Complete(ctx, "x", Connection{ApplicationID: app, UserID: "ada", IdentityID: identityA, ConnectedAt: noon, Health: HealthOK}, Completion{TagAfter: noon})
+	_, err = cfg.Store.Complete(ctx, "x", Connection{ID: "a", ApplicationID: app, UserID: "ada", IdentityID: identityA, ConnectedAt: noon, Health: HealthOK}, Completion{TagAfter: noon})
 	require.NoError(t, err)
 	require.NoError(t, h.tag(ctx, task), "replaced")
 	require.Empty(t, fake.Calls())
@@ -187,7 +187,7 @@ func TestCallsThatHangHoldUpNoGoodOne(t *testing.T) {
 		require.NoError(t, err)
 		owe := func(userID, identityID string) {
 			connected(t, cfg.Store, userID, identityID)
-			_, err := cfg.Store.Disconnect(t.Context(), testApp, userID, time.Now(), time.Now())
+			_, err := cfg.Store.Disconnect(t.Context(), Disconnection{ApplicationID: testApp, UserID: userID, At: time.Now(), DeleteAfter: time.Now()})
 			require.NoError(t, err)
 		}
 		for n := range hanging {
@@ -255,9 +255,9 @@ func TestRunKeepsToThePaceThatAnchorAllows(t *testing.T) {
 			at := time.Now()
 			p := Pending{TokenHash: identityID, ApplicationID: application, UserID: userID, IssuedAt: at, ExpiresAt: at.Add(time.Minute)}
 			require.NoError(t, cfg.Store.Bind(t.Context(), p, 5))
-			_, err := cfg.Store.Complete(t.Context(), identityID, Connection{ApplicationID: application, UserID: userID, IdentityID: identityID, ConnectedAt: at, Health: HealthOK}, Completion{TagAfter: at})
+			_, err := cfg.Store.Complete(t.Context(), identityID, Connection{ID: "connection of " + identityID, ApplicationID: application, UserID: userID, IdentityID: identityID, ConnectedAt: at, Health: HealthOK}, Completion{TagAfter: at})
 			require.NoError(t, err)
-			_, err = cfg.Store.Disconnect(t.Context(), application, userID, at, at)
+			_, err = cfg.Store.Disconnect(t.Context(), Disconnection{ApplicationID: application, UserID: userID, At: at, DeleteAfter: at})
 			require.NoError(t, err)
 		}
 		for n := range large {

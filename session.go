@@ -24,6 +24,8 @@ import (
 // Config.ApplicationID, and panics where that is not set. The errors, for [errors.Is]:
 //
 //   - [ErrNotConnected]: the user has no connection. Nothing was sent.
+//   - [ErrWhichConnection]: the user has several. Nothing was sent; choose one with
+//     [Application.NewSessionByID].
 //   - [ErrNeedsSignIn]: the connection's health says so, and nothing was sent; or
 //     Anchor does not know the identity any more. The user has to connect again.
 //   - [ErrNoCredit]: Anchor's 402.
@@ -38,12 +40,31 @@ func (h *Handler) NewSession(ctx context.Context, userID string, change ...func(
 
 // NewSession is [Handler.NewSession] for this application.
 func (a *Application) NewSession(ctx context.Context, userID string, change ...func(*anchorhttp.SessionRequest)) (anchorhttp.Session, error) {
-	c, err := a.Connection(ctx, userID)
-	if err == nil && c.Health == HealthNeedsSignIn {
-		err = ErrNeedsSignIn
+	connections, err := a.Connections(ctx, userID)
+	switch {
+	case err != nil:
+		return anchorhttp.Session{}, concerning(a, err)
+	case len(connections) == 0:
+		return anchorhttp.Session{}, concerning(a, ErrNotConnected)
+	case len(connections) > 1:
+		return anchorhttp.Session{}, concerning(a, ErrWhichConnection)
 	}
+	return a.newSession(ctx, connections[0], change)
+}
+
+// NewSessionByID is [Handler.NewSession] with one of the user's connections. The error
+// is [ErrConnectionUnknown] if the user has no such connection in this application.
+func (a *Application) NewSessionByID(ctx context.Context, userID, connectionID string, change ...func(*anchorhttp.SessionRequest)) (anchorhttp.Session, error) {
+	c, err := a.ConnectionByID(ctx, userID, connectionID)
 	if err != nil {
 		return anchorhttp.Session{}, concerning(a, err)
+	}
+	return a.newSession(ctx, c, change)
+}
+
+func (a *Application) newSession(ctx context.Context, c Connection, change []func(*anchorhttp.SessionRequest)) (anchorhttp.Session, error) {
+	if !c.works() {
+		return anchorhttp.Session{}, concerning(a, ErrNeedsSignIn)
 	}
 	request := anchorhttp.AuthenticatedSession(c.IdentityID)
 	for _, f := range change {

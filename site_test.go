@@ -284,11 +284,23 @@ func withIdentity(callback, id string) string {
 
 // connection is the user's connection in the store, zero without one.
 func (s *site) connection(user string) connect.Connection {
-	c, err := s.store.Connection(context.Background(), s.fake.ApplicationID(), user)
-	if err != nil {
-		require.ErrorIs(s.t, err, connect.ErrNotConnected)
+	connections := s.connections(user)
+	if len(connections) == 0 {
+		return connect.Connection{}
 	}
-	return c
+	require.Len(s.t, connections, 1)
+	return connections[0]
+}
+
+// connections are the user's connections in the store.
+func (s *site) connections(user string) []connect.Connection {
+	return s.connectionsIn(s.fake.ApplicationID(), user)
+}
+
+func (s *site) connectionsIn(applicationID, user string) []connect.Connection {
+	connections, err := s.store.Connections(context.Background(), applicationID, user)
+	require.NoError(s.t, err)
+	return connections
 }
 
 // tag is the identity's owner in its metadata at Anchor.
@@ -377,18 +389,25 @@ func (s *countingStore) Spend(ctx context.Context, tokenHash string) error {
 	return s.Store.Spend(ctx, tokenHash)
 }
 
-func (s *countingStore) Complete(ctx context.Context, tokenHash string, c connect.Connection, how connect.Completion) (bool, error) {
+func (s *countingStore) Queue(ctx context.Context, t connect.Task) error {
+	if err := s.did("Queue"); err != nil {
+		return err
+	}
+	return s.Store.Queue(ctx, t)
+}
+
+func (s *countingStore) Complete(ctx context.Context, tokenHash string, c connect.Connection, how connect.Completion) (connect.Completed, error) {
 	if err := s.did("Complete"); err != nil {
-		return false, err
+		return connect.Completed{}, err
 	}
 	return s.Store.Complete(ctx, tokenHash, c, how)
 }
 
-func (s *countingStore) Connection(ctx context.Context, applicationID, userID string) (connect.Connection, error) {
-	if err := s.did("Connection"); err != nil {
-		return connect.Connection{}, err
+func (s *countingStore) Connections(ctx context.Context, applicationID, userID string) ([]connect.Connection, error) {
+	if err := s.did("Connections"); err != nil {
+		return nil, err
 	}
-	return s.Store.Connection(ctx, applicationID, userID)
+	return s.Store.Connections(ctx, applicationID, userID)
 }
 
 func (s *countingStore) SetHealth(ctx context.Context, identityID string, health connect.Health, at time.Time) (connect.Connection, bool, error) {
@@ -398,11 +417,11 @@ func (s *countingStore) SetHealth(ctx context.Context, identityID string, health
 	return s.Store.SetHealth(ctx, identityID, health, at)
 }
 
-func (s *countingStore) Disconnect(ctx context.Context, applicationID, userID string, at, deleteAfter time.Time) (connect.Connection, error) {
+func (s *countingStore) Disconnect(ctx context.Context, d connect.Disconnection) ([]connect.Connection, error) {
 	if err := s.did("Disconnect"); err != nil {
-		return connect.Connection{}, err
+		return nil, err
 	}
-	return s.Store.Disconnect(ctx, applicationID, userID, at, deleteAfter)
+	return s.Store.Disconnect(ctx, d)
 }
 
 func (s *countingStore) Done(ctx context.Context, t connect.Task) error {

@@ -22,8 +22,9 @@ const (
 	// than any token lives, so that who comes back too late is told just that.
 	stateCookieLife = time.Hour
 
-	// maxLiveStarts is how many starts of a user may be live in an application.
-	maxLiveStarts = 5
+	// maxPendingFlows is how many flows a user, or who acts for one, may have pending
+	// in an application.
+	maxPendingFlows = 5
 
 	// maxStateCookies is how many starts a browser may have open at once. Each
 	// takes some 330 bytes of every request's Cookie header, which servers
@@ -35,7 +36,7 @@ const (
 type sealedState struct {
 	state     string
 	tokenHash string
-	user      string // userMark of the user who began
+	user      string // mark of the user who began
 }
 
 // pack is what is sealed. None of the three holds a line break.
@@ -52,10 +53,10 @@ func unpack(packed []byte) (sealedState, bool) {
 	return sealedState{state: parts[0], tokenHash: parts[1], user: parts[2]}, true
 }
 
-// userMark is what a state cookie tells two users apart by, also when the store
-// has forgotten the start.
-func userMark(userID string) string {
-	sum := sha256.Sum256([]byte("connect user " + userID))
+// mark distinguishes two users, and two who act for one owner, in state cookies,
+// even when the store has forgotten the flow.
+func (u User) mark() string {
+	sum := sha256.Sum256([]byte("connect user " + u.ID + "\x00" + u.Actor)) // Neither holds a NUL byte.
 	return hex.EncodeToString(sum[:8])
 }
 
@@ -229,8 +230,8 @@ func (c stateCookies) all(r *http.Request) []sealedState {
 // difference what has become of that start: behind a fixed address nothing says
 // which of a user's hosted pages has come back, so one may still be open until the
 // cookie ends.
-func ofAnother(cookies []sealedState, userID string) bool {
-	own := userMark(userID)
+func ofAnother(cookies []sealedState, user User) bool {
+	own := user.mark()
 	return slices.ContainsFunc(cookies, func(s sealedState) bool { return s.user != own })
 }
 

@@ -111,7 +111,7 @@ func TestAStateOfTheSameMarkIsAnother(t *testing.T) {
 func TestAStateCookieTakesLittleOfARequest(t *testing.T) {
 	t.Parallel()
 	for _, state := range []string{newState(), newPopupState()} {
-		s := sealedState{state: state, tokenHash: strings.Repeat("0f", 32), user: userMark("ada")}
+		s := sealedState{state: state, tokenHash: strings.Repeat("0f", 32), user: User{ID: "ada"}.mark()}
 		cookie := sealed(t, mustCookies(t, true, secretA), s, noon)[0]
 		require.LessOrEqual(t, len(cookie.Name+"="+cookie.Value+"; "), 350)
 	}

@@ -30,6 +30,10 @@ func (h *Handler) taggedMetadata(ctx context.Context, user User, metadata map[st
 	}
 	// Last, so that the owner is never another than the one who was proved.
 	tagged[externalUserID] = c.UserID
+	delete(tagged, connectedBy)
+	if c.ActorID != "" {
+		tagged[connectedBy] = c.ActorID
+	}
 	tagged[connectedAt] = c.ConnectedAt.UTC().Format(time.RFC3339)
 	return tagged, nil
 }

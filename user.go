@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,16 +13,25 @@ import (
 	"github.com/gorilla/sessions"
 )
 
-// User is the person who is signed in to the app.
+// User is who is signed in to the app: a person, or a person who acts for an
+// organisation.
 type User struct {
-	// ID is the app's own id of the user, compared byte by byte. It is written
-	// into the identity's metadata as externalUserId, so it should be one that
-	// never changes and is never given to somebody else: a primary key, not an
-	// email address. At most 255 bytes. An empty ID means that nobody is signed
-	// in, and so does one of nothing but spaces, zeros and hyphens, such as "0" or
-	// an all-zero UUID: the zero value of a field that was never set would make
-	// one user of everybody who is signed out.
+	// ID is the owner of the connections: the app's own id of the person or, if
+	// connections belong to an organisation, of that. It is compared byte by byte, and
+	// is written into the identity's metadata as externalUserId. Use an id that never
+	// changes and is never given to somebody else: a primary key, not an email
+	// address. It has at most 255 bytes.
+	//
+	// An empty ID means that nobody is signed in, and so does one of nothing but
+	// spaces, zeros and hyphens, such as "0" or an all-zero UUID: the zero value of a
+	// field that was never set would make one user of everybody who is signed out.
 	ID string
+	// Actor is the app's own id of the person who acts, if ID is an organisation's.
+	// Everybody with the same ID sees, uses and ends the same connections, but only
+	// the Actor who began a flow can finish it. It is written into the metadata as
+	// connectedBy. Leave it empty if the owner acts. One of nothing but spaces, zeros
+	// and hyphens means that nobody is signed in. It has at most 255 bytes.
+	Actor string
 	// Name is shown by Anchor as the identity's name. It may be empty.
 	Name string
 }
@@ -29,6 +39,27 @@ type User struct {
 // isNobody reports whether an id is that of nobody: see [User].
 func isNobody(id string) bool {
 	return strings.Trim(id, " \t\r\n0-") == ""
+}
+
+// signedIn asks the app who is there.
+func (h *Handler) signedIn(r *http.Request) (User, error) {
+	user, err := h.user(r)
+	switch {
+	case errors.Is(err, ErrNotSignedIn):
+		return User{}, err
+	case err != nil:
+		return User{}, fmt.Errorf("%w: %w", ErrUserLookup, err)
+	case isNobody(user.ID), user.Actor != "" && isNobody(user.Actor):
+		return User{}, ErrNotSignedIn
+	}
+	if user.Actor == user.ID {
+		user.Actor = ""
+	}
+	err = cmp.Or(validateKey("the user's id", user.ID), validateText("the actor's id", user.Actor, maxKeyBytes))
+	if err != nil {
+		return User{}, fmt.Errorf("%w: %w", ErrUserLookup, err)
+	}
+	return user, nil
 }
 
 // SessionUser reads the signed-in user's id from a gorilla session: the value

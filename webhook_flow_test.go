@@ -217,7 +217,7 @@ func TestAWebhookTellsOfAnotherHandlersApplication(t *testing.T) {
 	t.Parallel()
 	h := newHook(t, withCalendar, func(c *connect.Config) { c.ApplicationID = "" })
 	c := connect.Connection{
-		ApplicationID: h.fake.ApplicationID(), UserID: "ada", IdentityID: "99999999-9999-4999-8999-999999999999",
+		ID: "a", ApplicationID: h.fake.ApplicationID(), UserID: "ada", IdentityID: "99999999-9999-4999-8999-999999999999",
 		ConnectedAt: h.clock.now(), Health: connect.HealthOK, HealthAt: h.clock.now().Add(-time.Hour),
 	}
 	start := connect.Pending{TokenHash: "hash", ApplicationID: c.ApplicationID, UserID: c.UserID, ExpiresAt: c.ConnectedAt.Add(time.Minute)}
@@ -228,7 +228,7 @@ func TestAWebhookTellsOfAnotherHandlersApplication(t *testing.T) {
 	e := h.told(connect.HealthChanged, 1)[0]
 	e.Time = time.Time{}
 	require.Equal(t, connect.Event{
-		Kind: connect.HealthChanged, UserID: "ada", ApplicationID: c.ApplicationID, IdentityID: c.IdentityID, Health: connect.HealthNeedsSignIn,
+		Kind: connect.HealthChanged, UserID: "ada", ApplicationID: c.ApplicationID, ConnectionID: "a", IdentityID: c.IdentityID, Health: connect.HealthNeedsSignIn,
 	}, e)
 }
 

@@ -6,24 +6,24 @@
 const routes = new URL("..", import.meta.url);
 
 /**
- * Connects the signed-in user's account. Call it in the click, before awaiting
- * anything, or the popup is blocked. A closed popup is "cancelled"; one that "failed"
- * stays and says why. Without a popup the browser leaves this page, and ends at the
- * local path returnTo.
+ * Connects an account, or signs in again to the one with the id connection. Call it in
+ * the click, before awaiting anything, or the popup is blocked. A closed popup is
+ * "cancelled"; one that "failed" stays and says why. Without a popup the browser leaves
+ * this page, and ends at the local path returnTo.
  *
- * @param {{ popup?: boolean, returnTo?: string, application?: string }} [options]
+ * @param {{ popup?: boolean, returnTo?: string, application?: string, connection?: string, label?: string }} [options]
  * @returns {Promise<Outcome>}
  */
-export async function connect({ popup = false, returnTo, application } = {}) {
+export async function connect({ popup = false, returnTo, application, connection, label } = {}) {
   const win = popup ? openWindow() : null;
   const route = new URL(application ? `connect/${encodeURIComponent(application)}` : "connect", routes).href;
   const [before, start] = await Promise.all([
-    connection(route),
-    json(route, { return_to: returnTo, popup: !!win }),
+    signIns(route),
+    json(route, { return_to: returnTo, popup: !!win, connection, label }),
   ]);
   const look = async () => {
-    const after = await connection(route);
-    return after && after !== before ? "connected" : "cancelled";
+    const after = await signIns(route);
+    return after.some((signIn) => !before.includes(signIn)) ? "connected" : "cancelled";
   };
   if (win?.closed) return "cancelled";
   if (!start.redirectUrl) {
@@ -64,10 +64,10 @@ async function json(url, body) {
   }
 }
 
-/** Tells a connection from another. @param {string} route */
-async function connection(route) {
-  const { connected, identityId, connectedAt } = await json(`${route}/status`);
-  return connected && identityId + connectedAt;
+/** Identifies each sign-in. @param {string} route */
+async function signIns(route) {
+  const { connections = [] } = await json(`${route}/status`);
+  return connections.map(({ identityId, connectedAt }) => identityId + connectedAt);
 }
 
 /**

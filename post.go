@@ -1,0 +1,110 @@
+package connect
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+)
+
+const (
+	// maxFormBytes bounds the body of a POST, and formTimeout the time in which
+	// it is read.
+	maxFormBytes = 16 << 10
+	formTimeout  = 10 * time.Second
+)
+
+// readPost is what every POST begins with: it came from our pages, somebody is
+// signed in, and the way back stays on this site.
+func (h *Handler) readPost(w http.ResponseWriter, r *http.Request) (user User, form postForm, err error) {
+	if err := h.fromOurPages(r); err != nil {
+		return User{}, postForm{}, err
+	}
+	if user, err = h.signedIn(r); err != nil {
+		return User{}, postForm{}, err
+	}
+	form, err = readForm(w, r)
+	return user, form, err
+}
+
+// fromOurPages refuses what a page of another origin sent, and what one of our
+// own pages sent that was opened at another address than PublicURL's.
+func (h *Handler) fromOurPages(r *http.Request) error {
+	if err := h.crossOrigin.Check(r); err != nil {
+		return fmt.Errorf("%w: %w", ErrCrossOrigin, err)
+	}
+	// Origin is the browser's own view; Host may be a proxy's. Clients that
+	// send none (curl, and pages under no-referrer: "null") have passed the
+	// check above and are let through.
+	if origin := r.Header.Get("Origin"); origin != "" && origin != "null" && origin != h.origin {
+		return &WrongOriginError{Origin: clip(origin), PublicOrigin: h.origin}
+	}
+	return nil
+}
+
+// postForm is what a POST may say.
+type postForm struct {
+	ReturnTo   string `json:"return_to"`  // a local path, or empty
+	Connection string `json:"connection"` // the ID of a connection, or empty
+	Label      string `json:"label"`
+	Popup      bool   `json:"popup"` // in JSON only: connect.js has opened one
+}
+
+// readForm reads a form or a JSON object. A plain button sends neither.
+func readForm(w http.ResponseWriter, r *http.Request) (form postForm, err error) {
+	if r.Body == nil { // A request that no server read, as in a test.
+		r.Body = http.NoBody
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
+	limitReading(w, formTimeout) // Anew: the app may have taken its time to say who is signed in.
+	mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	switch mediaType {
+	case "application/json":
+		if err = json.NewDecoder(r.Body).Decode(&form); errors.Is(err, io.EOF) {
+			err = nil // A body is not needed.
+		}
+	case "multipart/form-data":
+		err = r.ParseMultipartForm(maxFormBytes)
+	default:
+		err = r.ParseForm()
+	}
+	if err != nil {
+		return postForm{}, fmt.Errorf("%w: %s", ErrBadRequest, clip(err.Error()))
+	}
+	if r.Form != nil {
+		form.ReturnTo, form.Connection, form.Label = r.FormValue("return_to"), r.FormValue("connection"), r.FormValue("label")
+	}
+	if _, err := io.Copy(io.Discard, r.Body); err == nil { // A parser may have stopped before.
+		hasRead(w)
+	}
+	if form.ReturnTo != "" && !isLocalPath(form.ReturnTo) {
+		return postForm{}, ErrReturnTo
+	}
+	return form, nil
+}
+
+// acceptsJSON tells a client that wants JSON from a browser that wants a page: by
+// Accept, and where that leaves it open, by the request's own Content-Type, or by
+// the browser's word that a script made it (Fetch Metadata, section 2.1).
+func acceptsJSON(header http.Header) bool {
+	accept := header.Get("Accept")
+	if strings.Contains(accept, "text/html") {
+		return false
+	}
+	if strings.Contains(accept, "application/json") || header.Get("Sec-Fetch-Dest") == "empty" {
+		return true
+	}
+	mediaType, _, _ := mime.ParseMediaType(header.Get("Content-Type"))
+	return mediaType == "application/json"
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	// A client that went away is nobody to tell of a failed write.
+	_ = json.NewEncoder(w).Encode(body)
+}
