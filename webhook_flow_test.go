@@ -365,6 +365,8 @@ func TestTheFakesOwnEventsMoveTheHealth(t *testing.T) {
 		{anchortest.TextEventTime, anchortest.SnakeEventIdentity},
 		{anchortest.TextEventTime, anchortest.CamelEventIdentity},
 		{anchortest.UnixEventTime, anchortest.NestedEventIdentity},
+		{anchortest.TextEventTime, anchortest.TextEventIdentity},
+		{anchortest.UnixEventTime, anchortest.BareEventIdentity},
 	} {
 		t.Run(fmt.Sprint(shape), func(t *testing.T) {
 			t.Parallel()

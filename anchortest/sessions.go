@@ -19,6 +19,10 @@ type Session struct {
 	ID string
 	// IdentityIDs are the identities that it is signed in with.
 	IdentityIDs []string
+	// Tags are the labels that the request gave it.
+	Tags []string
+	// SkipValidation says that the request asked for no check of the sign-in.
+	SkipValidation bool
 	// Configuration is the request that made it, as JSON. It is empty when the
 	// request had no body.
 	Configuration []byte
@@ -30,6 +34,7 @@ type Session struct {
 
 func (s Session) clone() *Session {
 	s.IdentityIDs = slices.Clone(s.IdentityIDs)
+	s.Tags = slices.Clone(s.Tags)
 	s.Configuration = slices.Clone(s.Configuration)
 	return &s
 }
@@ -52,7 +57,8 @@ func (s *Server) createSession(w http.ResponseWriter, r *http.Request) {
 	}
 	var body struct {
 		Session struct {
-			Proxy active `json:"proxy"`
+			Proxy active   `json:"proxy"`
+			Tags  []string `json:"tags"`
 		} `json:"session"`
 		Browser struct {
 			CaptchaSolver active `json:"captcha_solver"`
@@ -60,6 +66,7 @@ func (s *Server) createSession(w http.ResponseWriter, r *http.Request) {
 		Identities []struct {
 			ID string `json:"id"`
 		} `json:"identities"`
+		SkipValidation bool `json:"identity_skip_validation"`
 	}
 	var configuration json.RawMessage
 	if r.ContentLength != 0 {
@@ -76,13 +83,24 @@ func (s *Server) createSession(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 
-	session := Session{ID: newUUID(), Configuration: configuration, CreatedAt: s.time()}
+	session := Session{
+		ID: newUUID(), Tags: body.Session.Tags, SkipValidation: body.SkipValidation,
+		Configuration: configuration, CreatedAt: s.time(),
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, identity := range body.Identities {
-		id, _ := parseUUID(identity.ID)
-		if s.identities.get(id) == nil {
-			writeError(w, http.StatusBadRequest, "Identity not found.")
+	if r := s.refusals.sessions; r != NoRefusal && !(body.SkipValidation && r.isSignIn()) {
+		writeRefusal(w, r, s.refusals.gone)
+		return
+	}
+	for _, named := range body.Identities {
+		id, _ := parseUUID(named.ID)
+		refusal := RefuseGone
+		if identity := s.identities.get(id); identity != nil {
+			refusal = s.refusalOf(identity, body.SkipValidation)
+		}
+		if refusal != NoRefusal {
+			writeRefusal(w, refusal, s.refusals.gone)
 			return
 		}
 		session.IdentityIDs = append(session.IdentityIDs, id)
