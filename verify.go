@@ -72,7 +72,12 @@ func (a *Application) verify(ctx context.Context) (stop bool, err error) {
 		date = answer.Date
 	}
 	if difference := answered.Sub(date).Round(time.Second); !date.IsZero() && difference.Abs() > maxClockDifference {
-		return true, fmt.Errorf("connect: the app's clock is %v ahead of Anchor's: set the clock of this machine by NTP, because flows expire by it", difference)
+		direction := "ahead of"
+		if difference < 0 {
+			direction = "behind"
+		}
+		return true, fmt.Errorf("connect: the app's clock is %v %s Anchor's: set the clock of this machine by NTP, because flows expire by it",
+			difference.Abs(), direction)
 	}
 	switch {
 	case err == nil:

@@ -1,0 +1,284 @@
+package connect_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect"
+	"github.com/anchorconnect/connect/anchorhttp"
+	"github.com/anchorconnect/connect/anchortest"
+)
+
+// fast is fast enough for tests.
+var fast = connect.ReconcileOptions{CallsPerMinute: 1_000_000}
+
+// disagreement is a site where the store and Anchor disagree in every way.
+type disagreement struct {
+	*hook
+	fine, gone, sick, untagged, foreign connect.Connection
+	orphans                             []string
+	young, marked                       string
+}
+
+func newDisagreement(t *testing.T) *disagreement {
+	d := &disagreement{hook: newHook(t, withCalendar)}
+	connected := func(user string) connect.Connection {
+		d.signedIn(user).connect()
+		return d.connection(user)
+	}
+	d.fine, d.gone, d.sick = connected("fine"), connected("gone"), connected("sick")
+	d.untagged, d.foreign = connected("untagged"), connected("foreign")
+	d.remove(d.gone.IdentityID)
+	d.fake.SetStatus(d.sick.IdentityID, anchortest.StatusFailed)
+	mark := func(id string, metadata map[string]any) {
+		identity, _ := d.fake.Identity(id)
+		identity.Metadata = metadata
+		d.fake.PutIdentity(identity)
+	}
+	mark(d.untagged.IdentityID, map[string]any{"plan": "pro"})
+	mark(d.foreign.IdentityID, map[string]any{"externalUserId": "eve"})
+	for _, orphan := range d.fake.AddOrphans(3, 25*time.Hour) {
+		d.orphans = append(d.orphans, orphan.ID)
+	}
+	d.young = d.fake.AddOrphans(1, 23*time.Hour)[0].ID
+	d.marked = d.fake.PutIdentity(anchortest.Identity{CreatedAt: d.clock.now().AddDate(0, -1, 0), Metadata: map[string]any{"note": "staging's"}}).ID
+	d.fake.PutIdentity(anchortest.Identity{ApplicationID: d.calendar, CreatedAt: d.clock.now().AddDate(0, -1, 0)})
+	d.fake.ForgetCalls()
+	return d
+}
+
+func TestReconcileReportsAndChangesNothing(t *testing.T) {
+	t.Parallel()
+	for name, style := range map[string]anchortest.ListStyle{"a list in pages": anchortest.PagedLists, "a whole list": anchortest.WholeLists} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDisagreement(t)
+			d.fake.SetListStyle(style)
+			d.fake.SetPageLimit(2)
+			options := fast
+			found := map[string]connect.FindingKind{}
+			options.Found = func(f connect.Finding) {
+				require.False(t, f.Repaired)
+				found[f.IdentityID] = f.Kind
+			}
+			report, err := d.handler.Application("").Reconcile(t.Context(), options)
+			require.NoError(t, err)
+			want := map[string]connect.FindingKind{
+				d.gone.IdentityID: connect.FoundGone, d.sick.IdentityID: connect.FoundBadStatus,
+				d.untagged.IdentityID: connect.FoundUntagged, d.foreign.IdentityID: connect.FoundForeignMark,
+				d.marked: connect.FoundUnknownMark,
+			}
+			for _, id := range d.orphans {
+				want[id] = connect.FoundOrphan
+			}
+			require.Equal(t, want, found)
+			require.Equal(t, 5, report.Connections)
+			require.Equal(t, 4, report.Identities)
+			require.Equal(t, 3, report.Found[connect.FoundOrphan])
+			require.Empty(t, report.Repaired)
+			require.Empty(t, report.Cursor)
+			require.Equal(t, len(d.fake.Calls()), report.Calls)
+			require.Contains(t, report.String(), "orphan: 3, of which 0 repaired")
+			for _, method := range []string{"PUT", "POST", "DELETE"} {
+				require.Zero(t, d.fake.CountCalls(method, ""), "it is dry")
+			}
+			require.Equal(t, connect.HealthOK, d.connection("gone").Health)
+			require.Equal(t, connect.HealthOK, d.connection("sick").Health)
+			tasks, err := d.store.Claim(t.Context(), d.fake.ApplicationID(), d.clock.now().Add(time.Hour), d.clock.now(), 10)
+			require.NoError(t, err)
+			require.Empty(t, tasks)
+		})
+	}
+}
+
+func TestReconcileRepairsWhatItIsAskedTo(t *testing.T) {
+	t.Parallel()
+	d := newDisagreement(t)
+	options := fast
+	options.Repair = true
+	report, err := d.handler.Application("").Reconcile(t.Context(), options)
+	require.NoError(t, err)
+	require.Equal(t, connect.HealthNeedsSignIn, d.connection("gone").Health)
+	require.Equal(t, connect.HealthNeedsSignIn, d.connection("sick").Health)
+	d.told(connect.HealthChanged, 2)
+	require.Equal(t, connect.HealthOK, d.connection("fine").Health)
+	require.Equal(t, "eve", d.tag(d.foreign.IdentityID), "another mark is never overwritten")
+	require.Equal(t, map[connect.FindingKind]int{connect.FoundGone: 1, connect.FoundBadStatus: 1, connect.FoundUntagged: 1}, report.Repaired)
+	require.Zero(t, d.fake.CountCalls("DELETE", ""), "deleting is asked for by name")
+	d.run()
+	require.Eventually(t, func() bool { return d.tag(d.untagged.IdentityID) == "untagged" }, 5*time.Second, 10*time.Millisecond)
+}
+
+func TestReconcileDeletesOrphansWhenAskedTo(t *testing.T) {
+	t.Parallel()
+	d := newDisagreement(t)
+	options := fast
+	options.DeleteOrphans = true
+	report, err := d.handler.Application("").Reconcile(t.Context(), options)
+	require.NoError(t, err)
+	require.Equal(t, map[connect.FindingKind]int{connect.FoundOrphan: 3}, report.Repaired)
+	for _, id := range d.orphans {
+		_, there := d.fake.Identity(id)
+		require.False(t, there)
+	}
+	for _, id := range []string{d.young, d.marked, d.fine.IdentityID, d.sick.IdentityID, d.untagged.IdentityID, d.foreign.IdentityID} {
+		_, there := d.fake.Identity(id)
+		require.True(t, there)
+	}
+	require.Equal(t, 3, d.fake.CountCalls("DELETE", ""))
+	tasks, err := d.store.Claim(t.Context(), d.fake.ApplicationID(), d.clock.now().Add(time.Hour), d.clock.now(), 10)
+	require.NoError(t, err)
+	require.Empty(t, tasks)
+
+	// What Anchor does not take is left to Run.
+	orphan := d.fake.AddOrphans(1, 48*time.Hour)[0].ID
+	d.fake.Fault(anchortest.Fault{Method: "DELETE", Status: 503})
+	_, err = d.handler.Application("").Reconcile(t.Context(), options)
+	require.NoError(t, err)
+	d.fake.ClearFaults()
+	d.run()
+	require.Eventually(t, func() bool { _, there := d.fake.Identity(orphan); return !there }, 10*time.Second, 10*time.Millisecond)
+}
+
+// Between the look and the deletion a callback connects the identity.
+func TestReconcileSparesAnOrphanThatIsConnectedMeanwhile(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	orphan := s.fake.AddOrphans(1, 48*time.Hour)[0].ID
+	hold := s.fake.Hold("GET", "/v1/identities/")
+	options := fast
+	options.DeleteOrphans = true
+	done := make(chan error, 1)
+	go func() {
+		report, err := s.handler.Application("").Reconcile(context.Background(), options)
+		if len(report.Found) > 0 {
+			err = errors.Join(err, fmt.Errorf("found %v", report.Found))
+		}
+		done <- err
+	}()
+	require.NoError(t, hold.Wait(t.Context(), 1))
+	s.owed("ada", orphan)
+	hold.Release()
+	require.NoError(t, <-done)
+	_, there := s.fake.Identity(orphan)
+	require.True(t, there)
+	require.Equal(t, orphan, s.connection("ada").IdentityID)
+}
+
+func TestReconcileGoesOnWhereItStopped(t *testing.T) {
+	t.Parallel()
+	d := newDisagreement(t)
+	total := 0
+	options := fast
+	for rounds := 0; ; rounds++ {
+		require.Less(t, rounds, 20)
+		d.fake.ClearFaults()
+		d.fake.ForgetCalls()
+		ctx, cancel := context.WithCancel(t.Context())
+		options.Found = func(connect.Finding) { total++; cancel() }
+		report, err := d.handler.Application("").Reconcile(ctx, options)
+		cancel()
+		if err == nil {
+			require.Empty(t, report.Cursor)
+			break
+		}
+		require.ErrorIs(t, err, context.Canceled)
+		require.Contains(t, report.String(), "stopped early")
+		if strings.HasPrefix(report.Cursor, "connection:") || report.Cursor == "" {
+			options.After = report.Cursor
+			continue
+		}
+		options.After = report.Cursor
+		options.Found = nil
+		report, err = d.handler.Application("").Reconcile(t.Context(), options)
+		require.NoError(t, err)
+		require.Zero(t, report.Connections, "they were looked at before")
+		require.Equal(t, 3, report.Found[connect.FoundOrphan])
+		break
+	}
+	_, err := d.handler.Application("").Reconcile(t.Context(), connect.ReconcileOptions{After: "page 7"})
+	require.ErrorContains(t, err, "not the Cursor of a report")
+}
+
+func TestReconcileStopsAtATroubleAndSaysWhere(t *testing.T) {
+	t.Parallel()
+	d := newDisagreement(t)
+	d.fake.Fault(anchortest.Fault{Method: "GET", Path: "/v1/applications/", Status: 503})
+	report, err := d.handler.Application("").Reconcile(t.Context(), fast)
+	require.ErrorIs(t, err, connect.ErrUpstreamUnavailable)
+	require.Equal(t, "identities", report.Cursor)
+	require.Equal(t, 5, report.Connections)
+
+	bare := newSite(t, func(c *connect.Config) { c.Store = struct{ connect.Store }{connect.NewMemoryStore()} })
+	_, err = bare.handler.Application("").Reconcile(t.Context(), fast)
+	require.ErrorIs(t, err, errors.ErrUnsupported)
+}
+
+// In virtual time: a call a second, and none for as long as Anchor asks to wait.
+func TestReconcileKeepsToItsPace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := connect.NewMemoryStore()
+		const application = "77777777-7777-4777-8777-777777777777"
+		began := time.Now()
+		for i := range 10 {
+			id := fmt.Sprintf("22222222-2222-4222-8222-%012d", i)
+			require.NoError(t, store.Bind(t.Context(), connect.Pending{
+				TokenHash: id, ApplicationID: application, UserID: id, ExpiresAt: began.Add(time.Minute),
+			}, 5))
+			_, err := store.Complete(t.Context(), id, connect.Connection{
+				ID: id, ApplicationID: application, UserID: id, IdentityID: id, ConnectedAt: began, Health: connect.HealthOK,
+			}, connect.Completion{})
+			require.NoError(t, err)
+		}
+		var calls []time.Duration
+		transport := transport(func(r *http.Request) (*http.Response, error) {
+			calls = append(calls, time.Since(began))
+			if len(calls) == 5 {
+				return respond(r, 429, http.Header{"Retry-After": {"20"}}, `{"error":"slow down"}`), nil
+			}
+			if strings.HasSuffix(r.URL.Path, "/identities") {
+				return respond(r, 200, nil, `{"identities":[]}`), nil
+			}
+			id := r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:]
+			return respond(r, 200, nil, fmt.Sprintf(`{"id":%q,"status":"validated","metadata":{"externalUserId":%q}}`, id, id)), nil
+		})
+		h, err := connect.New(connect.Config{
+			Anchor:        anchorhttp.New("test-key", anchorhttp.WithMaxRetries(0), anchorhttp.WithHTTPClient(&http.Client{Transport: transport})),
+			ApplicationID: application, PublicURL: "https://app.example", Store: store, Logger: slog.New(slog.DiscardHandler),
+			Secrets: [][]byte{[]byte("a secret of the tests, not random")},
+			User:    func(*http.Request) (connect.User, error) { return connect.User{}, nil },
+		})
+		require.NoError(t, err)
+		report, err := h.Application("").Reconcile(t.Context(), connect.ReconcileOptions{})
+		require.NoError(t, err)
+		require.Equal(t, 12, report.Calls, "ten identities, one of them twice, and a list")
+		for i, at := range calls {
+			want := time.Duration(i) * time.Second
+			if i > 4 {
+				want += 19 * time.Second
+			}
+			require.Equal(t, want, at, "call %d", i)
+		}
+	})
+}
+
+// respond is Anchor's answer to a request.
+func respond(r *http.Request, status int, header http.Header, body string) *http.Response {
+	if header == nil {
+		header = http.Header{}
+	}
+	header.Set("Content-Type", "application/json")
+	header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader(body)), Request: r}
+}
