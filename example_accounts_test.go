@@ -189,11 +189,11 @@ func ExampleAskFirst() {
 	// 303 /dashboard
 }
 
-// The code of docs/accounts.md is what stands between "docs: accounts" and "docs: end"
+// The code of docs/accounts.md and others is what stands between "docs: …" and "docs: end"
 // in the examples, which run it.
 func TestTheDocsShowCodeOfTheExamples(t *testing.T) {
 	t.Parallel()
-	region := regexp.MustCompile(`(?ms)^(\t+)// docs: (\w+)\n(.*?)\n\t+// docs: end$`)
+	region := regexp.MustCompile(`(?ms)^(\t*)// docs: (\w+)\n(.*?)\n+\t*// docs: end$`)
 	tested := map[string][]string{}
 	files, err := filepath.Glob("example*_test.go")
 	require.NoError(t, err)
