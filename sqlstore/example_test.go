@@ -3,7 +3,6 @@ package sqlstore_test
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"log"
 	"os"
@@ -13,7 +12,6 @@ import (
 
 	_ "modernc.org/sqlite"
 
-	"github.com/anchorconnect/connect"
 	"github.com/anchorconnect/connect/sqlstore"
 )
 
@@ -43,10 +41,10 @@ func Example() {
 	if err := store.Migrate(ctx); err != nil {
 		log.Fatal(err)
 	}
-	_, err = store.Connection(ctx, "0f2b1c1e-0000-4000-8000-00000000000a", "ada")
-	fmt.Println(errors.Is(err, connect.ErrNotConnected))
+	connections, err := store.Connections(ctx, "0f2b1c1e-0000-4000-8000-00000000000a", "ada")
+	fmt.Println(len(connections), err)
 	// Output:
-	// true
+	// 0 <nil>
 }
 
 func ExampleParseURL() {
