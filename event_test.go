@@ -31,7 +31,7 @@ func TestTheAppIsToldWhatHasHappened(t *testing.T) {
 	require.WithinDuration(t, h.clock.now(), connected.Time, time.Minute)
 	connected.Time = time.Time{}
 	require.Equal(t, connect.Event{
-		Kind: connect.Connected, UserID: "ada", ApplicationID: h.fake.ApplicationID(), IdentityID: id,
+		Kind: connect.Connected, UserID: "ada", ConnectionID: h.connection("ada").ID, ApplicationID: h.fake.ApplicationID(), IdentityID: id,
 	}, connected)
 	require.Equal(t, id, h.told(connect.Tagged, 1)[0].IdentityID)
 	ada.get(callback)

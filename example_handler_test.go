@@ -122,7 +122,7 @@ func ExampleHandler_Register() {
 	}
 	fmt.Println(res.StatusCode, strings.HasPrefix(res.Header.Get("Location"), app.fake.URL()+"/identity/create?token="))
 	// Output:
-	// 200 {"applicationId":"fa4e0000-0000-4000-8000-000000000001","connected":false}
+	// 200 {"applicationId":"fa4e0000-0000-4000-8000-000000000001","connected":false,"connections":[],"maxConnections":1}
 	// 303 true
 }
 
@@ -198,7 +198,7 @@ func ExampleHandler_Application() {
 	app.get("/connect/calendar/status")
 	app.get("/agenda")
 	// Output:
-	// 200 {"application":"calendar","applicationId":"6f1c9a52-0a3d-4c1e-9b7f-2d6c8e4f1a02","connected":false}
+	// 200 {"application":"calendar","applicationId":"6f1c9a52-0a3d-4c1e-9b7f-2d6c8e4f1a02","connected":false,"connections":[],"maxConnections":1}
 	// 303 /connect/calendar?return_to=%2Fagenda
 }
 
@@ -273,7 +273,7 @@ func ExampleSessionUser() {
 	fmt.Println(user(r))
 	// Output:
 	// connect: nobody is signed in
-	// {42 } <nil>
+	// {42  } <nil>
 }
 
 func ExampleExplain() {

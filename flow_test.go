@@ -33,7 +33,7 @@ func TestAUserConnectsAnAccount(t *testing.T) {
 	require.Equal(t, http.StatusSeeOther, a.status)
 	require.Equal(t, "no-store", a.header.Get("Cache-Control"))
 	require.Equal(t, "nosniff", a.header.Get("X-Content-Type-Options"))
-	require.Equal(t, "map[Bind:1]", store.count(), "a start is one store write")
+	require.Equal(t, "map[Bind:1 Connections:1]", store.count(), "a start is one store write")
 	require.Len(t, s.fake.Calls(), 1, "a start is one call")
 	require.Len(t, a.header.Values("Set-Cookie"), 1)
 
@@ -662,8 +662,8 @@ func TestAStoreThatFailsLeavesTheFlowOpen(t *testing.T) {
 	callback := s.approve(ada.start())
 	failing("Pending", func() answer { return ada.get(callback) })
 	failing("Complete", func() answer { return ada.get(callback) })
-	failing("Connection", func() answer { return ada.get("/connect") })
-	failing("Connection", func() answer { return ada.get("/connect/status") })
+	failing("Connections", func() answer { return ada.get("/connect") })
+	failing("Connections", func() answer { return ada.get("/connect/status") })
 	failing("Disconnect", func() answer { return ada.post("/disconnect", nil) })
 	require.Zero(t, s.connection("ada"))
 	require.Zero(t, s.fake.CountCalls("PUT", ""))
@@ -802,7 +802,7 @@ func TestDisconnecting(t *testing.T) {
 	require.Equal(t, "/connect", ada.post("/disconnect", nil).location, "twice is fine")
 	ada.header.Set("Accept", "application/json")
 	a = ada.post("/disconnect", nil)
-	require.JSONEq(t, `{"connected":false}`, a.body)
+	require.JSONEq(t, noConnection(s.fake.ApplicationID()), a.body)
 	ada.header.Set("Accept", "text/html")
 	ada.refused(connect.ErrStateSpent, ada.get(callback))
 	require.Zero(t, s.connection("ada"), "an old return brings nothing back")
@@ -838,16 +838,25 @@ func TestDisconnectingWhileAnchorIsDown(t *testing.T) {
 	}, 10*time.Second, 20*time.Millisecond)
 }
 
+// noConnection is the status of a user without a connection.
+func noConnection(applicationID string) string {
+	return fmt.Sprintf(`{"connected":false,"applicationId":%q,"connections":[],"maxConnections":1}`, applicationID)
+}
+
 func TestTheStatus(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")
-	require.JSONEq(t, fmt.Sprintf(`{"connected":false,"applicationId":%q}`, s.fake.ApplicationID()), ada.get("/connect/status").body)
+	require.JSONEq(t, noConnection(s.fake.ApplicationID()), ada.get("/connect/status").body)
 	callback := ada.connect()
 	a := ada.get("/connect/status")
 	require.Equal(t, "application/json", a.header.Get("Content-Type"))
-	require.JSONEq(t, fmt.Sprintf(`{"connected":true,"applicationId":%q,"identityId":%q,"connectedAt":%q,"health":"ok"}`,
-		s.fake.ApplicationID(), identityIn(callback), s.connection("ada").ConnectedAt.UTC().Format(time.RFC3339)), a.body)
+	c := s.connection("ada")
+	at := c.ConnectedAt.UTC().Format(time.RFC3339)
+	require.JSONEq(t, fmt.Sprintf(`{"connected":true,"applicationId":%q,"maxConnections":1,
+		"connectionId":%q,"identityId":%q,"createdAt":%q,"connectedAt":%q,"health":"ok",
+		"connections":[{"id":%[2]q,"label":"","identityId":%[3]q,"createdAt":%[4]q,"connectedAt":%[5]q,"health":"ok"}]}`,
+		s.fake.ApplicationID(), c.ID, identityIn(callback), at, at), a.body)
 	require.Contains(t, s.signedIn("eve").get("/connect/status").body, `"connected":false`, "another user's is never shown")
 
 	nobody := s.browser()
@@ -1281,7 +1290,7 @@ func TestATokenThatHasExpiredWhenItIsIssuedStartsNothing(t *testing.T) {
 	a := ada.post("/connect", nil)
 	ada.refused(connect.ErrUpstreamInvalid, a)
 	require.Empty(t, a.header.Get("Set-Cookie"))
-	require.Equal(t, "map[]", store.count())
+	require.Equal(t, "map[Connections:1]", store.count())
 }
 
 func TestAnUnusableIdentityIsWorthNoFurtherCall(t *testing.T) {
@@ -1393,7 +1402,7 @@ func TestATokenThatPromisesDaysStartsNothing(t *testing.T) {
 	ada := s.signedIn("ada")
 	s.fake.Fault(anchortest.Fault{Method: "POST", Header: http.Header{"Date": {time.Now().Add(-48 * time.Hour).UTC().Format(http.TimeFormat)}}})
 	ada.refused(connect.ErrUpstreamInvalid, ada.post("/connect", nil))
-	require.Equal(t, "map[]", store.count())
+	require.Equal(t, "map[Connections:1]", store.count())
 }
 
 func TestTheTagIsMadeThoughThePersonLeaves(t *testing.T) {

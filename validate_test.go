@@ -18,7 +18,7 @@ func TestValidate(t *testing.T) {
 		return p
 	}
 	connection := func(edit func(c *connect.Connection)) connect.Connection {
-		c := connect.Connection{ApplicationID: "application", UserID: "user", IdentityID: "identity", Health: connect.HealthOK}
+		c := connect.Connection{ID: "id", ApplicationID: "application", UserID: "user", IdentityID: "identity", Health: connect.HealthOK}
 		edit(&c)
 		return c
 	}

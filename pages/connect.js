@@ -6,11 +6,10 @@
 const routes = new URL("..", import.meta.url);
 
 /**
- * Connects an account of the signed-in user. Call it in the click, before awaiting
- * anything, or the popup is blocked. A closed popup is "cancelled"; one that "failed"
- * stays and says why. Without a popup the browser leaves this page, and ends at the
- * local path returnTo. connection is the id of a connection to sign in to again;
- * label names the account.
+ * Connects an account, or signs in again to the one with the id connection. Call it in
+ * the click, before awaiting anything, or the popup is blocked. A closed popup is
+ * "cancelled"; one that "failed" stays and says why. Without a popup the browser leaves
+ * this page, and ends at the local path returnTo.
  *
  * @param {{ popup?: boolean, returnTo?: string, application?: string, connection?: string, label?: string }} [options]
  * @returns {Promise<Outcome>}
@@ -65,7 +64,7 @@ async function json(url, body) {
   }
 }
 
-/** What each sign-in of the user is known by. @param {string} route */
+/** Identifies each sign-in. @param {string} route */
 async function signIns(route) {
   const { connections = [] } = await json(`${route}/status`);
   return connections.map(({ identityId, connectedAt }) => identityId + connectedAt);

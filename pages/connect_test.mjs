@@ -91,7 +91,7 @@ function world({ blocked, start = { redirectUrl: "https://hosted.test/?token=t",
 }
 
 const settled = () => new Promise((resolve) => setImmediate(resolve));
-const connected = (at) => ({ connected: true, identityId: "i", connectedAt: at });
+const connected = (...at) => ({ connected: true, connections: at.map((connectedAt) => ({ identityId: "i", connectedAt })) });
 
 test("the popup is opened in the click, before anything is waited for", async () => {
   const w = world();
@@ -113,6 +113,12 @@ test("the token is minted by a JSON post, and the popup goes to the hosted page 
   assert.deepEqual(w.at, { url: "https://hosted.test/?token=t", opener: null, listening: true });
   assert.equal(w.channels[0].name, "connect-id");
   assert.match(w.asked, /\/tools\/connect\/status$/);
+  w.say("failed");
+});
+
+test("one account of several is named by its id, and a new one by its label", async () => {
+  const w = await world().begin({ popup: true, connection: "c1", label: "work" });
+  assert.deepEqual(w.posts[0].body, { popup: true, connection: "c1", label: "work" });
   w.say("failed");
 });
 
@@ -184,6 +190,9 @@ test("when the word was lost, the user's status tells", async () => {
     [{ connected: false }, connected("2"), "connected"],
     [connected("1"), connected("2"), "connected"],
     [connected("1"), connected("1"), "cancelled"],
+    [connected("1"), connected("1", "2"), "connected"],
+    [connected("1", "2"), connected("1", "3"), "connected"],
+    [connected("1", "2"), connected("2"), "cancelled"],
     [connected("1"), { connected: false }, "cancelled"],
     [connected("1"), new Error("offline"), "cancelled"],
     [new Error("offline"), { error: "not_signed_in" }, "cancelled"],
