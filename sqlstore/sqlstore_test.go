@@ -99,6 +99,11 @@ func TestUnkeepableTexts(t *testing.T) {
 	onEach(t, func(t *testing.T, d *database) {
 		db, w := watched(t, d)
 		s := New(db, d.dialect)
+		identified := func(identity string) connect.Connection {
+			c := connection("anna", "1")
+			c.IdentityID = identity
+			return c
+		}
 		for what, odd := range map[string]string{
 			"holds a NUL byte":   "secret\x00",
 			"is not valid UTF-8": "secret\xff",
@@ -109,7 +114,7 @@ func TestUnkeepableTexts(t *testing.T) {
 				"Pending":                  func() error { _, err := s.Pending(t.Context(), odd); return err },
 				"Spend":                    func() error { return s.Spend(t.Context(), odd) },
 				"Complete, the token hash": func() error { _, err := s.Complete(t.Context(), odd, connection("anna", "1"), tagged); return err },
-				"Complete, the identity":   func() error { _, err := s.Complete(t.Context(), "annas", connection("anna", odd), tagged); return err },
+				"Complete, the identity":   func() error { _, err := s.Complete(t.Context(), "annas", identified(odd), tagged); return err },
 				"Connections, the user":    func() error { _, err := s.Connections(t.Context(), application, odd); return err },
 				"Connections, application": func() error { _, err := s.Connections(t.Context(), odd, "anna"); return err },
 				"Queue":                    func() error { return s.Queue(t.Context(), tag("anna", odd)) },
@@ -121,19 +126,12 @@ func TestUnkeepableTexts(t *testing.T) {
 					_, err := s.List(t.Context(), connect.ListQuery{ApplicationID: application, After: odd, Limit: 1})
 					return err
 				},
-				"SetLabel, the connection": func() error {
-					_, err := s.SetLabel(t.Context(), application, "anna", odd, "")
-					return err
-				},
+				"SetLabel, the user": func() error { _, err := s.SetLabel(t.Context(), application, odd, "1", ""); return err },
 				"SetHealth":            func() error { _, _, err := s.SetHealth(t.Context(), odd, connect.HealthOK, noon); return err },
 				"Claim":                func() error { _, err := s.Claim(t.Context(), odd, noon, tagDue, 1); return err },
 				"Disconnect, the user": func() error { _, err := s.Disconnect(t.Context(), all(odd)); return err },
 				"Disconnect, application": func() error {
 					_, err := s.Disconnect(t.Context(), connect.Disconnection{ApplicationID: odd, UserID: "anna"})
-					return err
-				},
-				"Disconnect, the connection": func() error {
-					_, err := s.Disconnect(t.Context(), connect.Disconnection{ApplicationID: application, UserID: "anna", ConnectionID: odd})
 					return err
 				},
 				"ApplicationsOf":     func() error { _, err := s.ApplicationsOf(t.Context(), odd); return err },
