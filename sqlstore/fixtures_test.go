@@ -52,6 +52,38 @@ func insertOlder(user, identity string) string {
 		olderColumns, user, identity)
 }
 
+// insertInSlot stores a connection beside others.
+func insertInSlot(user, identity string, slot int) string {
+	return fmt.Sprintf("INSERT INTO connect_connections (id, application_id, user_id, identity_id, connected_at, health, health_at, slot) VALUES ('%s', 'application', '%s', '%s', 1, 'ok', 1, %d)",
+		idOf(user, identity), user, identity, slot)
+}
+
+// beside makes one more connection of a user who is connected, its tag done.
+func beside(t *testing.T, s *Store, user, identity string) {
+	t.Helper()
+	p := flow(user, "flow of "+user+" beside, with "+identity)
+	p.Adds = true
+	bind(t, s, p)
+	how := tagged
+	how.MaxConnections = plenty
+	done, err := s.Complete(t.Context(), p.TokenHash, connection(user, identity), how)
+	require.NoError(t, err)
+	require.True(t, done.First)
+	require.NoError(t, s.Done(t.Context(), tag(user, identity)))
+}
+
+// requireSlots requires that a user's connections have these slots.
+func requireSlots(t *testing.T, s *Store, user string, slots ...int) {
+	t.Helper()
+	found, err := queryConnections(t.Context(), s.db, s.sql.connections, application, user)
+	require.NoError(t, err)
+	var got []int
+	for _, c := range found {
+		got = append(got, c.slot)
+	}
+	require.ElementsMatch(t, slots, got)
+}
+
 // flow is a flow that is live at noon.
 func flow(user, tokenHash string) connect.Pending {
 	return connect.Pending{

@@ -16,20 +16,19 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// hookless is a hook that does nothing, so that every change takes a transaction.
-func hookless(context.Context, *sql.Tx, Change) error { return nil }
+// idle is a hook that does nothing.
+func idle(context.Context, *sql.Tx, Change) error { return nil }
 
 // Random calls on few users, actors, identities and connections come out as they do
 // on a MemoryStore, which is the reference.
 func TestAgainstMemoryStore(t *testing.T) {
 	t.Parallel()
 	const calls, seed = 2000, 3
-	for name, options := range map[string][]Option{"": nil, ", with a hook": {WithHook(hookless)}} {
+	for name, options := range hooked {
 		onEach(t, func(t *testing.T, d *database) {
 			t.Run("random calls"+name, func(t *testing.T) {
 				t.Parallel()
-				s := d.emptyIn(t, d.open(t, d.url(t)), options...)
-				require.NoError(t, s.Migrate(t.Context()))
+				s := d.migrated(t, options...)
 				m := newModel(rand.New(rand.NewPCG(seed, 0)), connect.NewMemoryStore(), s)
 				for range calls {
 					what, want, got := m.call(t.Context())

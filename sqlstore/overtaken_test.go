@@ -36,8 +36,10 @@ func TestOvertaken(t *testing.T) {
 		// zero.
 		identity string
 		how      connect.Completion
-		want     error
-		after    func(t *testing.T, s *Store)
+		// flow changes anna's flow, if it is set.
+		flow  func(p *connect.Pending)
+		want  error
+		after func(t *testing.T, s *Store)
 	}{
 		{
 			name:     "by a disconnect that retires the identity, before the flow is spent",
@@ -258,6 +260,98 @@ func TestOvertaken(t *testing.T) {
 			after:    func(t *testing.T, s *Store) { requireTasks(t, s, tag("anna", "1")) },
 		},
 		{
+			name:     "by the user's other tab, which adds the last connection allowed, when this one adds too",
+			before:   func(t *testing.T, s *Store) { connected(t, s, "anna", "0") },
+			locked:   []string{insertInSlot("anna", "1", 1)},
+			identity: "2",
+			how:      connect.Completion{TagAfter: tagDue, MaxConnections: 2},
+			flow:     func(p *connect.Pending) { p.Adds = true },
+			want:     connect.ErrConnectionLimit,
+			after:    func(t *testing.T, s *Store) { requireSlots(t, s, "anna", 0, 1); requireTasks(t, s) },
+		},
+		{
+			name:     "by the user's other tab, which adds a connection, when this one adds too",
+			before:   func(t *testing.T, s *Store) { connected(t, s, "anna", "0") },
+			locked:   []string{insertInSlot("anna", "1", 1)},
+			identity: "2",
+			how:      connect.Completion{TagAfter: tagDue, MaxConnections: 3},
+			flow:     func(p *connect.Pending) { p.Adds = true },
+			after: func(t *testing.T, s *Store) {
+				requireSlots(t, s, "anna", 0, 1, 2)
+				requireTasks(t, s, tag("anna", "2"))
+			},
+		},
+		{
+			name:     "by the user's other tab, which makes the first connection, when this one adds too",
+			locked:   []string{insertInSlot("anna", "1", 0)},
+			identity: "2",
+			how:      connect.Completion{TagAfter: tagDue, MaxConnections: 2},
+			flow:     func(p *connect.Pending) { p.Adds = true },
+			after: func(t *testing.T, s *Store) {
+				requireSlots(t, s, "anna", 0, 1)
+				requireTasks(t, s, tag("anna", "2"))
+			},
+		},
+		{
+			name:     "by the user's other tab, which adds the same identity, when this one adds too",
+			before:   func(t *testing.T, s *Store) { connected(t, s, "anna", "0") },
+			locked:   []string{insertInSlot("anna", "1", 1)},
+			identity: "1",
+			how:      connect.Completion{TagAfter: tagDue, MaxConnections: 2},
+			flow:     func(p *connect.Pending) { p.Adds = true },
+			after: func(t *testing.T, s *Store) {
+				requireSlots(t, s, "anna", 0, 1)
+				requireTasks(t, s, tag("anna", "1"))
+			},
+		},
+		{
+			name:     "by the end of the connection that the flow names",
+			before:   func(t *testing.T, s *Store) { connected(t, s, "anna", "0") },
+			locked:   []string{"DELETE FROM connect_connections WHERE user_id = 'anna'"},
+			identity: "1",
+			flow:     func(p *connect.Pending) { p.ConnectionID = idOf("anna", "0") },
+			want:     connect.ErrConnectionUnknown,
+			after:    func(t *testing.T, s *Store) { requireSlots(t, s, "anna"); requireTasks(t, s) },
+		},
+		{
+			name:     "by the user's other tab, which gives another connection the identity, when the flow names one",
+			before:   func(t *testing.T, s *Store) { connected(t, s, "anna", "0") },
+			locked:   []string{insertInSlot("anna", "1", 1)},
+			identity: "1",
+			flow:     func(p *connect.Pending) { p.ConnectionID = idOf("anna", "0") },
+			want:     connect.ErrIdentityConnected,
+			after:    func(t *testing.T, s *Store) { requireSlots(t, s, "anna", 0, 1); requireTasks(t, s) },
+		},
+		{
+			name: "by the end of one of two connections, when the flow is for the only one",
+			before: func(t *testing.T, s *Store) {
+				connected(t, s, "anna", "0")
+				beside(t, s, "anna", "1")
+			},
+			locked:   []string{"DELETE FROM connect_connections WHERE identity_id = '0'"},
+			identity: "2",
+			flow:     func(p *connect.Pending) {},
+			after: func(t *testing.T, s *Store) {
+				requireSlots(t, s, "anna", 1)
+				requireTasks(t, s, deletion("anna", "1"), tag("anna", "2"))
+			},
+		},
+		{
+			name: "by the end of one of two connections, when this one adds",
+			before: func(t *testing.T, s *Store) {
+				connected(t, s, "anna", "0")
+				beside(t, s, "anna", "1")
+			},
+			locked:   []string{"DELETE FROM connect_connections WHERE identity_id = '0'"},
+			identity: "2",
+			how:      connect.Completion{TagAfter: tagDue, MaxConnections: 2},
+			flow:     func(p *connect.Pending) { p.Adds = true },
+			after: func(t *testing.T, s *Store) {
+				requireSlots(t, s, "anna", 0, 1)
+				requireTasks(t, s, tag("anna", "2"))
+			},
+		},
+		{
 			name:     "by nothing that matters to the identity that has to be the user's",
 			before:   func(t *testing.T, s *Store) { connected(t, s, "anna", "1") },
 			locked:   []string{lockAnna},
@@ -276,39 +370,48 @@ func TestOvertaken(t *testing.T) {
 			},
 		},
 	} {
-		t.Run("a return is overtaken "+row.name, func(t *testing.T) {
-			t.Parallel()
-			on := onEach
-			if row.then != nil {
-				on = onServers // SQLite has one writer at a time.
-			}
-			on(t, func(t *testing.T, d *database) {
-				s := d.migrated(t)
-				if row.before != nil {
-					row.before(t, s)
+		for name, options := range hooked {
+			t.Run("a return is overtaken "+row.name+name, func(t *testing.T) {
+				t.Parallel()
+				on := onEach
+				if row.then != nil {
+					on = onServers // SQLite has one writer at a time.
 				}
-				annas := flow("anna", "annas")
-				bind(t, s, annas)
-				var done connect.Completed
-				var err error
-				complete := func() {
-					how := cmp.Or(row.how, tagged)
-					done, err = s.Complete(t.Context(), annas.TokenHash, connection("anna", row.identity), how)
-				}
-				meanwhileThen(t, s, complete, func() {
-					if row.then != nil {
-						row.then(t, s)
+				on(t, func(t *testing.T, d *database) {
+					s := d.migrated(t, options...)
+					if s.sql.dropIndexOne != "" {
+						_, err := s.db.Exec(s.sql.dropIndexOne)
+						require.NoError(t, err)
 					}
-				}, row.locked...)
+					if row.before != nil {
+						row.before(t, s)
+					}
+					annas := flow("anna", "annas")
+					if row.flow != nil {
+						row.flow(&annas)
+					}
+					bind(t, s, annas)
+					var done connect.Completed
+					var err error
+					complete := func() {
+						how := cmp.Or(row.how, tagged)
+						done, err = s.Complete(t.Context(), annas.TokenHash, connection("anna", row.identity), how)
+					}
+					meanwhileThen(t, s, complete, func() {
+						if row.then != nil {
+							row.then(t, s)
+						}
+					}, row.locked...)
 
-				require.ErrorIs(t, err, row.want)
-				require.Equal(t, row.want == nil, done.First)
-				if row.want == nil {
-					requireConnection(t, s, "anna", row.identity)
-				}
-				row.after(t, s)
+					require.ErrorIs(t, err, row.want)
+					require.Equal(t, row.want == nil, done.First)
+					if row.want == nil && row.flow == nil {
+						requireConnection(t, s, "anna", row.identity)
+					}
+					row.after(t, s)
+				})
 			})
-		})
+		}
 	}
 }
 

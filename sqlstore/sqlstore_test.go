@@ -126,7 +126,7 @@ func TestUnkeepableTexts(t *testing.T) {
 					_, err := s.List(t.Context(), connect.ListQuery{ApplicationID: application, After: odd, Limit: 1})
 					return err
 				},
-				"SetLabel, the user": func() error { _, err := s.SetLabel(t.Context(), application, odd, "1", ""); return err },
+				"SetLabel, the user":   func() error { _, err := s.SetLabel(t.Context(), application, odd, "1", ""); return err },
 				"SetHealth":            func() error { _, _, err := s.SetHealth(t.Context(), odd, connect.HealthOK, noon); return err },
 				"Claim":                func() error { _, err := s.Claim(t.Context(), odd, noon, tagDue, 1); return err },
 				"Disconnect, the user": func() error { _, err := s.Disconnect(t.Context(), all(odd)); return err },
