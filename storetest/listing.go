@@ -1,10 +1,12 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/stretchr/testify/require"
 
@@ -32,8 +34,9 @@ func pageOf(t tb, l connect.Lister, q connect.ListQuery) []connect.Connection {
 	return page
 }
 
-// pages lists all connections, page by page. In between it calls f.
-func pages(t tb, l connect.Lister, q connect.ListQuery, f func()) (all []connect.Connection) {
+// pages lists all connections, page by page. In between it calls f with the last one
+// of the page.
+func pages(t tb, l connect.Lister, q connect.ListQuery, f func(last connect.Connection)) (all []connect.Connection) {
 	t.Helper()
 	for range plenty { // a store whose pages never end fails, too
 		page := pageOf(t, l, q)
@@ -41,11 +44,29 @@ func pages(t tb, l connect.Lister, q connect.ListQuery, f func()) (all []connect
 		if len(page) < q.Limit {
 			return all
 		}
-		q.After = page[len(page)-1].ID
-		f()
+		last := page[len(page)-1]
+		q.After = last.ID
+		f(last)
 	}
 	require.Fail(t, "the pages of List do not end")
 	return nil
+}
+
+// allPages lists all connections beside other goroutines. After the first page it
+// calls f.
+func allPages(t tb, l connect.Lister, q connect.ListQuery, f func()) (all []connect.Connection, err error) {
+	for i := range plenty {
+		page, err := l.List(t.Context(), q)
+		if i == 0 {
+			f()
+		}
+		all = append(all, page...)
+		if err != nil || len(page) < q.Limit {
+			return all, err
+		}
+		q.After = page[len(page)-1].ID
+	}
+	return all, errors.New("the pages of List do not end")
 }
 
 // crowd is n connections of app in the order of List. Users have one to three, every
@@ -77,7 +98,7 @@ func withHealthOf(connections []connect.Connection, health connect.Health) (some
 	return some
 }
 
-func nothing() {}
+func nothing(connect.Connection) {}
 
 // listing is about connect.Lister, which a store may leave out.
 var listing = topic{"listing", []check{
@@ -178,18 +199,14 @@ var listing = topic{"listing", []check{
 
 	listed("connections that exist throughout are listed once, whatever happens between two pages", func(t tb, s connect.Store, l connect.Lister) {
 		all := crowd(t, s, 12)
-		ends := []int{11, 0, 9, 2} // after the cursor, and before it
-		var stay []string
-		for i, c := range all {
-			if !slices.Contains(ends, i) {
-				stay = append(stay, c.ID)
-			}
-		}
+		var ended []string
 		n := 0
-		got := pages(t, l, connect.ListQuery{ApplicationID: app, Limit: 2}, func() {
+		got := pages(t, l, connect.ListQuery{ApplicationID: app, Limit: 2}, func(last connect.Connection) {
 			label := fmt.Sprint("between two pages, ", n)
-			if n < len(ends) {
-				disconnectOneOf(t, s, all[ends[n]])
+			// One ends after the cursor, one before it, and the one that it names.
+			if ends := []connect.Connection{all[11], all[0], last}; n < len(ends) {
+				disconnectOneOf(t, s, ends[n])
+				ended = append(ended, ends[n].ID)
 			}
 			p := renews(flow(all[5].UserID, label), all[5].ID)
 			bind(t, s, p)
@@ -197,6 +214,12 @@ var listing = topic{"listing", []check{
 			added(t, s, flow("user of "+label, label+", added"), identity(label+", added"))
 			n++
 		})
+		var stay []string
+		for _, c := range all {
+			if !slices.Contains(ended, c.ID) {
+				stay = append(stay, c.ID)
+			}
+		}
 		requireListed(t, stay, got)
 	}),
 
@@ -225,32 +248,19 @@ var listing = topic{"listing", []check{
 				return err
 			})
 		}
-		const readers = 5
-		got, errs := make([][]connect.Connection, readers), make([]error, readers+3)
-		var mu sync.Mutex
+		const readers, writers = 5, 3
+		got, errs := make([][]connect.Connection, readers), make([]error, readers+writers)
+		var first sync.WaitGroup // pages
+		first.Add(readers)
+		var next atomic.Int64
 		race(len(errs), func(i int) {
 			if i < readers {
-				q := connect.ListQuery{ApplicationID: app, Limit: i + 3}
-				for range plenty {
-					page, err := l.List(t.Context(), q)
-					got[i] = append(got[i], page...)
-					if errs[i] = err; err != nil || len(page) < q.Limit {
-						return
-					}
-					q.After = page[len(page)-1].ID
-				}
+				got[i], errs[i] = allPages(t, l, connect.ListQuery{ApplicationID: app, Limit: i + 3}, first.Done)
 				return
 			}
-			for {
-				mu.Lock()
-				if len(calls) == 0 {
-					mu.Unlock()
-					return
-				}
-				call := calls[0]
-				calls = calls[1:]
-				mu.Unlock()
-				if err := call(); err != nil {
+			first.Wait()
+			for j := next.Add(1) - 1; j < int64(len(calls)); j = next.Add(1) - 1 {
+				if err := calls[j](); err != nil {
 					errs[i] = err
 				}
 			}

@@ -45,10 +45,12 @@ var queuing = topic{"queuing", []check{
 	{"a deletion is queued for an identity that no connection has, and due at its moment", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		orphan, elsewhere := of(connect.DeleteIdentity, app, "anna", identity("orphan")), of(connect.DeleteIdentity, otherApp, "nobody", identity("elsewhere"))
-		queue(t, s, orphan, deleteDue.Add(time.Hour))
-		queue(t, s, elsewhere, deleteDue.Add(time.Hour))
+		another := of(connect.DeleteIdentity, app, "anna", identity("another orphan"))
+		for _, task := range []connect.Task{orphan, elsewhere, another} {
+			queue(t, s, task, deleteDue.Add(time.Hour))
+		}
 		requireDue(t, s, deleteDue.Add(time.Hour-micro), tag(c.anna), tag(c.ben), deletion(c.dora))
-		requireDue(t, s, deleteDue.Add(time.Hour), orphan, elsewhere)
+		requireDue(t, s, deleteDue.Add(time.Hour), orphan, elsewhere, another)
 		c.requireUnchanged(t, s)
 	}},
 

@@ -201,6 +201,8 @@ var renewing = topic{"renewing", []check{
 		}{
 			{"retired, connection unknown", lost, retired, upTo(1), connect.ErrIdentityRetired},
 			{"retired, at the limit", more, retired, upTo(1), connect.ErrIdentityRetired},
+			{"retired, too old, connection unknown", lost, retired, tooOld(1), connect.ErrIdentityRetired},
+			{"taken, too old, at the limit", more, taken, tooOld(1), connect.ErrIdentityTaken},
 			{"taken, connection unknown", lost, taken, upTo(1), connect.ErrIdentityTaken},
 			{"taken, at the limit", more, taken, upTo(1), connect.ErrIdentityTaken},
 			{"taken, does not say which of several", plain, taken, several, connect.ErrIdentityTaken},
