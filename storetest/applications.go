@@ -31,6 +31,7 @@ var applications = topic{"applications", []check{
 		bind(t, s, flowIn("pending", "anna", "2"), flowIn("pending", "anna", "3"))
 		connected(t, s, flowIn("both", "anna", "4"), identity("4"))
 		bind(t, s, flowIn("both", "anna", "5"))
+		added(t, s, flowIn("both", "anna", "11"), identity("11"))
 		expired, ended := flowIn("expired", "anna", "6"), flowIn("spent", "anna", "7")
 		expired.ExpiresAt = disconnectedAt
 		bind(t, s, expired, ended)

@@ -15,7 +15,7 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// recorder is a tb that takes down what a check says and goes on.
+// A recorder is a tb that records what a check says.
 type recorder struct {
 	mu      sync.Mutex
 	said    []string

@@ -134,7 +134,7 @@ var completing = topic{"completing", []check{
 		c.requireTasksUnchanged(t, s)
 	}},
 
-	{"a flow that was refused is completed by the next good return", func(t tb, s connect.Store) {
+	{"a flow that was refused is completed by the next good callback", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		p := c.fresh
 		stolen := finished(p, identity("new"))

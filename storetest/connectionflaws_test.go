@@ -307,6 +307,8 @@ var flawsOfConnections = map[string][]flaw{
 		{"compares ID without accents", []string{"Complete of a pending flow", connectedElse}},
 		{"compares ID with one weight for all emoji", []string{"Complete of a pending flow", connectedElse}},
 		{"trims spaces", []string{"what Complete returns", `- ID: (string) (len=5) "anna "`, `+ ID: (string) (len=4) "anna"`}},
+		{"compares ConnectionID without case", []string{"the flow that Pending returns", "- IdentityID: (string) (len=36)", `+ IdentityID: (string) ""`}},
+		{"compares ConnectionID without spaces at the end", []string{"the flow that Pending returns", "- IdentityID: (string) (len=36)", `+ IdentityID: (string) ""`}},
 	},
 
 	"listing/connections are listed in the order of their ids, whatever the size of a page": {

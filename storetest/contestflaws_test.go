@@ -30,6 +30,13 @@ var flawsOfContests = map[string][]flaw{
 		{"looks for the connection to renew in a transaction of its own", []string{"the connections that Connections returns", "+ ID: (string) (len=31)"}},
 		{"adds a connection in the place of one that has ended", []string{"the connections that Connections returns", "+ ID: (string) (len=31)"}},
 	},
+	"contests/whichever of flows that add and the end of all connections come first, no connection outlives them": {
+		{"looks for the connection to end in a transaction of its own", []string{"the connections that Disconnect returns"}},
+		{"looks for the connection to renew in a transaction of its own", []string{"the connections that Disconnect returns"}},
+	},
+	"contests/a flow that does not say which renews none when one of two connections ends": {
+		{"judges the flow in a transaction of its own", []string{"calls of Complete that have guessed a connection"}},
+	},
 	"contests/of calls that end one connection one does, and the others are ErrConnectionUnknown": {
 		{"looks for the connection to end in a transaction of its own", []string{"calls of Disconnect that ended the connection", "should have 1 item(s), but has"}},
 	},

@@ -255,6 +255,61 @@ var contests = topic{"contests", []check{
 		requireTasks(t, s, want...)
 	}},
 
+	{"whichever of flows that add and the end of all connections come first, no connection outlives them", func(t tb, s connect.Store) {
+		var want []connect.Task
+		for i := range rounds {
+			user := fmt.Sprint("user ", i)
+			first, second := pair(t, s, user)
+			flows := make([]connect.Pending, 3)
+			for j := range flows {
+				flows[j] = adds(flow(user, fmt.Sprint(user, ", ", j)))
+			}
+			bind(t, s, flows...)
+			answers := make([]answer, len(flows))
+			var ending answer
+			race(len(flows)+1, func(j int) {
+				if j = (j + i) % (len(flows) + 1); j < len(flows) {
+					answers[j].complete(t, s, flows[j], finished(flows[j], identity(flows[j].TokenHash)), several)
+					return
+				}
+				ending.disconnect(t, s, endAll(app, user, disconnectedAt))
+			})
+			require.NoError(t, ending.err, "Disconnect of all connections")
+			all := []connect.Connection{second}
+			want = append(want, deletion(first), deletion(second))
+			for _, j := range won(t, answers, connect.ErrStateSpent) {
+				c := finished(flows[j], identity(flows[j].TokenHash))
+				all, want = append(all, c), append(want, deletion(c))
+			}
+			requireSame(t, append([]connect.Connection{first}, inOrderOfID(all...)...), ending.ended, "the connections that Disconnect returns")
+			requireNoConnection(t, s, app, user)
+			for _, p := range flows {
+				requireFlow(t, s, spent(p))
+			}
+		}
+		requireTasks(t, s, want...)
+	}},
+
+	{"a flow that does not say which renews none when one of two connections ends", func(t tb, s connect.Store) {
+		var want []connect.Task
+		for i := range rounds {
+			user := fmt.Sprint("user ", i)
+			first, second := pair(t, s, user)
+			p := flow(user, user)
+			bind(t, s, p)
+			var renewing, ending answer
+			duel(i,
+				func() { renewing.complete(t, s, p, finished(p, identity(user)), several) },
+				func() { ending.disconnect(t, s, endOne(first)) })
+			require.NoError(t, ending.err, "Disconnect of one connection")
+			require.Empty(t, won(t, []answer{renewing}, connect.ErrConnectionLimit, connect.ErrStateSpent), "calls of Complete that have guessed a connection")
+			requireConnection(t, s, second)
+			requireFlow(t, s, spent(p))
+			want = append(want, deletion(first))
+		}
+		requireTasks(t, s, want...)
+	}},
+
 	{"of calls that end one connection one does, and the others are ErrConnectionUnknown", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
 		answers := make([]answer, 15)

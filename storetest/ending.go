@@ -167,18 +167,26 @@ var ending = topic{"ending", []check{
 			c = createdAt(c, noon.Add(time.Duration(i)*micro))
 			connections = append(connections, completeHow(t, s, p, c, several))
 		}
+		var done, live []connect.Pending
 		for i, c := range connections {
 			next := renews(flow("anna", c.ID+", again"), c.ID)
 			connections[i] = renewed(t, s, c, next, c.IdentityID)
 			c = connections[i]
+			done, live = append(done, completed(next, c.IdentityID)), append(live, renews(flow("anna", c.ID+", live"), c.ID))
+			bind(t, s, live[i])
 			c.Label = "label of " + identity(c.ID)
 			connections[i] = setLabel(t, s, c)
 		}
 		requireConnections(t, s, connections...)
-		for len(connections) > 1 {
-			disconnectOne(t, s, connections[0])
-			connections = connections[1:]
-			requireConnections(t, s, connections...)
+		for i, c := range connections {
+			// Ending those before has spent no flow for this one.
+			requireFlow(t, s, done[i])
+			requireFlow(t, s, live[i])
+			requireConnections(t, s, connections[i:]...)
+			disconnectOne(t, s, c)
+			requireFlow(t, s, spent(done[i]))
+			requireFlow(t, s, spent(live[i]))
 		}
+		requireNoConnection(t, s, app, "anna")
 	}},
 }}

@@ -440,7 +440,7 @@ func claimIn(t tb, s connect.Store, application string, now, until time.Time, li
 }
 
 // requireDue claims all that is due, in both applications and in any other that
-// a task is wanted of. The order is left open: no rule says it.
+// a task is wanted of. The order is undefined.
 func requireDue(t tb, s connect.Store, now time.Time, want ...connect.Task) {
 	t.Helper()
 	applications := []string{app, otherApp}

@@ -196,7 +196,7 @@ var flawsOfFlows = map[string][]flaw{
 		{"forgets when a user was disconnected", []string{"Complete that must be refused: begun before a disconnect", stateSpent}},
 		{"spends what began before a disconnect when it is bound", []string{"the flow that Pending returns", "+ Spent: (bool) true"}},
 	},
-	"completing/a flow that was refused is completed by the next good return": {
+	"completing/a flow that was refused is completed by the next good callback": {
 		{"spends what it refuses", []string{"Complete that must be refused", identityTaken, stateSpent}},
 	},
 
@@ -213,10 +213,10 @@ var flawsOfFlows = map[string][]flaw{
 	"replacing/each replaced identity has its own deletion": {
 		{"has one deletion for a user", []string{"the tasks that are due", "-([]string) (len=3)", "+([]string) (len=2)"}},
 	},
-	"replacing/a reload of the return that was replaced changes nothing": {
+	"replacing/a reload of the flow whose identity was replaced changes nothing": {
 		{"takes no reload that was replaced", []string{"Complete once more, a reload", stateSpent}},
 	},
-	"replacing/a refused return replaces nothing": {
+	"replacing/a refused callback replaces nothing": {
 		{"ends the old connection before it refuses the new one", []string{"the connections that Connections returns", "actual : []connect.Connection{}"}},
 	},
 	"replacing/replacing touches nobody else's connection": {
@@ -237,7 +237,7 @@ var flawsOfFlows = map[string][]flaw{
 	"freshness/SameIdentity refuses an identity that the user had before": {
 		{"looks for the user's identity in the flows", []string{"Complete that must be refused", identityTooOld}},
 	},
-	"freshness/SameIdentity does not concern a reload, not even of a return that was replaced": {
+	"freshness/SameIdentity does not concern a reload, not even of a flow whose connection was replaced": {
 		{"judges the identity of a reload", []string{"Complete once more, a reload", identityTooOld}},
 	},
 
@@ -249,7 +249,7 @@ var flawsOfFlows = map[string][]flaw{
 		{"keeps the moment that a connection begins with", []string{"the connection that SetHealth returns", "HealthAt:time.Date(2061, time.May, 17, 11, 59, 57, 123451000, time.UTC)} Diff"}},
 		{"returns the connection as it was before the event", []string{"the connection that SetHealth returns", `- Health: (connect.Health) (len=13) "needs_sign_in"`}},
 		{"says that no event is a change", []string{"SetHealth that changes the health says that it does not"}},
-		{"takes an event for a return", []string{"the connection that SetHealth returns", "ConnectedAt: (time.Time) {"}},
+		{"takes an event for a sign-in", []string{"the connection that SetHealth returns", "ConnectedAt: (time.Time) {"}},
 	},
 	"health/an older event changes nothing, whatever it says": {
 		{"lets every event count", []string{"the connection that SetHealth returns", `- Health: (connect.Health) (len=2) "ok"`}},
@@ -312,11 +312,11 @@ var flawsOfFlows = map[string][]flaw{
 		{"takes who needs to sign in for not connected", []string{"the connection that Connections returns", "actual : []connect.Connection{}"}},
 		{"gives out the identity of who needs to sign in", []string{"Complete that must be refused", identityTaken}},
 	},
-	"health/the same identity completed again has the health of the newer return, though it be known from earlier": {
+	"health/the same identity completed again has the health of the newer sign-in, even if that is known from earlier": {
 		{"keeps the health of an identity that comes again", []string{"what Complete returns", `- Health: (connect.Health) (len=2) "ok"`}},
 		{"keeps the newer health of an identity that comes again", []string{"what Complete returns", `- Health: (connect.Health) (len=2) "ok"`}},
 	},
-	"health/another identity has the health of its own return, and nothing of the old one's": {
+	"health/another identity has the health of its own sign-in, and nothing of the old one's": {
 		{"keeps the health of the connection that it replaces", []string{"what Complete returns", `- Health: (connect.Health) (len=2) "ok"`}},
 	},
 	"health/a reload changes no health": {
@@ -706,7 +706,7 @@ var flawsOfFlows = map[string][]flaw{
 		{"remembers a disconnect when all else is done", []string{"the connections of a user who has none", "Should be empty"}},
 		{"forgets when a user was disconnected", []string{"the connections of a user who has none", "Should be empty"}},
 	},
-	"races/whichever of a return with the same identity and one that replaces it comes first, the newer identity stays": {
+	"races/whichever of a callback with the same identity and one that replaces it comes first, the newer identity stays": {
 		{"judges the identity in a transaction of its own", []string{"the connections that Connections returns", "- IdentityID"}},
 	},
 	"races/whichever of Complete and Spend comes first, their answers agree with the store": {
@@ -737,7 +737,7 @@ var flawsOfFlows = map[string][]flaw{
 	"races/an event brings back no connection that is being replaced": {
 		{"writes the whole connection back when it sets its health", []string{"the connections that Connections returns", "IdentityID"}},
 	},
-	"races/whichever of an event and a return with the same identity comes first, the connection is the return's": {
+	"races/whichever of an event and a callback with the same identity comes first, the connection is the callback's": {
 		{"writes the whole connection back when it sets its health", []string{"the connections that Connections returns", `+ Health: (connect.Health) (len=13) "needs_sign_in"`}},
 	},
 	"races/whichever of an event and Disconnect comes first, no connection outlives them": {

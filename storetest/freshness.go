@@ -71,7 +71,7 @@ var freshness = topic{"freshness", []check{
 		requireTasks(t, s, tag(c))
 	}},
 
-	{"SameIdentity does not concern a reload, not even of a return that was replaced", func(t tb, s connect.Store) {
+	{"SameIdentity does not concern a reload, not even of a flow whose connection was replaced", func(t tb, s connect.Store) {
 		p := flow("anna", "old")
 		old := connected(t, s, p, identity("old"))
 		requireReloadHow(t, s, p, old, same)

@@ -34,7 +34,7 @@ type event struct {
 
 func (e event) String() string { return fmt.Sprintf("%s at %v", e.health, e.at.Sub(signedIn)) }
 
-// setHealth tells a store of an event.
+// setHealth gives a store an event.
 func setHealth(t tb, s connect.Store, identityID string, health connect.Health, at time.Time) (c connect.Connection, changed bool) {
 	t.Helper()
 	c, changed, err := s.SetHealth(t.Context(), identityID, health, at)
@@ -42,7 +42,7 @@ func setHealth(t tb, s connect.Store, identityID string, health connect.Health, 
 	return c, changed
 }
 
-// requireChange tells a store of an event that makes c of another health, and
+// requireChange gives a store an event that makes c of another health, and
 // returns c as it is afterwards.
 func requireChange(t tb, s connect.Store, c connect.Connection, health connect.Health, at time.Time) connect.Connection {
 	t.Helper()
@@ -54,7 +54,7 @@ func requireChange(t tb, s connect.Store, c connect.Connection, health connect.H
 	return want
 }
 
-// requireNoChange tells a store of an event after which the health is the same
+// requireNoChange gives a store an event after which the health is the same
 // as before; c is the connection afterwards.
 func requireNoChange(t tb, s connect.Store, c connect.Connection, health connect.Health, at time.Time) {
 	t.Helper()
@@ -64,7 +64,7 @@ func requireNoChange(t tb, s connect.Store, c connect.Connection, health connect
 	requireAmong(t, s, c)
 }
 
-// requireNobodys tells a store of an event of an identity that no connection has.
+// requireNobodys gives a store an event of an identity that no connection has.
 func requireNobodys(t tb, s connect.Store, identityID string) {
 	t.Helper()
 	for _, health := range []connect.Health{needsSignIn, healthOK} {
@@ -348,7 +348,7 @@ var health = topic{"health", []check{
 		requireTasks(t, s, tag(c))
 	}},
 
-	{"the same identity completed again has the health of the newer return, though it be known from earlier", func(t tb, s connect.Store) {
+	{"the same identity completed again has the health of the newer sign-in, even if that is known from earlier", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "first"), identity("anna"))
 		requireChange(t, s, c, needsSignIn, later(5))
 		p := flow("anna", "second")
@@ -365,7 +365,7 @@ var health = topic{"health", []check{
 		requireConnection(t, s, c)
 	}},
 
-	{"another identity has the health of its own return, and nothing of the old one's", func(t tb, s connect.Store) {
+	{"another identity has the health of its own sign-in, and nothing of the old one's", func(t tb, s connect.Store) {
 		old := connected(t, s, flow("anna", "old"), identity("old"))
 		requireChange(t, s, old, needsSignIn, later(5))
 		c := renewed(t, s, old, flow("anna", "new"), identity("new"))

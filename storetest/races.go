@@ -270,7 +270,7 @@ var races = topic{"races", []check{
 		requireTasks(t, s, want...)
 	}},
 
-	{"whichever of a return with the same identity and one that replaces it comes first, the newer identity stays", func(t tb, s connect.Store) {
+	{"whichever of a callback with the same identity and one that replaces it comes first, the newer identity stays", func(t tb, s connect.Store) {
 		var want []connect.Task
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
@@ -488,7 +488,7 @@ var races = topic{"races", []check{
 		requireTasks(t, s, want...)
 	}},
 
-	{"whichever of an event and a return with the same identity comes first, the connection is the return's", func(t tb, s connect.Store) {
+	{"whichever of an event and a callback with the same identity comes first, the connection is the callback's", func(t tb, s connect.Store) {
 		var want []connect.Task
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
@@ -497,7 +497,7 @@ var races = topic{"races", []check{
 			bind(t, s, p)
 			c := withHealth(renewal(old, finished(p, identity(user))), healthOK, later(2))
 			c.ConnectedAt = noon.Add(time.Minute)
-			// In half of the rounds the return is newer than the event.
+			// In half of the rounds the sign-in is newer than the event.
 			at := later(1 + i/2%2*2)
 			var completing, telling answer
 			duel(i,

@@ -50,7 +50,7 @@ var replacing = topic{"replacing", []check{
 		requireTasks(t, s, deletion(first), deletion(second), tag(third))
 	}},
 
-	{"a reload of the return that was replaced changes nothing", func(t tb, s connect.Store) {
+	{"a reload of the flow whose identity was replaced changes nothing", func(t tb, s connect.Store) {
 		p := flow("anna", "old")
 		old := connected(t, s, p, identity("old"))
 		c := renewed(t, s, old, flow("anna", "new"), identity("new"))
@@ -60,7 +60,7 @@ var replacing = topic{"replacing", []check{
 		requireTasks(t, s, deletion(old), tag(c))
 	}},
 
-	{"a refused return replaces nothing", func(t tb, s connect.Store) {
+	{"a refused callback replaces nothing", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		requireRefused(t, s, c.live, finished(c.live, c.ben.IdentityID), connect.ErrIdentityTaken)
 		requireRefused(t, s, c.live, finished(c.live, c.dora.IdentityID), connect.ErrIdentityRetired)

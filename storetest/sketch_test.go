@@ -36,7 +36,7 @@ type ended struct {
 	at                    time.Time
 }
 
-// has says whether this is the store's flaw.
+// has reports whether this is the store's flaw.
 func (s *sketch) has(flaw string) bool { return s.flaw == flaw }
 
 // gap lets everybody else in, in the middle of what should be one transaction.
@@ -404,7 +404,7 @@ func (s *sketch) makeRoom(p *connect.Pending, limit int) {
 	s.flows = slices.DeleteFunc(s.flows, func(other *connect.Pending) bool { return slices.Contains(remove, other) })
 }
 
-// makesRoom says whether other is one of those that make room for p.
+// makesRoom reports whether other is one of those that make room for p.
 func (s *sketch) makesRoom(other, p *connect.Pending) bool {
 	switch {
 	case s.has("makes room among all flows"):
@@ -487,7 +487,7 @@ func (s *sketch) Spend(ctx context.Context, tokenHash string) error {
 	return nil
 }
 
-// judge says whether c may complete p.
+// judge reports whether c may complete p.
 func (s *sketch) judge(p *connect.Pending, c connect.Connection, how connect.Completion) (reload bool, err error) {
 	if s.has("judges the identity first") {
 		if err := s.judgeIdentity(c, how); err != nil {
@@ -546,7 +546,7 @@ func (s *sketch) judge(p *connect.Pending, c connect.Connection, how connect.Com
 	return false, nil
 }
 
-// hasEnded says whether the user of p was disconnected since p began.
+// hasEnded reports whether the user of p was disconnected since p began.
 func (s *sketch) hasEnded(p *connect.Pending) bool {
 	if p.BegunAt.IsZero() && !s.has("takes an unknown beginning for the earliest") || p.ActorID != "" && s.has("lets actors outlast a disconnect") {
 		return false
@@ -597,7 +597,7 @@ func (s *sketch) ownedBy(c connect.Connection, identityID string) *connect.Conne
 	return nil
 }
 
-// isTooOld says whether c has another identity than its user has.
+// isTooOld reports whether c has another identity than its user has.
 func (s *sketch) isTooOld(c connect.Connection) bool {
 	switch {
 	case s.has("takes any identity for a fresh one"):
@@ -614,7 +614,7 @@ func (s *sketch) isTooOld(c connect.Connection) bool {
 	return s.ownedBy(c, c.IdentityID) == nil
 }
 
-// judgeIdentity says whether c may have its identity.
+// judgeIdentity reports whether c may have its identity.
 func (s *sketch) judgeIdentity(c connect.Connection, how connect.Completion) error {
 	var tooOld error
 	if how.SameIdentity && s.isTooOld(c) {
@@ -629,7 +629,7 @@ func (s *sketch) judgeIdentity(c connect.Connection, how connect.Completion) err
 	return cmp.Or(s.judgeOwner(c), tooOld)
 }
 
-// judgeOwner says whether the identity of c is free for its user.
+// judgeOwner reports whether the identity of c is free for its user.
 func (s *sketch) judgeOwner(c connect.Connection) error {
 	if t := s.task(connect.DeleteIdentity, c.IdentityID); t != nil {
 		switch {
@@ -999,7 +999,7 @@ func (s *sketch) SetHealth(ctx context.Context, identityID string, health connec
 	switch {
 	case s.has("keeps the moment that a connection begins with"):
 		after.HealthAt = before.HealthAt
-	case s.has("takes an event for a return"):
+	case s.has("takes an event for a sign-in"):
 		after.ConnectedAt = at
 	case s.has("spends the flows of who needs to sign in"):
 		for _, p := range s.flows {
@@ -1187,7 +1187,7 @@ func (s *sketch) Disconnect(ctx context.Context, d connect.Disconnection) ([]con
 func (s *sketch) spendFlows(d connect.Disconnection, alone bool) {
 	for _, p := range s.flows {
 		all := d.ConnectionID == ""
-		ends := all || p.ConnectionID == d.ConnectionID || p.ConnectionID == "" && !p.Adds
+		ends := all || s.same("ConnectionID", p.ConnectionID, d.ConnectionID) || p.ConnectionID == "" && !p.Adds
 		switch {
 		case s.has("spends everybody's flows"):
 			p.Spent, p.IdentityID = true, ""
