@@ -109,6 +109,38 @@ func (s *Store) List(ctx context.Context, q connect.ListQuery) ([]connect.Connec
 	return withoutSlots(all), nil
 }
 
+// WithIdentities implements [connect.Lister], in one statement for each 500
+// identities.
+func (s *Store) WithIdentities(ctx context.Context, identityIDs []string) ([]connect.Connection, error) {
+	const doing = "look up connections by identity"
+	var ids []any
+	for _, id := range identityIDs {
+		if validNewKey("identity id", id) == nil { // No column holds another one.
+			ids = append(ids, id)
+		}
+	}
+	var all []stored
+	err := s.do(ctx, doing, func() error {
+		all = nil
+		for batch := range slices.Chunk(ids, listBatch) {
+			query := s.sql.withIdentities + list(len(batch))
+			if s.dialect == PostgreSQL {
+				query = numbered(query)
+			}
+			found, err := queryConnections(ctx, s.db, query, batch...)
+			if err != nil {
+				return err
+			}
+			all = append(all, found...)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return withoutSlots(all), nil
+}
+
 // SetHealth implements [connect.Store]. It is one look, and, if the news counts, one
 // statement more, in a transaction if there is a hook. That changes the connection as
 // it was seen, or nothing: then it looks again.

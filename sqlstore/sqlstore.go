@@ -172,13 +172,15 @@ func sendWithList(ctx context.Context, r runner, query string, keys []string, ar
 		for _, key := range batch {
 			args = append(args, key)
 		}
-		list := "(?" + strings.Repeat(", ?", len(batch)-1) + ")"
-		if _, err := send(ctx, r, query+list, args...); err != nil {
+		if _, err := send(ctx, r, query+list(len(batch)), args...); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// list returns a list of n parameters, of which there is at least one.
+func list(n int) string { return "(?" + strings.Repeat(", ?", n-1) + ")" }
 
 // settle is how much longer than its ctx a write may take that the server has
 // been sent. To leave then would leave open whether it takes place after all.

@@ -28,7 +28,7 @@ type statements struct {
 	// connections reads those of a user, connectionWith the one that has an identity,
 	// and list and listHealth a page of those of an application. changeConnection
 	// sets health and label if the connection is as it was read.
-	connections, connectionWith, list, listHealth, changeConnection string
+	connections, connectionWith, withIdentities, list, listHealth, changeConnection string
 
 	// recordDisconnect, spendFlows or spendFlowsFor, lockConnections, dropConnection
 	// and queueDeletion are Disconnect. forgetDisconnects is the second statement of
@@ -97,6 +97,8 @@ VALUES (?, 'tag', ?, ?, ?, 0)`,
 FOR UPDATE`,
 
 		connectionWith: selectConnection + `WHERE identity_id = ?`,
+
+		withIdentities: selectConnection + `WHERE identity_id IN `,
 
 		lockConnectionWith: selectConnection + `WHERE identity_id = ?
 FOR UPDATE`,
@@ -183,7 +185,7 @@ func (s *statements) all() []*string {
 		&s.bindAtOnce, &s.flowsOf, &s.bind, &s.removeSome, &s.spendSome,
 		&s.completeAtOnce, &s.completeFlow, &s.lockConnections, &s.facts,
 		&s.addConnection, &s.renewConnection, &s.dropTag, &s.queueTag, &s.dropIndexOne,
-		&s.connections, &s.connectionWith, &s.list, &s.listHealth, &s.changeConnection,
+		&s.connections, &s.connectionWith, &s.withIdentities, &s.list, &s.listHealth, &s.changeConnection,
 		&s.recordDisconnect, &s.spendFlows, &s.spendFlowsFor, &s.dropConnection, &s.queueDeletion, &s.forgetDisconnects,
 		&s.applicationsOf, &s.nextApplication,
 		&s.beginWriting, &s.lockConnectionWith, &s.replaceTag, &s.isConnected,

@@ -319,6 +319,14 @@ var flawsOfConnections = map[string][]flaw{
 		{"fails to list nothing", []string{"List", "no rows"}},
 		{"lists from the cursor on", []string{"the second page", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
 	},
+	"listing/connections are found by their identities, whoever's they are": {
+		{"fails to find an identity that nobody has", []string{"WithIdentities", "the user is not connected"}},
+		{"finds identities in one application", []string{"the connections that have an identity"}},
+		{"finds one identity", []string{"the connections that have an identity"}},
+	},
+	"listing/an identity that was replaced or has ended is nobody's": {
+		{"finds identities that are about to be deleted", []string{"the connections that have an identity"}},
+	},
 	"listing/connections are listed byte by byte, and each as it is": {
 		{"orders ids without case", []string{"all connections, in pages of 7", `- ID: (string) (len=4) "ANNA"`, `+ ID: (string) (len=1) "_"`}},
 		{"orders ids by their length", []string{"all connections, in pages of 7", `- ID: (string) (len=2) "$1"`, `+ ID: (string) (len=1) "%"`}},

@@ -272,6 +272,35 @@ var listing = topic{"listing", []check{
 			requireListed(t, stay, list)
 		}
 	}),
+
+	listed("connections are found by their identities, whoever's they are", func(t tb, s connect.Store, l connect.Lister) {
+		want := crowd(t, s, 13)
+		other := connected(t, s, flowIn(otherApp, "user 0", "elsewhere"), identity("elsewhere"))
+		asked := []string{other.IdentityID, identity("nobody's"), "no UUID", "", "\x00"}
+		for _, c := range want {
+			asked = append(asked, c.IdentityID)
+		}
+		got, err := l.WithIdentities(t.Context(), asked)
+		require.NoError(t, err, "WithIdentities")
+		requireSame(t, inOrderOfID(append(slices.Clone(want), other)...), inOrderOfID(got...), "the connections that have an identity")
+
+		got, err = l.WithIdentities(t.Context(), []string{identity("nobody's")})
+		require.NoError(t, err, "WithIdentities of an identity that nobody has")
+		require.Empty(t, got)
+		got, err = l.WithIdentities(t.Context(), nil)
+		require.NoError(t, err, "WithIdentities of none")
+		require.Empty(t, got)
+	}),
+
+	listed("an identity that was replaced or has ended is nobody's", func(t tb, s connect.Store, l connect.Lister) {
+		old := connected(t, s, flow("user", "first"), identity("first"))
+		now := renewed(t, s, old, flow("user", "second"), identity("second"))
+		gone := connected(t, s, flow("another user", "third"), identity("third"))
+		disconnect(t, s, gone)
+		got, err := l.WithIdentities(t.Context(), []string{old.IdentityID, now.IdentityID, gone.IdentityID})
+		require.NoError(t, err, "WithIdentities")
+		requireSame(t, []connect.Connection{now}, got, "the connections that have an identity")
+	}),
 }}
 
 // requireListed says that each of these is listed once, and nothing twice.

@@ -1318,6 +1318,36 @@ func (s *lister) List(ctx context.Context, q connect.ListQuery) ([]connect.Conne
 	return page, nil
 }
 
+func (s *lister) WithIdentities(ctx context.Context, identityIDs []string) (found []connect.Connection, err error) {
+	if err := s.enter(ctx, "WithIdentities"); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	for _, id := range identityIDs {
+		i := slices.IndexFunc(s.connections, func(c *connect.Connection) bool { return s.same("IdentityID", c.IdentityID, id) })
+		switch {
+		case i < 0 && s.has("fails to find an identity that nobody has"):
+			return nil, connect.ErrNotConnected
+		case i < 0 && s.has("finds identities that are about to be deleted"):
+			for _, t := range s.tasks {
+				if t.Kind == connect.DeleteIdentity && t.IdentityID == id {
+					found = append(found, connect.Connection{ApplicationID: t.ApplicationID, UserID: t.UserID, IdentityID: id})
+				}
+			}
+		case i < 0:
+		case s.connections[i].ApplicationID != app && s.has("finds identities in one application"):
+		default:
+			found = append(found, *s.connections[i])
+		}
+		if s.has("finds one identity") && len(found) > 0 {
+			break
+		}
+	}
+	return found, nil
+}
+
 // page is one page of connections.
 func (s *lister) page(q connect.ListQuery) (page []connect.Connection) {
 	for _, c := range s.connections {

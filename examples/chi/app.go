@@ -55,9 +55,7 @@ type app struct {
 	sessions *sessions.CookieStore
 	pages    *template.Template
 
-	// What connect adds.
-	store   *Store
-	connect *connect.Handler
+	connect *connect.Handler // What connect adds.
 }
 
 func newApp(cfg config) (*app, error) {
@@ -65,7 +63,6 @@ func newApp(cfg config) (*app, error) {
 		config:   cfg,
 		sessions: sessions.NewCookieStore(cfg.sessionSecret),
 		pages:    template.Must(template.ParseFS(pageFiles, "pages/*.html")),
-		store:    &Store{cfg.db},
 	}
 	a.sessions.Options = &sessions.Options{
 		Path:     "/",
@@ -79,7 +76,7 @@ func newApp(cfg config) (*app, error) {
 		Anchor:        cfg.anchor,
 		ApplicationID: cfg.applicationID,
 		PublicURL:     cfg.publicURL + integrations,
-		Store:         a.store,
+		Store:         cfg.db.store,
 		// connect.SessionUser would do for the id. This adds the name, which
 		// Anchor shows beside the identity.
 		User: func(r *http.Request) (connect.User, error) {
@@ -107,6 +104,7 @@ func (a *app) routes() http.Handler {
 	r.Post("/logout", a.logout)
 	r.Get("/account", a.account)
 	r.Post("/account/delete", a.deleteAccount)
+	r.Get("/readyz", a.ready)
 	r.Get("/style.css", func(w http.ResponseWriter, r *http.Request) {
 		http.ServeFileFS(w, r, pageFiles, "pages/style.css")
 	})
@@ -142,10 +140,8 @@ func (a *app) startReport(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusCreated, map[string]any{"sessionId": session.ID})
 }
 
-// deleteAccount deletes the user. The account at Anchor goes first: Disconnect
-// queues the deletion of its identity, for a.connect.Run to make, in the
-// transaction that removes the row which holds the user in place. When another
-// tab connects in between, that row is back and the user stays.
+// deleteAccount disconnects the user, and then deletes the row. If another tab connects
+// in between, the row says so and stays.
 func (a *app) deleteAccount(w http.ResponseWriter, r *http.Request) {
 	u, err := a.currentUser(r)
 	if err != nil {
@@ -156,9 +152,7 @@ func (a *app) deleteAccount(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 		return
 	}
-	now := time.Now()
-	_, err = a.store.Disconnect(r.Context(), a.applicationID, u.ID, now, now)
-	if err != nil && !errors.Is(err, connect.ErrNotConnected) {
+	if err := a.connect.Disconnect(r.Context(), u.ID); err != nil {
 		a.fault(w, r, "disconnect the user", err)
 		return
 	}
@@ -167,6 +161,15 @@ func (a *app) deleteAccount(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.logout(w, r)
+}
+
+// ready says whether connect can work, for a load balancer or a person.
+func (a *app) ready(w http.ResponseWriter, r *http.Request) {
+	if err := a.connect.Verify(r.Context()); err != nil {
+		a.fault(w, r, "connect is not ready", err)
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"ready": true})
 }
 
 // Below is what was there before.

@@ -12,12 +12,10 @@
 //
 // What to copy:
 //
-//   - app.go: all that an app needs to mount connect under a prefix, to tell it
-//     who is signed in, and to delete a user who has an account connected.
-//   - store.go and schema.sql: a connect.Store on tables of the app's own.
-//     sqlstore is there for apps that need none.
-//   - store_test.go: the conformance suite on that store, although its users are
-//     a foreign key.
+//   - app.go: all that an app needs to mount connect under a prefix, to say who is
+//     signed in, and to delete a user who has an account connected.
+//   - users.go: a column of the app's own users table that follows what connect
+//     stores, in the same transaction.
 package main
 
 import (
@@ -33,7 +31,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/anchorconnect/connect"
 	"github.com/anchorconnect/connect/examples/internal/demo"
 )
 
@@ -60,15 +57,14 @@ func run(ctx context.Context, getenv func(string) string, out io.Writer) error {
 	defer db.close()
 
 	if settings.APIKey == "" {
-		known, err := connections(ctx, db)
-		if err != nil {
-			return fmt.Errorf("read the accounts for the built-in fake: %w", err)
-		}
-		fake, err := settings.StartFake(known)
+		fake, err := settings.StartFake(nil)
 		if err != nil {
 			return err
 		}
 		defer fake.Close()
+		if err := demo.RestoreFake(ctx, fake, db.store); err != nil {
+			return err
+		}
 	}
 
 	listener, err := net.Listen("tcp", settings.Addr)
@@ -86,6 +82,9 @@ func run(ctx context.Context, getenv func(string) string, out io.Writer) error {
 	})
 	if err != nil {
 		return fmt.Errorf("PUBLIC_URL: %w", err) // The rest has been checked.
+	}
+	if err := a.connect.Verify(ctx); err != nil {
+		slog.ErrorContext(ctx, "connect is not ready", "error", err) // The app's other pages work.
 	}
 	for _, notice := range settings.Notices {
 		fmt.Fprintln(os.Stderr, notice)
@@ -125,21 +124,4 @@ func serve(ctx context.Context, listener net.Listener, a *app) error {
 		return fmt.Errorf("shut down: %w", err)
 	}
 	return nil
-}
-
-// connections are all that the database knows.
-func connections(ctx context.Context, db *database) ([]connect.Connection, error) {
-	type row struct {
-		connect.Connection
-		connectedAt int64
-	}
-	rows, err := readAll(ctx, db.conn, func(r *row) []any {
-		return []any{&r.UserID, &r.ApplicationID, &r.IdentityID, &r.connectedAt}
-	}, `SELECT user_id, application_id, identity_id, connected_at FROM accounts`)
-	var all []connect.Connection
-	for _, r := range rows {
-		r.ConnectedAt = time.UnixMicro(r.connectedAt)
-		all = append(all, r.Connection)
-	}
-	return all, err
 }

@@ -5,33 +5,59 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"errors"
+
+	"github.com/anchorconnect/connect/sqlstore"
 )
 
 // A user of the app. ID never changes and is never given to somebody else, so it
-// is what connect knows the user by; Name is for people to read.
-type user struct{ ID, Name string }
+// identifies the user for connect too; Name is for people to read. IdentityID is the
+// identity of the user's connection, empty without one. The app's own queries and
+// reports use it without asking connect.
+type user struct{ ID, Name, IdentityID string }
 
 // userByID returns the user with this id, or sql.ErrNoRows.
 func (db *database) userByID(ctx context.Context, id string) (user, error) {
 	u := user{ID: id}
-	err := db.queryRow(ctx, `SELECT name FROM users WHERE id = ?`, id).Scan(&u.Name)
+	err := db.queryRow(ctx, `SELECT name, identity_id FROM users WHERE id = ?`, id).Scan(&u.Name, &u.IdentityID)
 	return u, err
 }
 
-// userNamed returns the user of this name, who is made when there is none.
+// userNamed returns the user of this name, and makes one if there is none.
 func (db *database) userNamed(ctx context.Context, name string) (user, error) {
-	return inTx(ctx, db, func(tx conn) (user, error) {
-		u := user{Name: name}
-		err := tx.queryRow(ctx, `SELECT id FROM users WHERE name = ?`, name).Scan(&u.ID)
-		if !errors.Is(err, sql.ErrNoRows) {
-			return u, err
-		}
-		u.ID = rand.Text()
-		return u, tx.exec(ctx, `INSERT INTO users (id, name) VALUES (?, ?)`, u.ID, u.Name)
-	})
+	if err := db.exec(ctx, db.insertNew(`users (id, name) VALUES (?, ?)`), rand.Text(), name); err != nil {
+		return user{}, err
+	}
+	u := user{Name: name}
+	err := db.queryRow(ctx, `SELECT id, identity_id FROM users WHERE name = ?`, name).Scan(&u.ID, &u.IdentityID)
+	return u, err
 }
 
-// deleteUser deletes a user, which is an error while an account is connected.
+// deleteUser deletes a user who has no connection. It is errConnected if the user has
+// one.
 func (db *database) deleteUser(ctx context.Context, id string) error {
-	return db.exec(ctx, `DELETE FROM users WHERE id = ?`, id)
+	if err := db.exec(ctx, `DELETE FROM users WHERE id = ? AND identity_id = ''`, id); err != nil {
+		return err
+	}
+	_, err := db.userByID(ctx, id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	return errors.Join(errConnected, err)
+}
+
+var errConnected = errors.New("the user has connected an account meanwhile")
+
+// follow keeps users.identity_id equal to what connect has stored. It runs in the
+// transaction that changes the connection, so the two never differ, whatever crashes.
+func (db *database) follow(ctx context.Context, tx *sql.Tx, change sqlstore.Change) error {
+	userID, identityID := change.After.UserID, change.After.IdentityID
+	if change.Kind == sqlstore.ConnectionEnded {
+		userID = change.Before.UserID
+	}
+	in := conn{tx, db.dialect}
+	var id string
+	if err := in.queryRow(ctx, `SELECT id FROM users WHERE id = ? FOR UPDATE`, userID).Scan(&id); err != nil {
+		return err // Also if the user was deleted meanwhile: nothing is stored then.
+	}
+	return in.exec(ctx, `UPDATE users SET identity_id = ? WHERE id = ?`, identityID, userID)
 }

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 
@@ -24,17 +25,7 @@ func (s *Settings) StartFake(known []connect.Connection) (*anchortest.Server, er
 		return nil, fmt.Errorf("start the built-in fake: %w", err)
 	}
 	for _, c := range known {
-		if c.ApplicationID != fake.ApplicationID() && c.ApplicationID != calendarID {
-			continue // Connected at the real service.
-		}
-		identity := anchortest.Identity{
-			ID: c.IdentityID, ApplicationID: c.ApplicationID, Name: c.UserID, CreatedAt: c.ConnectedAt,
-			Metadata: map[string]any{"externalUserId": c.UserID},
-		}
-		if c.Health == connect.HealthNeedsSignIn {
-			identity.Status = anchortest.StatusFailed
-		}
-		fake.PutIdentity(identity)
+		restore(fake, c)
 	}
 	s.APIKey, s.ApplicationID = fake.APIKey(), fake.ApplicationID()
 	s.Applications = map[string]string{"calendar": calendarID}
@@ -42,4 +33,40 @@ func (s *Settings) StartFake(known []connect.Connection) (*anchortest.Server, er
 	s.WebhookSecrets = []string{rand.Text()}
 	s.Notices = append(s.Notices, "ANCHORBROWSER_API_KEY is not set: a built-in fake stands in for Anchor.")
 	return fake, nil
+}
+
+// RestoreFake tells the stand-in of the connections that a store knows.
+func RestoreFake(ctx context.Context, fake *anchortest.Server, store connect.Lister) error {
+	for _, applicationID := range []string{fake.ApplicationID(), calendarID} {
+		query := connect.ListQuery{ApplicationID: applicationID, Limit: 500}
+		for {
+			page, err := store.List(ctx, query)
+			if err != nil {
+				return fmt.Errorf("read the connections for the built-in fake: %w", err)
+			}
+			for _, c := range page {
+				restore(fake, c)
+				query.After = c.ID
+			}
+			if len(page) < query.Limit {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// restore tells the stand-in of one connection.
+func restore(fake *anchortest.Server, c connect.Connection) {
+	if c.ApplicationID != fake.ApplicationID() && c.ApplicationID != calendarID {
+		return // Connected at the real service.
+	}
+	identity := anchortest.Identity{
+		ID: c.IdentityID, ApplicationID: c.ApplicationID, Name: c.UserID, CreatedAt: c.ConnectedAt,
+		Metadata: map[string]any{"externalUserId": c.UserID},
+	}
+	if c.Health == connect.HealthNeedsSignIn {
+		identity.Status = anchortest.StatusFailed
+	}
+	fake.PutIdentity(identity)
 }
