@@ -12,11 +12,9 @@ import (
 	"path"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/anchorconnect/connect"
 	"github.com/anchorconnect/connect/anchortest"
 )
 
@@ -237,11 +235,8 @@ func TestDeletingAUserDeletesTheIdentity(t *testing.T) {
 
 	require.Equal(t, "/", b.post("/account/delete").location(http.StatusSeeOther))
 	require.Equal(t, "/", b.get("/account").location(http.StatusSeeOther))
-	tasks, err := s.app.store.Claim(t.Context(), s.fake.ApplicationID(), time.Now(), time.Now(), 10)
-	require.NoError(t, err)
-	require.Len(t, tasks, 1)
-	require.Equal(t, connect.DeleteIdentity, tasks[0].Kind)
-	require.Equal(t, identityID, tasks[0].IdentityID)
+	_, there := s.fake.Identity(identityID)
+	require.False(t, there, "it is deleted at Anchor at once")
 
 	// The cookie of another browser outlives the user and is nobody's.
 	u, err := s.app.db.userNamed(t.Context(), "Ada")

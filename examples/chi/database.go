@@ -103,7 +103,12 @@ func (db *database) migrate(ctx context.Context) error {
 	case sqlstore.MySQL:
 		textType = strings.NewReplacer("TEXT(", "VARBINARY(") // Collations ignore spaces at the end.
 	}
-	return db.exec(ctx, textType.Replace(schema))
+	err := db.exec(ctx, textType.Replace(schema))
+	if err != nil {
+		// On PostgreSQL, IF NOT EXISTS fails while another replica makes the table.
+		err = db.exec(ctx, textType.Replace(schema))
+	}
+	return err
 }
 
 func (db *database) close() error { return db.pool.Close() }
