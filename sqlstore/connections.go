@@ -5,232 +5,129 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/anchorconnect/connect"
 )
 
-// Complete implements [connect.Store]. It is one statement on PostgreSQL and a
-// transaction of three elsewhere, of four on MySQL with SameIdentity. A call that
-// stores nothing, refused or a reload, is two statements everywhere.
-func (s *Store) Complete(ctx context.Context, tokenHash string, c connect.Connection, how connect.Completion) (first bool, err error) {
-	const doing = "complete a start"
-	if err := cmp.Or(validKey("token hash", tokenHash), c.Validate()); err != nil {
-		return false, failed(ctx, doing, err)
-	}
-	err = s.do(ctx, doing, func() error {
-		if s.sql.completeAtOnce != "" {
-			first, err = s.completeAtOnce(ctx, tokenHash, c, how)
-			return err
-		}
-		return s.inTx(ctx, func(tx *sql.Tx) error {
-			first, err = s.complete(ctx, tx, tokenHash, c, how)
-			return err
-		})
-	})
-	if err != nil {
-		return false, err
-	}
-	return first, nil
+// stored is a connection and its slot, which tells a user's connections apart in
+// the primary key.
+type stored struct {
+	connect.Connection
+	slot int
 }
 
-// completeAtOnce is Complete in one statement, and a second one to tell why it
-// has stored nothing.
-func (s *Store) completeAtOnce(ctx context.Context, tokenHash string, c connect.Connection, how connect.Completion) (first bool, err error) {
-	n, err := s.write(ctx, s.sql.completeAtOnce,
-		tokenHash, c.ApplicationID, c.UserID, c.IdentityID, micros(c.ConnectedAt), micros(how.TagAfter),
-		string(c.Health), micros(c.HealthAt), how.SameIdentity)
-	if isDuplicate(err) {
-		return false, errOvertaken
-	}
-	if err != nil || n > 0 {
-		return n > 0, err
-	}
-	return false, s.whyNot(ctx, s.db, tokenHash, c, how)
+// scanConnection reads the columns of selectConnection.
+func scanConnection(row interface{ Scan(dest ...any) error }) (c stored, err error) {
+	var createdAt, connectedAt, healthAt int64
+	err = row.Scan(&c.ID, &c.ApplicationID, &c.UserID, &c.ActorID, &c.IdentityID, &c.Label,
+		&createdAt, &connectedAt, &c.Health, &healthAt, &c.slot)
+	c.CreatedAt, c.ConnectedAt, c.HealthAt = fromMicros(createdAt), fromMicros(connectedAt), fromMicros(healthAt)
+	return c, err
 }
 
-// complete is Complete in steps. It returns true when all of them are taken; any
-// other outcome is rolled back or has changed nothing.
-func (s *Store) complete(ctx context.Context, tx *sql.Tx, tokenHash string, c connect.Connection, how connect.Completion) (first bool, err error) {
-	connectedAt := micros(c.ConnectedAt)
-	n, err := send(ctx, tx, s.sql.spendStart, c.IdentityID,
-		tokenHash, c.ApplicationID, c.UserID, connectedAt,
-		c.IdentityID,
-		c.IdentityID, c.ApplicationID, c.UserID,
-		!how.SameIdentity, c.IdentityID)
+// queryConnections reads connections in the order of the database.
+func queryConnections(ctx context.Context, r runner, query string, args ...any) ([]stored, error) {
+	rows, err := r.QueryContext(ctx, query, args...)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	if n == 0 {
-		return false, s.whyNot(ctx, tx, tokenHash, c, how)
-	}
-
-	_, err = send(ctx, tx, s.sql.queueTasks,
-		micros(how.TagAfter), tokenHash,
-		connectedAt, c.ApplicationID, c.UserID, c.IdentityID)
-	if err != nil {
-		return false, err
-	}
-
-	if how.SameIdentity && s.sql.lockConnection != "" {
-		err := tx.QueryRowContext(ctx, s.sql.lockConnection, c.ApplicationID, c.UserID, c.IdentityID).Scan(new(int))
-		if errors.Is(err, sql.ErrNoRows) {
-			return false, errOvertaken
-		}
+	defer rows.Close()
+	var all []stored
+	for rows.Next() {
+		c, err := scanConnection(rows)
 		if err != nil {
-			return false, err
+			return nil, err
 		}
+		all = append(all, c)
 	}
-
-	if s.sql.putConnection != "" {
-		_, err = send(ctx, tx, s.sql.putConnection,
-			c.ApplicationID, c.UserID, c.IdentityID, connectedAt, string(c.Health), micros(c.HealthAt))
-	} else {
-		err = s.addOrReplace(ctx, tx, tokenHash, c)
-	}
-	return err == nil, err
+	return all, rows.Err()
 }
 
-// replaced is what addOrReplace tells by LAST_INSERT_ID when it has replaced a
-// connection. When it has added one it tells nothing, which is 0.
-const replaced = 2
+// older orders connections as [connect.Store] does.
+func older(a, b stored) int {
+	return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), strings.Compare(a.ID, b.ID))
+}
 
-// addOrReplace stores c on MySQL.
-func (s *Store) addOrReplace(ctx context.Context, tx *sql.Tx, tokenHash string, c connect.Connection) error {
-	connectedAt := micros(c.ConnectedAt)
-	result, err := tx.ExecContext(ctx, s.sql.addOrReplace, connectedAt, string(c.Health), micros(c.HealthAt), tokenHash, connectedAt)
-	if isDuplicate(err) {
-		return errOvertaken
-	}
-	if err != nil {
-		return err
-	}
-	added, err := result.RowsAffected()
-	if err != nil {
-		return err
-	}
-	told, err := result.LastInsertId()
-	if err != nil {
-		return err
-	}
-	if told == replaced || told == 0 && added == 1 {
+// withoutSlots returns nil for none.
+func withoutSlots(all []stored) []connect.Connection {
+	if len(all) == 0 {
 		return nil
 	}
-	return errOvertaken
-}
-
-// whyNot tells why a start could not be completed, or returns nil for a reload.
-func (s *Store) whyNot(ctx context.Context, r runner, tokenHash string, c connect.Connection, how connect.Completion) error {
-	var f reasons
-	var expiresAt int64
-	err := r.QueryRowContext(ctx, s.sql.reasons,
-		c.IdentityID, c.IdentityID, c.ApplicationID, c.UserID, c.IdentityID, tokenHash,
-	).Scan(&f.start.ApplicationID, &f.start.UserID, &expiresAt, &f.start.Spent, &f.start.IdentityID,
-		&f.disconnected, &f.retired, &f.taken, &f.connected)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return err
+	connections := make([]connect.Connection, len(all))
+	for i, c := range all {
+		connections[i] = c.Connection
 	}
-	f.known = err == nil
-	f.start.ExpiresAt = fromMicros(expiresAt)
-	return f.judge(c, how)
+	return connections
 }
 
-// reasons are what a Complete that has stored nothing is judged by.
-type reasons struct {
-	known bool
-	start connect.Pending // without TokenHash, ReturnTo, BegunAt and IssuedAt
-	// disconnected reports whether the start began before a Disconnect.
-	disconnected bool
-	// The others concern the identity: its deletion is queued, it is another
-	// user's, it is anybody's.
-	retired, taken, connected bool
-}
-
-// judge returns the first reason to refuse c that holds, or nil for a reload.
-// When there is no reason any more the moment to complete has been missed, and
-// it returns errOvertaken.
-func (r reasons) judge(c connect.Connection, how connect.Completion) error {
-	p := r.start
-	switch {
-	case !r.known:
-		return connect.ErrStateUnknown
-	case p.ApplicationID != c.ApplicationID || p.UserID != c.UserID:
-		return connect.ErrAnotherUser
-	case p.Spent && p.IdentityID == c.IdentityID:
-		return nil
-	case p.Spent, r.disconnected:
-		return connect.ErrStateSpent
-	case micros(c.ConnectedAt) >= micros(p.ExpiresAt):
-		return connect.ErrStateExpired
-	case r.retired:
-		return connect.ErrIdentityRetired
-	case r.taken:
-		return connect.ErrIdentityTaken
-	case how.SameIdentity && !r.connected:
-		return connect.ErrIdentityTooOld
-	}
-	return errOvertaken
-}
-
-// Connection implements [connect.Store].
-func (s *Store) Connection(ctx context.Context, applicationID, userID string) (connect.Connection, error) {
-	const doing = "look up a connection"
+// Connections implements [connect.Store], in one statement.
+func (s *Store) Connections(ctx context.Context, applicationID, userID string) ([]connect.Connection, error) {
+	const doing = "look up connections"
 	if err := validUser(applicationID, userID); err != nil {
-		return connect.Connection{}, failed(ctx, doing, err)
+		return nil, failed(ctx, doing, err)
 	}
-	c := connect.Connection{ApplicationID: applicationID, UserID: userID}
-	err := s.do(ctx, doing, func() error {
-		return scanConnection(s.db.QueryRowContext(ctx, s.sql.connection, applicationID, userID), &c)
+	var all []stored
+	err := s.do(ctx, doing, func() (err error) {
+		all, err = queryConnections(ctx, s.db, s.sql.connections, applicationID, userID)
+		return err
 	})
 	if err != nil {
-		return connect.Connection{}, err
+		return nil, err
 	}
-	return c, nil
+	slices.SortFunc(all, older)
+	return withoutSlots(all), nil
 }
 
-// scanConnection reads what a user's connection is, without whose it is.
-func scanConnection(row *sql.Row, c *connect.Connection) error {
-	return scanConnectionAfter(row, c, &c.IdentityID)
-}
-
-// scanConnectionAfter reads the columns that are given, and the three that come
-// after them in every answer: since when and how it is connected.
-func scanConnectionAfter(row *sql.Row, c *connect.Connection, columns ...any) error {
-	var connectedAt, healthAt int64
-	err := row.Scan(append(columns, &connectedAt, &c.Health, &healthAt)...)
-	if errors.Is(err, sql.ErrNoRows) {
-		return connect.ErrNotConnected
+// List implements [connect.Lister], in one statement. It walks along an index by
+// application and id: with q.Health it also reads those of another health that lie
+// between.
+func (s *Store) List(ctx context.Context, q connect.ListQuery) ([]connect.Connection, error) {
+	const doing = "list connections"
+	err := cmp.Or(validKey("application id", q.ApplicationID), validKey("id to list after", q.After))
+	query, args := s.sql.list, []any{q.ApplicationID, q.After}
+	if q.Health != "" {
+		err = cmp.Or(err, q.Health.Validate())
+		query, args = s.sql.listHealth, append(args, string(q.Health))
 	}
-	c.ConnectedAt, c.HealthAt = fromMicros(connectedAt), fromMicros(healthAt)
-	return err
+	if err != nil {
+		return nil, failed(ctx, doing, err)
+	}
+	if q.Limit < 1 {
+		return nil, nil
+	}
+	var all []stored
+	err = s.do(ctx, doing, func() (err error) {
+		all, err = queryConnections(ctx, s.db, query, append(args, q.Limit)...)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return withoutSlots(all), nil
 }
 
-// SetHealth implements [connect.Store]. It is one look, and, when the event
-// counts, one statement more, which changes the connection that was seen or
-// nothing: then it looks again.
+// SetHealth implements [connect.Store]. It is one look, and, if the news counts, one
+// statement more, in a transaction if there is a hook. That changes the connection as
+// it was seen, or nothing: then it looks again.
 func (s *Store) SetHealth(ctx context.Context, identityID string, health connect.Health, at time.Time) (c connect.Connection, changed bool, err error) {
 	const doing = "set the health of a connection"
-	if err := cmp.Or(validKey("identity id", identityID), health.Validate()); err != nil {
+	if err := cmp.Or(validNewKey("identity id", identityID), health.Validate()); err != nil {
 		return connect.Connection{}, false, failed(ctx, doing, err)
 	}
 	err = s.do(ctx, doing, func() error {
-		seen := connect.Connection{IdentityID: identityID}
-		row := s.db.QueryRowContext(ctx, s.sql.connectionWith, identityID)
-		if err := scanConnectionAfter(row, &seen, &seen.ApplicationID, &seen.UserID); err != nil {
+		seen, err := scanConnection(s.db.QueryRowContext(ctx, s.sql.connectionWith, identityID))
+		if errors.Is(err, sql.ErrNoRows) {
+			return connect.ErrNotConnected
+		}
+		if err != nil {
 			return err
 		}
-		var counts bool
-		c, counts = afterEvent(seen, health, at)
+		c = afterNews(seen.Connection, health, at)
 		changed = c.Health != seen.Health
-		if !counts {
-			return nil
-		}
-		n, err := s.write(ctx, s.sql.setHealth, string(c.Health), micros(c.HealthAt),
-			seen.ApplicationID, seen.UserID, seen.IdentityID, micros(seen.ConnectedAt), string(seen.Health), micros(seen.HealthAt))
-		if err == nil && n == 0 {
-			err = errOvertaken
-		}
-		return err
+		return s.change(ctx, seen.Connection, c)
 	})
 	if err != nil {
 		return connect.Connection{}, false, err
@@ -238,61 +135,131 @@ func (s *Store) SetHealth(ctx context.Context, identityID string, health connect
 	return c, changed, nil
 }
 
-// afterEvent returns c as an event leaves it, and whether the event counts: that
-// is, changes c.
-func afterEvent(c connect.Connection, health connect.Health, at time.Time) (after connect.Connection, counts bool) {
-	at = fromMicros(micros(at)) // As it would be kept, and compared with the next.
+// afterNews returns c as news about its health leaves it: the same, if it does not
+// count.
+func afterNews(c connect.Connection, health connect.Health, at time.Time) connect.Connection {
+	at = fromMicros(micros(at)) // As it would be stored, and compared with the next.
 	worse := health == connect.HealthNeedsSignIn && c.Health == connect.HealthOK
 	if at.After(c.HealthAt) || at.Equal(c.HealthAt) && worse {
 		c.Health, c.HealthAt = health, at
-		return c, true
 	}
-	return c, false
+	return c
 }
 
-// Disconnect implements [connect.Store], in one statement and a transaction of
-// three, four on MySQL.
-func (s *Store) Disconnect(ctx context.Context, applicationID, userID string, at, deleteAfter time.Time) (connect.Connection, error) {
-	const doing = "disconnect a user"
-	if err := validNewUser(applicationID, userID); err != nil {
+// SetLabel implements [connect.Store]. It is one look, and, if the label is another
+// one, one statement more, as in SetHealth.
+func (s *Store) SetLabel(ctx context.Context, applicationID, userID, connectionID, label string) (c connect.Connection, err error) {
+	const doing = "set the label of a connection"
+	if err := cmp.Or(validUser(applicationID, userID), validKey("connection id", connectionID), validLabel(label)); err != nil {
 		return connect.Connection{}, failed(ctx, doing, err)
 	}
-	c := connect.Connection{ApplicationID: applicationID, UserID: userID}
-	var connected bool
-	err := s.do(ctx, doing, func() error {
-		// This is committed first. A Complete that cannot see it yet has a start
-		// that was bound before it, which the transaction below finds and spends.
-		if _, err := s.write(ctx, s.sql.recordDisconnect, applicationID, userID, micros(at)); err != nil {
+	err = s.do(ctx, doing, func() error {
+		all, err := queryConnections(ctx, s.db, s.sql.connections, applicationID, userID)
+		if err != nil {
 			return err
 		}
-		return s.inTx(ctx, func(tx *sql.Tx) error {
-			// First the starts: who is completing one of them holds its row, and
-			// has stored the connection by the time that this goes on.
-			if _, err := send(ctx, tx, s.sql.spendStarts, applicationID, userID); err != nil {
+		i := slices.IndexFunc(all, func(c stored) bool { return c.ID == connectionID })
+		if i < 0 {
+			return connect.ErrConnectionUnknown
+		}
+		c = all[i].Connection
+		c.Label = label
+		return s.change(ctx, all[i].Connection, c)
+	})
+	if err != nil {
+		return connect.Connection{}, err
+	}
+	return c, nil
+}
+
+// change stores the Health, HealthAt and Label of after, if the connection is still
+// the one of before. Otherwise it returns errOvertaken.
+func (s *Store) change(ctx context.Context, before, after connect.Connection) error {
+	if before == after {
+		return nil
+	}
+	change := func(ctx context.Context, r runner) error {
+		n, err := send(ctx, r, s.sql.changeConnection, string(after.Health), micros(after.HealthAt), after.Label,
+			before.ApplicationID, before.UserID, before.ID,
+			before.ActorID, before.IdentityID, micros(before.ConnectedAt), string(before.Health), micros(before.HealthAt), before.Label)
+		if err == nil && n == 0 {
+			err = errOvertaken
+		}
+		return err
+	}
+	if s.hook == nil {
+		return s.writing(ctx, func(ctx context.Context, conn *sql.Conn) error { return change(ctx, conn) })
+	}
+	return s.inTx(ctx, func(tx *sql.Tx) error {
+		if err := change(ctx, tx); err != nil {
+			return err
+		}
+		return s.tell(ctx, tx, Change{Kind: ConnectionChanged, Before: before, After: after})
+	})
+}
+
+// Disconnect implements [connect.Store], in a transaction of two statements and two
+// for each connection that it ends. Before it, one statement remembers the moment if
+// all are to end.
+func (s *Store) Disconnect(ctx context.Context, d connect.Disconnection) ([]connect.Connection, error) {
+	const doing = "disconnect a user"
+	if err := cmp.Or(validNewUser(d.ApplicationID, d.UserID), validKey("connection id", d.ConnectionID)); err != nil {
+		return nil, failed(ctx, doing, err)
+	}
+	var ended []stored
+	err := s.do(ctx, doing, func() error {
+		if d.ConnectionID == "" {
+			// This is committed first. A Complete that cannot see it yet has a flow
+			// that was bound before it, which the transaction below finds and spends.
+			if _, err := s.write(ctx, s.sql.recordDisconnect, d.ApplicationID, d.UserID, micros(d.At)); err != nil {
 				return err
 			}
-			err := scanConnection(tx.QueryRowContext(ctx, s.sql.takeConnection, applicationID, userID), &c)
-			connected = err == nil
-			if errors.Is(err, connect.ErrNotConnected) {
-				return nil // Commit what was spent.
-			}
-			if err != nil {
-				return err
-			}
-			if s.sql.dropConnection != "" {
-				if _, err := send(ctx, tx, s.sql.dropConnection, applicationID, userID); err != nil {
-					return err
-				}
-			}
-			_, err = send(ctx, tx, s.sql.queueDeletion, c.IdentityID, applicationID, userID, micros(deleteAfter))
+		}
+		return s.inTx(ctx, func(tx *sql.Tx) (err error) {
+			ended, err = s.end(ctx, tx, d)
 			return err
 		})
 	})
-	switch {
-	case err != nil:
-		return connect.Connection{}, err
-	case !connected:
-		return connect.Connection{}, connect.ErrNotConnected
+	if err != nil {
+		return nil, err
 	}
-	return c, nil
+	return withoutSlots(ended), nil
+}
+
+// end is the transaction of Disconnect.
+func (s *Store) end(ctx context.Context, tx *sql.Tx, d connect.Disconnection) ([]stored, error) {
+	// First the flows: who is completing one of them holds its row, and has stored
+	// the connection by the time that this goes on.
+	spend, args := s.sql.spendFlows, []any{d.ApplicationID, d.UserID}
+	if d.ConnectionID != "" {
+		spend, args = s.sql.spendFlowsFor, append(args, d.ConnectionID)
+	}
+	if _, err := send(ctx, tx, spend, args...); err != nil {
+		return nil, err
+	}
+	ending, err := queryConnections(ctx, tx, s.sql.lockConnections, d.ApplicationID, d.UserID)
+	if err != nil {
+		return nil, err
+	}
+	if d.ConnectionID != "" {
+		ending = slices.DeleteFunc(ending, func(c stored) bool { return c.ID != d.ConnectionID })
+		if len(ending) == 0 {
+			return nil, connect.ErrConnectionUnknown
+		}
+	}
+	slices.SortFunc(ending, older)
+	for _, c := range ending {
+		if _, err := send(ctx, tx, s.sql.dropConnection, d.ApplicationID, d.UserID, c.ID); err != nil {
+			return nil, err
+		}
+		if _, err := send(ctx, tx, s.sql.queueDeletion, c.IdentityID, d.ApplicationID, d.UserID, micros(d.DeleteAfter)); err != nil {
+			return nil, err
+		}
+	}
+	for _, c := range ending {
+		if err := s.tell(ctx, tx, Change{Kind: ConnectionEnded, Before: c.Connection}); err != nil {
+			return nil, err
+		}
+	}
+	return ending, nil
 }

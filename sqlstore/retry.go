@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/anchorconnect/connect"
@@ -67,15 +68,15 @@ func failed(ctx context.Context, doing string, err error) error {
 	return fmt.Errorf("sqlstore: %s: %w", doing, err)
 }
 
-// isAnswer tells the errors that a store answers "no" with.
-func isAnswer(err error) bool {
-	switch err {
-	case connect.ErrStateUnknown, connect.ErrAnotherUser, connect.ErrStateSpent, connect.ErrStateExpired,
-		connect.ErrIdentityRetired, connect.ErrIdentityTaken, connect.ErrIdentityTooOld, connect.ErrNotConnected:
-		return true
-	}
-	return false
+// answers are the errors that a store answers "no" with.
+var answers = []error{
+	connect.ErrStateUnknown, connect.ErrAnotherUser, connect.ErrStateSpent, connect.ErrStateExpired,
+	connect.ErrIdentityRetired, connect.ErrIdentityTaken, connect.ErrIdentityTooOld, connect.ErrNotConnected,
+	connect.ErrConnectionUnknown, connect.ErrIdentityConnected, connect.ErrConnectionLimit,
 }
+
+// isAnswer reports whether err is one of them.
+func isAnswer(err error) bool { return slices.Contains(answers, err) }
 
 // isTransient tells the errors that go away by trying again.
 func isTransient(err error) bool {
@@ -101,10 +102,10 @@ func isDuplicate(err error) bool {
 }
 
 // isRepeated reports whether a statement of a migration has been run before: its
-// column or index exists. MySQL has no IF NOT EXISTS for them.
+// column or index exists, or is gone. MySQL has no IF NOT EXISTS for them.
 func isRepeated(err error) bool {
 	switch codeOf(err) {
-	case "mysql 1060", "mysql 1061":
+	case "mysql 1060", "mysql 1061", "mysql 1091":
 		return true
 	}
 	return false

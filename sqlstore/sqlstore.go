@@ -61,6 +61,7 @@ type Store struct {
 	dialect Dialect
 	prefix  string
 	sql     statements
+	hook    Hook // nil if there is none
 	// tx asks for READ COMMITTED where a server has more than one isolation
 	// level: a statement then sees what was committed while it, or the one
 	// before it, waited for a lock, and MySQL locks rows but no gaps.
@@ -71,7 +72,10 @@ type Store struct {
 	turn chan struct{}
 }
 
-var _ connect.Store = (*Store)(nil)
+var (
+	_ connect.Store  = (*Store)(nil)
+	_ connect.Lister = (*Store)(nil)
+)
 
 // New returns a store in db, which speaks d. It sends nothing: [Store.Migrate]
 // makes the tables, or a team's own migration tool does, with [Schema].
@@ -82,12 +86,13 @@ func New(db *sql.DB, d Dialect, options ...Option) *Store {
 		panic("sqlstore: the *sql.DB is nil")
 	}
 	mustKnow(d)
-	prefix := tablePrefix(options)
+	set := settingsFrom(options)
 	s := &Store{
 		db:      db,
 		dialect: d,
-		prefix:  prefix,
-		sql:     statementsFor(d, prefix),
+		prefix:  set.prefix,
+		sql:     statementsFor(d, set.prefix),
+		hook:    set.hook,
 	}
 	if d == SQLite {
 		s.turn = make(chan struct{}, 1)
@@ -106,10 +111,13 @@ func mustKnow(d Dialect) {
 	}
 }
 
-// An Option changes how [New], [Schema] and [SchemaSince] name things.
+// An Option is for [New]. [Schema] and [SchemaSince] follow [WithTablePrefix] alone.
 type Option func(*settings)
 
-type settings struct{ prefix string }
+type settings struct {
+	prefix string
+	hook   Hook
+}
 
 // defaultPrefix is what the schema files and the statements are written with.
 const defaultPrefix = "connect_"
@@ -123,7 +131,9 @@ func WithTablePrefix(prefix string) Option {
 	return func(s *settings) { s.prefix = prefix }
 }
 
-func tablePrefix(options []Option) string {
+func tablePrefix(options []Option) string { return settingsFrom(options).prefix }
+
+func settingsFrom(options []Option) settings {
 	s := settings{prefix: defaultPrefix}
 	for _, set := range options {
 		set(&s)
@@ -131,7 +141,7 @@ func tablePrefix(options []Option) string {
 	if !validPrefix.MatchString(s.prefix) {
 		panic(fmt.Sprintf("sqlstore: table prefix %q: want 1 to 30 of a-z, 0-9 and _, a letter first", s.prefix))
 	}
-	return s.prefix
+	return s
 }
 
 // A runner sends statements: a pool, a connection or a transaction.

@@ -5,38 +5,42 @@ import (
 	"strings"
 )
 
-// statements are the texts that a store sends. A text that a dialect has no use
-// for is empty there.
+// statements are the texts that a store sends. A text that a dialect does not need
+// is empty there.
 type statements struct {
 	pending, spend, sweep string
 
-	// bindAtOnce is all of Bind in one statement, on PostgreSQL. Elsewhere
-	// startsOf reads which starts may have to make room, bind adds the new one, and
-	// removeSome and spendSome are for those that have. Their texts end before the
-	// list of token hashes.
-	bindAtOnce, startsOf, bind, removeSome, spendSome string
+	// bindAtOnce is all of Bind in one statement, on PostgreSQL. Elsewhere flowsOf
+	// reads which flows may have to make room, bind adds the new one, and removeSome
+	// and spendSome are for those that have. Their texts end before the list of token
+	// hashes.
+	bindAtOnce, flowsOf, bind, removeSome, spendSome string
 
-	// completeAtOnce is all of Complete in one statement, on PostgreSQL.
-	completeAtOnce string
-	// spendStart, queueTasks and then putConnection are Complete on SQLite. On
-	// MySQL addOrReplace stands for putConnection, and lockConnection comes before
-	// it when the identity must be the one that the user has.
-	spendStart, queueTasks, putConnection, lockConnection, addOrReplace string
-	// reasons reads what a refusal is judged by. That none of them holds is the
-	// condition of completeAtOnce and of spendStart.
-	reasons string
+	// completeAtOnce is all of Complete in one statement, on PostgreSQL without a
+	// hook. Otherwise completeFlow spends the flow, lockConnections and facts read
+	// what the call is decided by, addConnection or renewConnection stores it, and
+	// queueDeletion, dropTag and queueTag queue the tasks. dropIndexOne comes before
+	// addConnection on SQLite.
+	completeAtOnce, completeFlow, lockConnections, facts string
+	addConnection, renewConnection, dropTag, queueTag    string
+	dropIndexOne                                         string
 
-	// connectionWith reads the connection that has an identity, for SetHealth, and
-	// setHealth changes it if it is as it was read.
-	connection, connectionWith, setHealth string
+	// connections reads those of a user, connectionWith the one that has an identity,
+	// and list and listHealth a page of those of an application. changeConnection
+	// sets health and label if the connection is as it was read.
+	connections, connectionWith, list, listHealth, changeConnection string
 
-	// recordDisconnect, spendStarts, takeConnection, dropConnection and
-	// queueDeletion are Disconnect. Except on MySQL, takeConnection drops the
-	// connection itself. forgetDisconnects is the second statement of Sweep.
-	recordDisconnect, spendStarts, takeConnection, dropConnection, queueDeletion, forgetDisconnects string
+	// recordDisconnect, spendFlows or spendFlowsFor, lockConnections, dropConnection
+	// and queueDeletion are Disconnect. forgetDisconnects is the second statement of
+	// Sweep.
+	recordDisconnect, spendFlows, spendFlowsFor, dropConnection, queueDeletion, forgetDisconnects string
 
 	// nextApplication returns the application after a given one, or NULL.
 	applicationsOf, nextApplication string
+
+	// Queue begins with beginWriting on SQLite. It needs lockConnectionWith and
+	// replaceTag for a tag, queueDeletion and isConnected for a deletion.
+	beginWriting, lockConnectionWith, replaceTag, isConnected string
 
 	// claimAtOnce is all of Claim in one statement, on PostgreSQL. Elsewhere
 	// pick locks tasks and lease sets their new NotBefore; its text ends before
@@ -46,50 +50,95 @@ type statements struct {
 	done, postpone           string
 }
 
+// selectConnection begins every statement that reads connections: see
+// scanConnection.
+const selectConnection = `
+SELECT id, application_id, user_id, actor_id, identity_id, label, COALESCE(created_at, connected_at), connected_at, health, health_at, slot
+FROM connect_connections `
+
 // statementsFor puts a dialect's texts together.
 func statementsFor(d Dialect, prefix string) statements {
 	s := statements{
 		pending: `
-SELECT application_id, user_id, return_to, begun_at, issued_at, expires_at, spent, identity_id
+SELECT application_id, user_id, actor_id, connection_id, adds, label, return_to, begun_at, issued_at, expires_at, spent, identity_id
 FROM connect_pending WHERE token_hash = ?`,
 
 		spend: `
 UPDATE connect_pending SET spent = TRUE WHERE token_hash = ? AND NOT spent`,
 
-		reasons: `
-SELECT p.application_id, p.user_id, p.expires_at, p.spent, p.identity_id,
+		completeFlow: `
+UPDATE connect_pending SET spent = TRUE, identity_id = ? WHERE token_hash = ? AND NOT spent`,
+
+		facts: `
+SELECT p.application_id, p.user_id, p.actor_id, p.connection_id, p.adds, p.expires_at, p.spent, p.identity_id,
 	` + disconnected + `,
 	EXISTS (SELECT 1 FROM connect_tasks t WHERE t.identity_id = ? AND t.kind = 'delete'),
-	EXISTS (SELECT 1 FROM connect_connections c WHERE c.identity_id = ? AND NOT (c.application_id = ? AND c.user_id = ?)),
-	EXISTS (SELECT 1 FROM connect_connections c WHERE c.identity_id = ?)
+	EXISTS (SELECT 1 FROM connect_connections c WHERE c.identity_id = ? AND NOT (c.application_id = ? AND c.user_id = ?))
 FROM connect_pending p WHERE p.token_hash = ?`,
 
-		connection: `
-SELECT identity_id, connected_at, health, health_at FROM connect_connections WHERE application_id = ? AND user_id = ?`,
+		addConnection: `
+INSERT INTO connect_connections (id, application_id, user_id, actor_id, identity_id, label, created_at, connected_at, health, health_at, slot)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 
-		connectionWith: `
-SELECT application_id, user_id, connected_at, health, health_at FROM connect_connections WHERE identity_id = ?`,
+		renewConnection: `
+UPDATE connect_connections SET actor_id = ?, identity_id = ?, label = ?, created_at = ?, connected_at = ?, health = ?, health_at = ?
+WHERE application_id = ? AND user_id = ? AND slot = ?`,
 
-		setHealth: `
-UPDATE connect_connections SET health = ?, health_at = ?
-WHERE application_id = ? AND user_id = ? AND identity_id = ? AND connected_at = ? AND health = ? AND health_at = ?`,
+		dropTag: `
+DELETE FROM connect_tasks WHERE identity_id = ? AND kind = 'tag'`,
 
-		// Without its identity a completed start is no reload any more.
-		spendStarts: `
+		queueTag: `
+INSERT INTO connect_tasks (identity_id, kind, application_id, user_id, not_before, attempts)
+VALUES (?, 'tag', ?, ?, ?, 0)`,
+
+		connections: selectConnection + `WHERE application_id = ? AND user_id = ?`,
+
+		lockConnections: selectConnection + `WHERE application_id = ? AND user_id = ?
+FOR UPDATE`,
+
+		connectionWith: selectConnection + `WHERE identity_id = ?`,
+
+		lockConnectionWith: selectConnection + `WHERE identity_id = ?
+FOR UPDATE`,
+
+		list: selectConnection + `WHERE application_id = ? AND id > ?
+ORDER BY id LIMIT ?`,
+
+		listHealth: selectConnection + `WHERE application_id = ? AND id > ? AND health = ?
+ORDER BY id LIMIT ?`,
+
+		// All that can change is compared, so that the caller knows the row before and
+		// after.
+		changeConnection: `
+UPDATE connect_connections SET health = ?, health_at = ?, label = ?
+WHERE application_id = ? AND user_id = ? AND id = ?
+	AND actor_id = ? AND identity_id = ? AND connected_at = ? AND health = ? AND health_at = ? AND label = ?`,
+
+		dropConnection: `
+DELETE FROM connect_connections WHERE application_id = ? AND user_id = ? AND id = ?`,
+
+		// Without its identity a completed flow is no reload any more.
+		spendFlows: `
 UPDATE connect_pending SET spent = TRUE, identity_id = ''
 WHERE application_id = ? AND user_id = ? AND (NOT spent OR identity_id <> '')`,
 
-		takeConnection: `
-DELETE FROM connect_connections WHERE application_id = ? AND user_id = ?
-RETURNING identity_id, connected_at, health, health_at`,
+		// Those that could renew one connection.
+		spendFlowsFor: `
+UPDATE connect_pending SET spent = TRUE, identity_id = ''
+WHERE application_id = ? AND user_id = ? AND (NOT spent OR identity_id <> '')
+	AND (connection_id = ? OR connection_id = '' AND NOT adds)`,
 
 		// The deletion takes the place of the tag.
 		queueDeletion: `
 INSERT INTO connect_tasks (identity_id, kind, application_id, user_id, not_before, attempts)
-VALUES (?, 'delete', ?, ?, ?, 0)
-ON CONFLICT (identity_id) DO UPDATE SET
-	kind = EXCLUDED.kind, application_id = EXCLUDED.application_id, user_id = EXCLUDED.user_id,
-	not_before = EXCLUDED.not_before, attempts = 0`,
+VALUES (?, 'delete', ?, ?, ?, 0)` + replacingTask,
+
+		replaceTag: `
+INSERT INTO connect_tasks (identity_id, kind, application_id, user_id, not_before, attempts)
+VALUES (?, 'tag', ?, ?, ?, 0)` + replacingTask,
+
+		isConnected: `
+SELECT EXISTS (SELECT 1 FROM connect_connections WHERE identity_id = ?)`,
 
 		applicationsOf: `
 SELECT application_id FROM connect_connections WHERE user_id = ?
@@ -131,11 +180,13 @@ UPDATE connect_tasks SET not_before = ? WHERE identity_id = ? AND kind = ?`,
 func (s *statements) all() []*string {
 	return []*string{
 		&s.pending, &s.spend, &s.sweep,
-		&s.bindAtOnce, &s.startsOf, &s.bind, &s.removeSome, &s.spendSome,
-		&s.completeAtOnce, &s.spendStart, &s.queueTasks, &s.putConnection, &s.lockConnection, &s.addOrReplace, &s.reasons,
-		&s.connection, &s.connectionWith, &s.setHealth,
-		&s.recordDisconnect, &s.spendStarts, &s.takeConnection, &s.dropConnection, &s.queueDeletion, &s.forgetDisconnects,
+		&s.bindAtOnce, &s.flowsOf, &s.bind, &s.removeSome, &s.spendSome,
+		&s.completeAtOnce, &s.completeFlow, &s.lockConnections, &s.facts,
+		&s.addConnection, &s.renewConnection, &s.dropTag, &s.queueTag, &s.dropIndexOne,
+		&s.connections, &s.connectionWith, &s.list, &s.listHealth, &s.changeConnection,
+		&s.recordDisconnect, &s.spendFlows, &s.spendFlowsFor, &s.dropConnection, &s.queueDeletion, &s.forgetDisconnects,
 		&s.applicationsOf, &s.nextApplication,
+		&s.beginWriting, &s.lockConnectionWith, &s.replaceTag, &s.isConnected,
 		&s.claimAtOnce, &s.pick, &s.lease, &s.done, &s.postpone,
 	}
 }
@@ -155,17 +206,24 @@ func numbered(query string) string {
 	}
 }
 
-// disconnected is the condition that the start p began before a Disconnect of its
+// disconnected is the condition that the flow p began before a Disconnect of its
 // user. begun_at is 0 when it is not known.
 const disconnected = `EXISTS (
 		SELECT 1 FROM connect_disconnects d
 		WHERE d.application_id = p.application_id AND d.user_id = p.user_id AND p.begun_at <> 0 AND p.begun_at < d.ended_at)`
 
+// replacingTask ends an INSERT that replaces the task of an identity. MySQL has
+// words of its own for it.
+const replacingTask = `
+ON CONFLICT (identity_id) DO UPDATE SET
+	kind = EXCLUDED.kind, application_id = EXCLUDED.application_id, user_id = EXCLUDED.user_id,
+	not_before = EXCLUDED.not_before, attempts = 0`
+
 // Texts of SQLite and MySQL.
 const (
-	startsOf = `
+	flowsOf = `
 SELECT token_hash, spent FROM connect_pending
-WHERE application_id = ? AND user_id = ? ORDER BY expires_at DESC`
+WHERE application_id = ? AND user_id = ? AND actor_id = ? ORDER BY expires_at DESC`
 
 	removeSome = `
 DELETE FROM connect_pending WHERE application_id = ? AND user_id = ? AND spent AND token_hash IN `
@@ -173,31 +231,29 @@ DELETE FROM connect_pending WHERE application_id = ? AND user_id = ? AND spent A
 	spendSome = `
 UPDATE connect_pending SET spent = TRUE WHERE application_id = ? AND user_id = ? AND NOT spent AND token_hash IN `
 
-	// spendStart spends a start that can be completed. Its last condition is for
-	// SameIdentity: the connection that has the identity is the user's, by the
-	// condition before.
-	spendStart = `
-UPDATE connect_pending AS p SET identity_id = ?, spent = TRUE
-WHERE token_hash = ? AND application_id = ? AND user_id = ? AND NOT spent AND expires_at > ?
-	AND NOT ` + disconnected + `
-	AND NOT EXISTS (SELECT 1 FROM connect_tasks t WHERE t.identity_id = ? AND t.kind = 'delete')
-	AND NOT EXISTS (SELECT 1 FROM connect_connections c WHERE c.identity_id = ? AND NOT (c.application_id = ? AND c.user_id = ?))
-	AND (? OR EXISTS (SELECT 1 FROM connect_connections c WHERE c.identity_id = ?))`
+	bindInto = ` INTO connect_pending
+	(token_hash, application_id, user_id, actor_id, connection_id, adds, label, return_to, begun_at, issued_at, expires_at, spent, identity_id)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, FALSE, '')`
 )
 
 // forSQLite adds what SQLite writes in its own way. There is one writer at a
-// time, so nothing can happen between two statements of a transaction.
+// time, so nothing can happen between two statements of a transaction that has
+// written: no row needs a lock.
 func (s *statements) forSQLite() {
-	s.startsOf, s.removeSome, s.spendSome = startsOf, removeSome, spendSome
+	s.flowsOf, s.removeSome, s.spendSome = flowsOf, removeSome, spendSome
+	s.lockConnections, s.lockConnectionWith = s.connections, s.connectionWith
 
 	s.bind = `
-INSERT INTO connect_pending (token_hash, application_id, user_id, return_to, begun_at, issued_at, expires_at, spent, identity_id)
-VALUES (?, ?, ?, ?, ?, ?, ?, FALSE, '')
+INSERT` + bindInto + `
 ON CONFLICT (token_hash) DO NOTHING`
 
 	s.sweep = `
 DELETE FROM connect_pending WHERE token_hash IN (
 	SELECT token_hash FROM connect_pending WHERE expires_at < ? ORDER BY expires_at LIMIT ?)`
+
+	// A migration leaves it for older releases: see schema/sqlite/0003_accounts.sql.
+	s.dropIndexOne = `
+DROP INDEX IF EXISTS connect_connections_one`
 
 	s.recordDisconnect = `
 INSERT INTO connect_disconnects (application_id, user_id, ended_at) VALUES (?, ?, ?)
@@ -207,26 +263,9 @@ ON CONFLICT (user_id, application_id) DO UPDATE SET ended_at = MAX(ended_at, EXC
 DELETE FROM connect_disconnects WHERE (user_id, application_id) IN (
 	SELECT user_id, application_id FROM connect_disconnects WHERE ended_at < ? ORDER BY ended_at LIMIT ?)`
 
-	s.spendStart = spendStart
-
-	// The tag of the new identity, and the deletion of the one it replaces.
-	s.queueTasks = `
-INSERT INTO connect_tasks (identity_id, kind, application_id, user_id, not_before, attempts)
-SELECT p.identity_id, 'tag', p.application_id, p.user_id, ?, 0
-FROM connect_pending p WHERE p.token_hash = ?
-UNION ALL
-SELECT c.identity_id, 'delete', c.application_id, c.user_id, ?, 0
-FROM connect_connections c WHERE c.application_id = ? AND c.user_id = ? AND c.identity_id <> ?
-ON CONFLICT (identity_id) DO UPDATE SET
-	kind = EXCLUDED.kind, application_id = EXCLUDED.application_id, user_id = EXCLUDED.user_id,
-	not_before = EXCLUDED.not_before, attempts = 0`
-
-	s.putConnection = `
-INSERT INTO connect_connections (application_id, user_id, identity_id, connected_at, health, health_at)
-VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT (user_id, application_id) DO UPDATE SET
-	identity_id = EXCLUDED.identity_id, connected_at = EXCLUDED.connected_at,
-	health = EXCLUDED.health, health_at = EXCLUDED.health_at`
+	// A write that changes nothing makes this transaction the writer.
+	s.beginWriting = `
+UPDATE connect_tasks SET attempts = attempts WHERE FALSE`
 
 	// It begins with a write, as every transaction on SQLite must, and so leaves
 	// the old not_before for lease to replace.
@@ -258,7 +297,7 @@ DELETE FROM connect_disconnects WHERE ctid = ANY (ARRAY(
 	SELECT ctid FROM connect_disconnects WHERE ended_at < ? ORDER BY ended_at LIMIT ?
 	FOR UPDATE SKIP LOCKED))`
 
-	// Every part sees the starts as they were when the statement began: the new
+	// Every part sees the flows as they were when the statement began: the new
 	// one is never among them. Those that somebody else is changing right now are
 	// left for the next time, so that nobody waits here. One that has the new
 	// one's token hash already is not removed, else the key might let it pass.
@@ -266,47 +305,61 @@ DELETE FROM connect_disconnects WHERE ctid = ANY (ARRAY(
 WITH removed AS (
 	DELETE FROM connect_pending WHERE token_hash = ANY (ARRAY(
 		SELECT token_hash FROM connect_pending WHERE spent AND token_hash <> $1 AND token_hash = ANY (ARRAY(
-			SELECT token_hash FROM connect_pending WHERE application_id = $2 AND user_id = $3 AND spent
-			ORDER BY expires_at DESC OFFSET $8::bigint))
+			SELECT token_hash FROM connect_pending WHERE application_id = $2 AND user_id = $3 AND actor_id = $4 AND spent
+			ORDER BY expires_at DESC OFFSET $12::bigint))
 		FOR UPDATE SKIP LOCKED))
 ), made_spent AS (
 	UPDATE connect_pending SET spent = TRUE WHERE NOT spent AND token_hash = ANY (ARRAY(
 		SELECT token_hash FROM connect_pending WHERE NOT spent AND token_hash = ANY (ARRAY(
-			SELECT token_hash FROM connect_pending WHERE application_id = $2 AND user_id = $3 AND NOT spent
-			ORDER BY expires_at DESC OFFSET $8::bigint - 1))
+			SELECT token_hash FROM connect_pending WHERE application_id = $2 AND user_id = $3 AND actor_id = $4 AND NOT spent
+			ORDER BY expires_at DESC OFFSET $12::bigint - 1))
 		FOR UPDATE SKIP LOCKED))
 )
-INSERT INTO connect_pending (token_hash, application_id, user_id, return_to, begun_at, issued_at, expires_at, spent, identity_id)
-VALUES ($1, $2, $3, $4, $5, $6, $7, FALSE, '')`
+INSERT INTO connect_pending
+	(token_hash, application_id, user_id, actor_id, connection_id, adds, label, return_to, begun_at, issued_at, expires_at, spent, identity_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, FALSE, '')`
 
 	// Every part sees the tables as they were when the statement began. What
 	// has changed since, while it waited for a lock, is caught by the locks and
 	// the unique keys, in this order:
 	//
-	//  - start locks the start, and returns it as it is by now. A Disconnect that
-	//    cannot be seen yet will find the start, and waits for it.
-	//  - old locks the user's connection, and returns it as it is by now. The join
-	//    in tag has it do so before anything is written: the order of the locks is
-	//    that of Disconnect. SameIdentity is judged by it.
+	//  - flow locks the flow, and returns it as it is by now. A Disconnect that
+	//    cannot be seen yet will find the flow, and waits for it.
+	//  - mine locks the user's connections, and returns them as they are by now. The
+	//    join in tag has it do so before anything is written: the order of the locks
+	//    is that of Disconnect.
+	//  - place is the connection that is renewed, or a free slot for one more; see
+	//    facts.place. If there is neither, no other part does anything.
 	//  - tag stores nothing over a deletion; without it no other part does
 	//    anything. The caller looks again.
-	//  - A connection that old cannot see yet makes added fail, and an identity
-	//    that somebody else has connected makes added or changed fail, as a
-	//    duplicate key. That undoes all of the statement, and the caller looks
-	//    again.
+	//  - A connection that mine cannot see yet makes added fail if it has the same
+	//    slot, and an identity that somebody else has connected makes added or renewed
+	//    fail, as a duplicate key. That undoes all of the statement, and the caller
+	//    looks again.
 	s.completeAtOnce = `
-WITH start AS MATERIALIZED (
-	SELECT application_id, user_id, begun_at, expires_at, spent FROM connect_pending WHERE token_hash = $1
+WITH flow AS MATERIALIZED (
+	SELECT application_id, user_id, actor_id, connection_id, adds, begun_at, expires_at, spent FROM connect_pending WHERE token_hash = $1
 	FOR UPDATE
-), old AS MATERIALIZED (
-	SELECT identity_id FROM connect_connections
-	WHERE application_id = $2 AND user_id = $3 AND EXISTS (SELECT 1 FROM start WHERE NOT spent)
+), mine AS MATERIALIZED (
+	SELECT id, identity_id, slot FROM connect_connections
+	WHERE application_id = $2 AND user_id = $3 AND EXISTS (SELECT 1 FROM flow WHERE NOT spent)
 	FOR UPDATE
+), place AS MATERIALIZED (
+	SELECT m.slot, m.identity_id, TRUE AS renews
+	FROM flow p JOIN mine m ON CASE
+		WHEN p.connection_id <> '' THEN m.id = p.connection_id AND NOT EXISTS (SELECT 1 FROM mine o WHERE o.identity_id = $4 AND o.id <> p.connection_id)
+		WHEN EXISTS (SELECT 1 FROM mine WHERE identity_id = $4) THEN m.identity_id = $4
+		ELSE NOT p.adds AND (SELECT COUNT(*) FROM mine) = 1 END
+	UNION ALL
+	SELECT (SELECT MIN(n) FROM generate_series(0, (SELECT COUNT(*) FROM mine)::integer) n WHERE n NOT IN (SELECT slot FROM mine)), '', FALSE
+	FROM flow p
+	WHERE p.connection_id = '' AND NOT EXISTS (SELECT 1 FROM mine WHERE identity_id = $4)
+		AND (SELECT COUNT(*) FROM mine) < CASE WHEN p.adds THEN $13::bigint ELSE 1 END
 ), tag AS (
 	INSERT INTO connect_tasks AS task (identity_id, kind, application_id, user_id, not_before, attempts)
-	SELECT $4, 'tag', p.application_id, p.user_id, $6::bigint, 0 FROM start p LEFT JOIN old ON TRUE
-	WHERE p.application_id = $2 AND p.user_id = $3 AND NOT p.spent AND p.expires_at > $5
-		AND (NOT $9::boolean OR old.identity_id = $4)
+	SELECT $4, 'tag', p.application_id, p.user_id, $6::bigint, 0 FROM flow p CROSS JOIN place
+	WHERE p.application_id = $2 AND p.user_id = $3 AND p.actor_id = $10 AND NOT p.spent AND p.expires_at > $5
+		AND (NOT $9::boolean OR EXISTS (SELECT 1 FROM mine WHERE identity_id = $4))
 		AND NOT ` + disconnected + `
 		AND NOT EXISTS (SELECT 1 FROM connect_tasks t WHERE t.identity_id = $4 AND t.kind = 'delete')
 		AND NOT EXISTS (SELECT 1 FROM connect_connections c WHERE c.identity_id = $4 AND NOT (c.application_id = $2 AND c.user_id = $3))
@@ -315,21 +368,27 @@ WITH start AS MATERIALIZED (
 		not_before = EXCLUDED.not_before, attempts = 0
 	WHERE task.kind = 'tag'
 	RETURNING identity_id
-), changed AS (
-	UPDATE connect_connections SET identity_id = $4, connected_at = $5, health = $7, health_at = $8
-	WHERE application_id = $2 AND user_id = $3 AND EXISTS (SELECT 1 FROM old) AND EXISTS (SELECT 1 FROM tag)
+), renewed AS (
+	UPDATE connect_connections SET identity_id = $4, actor_id = $10, label = CASE WHEN $12::text = '' THEN label ELSE $12::text END,
+		created_at = COALESCE(created_at, connected_at), connected_at = $5, health = $7, health_at = $8
+	WHERE application_id = $2 AND user_id = $3 AND slot = (SELECT slot FROM place WHERE renews) AND EXISTS (SELECT 1 FROM tag)
+	RETURNING id, label, created_at
 ), added AS (
-	INSERT INTO connect_connections (application_id, user_id, identity_id, connected_at, health, health_at)
-	SELECT $2, $3, identity_id, $5::bigint, $7, $8::bigint FROM tag WHERE NOT EXISTS (SELECT 1 FROM old)
+	INSERT INTO connect_connections (id, application_id, user_id, actor_id, identity_id, label, created_at, connected_at, health, health_at, slot)
+	SELECT $11::text, $2, $3, $10, tag.identity_id, $12::text, $5::bigint, $5::bigint, $7, $8::bigint, place.slot
+	FROM tag CROSS JOIN place WHERE NOT place.renews
+	RETURNING id, label, created_at
 ), deletion AS (
 	INSERT INTO connect_tasks (identity_id, kind, application_id, user_id, not_before, attempts)
-	SELECT identity_id, 'delete', $2, $3, $5::bigint, 0 FROM old WHERE identity_id <> $4 AND EXISTS (SELECT 1 FROM tag)
-	ON CONFLICT (identity_id) DO UPDATE SET
-		kind = EXCLUDED.kind, application_id = EXCLUDED.application_id, user_id = EXCLUDED.user_id,
-		not_before = EXCLUDED.not_before, attempts = 0
+	SELECT identity_id, 'delete', $2, $3, $5::bigint, 0 FROM place WHERE renews AND identity_id <> $4 AND EXISTS (SELECT 1 FROM tag)` +
+		replacingTask + `
+), spent AS (
+	UPDATE connect_pending SET spent = TRUE, identity_id = $4
+	WHERE token_hash = $1 AND EXISTS (SELECT 1 FROM tag)
 )
-UPDATE connect_pending SET spent = TRUE, identity_id = $4
-WHERE token_hash = $1 AND EXISTS (SELECT 1 FROM tag)`
+SELECT id, label, created_at, COALESCE((SELECT identity_id FROM place WHERE identity_id <> $4), '') FROM (
+	SELECT id, label, created_at FROM renewed UNION ALL SELECT id, label, created_at FROM added
+) AS stored`
 
 	s.claimAtOnce = `
 WITH due AS MATERIALIZED (
@@ -343,16 +402,14 @@ RETURNING t.identity_id, t.kind, t.application_id, t.user_id, due.not_before, t.
 }
 
 // forMySQL adds what MySQL and MariaDB write in their own way, in words that
-// both know. Reads inside a writing statement lock nothing in READ COMMITTED, so
-// each step checks what it builds on.
+// both know.
 func (s *statements) forMySQL() {
-	s.startsOf, s.removeSome, s.spendSome = startsOf, removeSome, spendSome
+	s.flowsOf, s.removeSome, s.spendSome = flowsOf, removeSome, spendSome
 
 	// What IGNORE would let through beside a duplicate, such as a text that is
 	// too long, has been refused before.
 	s.bind = `
-INSERT IGNORE INTO connect_pending (token_hash, application_id, user_id, return_to, begun_at, issued_at, expires_at, spent, identity_id)
-VALUES (?, ?, ?, ?, ?, ?, ?, FALSE, '')`
+INSERT IGNORE` + bindInto
 
 	s.sweep = `
 DELETE FROM connect_pending WHERE expires_at < ? ORDER BY expires_at LIMIT ?`
@@ -364,62 +421,12 @@ ON DUPLICATE KEY UPDATE ended_at = GREATEST(connect_disconnects.ended_at, VALUES
 	s.forgetDisconnects = `
 DELETE FROM connect_disconnects WHERE ended_at < ? ORDER BY ended_at LIMIT ?`
 
-	s.spendStart = spendStart
-
-	// For SameIdentity: spendStart may have seen a connection that is no longer
-	// the user's.
-	s.lockConnection = `
-SELECT 1 FROM connect_connections WHERE application_id = ? AND user_id = ? AND identity_id = ?
-FOR UPDATE`
-
-	// The tag of the new identity, and the deletion of the one it replaces. A
-	// deletion that was queued meanwhile stays one, and then the next step
-	// stores nothing.
-	s.queueTasks = `
-INSERT INTO connect_tasks (identity_id, kind, application_id, user_id, not_before, attempts)
-SELECT p.identity_id, 'tag', p.application_id, p.user_id, CAST(? AS SIGNED), 0
-FROM connect_pending p WHERE p.token_hash = ?
-UNION ALL
-SELECT c.identity_id, 'delete', c.application_id, c.user_id, CAST(? AS SIGNED), 0
-FROM connect_connections c WHERE c.application_id = ? AND c.user_id = ? AND c.identity_id <> ?
-ON DUPLICATE KEY UPDATE
-	kind = IF(connect_tasks.kind = 'delete', connect_tasks.kind, VALUES(kind)), application_id = VALUES(application_id), user_id = VALUES(user_id),
-	not_before = VALUES(not_before), attempts = 0`
-
-	// It adds nothing without the tag, nor when it sees a Disconnect that spendStart
-	// did not see: spendStart may have looked before the start was bound. A row that
-	// is there already, be it the user's or that of somebody else who has the
-	// identity, it judges as it is by now, and says so by LAST_INSERT_ID, since the
-	// number of changed rows depends on a parameter of the driver: 2 for one that may
-	// be replaced. That is the user's, with the same identity or one whose deletion
-	// queueTasks has queued. Anything else, 1, is to be rolled back.
-	s.addOrReplace = `
-INSERT INTO connect_connections (application_id, user_id, identity_id, connected_at, health, health_at)
-SELECT p.application_id, p.user_id, p.identity_id, CAST(? AS SIGNED), ?, CAST(? AS SIGNED)
-FROM connect_pending p JOIN connect_tasks t ON t.identity_id = p.identity_id AND t.kind = 'tag'
-WHERE p.token_hash = ? AND NOT ` + disconnected + `
-ON DUPLICATE KEY UPDATE
-	connected_at = IF(LAST_INSERT_ID(IF(
-		connect_connections.application_id = VALUES(application_id) AND connect_connections.user_id = VALUES(user_id)
-		AND (connect_connections.identity_id = VALUES(identity_id) OR EXISTS (
-			SELECT 1 FROM connect_tasks d
-			WHERE d.identity_id = connect_connections.identity_id AND d.kind = 'delete' AND d.not_before = ?)),
-		2, 1)) = 2, VALUES(connected_at), connect_connections.connected_at),
-	health = VALUES(health), health_at = VALUES(health_at), identity_id = VALUES(identity_id)`
-
-	s.takeConnection = `
-SELECT identity_id, connected_at, health, health_at FROM connect_connections WHERE application_id = ? AND user_id = ?
-FOR UPDATE`
-
-	s.dropConnection = `
-DELETE FROM connect_connections WHERE application_id = ? AND user_id = ?`
-
-	s.queueDeletion = `
-INSERT INTO connect_tasks (identity_id, kind, application_id, user_id, not_before, attempts)
-VALUES (?, 'delete', ?, ?, ?, 0)
+	for _, text := range []*string{&s.queueDeletion, &s.replaceTag} {
+		*text = strings.ReplaceAll(*text, replacingTask, `
 ON DUPLICATE KEY UPDATE
 	kind = VALUES(kind), application_id = VALUES(application_id), user_id = VALUES(user_id),
-	not_before = VALUES(not_before), attempts = 0`
+	not_before = VALUES(not_before), attempts = 0`)
+	}
 
 	// The index is forced because sorting a small table would lock all of it.
 	s.pick = `

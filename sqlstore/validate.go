@@ -2,22 +2,45 @@ package sqlstore
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
 )
 
-// maxKeyBytes is the longest text that a key column keeps.
-const maxKeyBytes = 255
+const (
+	// maxKeyBytes is the longest text that a key column keeps.
+	maxKeyBytes = 255
+	// maxLabel is the longest label, in characters.
+	maxLabel = 100
+)
 
 // validKey refuses a text that no column can hold, so that looking for it is an
 // error in every dialect rather than a row not found in some. It never quotes
 // the text.
 func validKey(name, text string) error {
-	switch {
-	case len(text) > maxKeyBytes:
+	if len(text) > maxKeyBytes {
 		return fmt.Errorf("the %s has %d bytes, over the limit of %d", name, len(text), maxKeyBytes)
+	}
+	return validText(name, text)
+}
+
+// validNewKey is validKey for a text that must not be empty.
+func validNewKey(name, text string) error {
+	if text == "" {
+		return fmt.Errorf("the %s is empty", name)
+	}
+	return validKey(name, text)
+}
+
+func validLabel(label string) error {
+	if n := utf8.RuneCountInString(label); n > maxLabel {
+		return fmt.Errorf("the label has %d characters, over the limit of %d", n, maxLabel)
+	}
+	return validText("label", label)
+}
+
+func validText(name, text string) error {
+	switch {
 	case strings.Contains(text, "\x00"):
 		return fmt.Errorf("the %s holds a NUL byte", name)
 	case !utf8.ValidString(text):
@@ -28,13 +51,7 @@ func validKey(name, text string) error {
 
 // validNewUser is validUser for a user of whom something is to be stored.
 func validNewUser(applicationID, userID string) error {
-	switch "" {
-	case applicationID:
-		return errors.New("the application id is empty")
-	case userID:
-		return errors.New("the user id is empty")
-	}
-	return validUser(applicationID, userID)
+	return cmp.Or(validNewKey("application id", applicationID), validNewKey("user id", userID))
 }
 
 func validUser(applicationID, userID string) error {

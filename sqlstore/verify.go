@@ -36,7 +36,7 @@ func rightsOn(table string) []right {
 //
 // On PostgreSQL the tables have row level security, so that roles with grants that
 // a platform has added see nothing. If it hides rows from the role of the store
-// itself, most methods do not fail: [Store.Connection] finds nobody connected, and
+// itself, most methods do not fail: [Store.Connections] finds nobody connected, and
 // [Store.Claim] no task. Verify requires, for each command, a policy whose
 // expression is true, unless the role is exempt from row level security, as owners
 // and superusers are. It cannot judge other expressions, and refuses them.

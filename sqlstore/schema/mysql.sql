@@ -1,5 +1,5 @@
--- All of connect's tables in schema version 2, for MySQL 8.0 and MariaDB 10.6 and
--- later.
+-- All of connect's tables in schema version 3, for MySQL 8.0.13 and MariaDB 10.6
+-- and later.
 -- Texts are UTF-8 in VARBINARY: the binary collations that both servers have
 -- ignore spaces at the end. To read one: CONVERT(user_id USING utf8mb4)
 -- Moments are microseconds since 1970-01-01 00:00:00 UTC. To read one:
@@ -9,7 +9,7 @@ CREATE TABLE IF NOT EXISTS connect_schema (
     version INT NOT NULL PRIMARY KEY
 ) ENGINE=InnoDB;
 
--- Starts: what was promised to a user when an identity token was issued.
+-- Pending flows: what was promised to a user when an identity token was issued.
 CREATE TABLE IF NOT EXISTS connect_pending (
     token_hash     VARBINARY(255)  NOT NULL PRIMARY KEY,
     application_id VARBINARY(255)  NOT NULL,
@@ -20,12 +20,17 @@ CREATE TABLE IF NOT EXISTS connect_pending (
     spent          BOOLEAN         NOT NULL,
     identity_id    VARBINARY(255)  NOT NULL,
     begun_at       BIGINT          NOT NULL DEFAULT 0,
-    INDEX connect_pending_user (user_id, application_id, expires_at),
+    actor_id       VARBINARY(255)  NOT NULL DEFAULT '',
+    connection_id  VARBINARY(255)  NOT NULL DEFAULT '',
+    adds           BOOLEAN         NOT NULL DEFAULT FALSE,
+    label          VARBINARY(400)  NOT NULL DEFAULT '',
+    INDEX connect_pending_user (user_id, application_id, actor_id, expires_at),
     INDEX connect_pending_expiry (expires_at)
 ) ENGINE=InnoDB;
 
--- Connections: the one identity of each user, and whether it is signed in still.
--- The user comes first in the keys, as what tells rows apart soonest.
+-- Connections: the identities of each user. Those of one user and application have
+-- different slots, counted from 0. If created_at is NULL, the connection began at
+-- connected_at.
 CREATE TABLE IF NOT EXISTS connect_connections (
     application_id VARBINARY(255) NOT NULL,
     user_id        VARBINARY(255) NOT NULL,
@@ -33,8 +38,14 @@ CREATE TABLE IF NOT EXISTS connect_connections (
     connected_at   BIGINT         NOT NULL,
     health         VARBINARY(16)  NOT NULL,
     health_at      BIGINT         NOT NULL,
-    PRIMARY KEY (user_id, application_id),
-    INDEX connect_connections_application (application_id)
+    id             VARBINARY(255) NOT NULL DEFAULT (LEFT(SHA2(CONCAT(UUID(), RAND()), 256), 32)),
+    actor_id       VARBINARY(255) NOT NULL DEFAULT '',
+    label          VARBINARY(400) NOT NULL DEFAULT '',
+    created_at     BIGINT         NULL,
+    slot           INT            NOT NULL DEFAULT 0,
+    PRIMARY KEY (user_id, application_id, slot),
+    UNIQUE INDEX connect_connections_id (id),
+    INDEX connect_connections_list (application_id, id)
 ) ENGINE=InnoDB;
 
 -- Tasks: calls owed to Anchor. An identity is owed its tag while it is
@@ -61,5 +72,5 @@ CREATE TABLE IF NOT EXISTS connect_disconnects (
 
 -- Fails on tables of an older version: run the numbered files after it instead.
 INSERT IGNORE INTO connect_schema (version)
-SELECT latest.version FROM (SELECT 1 AS version UNION ALL SELECT 2) AS latest
-WHERE (SELECT COUNT(begun_at) FROM connect_pending WHERE FALSE) = 0;
+SELECT latest.version FROM (SELECT 1 AS version UNION ALL SELECT 2 UNION ALL SELECT 3) AS latest
+WHERE (SELECT COUNT(slot) FROM connect_connections WHERE FALSE) = 0;

@@ -1,4 +1,4 @@
--- All of connect's tables in schema version 2, for PostgreSQL 12 and later.
+-- All of connect's tables in schema version 3, for PostgreSQL 12 and later.
 -- Texts compare byte by byte whatever the database's collation.
 -- Moments are microseconds since 1970-01-01 00:00:00 UTC. To read one:
 -- to_timestamp(expires_at / 1e6)
@@ -7,7 +7,7 @@ CREATE TABLE IF NOT EXISTS connect_schema (
     version INTEGER NOT NULL PRIMARY KEY
 );
 
--- Starts: what was promised to a user when an identity token was issued.
+-- Pending flows: what was promised to a user when an identity token was issued.
 CREATE TABLE IF NOT EXISTS connect_pending (
     token_hash     TEXT COLLATE "C" NOT NULL PRIMARY KEY,
     application_id TEXT COLLATE "C" NOT NULL,
@@ -17,16 +17,21 @@ CREATE TABLE IF NOT EXISTS connect_pending (
     expires_at     BIGINT           NOT NULL,
     spent          BOOLEAN          NOT NULL,
     identity_id    TEXT COLLATE "C" NOT NULL,
-    begun_at       BIGINT           NOT NULL DEFAULT 0
+    begun_at       BIGINT           NOT NULL DEFAULT 0,
+    actor_id       TEXT COLLATE "C" NOT NULL DEFAULT '',
+    connection_id  TEXT COLLATE "C" NOT NULL DEFAULT '',
+    adds           BOOLEAN          NOT NULL DEFAULT FALSE,
+    label          TEXT COLLATE "C" NOT NULL DEFAULT ''
 );
 
-CREATE INDEX IF NOT EXISTS connect_pending_user ON connect_pending (user_id, application_id, expires_at);
+CREATE INDEX IF NOT EXISTS connect_pending_user ON connect_pending (user_id, application_id, actor_id, expires_at);
 
 CREATE INDEX IF NOT EXISTS connect_pending_expiry ON connect_pending (expires_at);
 
--- Connections: the one identity of each user, and whether it is signed in still.
--- The user comes first in the keys, as what tells rows apart soonest: the inner
--- pages of an index are then small, and stay in memory.
+-- Connections: the identities of each user. Those of one user and application have
+-- different slots, counted from 0. If created_at is NULL, the connection began at
+-- connected_at. The user comes first in the key because it has the most values: the
+-- inner pages of the index are then small, and stay in memory.
 CREATE TABLE IF NOT EXISTS connect_connections (
     application_id TEXT COLLATE "C" NOT NULL,
     user_id        TEXT COLLATE "C" NOT NULL,
@@ -34,10 +39,16 @@ CREATE TABLE IF NOT EXISTS connect_connections (
     connected_at   BIGINT           NOT NULL,
     health         TEXT COLLATE "C" NOT NULL,
     health_at      BIGINT           NOT NULL,
-    PRIMARY KEY (user_id, application_id)
+    id             TEXT COLLATE "C" NOT NULL UNIQUE
+        DEFAULT left(encode(sha256(convert_to(concat(random(), random(), clock_timestamp()), 'UTF8')), 'hex'), 32),
+    actor_id       TEXT COLLATE "C" NOT NULL DEFAULT '',
+    label          TEXT COLLATE "C" NOT NULL DEFAULT '',
+    created_at     BIGINT,
+    slot           INTEGER          NOT NULL DEFAULT 0,
+    PRIMARY KEY (user_id, application_id, slot)
 );
 
-CREATE INDEX IF NOT EXISTS connect_connections_application ON connect_connections (application_id);
+CREATE INDEX IF NOT EXISTS connect_connections_list ON connect_connections (application_id, id);
 
 -- Tasks: calls owed to Anchor. An identity is owed its tag while it is
 -- connected and its deletion afterwards, never both, so it is the key alone.
@@ -90,6 +101,6 @@ DO $$ DECLARE given record; BEGIN
 
 -- Fails on tables of an older version: run the numbered files after it instead.
 INSERT INTO connect_schema (version)
-SELECT latest.version FROM (SELECT 1 AS version UNION ALL SELECT 2) AS latest
-WHERE (SELECT COUNT(begun_at) FROM connect_pending WHERE FALSE) = 0
+SELECT latest.version FROM (SELECT 1 AS version UNION ALL SELECT 2 UNION ALL SELECT 3) AS latest
+WHERE (SELECT COUNT(slot) FROM connect_connections WHERE FALSE) = 0
 ON CONFLICT DO NOTHING;

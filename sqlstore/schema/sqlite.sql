@@ -1,4 +1,4 @@
--- All of connect's tables in schema version 2, for SQLite 3.37 and later.
+-- All of connect's tables in schema version 3, for SQLite 3.37 and later.
 -- Moments are microseconds since 1970-01-01 00:00:00 UTC. To read one:
 -- datetime(expires_at / 1000000, 'unixepoch')
 
@@ -6,7 +6,7 @@ CREATE TABLE IF NOT EXISTS connect_schema (
     version INTEGER NOT NULL PRIMARY KEY
 ) STRICT, WITHOUT ROWID;
 
--- Starts: what was promised to a user when an identity token was issued.
+-- Pending flows: what was promised to a user when an identity token was issued.
 CREATE TABLE IF NOT EXISTS connect_pending (
     token_hash     TEXT    NOT NULL PRIMARY KEY,
     application_id TEXT    NOT NULL,
@@ -16,15 +16,20 @@ CREATE TABLE IF NOT EXISTS connect_pending (
     expires_at     INTEGER NOT NULL,
     spent          INTEGER NOT NULL,
     identity_id    TEXT    NOT NULL,
-    begun_at       INTEGER NOT NULL DEFAULT 0
+    begun_at       INTEGER NOT NULL DEFAULT 0,
+    actor_id       TEXT    NOT NULL DEFAULT '',
+    connection_id  TEXT    NOT NULL DEFAULT '',
+    adds           INTEGER NOT NULL DEFAULT FALSE,
+    label          TEXT    NOT NULL DEFAULT ''
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX IF NOT EXISTS connect_pending_user ON connect_pending (user_id, application_id, expires_at);
+CREATE INDEX IF NOT EXISTS connect_pending_user ON connect_pending (user_id, application_id, actor_id, expires_at);
 
 CREATE INDEX IF NOT EXISTS connect_pending_expiry ON connect_pending (expires_at);
 
--- Connections: the one identity of each user, and whether it is signed in still.
--- The user comes first in the keys, as what tells rows apart soonest.
+-- Connections: the identities of each user. Those of one user and application have
+-- different slots, counted from 0. If created_at is NULL, the connection began at
+-- connected_at.
 CREATE TABLE IF NOT EXISTS connect_connections (
     application_id TEXT    NOT NULL,
     user_id        TEXT    NOT NULL,
@@ -32,10 +37,15 @@ CREATE TABLE IF NOT EXISTS connect_connections (
     connected_at   INTEGER NOT NULL,
     health         TEXT    NOT NULL,
     health_at      INTEGER NOT NULL,
-    PRIMARY KEY (user_id, application_id)
+    id             TEXT    NOT NULL UNIQUE DEFAULT (lower(hex(randomblob(16)))),
+    actor_id       TEXT    NOT NULL DEFAULT '',
+    label          TEXT    NOT NULL DEFAULT '',
+    created_at     INTEGER,
+    slot           INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (user_id, application_id, slot)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX IF NOT EXISTS connect_connections_application ON connect_connections (application_id);
+CREATE INDEX IF NOT EXISTS connect_connections_list ON connect_connections (application_id, id);
 
 -- Tasks: calls owed to Anchor. An identity is owed its tag while it is
 -- connected and its deletion afterwards, never both, so it is the key alone.
@@ -63,5 +73,5 @@ CREATE INDEX IF NOT EXISTS connect_disconnects_ended ON connect_disconnects (end
 
 -- Fails on tables of an older version: run the numbered files after it instead.
 INSERT OR IGNORE INTO connect_schema (version)
-SELECT latest.version FROM (SELECT 1 AS version UNION ALL SELECT 2) AS latest
-WHERE (SELECT COUNT(begun_at) FROM connect_pending WHERE FALSE) = 0;
+SELECT latest.version FROM (SELECT 1 AS version UNION ALL SELECT 2 UNION ALL SELECT 3) AS latest
+WHERE (SELECT COUNT(slot) FROM connect_connections WHERE FALSE) = 0;

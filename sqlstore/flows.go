@@ -18,7 +18,7 @@ func micros(t time.Time) int64 { return t.UnixMicro() }
 
 func fromMicros(us int64) time.Time { return time.UnixMicro(us).UTC() }
 
-// beginning and fromBeginning do the same for when a start began. 0 is unknown,
+// beginning and fromBeginning do the same for when a flow began. 0 is unknown,
 // as in the rows of a release that does not know the column.
 func beginning(t time.Time) int64 {
 	if t.IsZero() {
@@ -35,17 +35,20 @@ func fromBeginning(us int64) time.Time {
 }
 
 // Bind implements [connect.Store]. It is one statement on PostgreSQL. Elsewhere
-// it is one look and one statement, or, when starts have to make room, a
+// it is one look and one statement, or, when flows have to make room, a
 // transaction of up to three after the look.
 func (s *Store) Bind(ctx context.Context, p connect.Pending, limit int) error {
-	const doing = "bind a start"
+	const doing = "bind a flow"
 	if err := p.Validate(); err != nil {
 		return failed(ctx, doing, err)
 	}
 	if limit < 1 {
-		return failed(ctx, doing, fmt.Errorf("the limit of starts is %d, and must be at least 1", limit))
+		return failed(ctx, doing, fmt.Errorf("the limit of flows is %d, and must be at least 1", limit))
 	}
-	args := []any{p.TokenHash, p.ApplicationID, p.UserID, p.ReturnTo, beginning(p.BegunAt), micros(p.IssuedAt), micros(p.ExpiresAt)}
+	args := []any{
+		p.TokenHash, p.ApplicationID, p.UserID, p.ActorID, p.ConnectionID, p.Adds, p.Label, p.ReturnTo,
+		beginning(p.BegunAt), micros(p.IssuedAt), micros(p.ExpiresAt),
+	}
 	return s.do(ctx, doing, func() error {
 		if s.sql.bindAtOnce != "" {
 			_, err := s.write(ctx, s.sql.bindAtOnce, append(args, limit)...)
@@ -55,11 +58,11 @@ func (s *Store) Bind(ctx context.Context, p connect.Pending, limit int) error {
 			return err
 		}
 
-		starts, err := s.startsOf(ctx, p.ApplicationID, p.UserID)
+		flows, err := s.flowsOf(ctx, p.ApplicationID, p.UserID, p.ActorID)
 		if err != nil {
 			return err
 		}
-		live, spent := surplus(starts, limit)
+		live, spent := surplus(flows, limit)
 		if len(live)+len(spent) == 0 {
 			return isAdded(s.write(ctx, s.sql.bind, args...))
 		}
@@ -78,7 +81,7 @@ func (s *Store) Bind(ctx context.Context, p connect.Pending, limit int) error {
 
 var errBound = errors.New("its token hash is bound already")
 
-// isAdded is given what came of adding a start.
+// isAdded is given what came of adding a flow.
 func isAdded(n int64, err error) error {
 	if err == nil && n == 0 {
 		return errBound
@@ -86,36 +89,36 @@ func isAdded(n int64, err error) error {
 	return err
 }
 
-// boundStart is what there is to know of a start that may have to make room.
-type boundStart struct {
+// boundFlow is what there is to know of a flow that may have to make room.
+type boundFlow struct {
 	tokenHash string
 	spent     bool
 }
 
-// startsOf reads a user's starts, the one that expires last first.
-func (s *Store) startsOf(ctx context.Context, applicationID, userID string) ([]boundStart, error) {
-	rows, err := s.db.QueryContext(ctx, s.sql.startsOf, applicationID, userID)
+// flowsOf reads the flows of a user and actor, the one that expires last first.
+func (s *Store) flowsOf(ctx context.Context, applicationID, userID, actorID string) ([]boundFlow, error) {
+	rows, err := s.db.QueryContext(ctx, s.sql.flowsOf, applicationID, userID, actorID)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var starts []boundStart
+	var flows []boundFlow
 	for rows.Next() {
-		var p boundStart
+		var p boundFlow
 		if err := rows.Scan(&p.tokenHash, &p.spent); err != nil {
 			return nil, err
 		}
-		starts = append(starts, p)
+		flows = append(flows, p)
 	}
-	return starts, rows.Err()
+	return flows, rows.Err()
 }
 
-// surplus returns the token hashes of the starts that make room for one more, of
-// a user's starts in the order of startsOf: live ones are to be spent, and spent
-// ones to be removed.
-func surplus(starts []boundStart, limit int) (live, spent []string) {
+// surplus returns the token hashes of the flows that make room for one more, of
+// flows in the order of flowsOf: live ones are to be spent, and spent ones to be
+// removed.
+func surplus(flows []boundFlow, limit int) (live, spent []string) {
 	liveRoom, spentRoom := limit-1, limit
-	for _, p := range starts {
+	for _, p := range flows {
 		surplus, room := &live, &liveRoom
 		if p.spent {
 			surplus, room = &spent, &spentRoom
@@ -129,7 +132,7 @@ func surplus(starts []boundStart, limit int) (live, spent []string) {
 
 // Pending implements [connect.Store].
 func (s *Store) Pending(ctx context.Context, tokenHash string) (connect.Pending, error) {
-	const doing = "look up a start"
+	const doing = "look up a flow"
 	if err := validKey("token hash", tokenHash); err != nil {
 		return connect.Pending{}, failed(ctx, doing, err)
 	}
@@ -137,7 +140,7 @@ func (s *Store) Pending(ctx context.Context, tokenHash string) (connect.Pending,
 	var begunAt, issuedAt, expiresAt int64
 	err := s.do(ctx, doing, func() error {
 		err := s.db.QueryRowContext(ctx, s.sql.pending, tokenHash).Scan(
-			&p.ApplicationID, &p.UserID, &p.ReturnTo, &begunAt, &issuedAt, &expiresAt, &p.Spent, &p.IdentityID)
+			&p.ApplicationID, &p.UserID, &p.ActorID, &p.ConnectionID, &p.Adds, &p.Label, &p.ReturnTo, &begunAt, &issuedAt, &expiresAt, &p.Spent, &p.IdentityID)
 		if errors.Is(err, sql.ErrNoRows) {
 			return connect.ErrStateUnknown
 		}
@@ -152,7 +155,7 @@ func (s *Store) Pending(ctx context.Context, tokenHash string) (connect.Pending,
 
 // Spend implements [connect.Store].
 func (s *Store) Spend(ctx context.Context, tokenHash string) error {
-	const doing = "spend a start"
+	const doing = "spend a flow"
 	if err := validKey("token hash", tokenHash); err != nil {
 		return failed(ctx, doing, err)
 	}
@@ -163,10 +166,10 @@ func (s *Store) Spend(ctx context.Context, tokenHash string) error {
 }
 
 // Sweep implements [connect.Store], in a transaction of two statements. It never
-// waits for a start that somebody is completing, except on SQLite and, briefly,
+// waits for a flow that somebody is completing, except on SQLite and, briefly,
 // on MySQL.
 func (s *Store) Sweep(ctx context.Context, before time.Time, limit int) (int, error) {
-	const doing = "sweep starts"
+	const doing = "sweep flows"
 	if limit < 1 {
 		return 0, nil
 	}

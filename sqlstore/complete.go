@@ -1,0 +1,273 @@
+package sqlstore
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"slices"
+
+	"github.com/anchorconnect/connect"
+)
+
+// Complete implements [connect.Store]. It is one statement on PostgreSQL without a
+// hook, and otherwise a transaction of six, of seven if it replaces an identity. A
+// call that stores nothing, refused or a reload, is two or three statements.
+func (s *Store) Complete(ctx context.Context, tokenHash string, c connect.Connection, how connect.Completion) (connect.Completed, error) {
+	const doing = "complete a flow"
+	if err := cmp.Or(validKey("token hash", tokenHash), c.Validate()); err != nil {
+		return connect.Completed{}, failed(ctx, doing, err)
+	}
+	c.ConnectedAt, c.HealthAt = fromMicros(micros(c.ConnectedAt)), fromMicros(micros(c.HealthAt)) // As they are stored.
+	how.MaxConnections = max(how.MaxConnections, 1)
+
+	var done connect.Completed
+	err := s.do(ctx, doing, func() (err error) {
+		if s.sql.completeAtOnce != "" && s.hook == nil {
+			done, err = s.completeAtOnce(ctx, tokenHash, c, how)
+			return err
+		}
+		return s.inTx(ctx, func(tx *sql.Tx) error {
+			done, err = s.completeInSteps(ctx, tx, tokenHash, c, how)
+			return err
+		})
+	})
+	if err != nil {
+		return connect.Completed{}, err
+	}
+	return done, nil
+}
+
+// completeAtOnce is Complete in one statement. If it has stored nothing, two more
+// read why.
+func (s *Store) completeAtOnce(ctx context.Context, tokenHash string, c connect.Connection, how connect.Completion) (connect.Completed, error) {
+	done := connect.Completed{First: true, Connection: c}
+	err := s.writing(ctx, func(ctx context.Context, conn *sql.Conn) error {
+		var createdAt int64
+		err := conn.QueryRowContext(ctx, s.sql.completeAtOnce,
+			tokenHash, c.ApplicationID, c.UserID, c.IdentityID, micros(c.ConnectedAt), micros(how.TagAfter),
+			string(c.Health), micros(c.HealthAt), how.SameIdentity, c.ActorID, c.ID, c.Label, how.MaxConnections,
+		).Scan(&done.Connection.ID, &done.Connection.Label, &createdAt, &done.Replaced)
+		done.Connection.CreatedAt = fromMicros(createdAt)
+		return err
+	})
+	switch {
+	case isDuplicate(err):
+		return connect.Completed{}, errOvertaken
+	case err == nil:
+		return done, nil
+	case !errors.Is(err, sql.ErrNoRows):
+		return connect.Completed{}, err
+	}
+
+	mine, err := queryConnections(ctx, s.db, s.sql.connections, c.ApplicationID, c.UserID)
+	if err != nil {
+		return connect.Completed{}, err
+	}
+	f, err := s.facts(ctx, s.db, tokenHash, c)
+	if err != nil {
+		return connect.Completed{}, err
+	}
+	f.mine = mine
+	if to, err := f.place(c, how); err != nil || to.reload {
+		return connect.Completed{}, err
+	}
+	return connect.Completed{}, errOvertaken // Nothing speaks against it any more.
+}
+
+// completeInSteps is Complete in a transaction that begins with a write. It is
+// committed if it returns no error.
+//
+// In READ COMMITTED each statement sees what others have committed by then, so what
+// an earlier one has read may have changed. What could matter is held by a lock or
+// caught by a unique key:
+//
+//   - The flow is locked first. A Disconnect has committed its moment before it looks
+//     for flows. If facts does not see that moment yet, the Disconnect finds this flow,
+//     waits for it, and then ends the connection.
+//   - The user's connections are locked before the facts are read, so they stay. One
+//     that is added meanwhile has the same slot, the smallest that was free.
+//   - Another user's connection with this identity has it in a unique key.
+//   - A deletion of this identity that is queued meanwhile is a task with its key.
+//
+// A duplicate key is errOvertaken: the caller begins again, and sees what was stored.
+func (s *Store) completeInSteps(ctx context.Context, tx *sql.Tx, tokenHash string, c connect.Connection, how connect.Completion) (connect.Completed, error) {
+	spent, err := send(ctx, tx, s.sql.completeFlow, c.IdentityID, tokenHash)
+	if err != nil {
+		return connect.Completed{}, err
+	}
+	var mine []stored
+	if spent > 0 { // Otherwise the flow alone is reason enough.
+		mine, err = queryConnections(ctx, tx, s.sql.lockConnections, c.ApplicationID, c.UserID)
+		if err != nil {
+			return connect.Completed{}, err
+		}
+	}
+	f, err := s.facts(ctx, tx, tokenHash, c)
+	if err != nil {
+		return connect.Completed{}, err
+	}
+	if f.mine = mine; spent > 0 {
+		f.flow.Spent, f.flow.IdentityID = false, "" // as it was
+	}
+	to, err := f.place(c, how)
+	if err != nil || to.reload {
+		return connect.Completed{}, err
+	}
+	if spent == 0 {
+		return connect.Completed{}, errOvertaken // It was swept, and then bound again.
+	}
+
+	done, change, err := s.put(ctx, tx, c, to)
+	if err != nil {
+		return connect.Completed{}, err
+	}
+	if done.Replaced != "" {
+		if _, err := send(ctx, tx, s.sql.queueDeletion, done.Replaced, c.ApplicationID, c.UserID, micros(c.ConnectedAt)); err != nil {
+			return connect.Completed{}, err
+		}
+	}
+	if _, err := send(ctx, tx, s.sql.dropTag, c.IdentityID); err != nil {
+		return connect.Completed{}, err
+	}
+	if _, err := sendUnique(ctx, tx, s.sql.queueTag, c.IdentityID, c.ApplicationID, c.UserID, micros(how.TagAfter)); err != nil {
+		return connect.Completed{}, err
+	}
+	return done, s.tell(ctx, tx, change)
+}
+
+// put stores c in its place.
+func (s *Store) put(ctx context.Context, tx *sql.Tx, c connect.Connection, to place) (connect.Completed, Change, error) {
+	if to.renewed == nil {
+		if to.beside && s.sql.dropIndexOne != "" {
+			if _, err := tx.ExecContext(ctx, s.sql.dropIndexOne); err != nil {
+				return connect.Completed{}, Change{}, err
+			}
+		}
+		c.CreatedAt = c.ConnectedAt
+		_, err := sendUnique(ctx, tx, s.sql.addConnection,
+			c.ID, c.ApplicationID, c.UserID, c.ActorID, c.IdentityID, c.Label, micros(c.CreatedAt), micros(c.ConnectedAt),
+			string(c.Health), micros(c.HealthAt), to.slot)
+		return connect.Completed{First: true, Connection: c}, Change{Kind: ConnectionBegan, After: c}, err
+	}
+
+	old := to.renewed.Connection
+	c.ID, c.CreatedAt, c.Label = old.ID, old.CreatedAt, cmp.Or(c.Label, old.Label)
+	done := connect.Completed{First: true, Connection: c}
+	if old.IdentityID != c.IdentityID {
+		done.Replaced = old.IdentityID
+	}
+	_, err := sendUnique(ctx, tx, s.sql.renewConnection,
+		c.ActorID, c.IdentityID, c.Label, micros(c.CreatedAt), micros(c.ConnectedAt), string(c.Health), micros(c.HealthAt),
+		c.ApplicationID, c.UserID, to.slot)
+	return done, Change{Kind: ConnectionRenewed, Before: old, After: c}, err
+}
+
+// sendUnique is send for a row that others may store at the same time.
+func sendUnique(ctx context.Context, r runner, query string, args ...any) (int64, error) {
+	n, err := send(ctx, r, query, args...)
+	if isDuplicate(err) {
+		err = errOvertaken
+	}
+	return n, err
+}
+
+// facts are what a Complete is decided by.
+type facts struct {
+	known bool
+	flow  connect.Pending // without TokenHash, Label, ReturnTo, BegunAt and IssuedAt
+	// disconnected reports whether the flow began before a Disconnect of all.
+	disconnected bool
+	// retired reports whether the deletion of the identity is queued, and taken
+	// whether another user has it.
+	retired, taken bool
+	// mine are the user's connections in the application.
+	mine []stored
+}
+
+// facts reads them, except for mine.
+func (s *Store) facts(ctx context.Context, r runner, tokenHash string, c connect.Connection) (f facts, err error) {
+	var expiresAt int64
+	err = r.QueryRowContext(ctx, s.sql.facts, c.IdentityID, c.IdentityID, c.ApplicationID, c.UserID, tokenHash).Scan(
+		&f.flow.ApplicationID, &f.flow.UserID, &f.flow.ActorID, &f.flow.ConnectionID, &f.flow.Adds,
+		&expiresAt, &f.flow.Spent, &f.flow.IdentityID, &f.disconnected, &f.retired, &f.taken)
+	if errors.Is(err, sql.ErrNoRows) {
+		return facts{}, nil
+	}
+	f.known = true
+	f.flow.ExpiresAt = fromMicros(expiresAt)
+	return f, err
+}
+
+// A place is where a connection is stored.
+type place struct {
+	// reload reports that it was stored before. The other fields are zero then.
+	reload bool
+	// renewed is the connection that it renews. It is nil for one more connection.
+	renewed *stored
+	// beside reports whether one more comes beside others of the user.
+	beside bool
+	slot   int
+}
+
+// place returns where c is to be stored, or the first reason to refuse it. The
+// statement completeAtOnce decides by the same rules.
+func (f facts) place(c connect.Connection, how connect.Completion) (place, error) {
+	p := f.flow
+	same := f.find(func(m stored) bool { return m.IdentityID == c.IdentityID })
+	switch {
+	case !f.known:
+		return place{}, connect.ErrStateUnknown
+	case p.ApplicationID != c.ApplicationID || p.UserID != c.UserID || p.ActorID != c.ActorID:
+		return place{}, connect.ErrAnotherUser
+	case p.IdentityID == c.IdentityID:
+		return place{reload: true}, nil
+	case p.Spent, f.disconnected:
+		return place{}, connect.ErrStateSpent
+	case micros(c.ConnectedAt) >= micros(p.ExpiresAt):
+		return place{}, connect.ErrStateExpired
+	case f.retired:
+		return place{}, connect.ErrIdentityRetired
+	case f.taken:
+		return place{}, connect.ErrIdentityTaken
+	case how.SameIdentity && same == nil:
+		return place{}, connect.ErrIdentityTooOld
+	}
+
+	n := len(f.mine)
+	named := f.find(func(m stored) bool { return m.ID == p.ConnectionID })
+	switch {
+	case p.ConnectionID != "" && named == nil:
+		return place{}, connect.ErrConnectionUnknown
+	case p.ConnectionID != "" && same != nil && same != named:
+		return place{}, connect.ErrIdentityConnected
+	case p.ConnectionID != "":
+		return place{renewed: named, slot: named.slot}, nil
+	case same != nil:
+		return place{renewed: same, slot: same.slot}, nil
+	case !p.Adds && n == 1:
+		return place{renewed: &f.mine[0], slot: f.mine[0].slot}, nil
+	case !p.Adds && n > 1, n >= max(how.MaxConnections, 1):
+		return place{}, connect.ErrConnectionLimit
+	}
+	return place{beside: n > 0, slot: f.freeSlot()}, nil
+}
+
+// find returns one of the user's connections, or nil.
+func (f facts) find(is func(stored) bool) *stored {
+	i := slices.IndexFunc(f.mine, is)
+	if i < 0 {
+		return nil
+	}
+	return &f.mine[i]
+}
+
+// freeSlot returns the smallest slot that none of the user's connections has. Calls
+// that race to add one find the same slot, and the primary key lets one of them pass.
+func (f facts) freeSlot() int {
+	slot := 0
+	for f.find(func(m stored) bool { return m.slot == slot }) != nil {
+		slot++
+	}
+	return slot
+}
