@@ -389,6 +389,13 @@ func (s *countingStore) Spend(ctx context.Context, tokenHash string) error {
 	return s.Store.Spend(ctx, tokenHash)
 }
 
+func (s *countingStore) Queue(ctx context.Context, t connect.Task) error {
+	if err := s.did("Queue"); err != nil {
+		return err
+	}
+	return s.Store.Queue(ctx, t)
+}
+
 func (s *countingStore) Complete(ctx context.Context, tokenHash string, c connect.Connection, how connect.Completion) (connect.Completed, error) {
 	if err := s.did("Complete"); err != nil {
 		return connect.Completed{}, err

@@ -51,10 +51,13 @@ var targets = []target{
 			"readOutcome", "isCancel",
 			"stateCookies.find", "sameState", "stateCookies.open", "stateCookies.sent", "stateCookies.isName", "isHex", "isBase32",
 			"unpack",
-			"Handler.callback", "Handler.refuse", "Handler.gatherFixed", "ofAnother", "answerFirst", "canFlush", "Handler.gatherFor",
+			"Handler.callback", "Handler.connect", "Handler.refuse", "isOf", "Handler.gatherFixed", "ofAnother", "answerFirst", "canFlush", "Handler.gatherFor",
 			"stateCookies.all", "stateCookies.dropReturn", "stateCookies.keptReturn", "returned.says", "returned.known",
 			// The store's part of them.
-			"MemoryStore.Complete", "MemoryStore.SetHealth", "MemoryStore.Disconnect",
+			"MemoryStore.Complete", "MemoryStore.SetHealth", "MemoryStore.Disconnect", "MemoryStore.SetLabel", "MemoryStore.Queue",
+			// Which connection, and whether it is accepted.
+			"Pending.place", "Application.plan", "Handler.ask", "endsFlow", "Handler.discard", "cleanLabel", "Application.setLabel",
+			"Application.disconnect", "Application.DisconnectByID", "first",
 			// Where a request comes from and leads to.
 			"Handler.fromOurPages", "isLocalPath", "sendTo", "inASCII", "parsePublicURL", "parseDestination", "hasControls", "isLoopback", "withReturnTo",
 			"Handler.signedIn", "Application.require",
@@ -74,7 +77,7 @@ var targets = []target{
 		fields: map[string]string{
 			"HttpOnly": "false", "Secure": "false", "SameSite": "http.SameSiteNoneMode",
 		},
-		quick: "^Test(EveryProof|AnswerTo|AnswerComes|RunKeeps|FixedCallback|AnUnfinished|AKeptReturn|AnIdentityOfAnApp|TheProject|AnIdentityThatIsRefusedAnyway|AStartCosts|AListWithout|AProject|Clip|LooksRandom|ALogRate|Disconnect|WhatNobody|TheDelay|SessionUser|Clocks|MoreEvents|ARefusalSays|ARefusalBy|WhoIsNotSignedIn|ATaskThat|ARequestFills|AGateways|WhatACallbackSays|AReturnPath|ADestination|TheSignature|WhatAnEvent|AState|AnAltered|ABrowserHolds|New|WhoIs|RequireIdentity|Routes|MemoryStoreContract)",
+		quick: "^Test(EveryProof|AnswerTo|AnswerComes|RunKeeps|FixedCallback|AnUnfinished|AKeptReturn|AnIdentityOfAnApp|TheProject|AnIdentityThatIsRefusedAnyway|AStartCosts|AListWithout|AProject|Clip|LooksRandom|ALogRate|Disconnect|WhatNobody|TheDelay|SessionUser|Clocks|MoreEvents|ARefusalSays|ARefusalBy|WhoIsNotSignedIn|ATaskThat|ARequestFills|AGateways|WhatACallbackSays|AReturnPath|ADestination|TheSignature|WhatAnEvent|AState|AnAltered|ABrowserHolds|New|WhoIs|RequireIdentity|Routes|MemoryStoreContract|Which|TheFirst|AConnection|AColleague|ALabel|Accept|AnAccept|Renewing|ThePersonIs|ARefusal|TwoTabs|AtTheLimit|Disconnecting|AnActor|BehindAFixed)",
 	},
 	{
 		dir: "anchorhttp",

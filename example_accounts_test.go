@@ -1,0 +1,221 @@
+package connect_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect"
+)
+
+// connectWith goes through a flow that begins with these fields, in the browser of the
+// examples, and prints how it ended.
+func (a *demoApp) connectWith(fields ...string) {
+	started, err := a.browser.PostForm(a.server.URL+"/connect", form(fields...))
+	if err != nil {
+		panic(err)
+	}
+	started.Body.Close()
+	callback, err := a.fake.Approve(context.Background(), started.Header.Get("Location"))
+	if err != nil {
+		panic(err)
+	}
+	a.get(strings.TrimPrefix(callback, a.server.URL))
+}
+
+func ExampleApplication_NewSessionByID() {
+	app := newDemoApp(func(config *connect.Config) {
+		// docs: accounts
+		config.MaxConnections = 5
+		// docs: end
+	})
+	defer app.close()
+	app.connectWith("label", "work")
+	app.connectWith("label", "home")
+
+	open := func(ctx context.Context, h *connect.Handler, userID, connectionID string) error {
+		// docs: accounts
+		session, err := h.Application("").NewSessionByID(ctx, userID, connectionID)
+		// docs: end
+		if err != nil {
+			return err
+		}
+		fmt.Println(session.ID != "")
+		return nil
+	}
+	ctx := context.Background()
+	connections, err := app.connect.Connections(ctx, "ada")
+	fmt.Println(len(connections), err)
+	for _, c := range connections {
+		fmt.Println(c.Label, open(ctx, app.connect, "ada", c.ID))
+	}
+	fmt.Println(open(ctx, app.connect, "eve", connections[0].ID))
+	_, err = app.connect.NewSession(ctx, "ada")
+	fmt.Println(err)
+	// Output:
+	// 303 /dashboard
+	// 303 /dashboard
+	// 2 <nil>
+	// true
+	// work <nil>
+	// true
+	// home <nil>
+	// connect: the user has no such connection
+	// connect: the user has several connections
+}
+
+func ExampleUser_actor() {
+	type member struct{ Organisation, ID, Name string }
+	currentMember := func(*http.Request) (*member, error) { return &member{"acme", "ada", "Ada"}, nil }
+	app := newDemoApp(func(config *connect.Config) {
+		// docs: accounts
+		config.User = func(r *http.Request) (connect.User, error) {
+			member, err := currentMember(r)
+			if err != nil {
+				return connect.User{}, err
+			}
+			if member == nil {
+				return connect.User{}, connect.ErrNotSignedIn
+			}
+			return connect.User{ID: member.Organisation, Actor: member.ID, Name: member.Name}, nil
+		}
+		// docs: end
+	})
+	defer app.close()
+	app.connectWith()
+	c, err := app.connect.Connection(context.Background(), "acme")
+	fmt.Println(c.UserID, c.ActorID, err)
+	// Output:
+	// 303 /dashboard
+	// acme ada <nil>
+}
+
+func ExampleConfig_accept() {
+	name := "ada@site.example" // What a browser session would show.
+	signedInAs := func(context.Context, string) (string, error) { return name, nil }
+	accounts := map[string]string{} // By connection; the app's own data.
+	app := newDemoApp(func(config *connect.Config) {
+		// docs: accounts
+		config.Accept = func(r *http.Request, c connect.Candidate) error {
+			name, err := signedInAs(r.Context(), c.Identity.ID)
+			if err != nil {
+				return err // The user can try again.
+			}
+			if before := accounts[c.Connection.ID]; before != "" && before != name {
+				return connect.NotAccepted("Sign in as " + before + " again, not as " + name + ".")
+			}
+			return nil
+		}
+		// docs: end
+	})
+	defer app.close()
+	app.connectWith()
+	c, err := app.connect.Connection(context.Background(), "ada")
+	accounts[c.ID] = name
+	fmt.Println(err)
+
+	name = "eve@site.example"
+	app.browser.Transport = asJSON{app.browser.Transport}
+	app.connectWith()
+	// Output:
+	// 303 /dashboard
+	// <nil>
+	// 409 {"error":"not_accepted","message":"That account cannot be used. Sign in as ada@site.example again, not as eve@site.example."}
+}
+
+// asJSON asks for JSON on callbacks, so that the example shows the message alone.
+type asJSON struct{ http.RoundTripper }
+
+func (t asJSON) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method == http.MethodGet {
+		r.Header.Set("Accept", "application/json")
+	}
+	return t.RoundTripper.RoundTrip(r)
+}
+
+func ExampleAskFirst() {
+	decided := "" // In the app's session.
+	decision := func(*http.Request) string { return decided }
+	app := newDemoApp(func(config *connect.Config) {
+		// docs: accounts
+		config.Accept = func(r *http.Request, c connect.Candidate) error {
+			if c.Replaces.ID == "" {
+				return nil
+			}
+			switch decision(r) { // Kept in the session.
+			case "replace":
+				return nil
+			case "keep":
+				return connect.NotAccepted("Your account stays as it was.")
+			}
+			return connect.AskFirst("/replace-account")
+		}
+		// docs: end
+	})
+	defer app.close()
+	var back string
+	app.mux.HandleFunc("GET /replace-account", func(w http.ResponseWriter, r *http.Request) {
+		back = r.FormValue("return_to")
+		fmt.Fprint(w, "Replace your account?")
+	})
+	app.connectAda()
+
+	res, err := app.browser.PostForm(app.server.URL+"/connect", nil)
+	if err != nil {
+		panic(err)
+	}
+	res.Body.Close()
+	callback, err := app.fake.Approve(context.Background(), res.Header.Get("Location"))
+	if err != nil {
+		panic(err)
+	}
+	res, err = app.browser.Get(callback)
+	if err != nil {
+		panic(err)
+	}
+	res.Body.Close()
+	app.get(res.Header.Get("Location"))
+	decided = "replace"
+	app.get(back)
+	// Output:
+	// 200 Replace your account?
+	// 303 /dashboard
+}
+
+// The code of docs/accounts.md is what stands between "docs: accounts" and "docs: end"
+// in the examples, which run it.
+func TestTheDocsShowCodeOfTheExamples(t *testing.T) {
+	t.Parallel()
+	region := regexp.MustCompile(`(?ms)^(\t+)// docs: (\w+)\n(.*?)\n\t+// docs: end$`)
+	tested := map[string][]string{}
+	files, err := filepath.Glob("example*_test.go")
+	require.NoError(t, err)
+	for _, file := range files {
+		source, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, match := range region.FindAllStringSubmatch(string(source), -1) {
+			lines := strings.Split(match[3], "\n")
+			for i, line := range lines {
+				lines[i] = strings.TrimPrefix(line, match[1])
+			}
+			tested[match[2]] = append(tested[match[2]], strings.Join(lines, "\n"))
+		}
+	}
+	require.NotEmpty(t, tested)
+	for page, code := range tested {
+		text, err := os.ReadFile("docs/" + page + ".md")
+		require.NoError(t, err)
+		var shown []string
+		for _, match := range regexp.MustCompile("(?ms)^```go\n(.*?)\n```$").FindAllStringSubmatch(string(text), -1) {
+			shown = append(shown, match[1])
+		}
+		require.ElementsMatch(t, code, shown, page)
+	}
+}
