@@ -31,6 +31,9 @@ func (s *Settings) StartFake(known []connect.Connection) (*anchortest.Server, er
 			ID: c.IdentityID, ApplicationID: c.ApplicationID, Name: c.UserID, CreatedAt: c.ConnectedAt,
 			Metadata: map[string]any{"externalUserId": c.UserID},
 		}
+		if c.ActorID != "" {
+			identity.Metadata["connectedBy"] = c.ActorID
+		}
 		if c.Health == connect.HealthNeedsSignIn {
 			identity.Status = anchortest.StatusFailed
 		}
