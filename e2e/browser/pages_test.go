@@ -176,6 +176,8 @@ func init() {
 		connect.ErrIdentityFailed, connect.ErrWrongApplication, connect.ErrIdentityTooOld, connect.ErrIdentityTaken,
 		connect.ErrIdentityRetired, connect.ErrUpstreamUnavailable, connect.ErrUpstreamInvalid, connect.ErrUpstreamTimeout,
 		connect.ErrStoreFailed, connect.ErrNotConnected, connect.ErrNeedsSignIn, connect.ErrNoCredit, connect.ErrRateLimited,
+		connect.ErrConnectionUnknown, connect.ErrConnectionLimit, connect.ErrIdentityConnected, connect.ErrWhichConnection,
+		connect.ErrBadLabel, connect.ErrAcceptFailed, connect.ErrNotAccepted,
 		fmt.Errorf("something else"),
 	} {
 		notices[connect.Explain(err).Code] = err

@@ -127,7 +127,7 @@ func TestAUserHasSeveralAccounts(t *testing.T) {
 	ada.send("/connect/label", "connection", accounts[2].ID, "label", " דואר ")
 	accounts[2].Label = "דואר"
 	require.Equal(t, accounts, ada.accounts(p.addr))
-	require.Contains(t, ada.page("/dashboard"), "Mail “\u2068דואר\u2069” got its name")
+	require.Contains(t, ada.page("/dashboard"), "Mail “\u2068דואר\u2069” was renamed")
 
 	// One fails, which the others do not.
 	require.NoError(t, fake.FailIdentity(t.Context(), accounts[0].IdentityID))

@@ -67,7 +67,7 @@ func describe(e connect.Event, label string) string {
 	case connect.Disconnected:
 		return account + " was disconnected" + by
 	case connect.Renamed:
-		return account + " got its name" + by
+		return account + " was renamed" + by
 	case connect.Tagged:
 		return account + ": its identity was marked as yours"
 	case connect.HealthChanged:
