@@ -11,6 +11,7 @@ import (
 
 	"github.com/anchorconnect/connect"
 	"github.com/anchorconnect/connect/e2e/internal/chromium"
+	"github.com/anchorconnect/connect/e2e/internal/demo"
 )
 
 // upTo lets users connect n accounts, and shows who is signed in.
@@ -147,6 +148,21 @@ func TestALabelStaysInItsPlace(t *testing.T) {
 	requireGoodPage(t, tab, "labels with markup and of both directions")
 }
 
+// reach presses the tab key until an element has the focus, as it is seen to have.
+func reach(t *testing.T, tab *chromium.Tab, selector string) {
+	t.Helper()
+	tab.Wait(`performance.getEntriesByType("paint").length > 0`) // Before that Chromium drops keys.
+	has := fmt.Sprintf(`document.activeElement.matches(%q)`, selector)
+	for range 40 {
+		tab.Press("\t")
+		if tab.Text(has+` ? "there" : ""`) == "there" {
+			require.NotEqual(t, "none", tab.Text(`getComputedStyle(document.activeElement).outlineStyle`), "the focus is seen")
+			return
+		}
+	}
+	require.Failf(t, "out of reach", "%s", selector)
+}
+
 // All that the page can do, by the keyboard and without a script.
 func TestSeveralAccountsByTheKeyboardAlone(t *testing.T) {
 	t.Parallel()
@@ -155,19 +171,7 @@ func TestSeveralAccountsByTheKeyboardAlone(t *testing.T) {
 	tab.Screen(360, 740, 1, true)
 	signInWithoutScripts(a, tab, "ada")
 	page := a.origin + "/connect?return_to=%2Fwelcome"
-	// reach presses the tab key until an element has the focus, as it is seen to have.
-	reach := func(selector string) {
-		t.Helper()
-		has := fmt.Sprintf(`document.activeElement.matches(%q)`, selector)
-		for range 30 {
-			tab.Press("\t")
-			if tab.Text(has+` ? "there" : ""`) == "there" {
-				require.NotEqual(t, "none", tab.Text(`getComputedStyle(document.activeElement).outlineStyle`), "the focus is seen")
-				return
-			}
-		}
-		require.Failf(t, "out of reach", "%s", selector)
-	}
+	reach := func(selector string) { t.Helper(); reach(t, tab, selector) }
 	approve := func() {
 		t.Helper()
 		atHostedPage(a, tab)
@@ -281,4 +285,65 @@ func TestAPopupSignsInToOneOfSeveralAccountsAgain(t *testing.T) {
 	popup.Wait(fmt.Sprintf(`document.body?.textContent.includes(%s)`, asJSON(t, connect.Explain(connect.ErrConnectionUnknown).Help)))
 	require.Equal(t, starts, a.countStarts())
 	require.Equal(t, before[1:], a.connections(t, "ada"))
+}
+
+// What a user does with several accounts in the demo, by the keyboard and without a
+// script.
+func TestTheDemoByTheKeyboardAlone(t *testing.T) {
+	t.Parallel()
+	tab := newPersonWithoutScripts(t)
+	demo, err := demo.Start()
+	require.NoError(t, err)
+	t.Cleanup(demo.Close)
+	tab.Screen(360, 740, 1, true)
+	mail := "[aria-labelledby=account-Mail] "
+	do := func(selector, keys string) { t.Helper(); reach(t, tab, selector); tab.Press(keys) }
+	approve := func() {
+		t.Helper()
+		tab.Click(approveButton) // The page is Anchor's.
+		tab.At(demo.Origin + "/dashboard?connected=true")
+		tab.Wait(`document.querySelector("h3")`)
+	}
+	shows := func(want ...string) {
+		t.Helper()
+		tab.Wait(fmt.Sprintf(`document.readyState === "complete" && [...document.querySelectorAll("h3")].map((name) => name.textContent).join() === %q`, strings.Join(want, ",")))
+		require.LessOrEqual(t, tab.Number(`document.documentElement.scrollWidth`), 360.0)
+	}
+
+	tab.Open(demo.Origin + "/")
+	tab.Wait(`performance.getEntriesByType("paint").length > 0 && document.activeElement.matches("[name=user]")`)
+	tab.Press("ada\r")
+	tab.At(demo.Origin + "/dashboard")
+	require.Equal(t, "none", tab.Text(`getComputedStyle(document.querySelector("[data-ways]")).display`), "these need a script")
+	do("#new-Mail", "work\r")
+	approve()
+	shows("work")
+	do("#new-Mail", strings.Repeat("W", 100)+"\r")
+	approve()
+	shows("work", strings.Repeat("W", 100))
+	do(mail+"li:nth-child(2) summary", " ")
+	do(mail+"li:nth-child(2) [name=label]", "home\r")
+	shows("work", "home")
+
+	identities := `[...document.querySelectorAll("code")].map((code) => code.textContent)`
+	var before, after []string
+	tab.JSON(identities, &before)
+	do(mail+"li:nth-child(1) form[data-connect] button", "\r")
+	approve()
+	shows("work", "home")
+	tab.JSON(identities, &after)
+	require.NotEqual(t, before[0], after[0])
+	require.Equal(t, before[1], after[1])
+
+	do(mail+"li:nth-child(1) form[data-automation] button", "\r")
+	tab.Wait(`document.body?.textContent.includes("sessionId")`)
+	tab.Open(demo.Origin + "/dashboard")
+	do(mail+"li:nth-child(1) summary", "\r")
+	do(mail+"li:nth-child(1) [action='/disconnect'] button", "\r")
+	shows("home")
+	do(".owners button[value^=organisation]", "\r")
+	shows()
+	do(".owners button[value='']", " ")
+	shows("home")
+	require.Empty(t, tab.Problems())
 }
