@@ -119,7 +119,7 @@ func TestNoTextBreaksOutOfItsQuotes(t *testing.T) {
 			require.NoError(t, s.Verify(t.Context()))
 			for i, letter := range letters {
 				user := letter + "' or 1=1#"
-				p := start(user, fmt.Sprint("start ", i))
+				p := flow(user, fmt.Sprint("flow ", i))
 				p.ReturnTo = attack(letter)
 				bind(t, s, p)
 				found, err := s.Pending(t.Context(), p.TokenHash)

@@ -111,6 +111,16 @@ func (s *Store) completeInSteps(ctx context.Context, tx *sql.Tx, tokenHash strin
 		f.flow.Spent, f.flow.IdentityID = false, "" // as it was
 	}
 	to, err := f.place(c, how)
+	if err != nil && spent > 0 && s.dialect == PostgreSQL {
+		// There the lock does not return a row that was added while it was waited for.
+		f.mine, err = queryConnections(ctx, tx, s.sql.connections, c.ApplicationID, c.UserID)
+		if err != nil {
+			return connect.Completed{}, err
+		}
+		if to, err = f.place(c, how); err == nil {
+			err = errOvertaken
+		}
+	}
 	if err != nil || to.reload {
 		return connect.Completed{}, err
 	}

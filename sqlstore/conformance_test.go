@@ -13,3 +13,11 @@ func TestContract(t *testing.T) {
 		storetest.Run(t, func(t *testing.T) connect.Store { return d.migrated(t) })
 	})
 }
+
+// With a hook every change takes a transaction.
+func TestContractWithHook(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d *database) {
+		storetest.Run(t, func(t *testing.T) connect.Store { return d.migrated(t, WithHook(idle)) })
+	})
+}

@@ -150,7 +150,7 @@ func afterNews(c connect.Connection, health connect.Health, at time.Time) connec
 // one, one statement more, as in SetHealth.
 func (s *Store) SetLabel(ctx context.Context, applicationID, userID, connectionID, label string) (c connect.Connection, err error) {
 	const doing = "set the label of a connection"
-	if err := cmp.Or(validUser(applicationID, userID), validKey("connection id", connectionID), validLabel(label)); err != nil {
+	if err := cmp.Or(validUser(applicationID, userID), validLabel(label)); err != nil {
 		return connect.Connection{}, failed(ctx, doing, err)
 	}
 	err = s.do(ctx, doing, func() error {
@@ -203,8 +203,11 @@ func (s *Store) change(ctx context.Context, before, after connect.Connection) er
 // all are to end.
 func (s *Store) Disconnect(ctx context.Context, d connect.Disconnection) ([]connect.Connection, error) {
 	const doing = "disconnect a user"
-	if err := cmp.Or(validNewUser(d.ApplicationID, d.UserID), validKey("connection id", d.ConnectionID)); err != nil {
+	if err := validNewUser(d.ApplicationID, d.UserID); err != nil {
 		return nil, failed(ctx, doing, err)
+	}
+	if validKey("connection id", d.ConnectionID) != nil {
+		return nil, connect.ErrConnectionUnknown // No column can hold it.
 	}
 	var ended []stored
 	err := s.do(ctx, doing, func() error {

@@ -116,14 +116,14 @@ func (d *database) open(t *testing.T, databaseURL string) *sql.DB {
 }
 
 // empty returns a store without tables, and drops those that the test makes.
-func (d *database) empty(t *testing.T) *Store {
+func (d *database) empty(t *testing.T, options ...Option) *Store {
 	t.Helper()
 	if d.variable == "" {
-		return New(d.open(t, d.url(t)), d.dialect)
+		return New(d.open(t, d.url(t)), d.dialect, options...)
 	}
 	db, err := d.pool()
 	require.NoError(t, err)
-	return d.emptyIn(t, db)
+	return d.emptyIn(t, db, options...)
 }
 
 // emptyIn is empty in a pool of the test.
@@ -147,9 +147,9 @@ func (d *database) emptyIn(t *testing.T, db *sql.DB, options ...Option) *Store {
 func randomPrefix() string { return "t" + strings.ToLower(rand.Text()[:10]) + "_" }
 
 // migrated returns a store with tables of its own.
-func (d *database) migrated(t *testing.T) *Store {
+func (d *database) migrated(t *testing.T, options ...Option) *Store {
 	t.Helper()
-	s := d.empty(t)
+	s := d.empty(t, options...)
 	require.NoError(t, s.Migrate(t.Context()))
 	return s
 }

@@ -3,7 +3,6 @@ package sqlstore_test
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"log"
 	"os"
@@ -13,7 +12,6 @@ import (
 
 	_ "modernc.org/sqlite"
 
-	"github.com/anchorconnect/connect"
 	"github.com/anchorconnect/connect/sqlstore"
 )
 
@@ -43,10 +41,10 @@ func Example() {
 	if err := store.Migrate(ctx); err != nil {
 		log.Fatal(err)
 	}
-	_, err = store.Connection(ctx, "0f2b1c1e-0000-4000-8000-00000000000a", "ada")
-	fmt.Println(errors.Is(err, connect.ErrNotConnected))
+	connections, err := store.Connections(ctx, "0f2b1c1e-0000-4000-8000-00000000000a", "ada")
+	fmt.Println(len(connections), err)
 	// Output:
-	// true
+	// 0 <nil>
 }
 
 func ExampleParseURL() {
@@ -85,13 +83,18 @@ func ExampleSchema() {
 func ExampleSchemaSince() {
 	schema := sqlstore.SchemaSince(sqlstore.PostgreSQL, 1)
 	for line := range strings.Lines(schema) {
-		if strings.Contains(line, "ADD COLUMN") || strings.HasPrefix(line, "CREATE TABLE") {
+		if strings.HasPrefix(line, "CREATE") || strings.HasPrefix(line, "INSERT") {
 			fmt.Print(line)
 		}
 	}
 	// Output:
-	// ALTER TABLE connect_pending ADD COLUMN IF NOT EXISTS begun_at BIGINT NOT NULL DEFAULT 0;
 	// CREATE TABLE IF NOT EXISTS connect_disconnects (
+	// CREATE INDEX IF NOT EXISTS connect_disconnects_ended ON connect_disconnects (ended_at);
+	// CREATE INDEX IF NOT EXISTS connect_connections_application ON connect_connections (application_id);
+	// INSERT INTO connect_schema (version) VALUES (2) ON CONFLICT DO NOTHING;
+	// CREATE INDEX connect_pending_user ON connect_pending (user_id, application_id, actor_id, expires_at);
+	// CREATE INDEX connect_connections_list ON connect_connections (application_id, id);
+	// INSERT INTO connect_schema (version) VALUES (3) ON CONFLICT DO NOTHING;
 }
 
 // The app's other pools and tables are its own business: only the prefix tells

@@ -25,20 +25,37 @@ import (
 )
 
 // calls are all methods of a store, on a user who is connected and has other
-// starts. Each is given a store in which everything is there for it to change.
+// flows. Each is given a store in which everything is there for it to change.
 var calls = map[string]func(ctx context.Context, s *Store) error{
-	"Bind":    func(ctx context.Context, s *Store) error { return s.Bind(ctx, start("anna", "new"), 1) },
+	"Bind":    func(ctx context.Context, s *Store) error { return s.Bind(ctx, flow("anna", "new"), 1) },
 	"Pending": func(ctx context.Context, s *Store) error { _, err := s.Pending(ctx, "live"); return err },
 	"Spend":   func(ctx context.Context, s *Store) error { return s.Spend(ctx, "live") },
 	"Complete": func(ctx context.Context, s *Store) error {
-		first, err := s.Complete(ctx, "live", connection("anna", "2"), tagged)
-		if err == nil && !first {
+		done, err := s.Complete(ctx, "live", connection("anna", "2"), tagged)
+		if err == nil && done.Replaced != "1" {
+			return errors.New("it has not replaced the identity")
+		}
+		return err
+	},
+	"Complete, one more": func(ctx context.Context, s *Store) error {
+		done, err := s.Complete(ctx, "adding", connection("anna", "2"), connect.Completion{TagAfter: tagDue, MaxConnections: 2})
+		if err == nil && !done.First {
 			return errors.New("it is not the first")
 		}
 		return err
 	},
-	"Connection": func(ctx context.Context, s *Store) error {
-		_, err := s.Connection(ctx, application, "anna")
+	"Connections": func(ctx context.Context, s *Store) error {
+		found, err := s.Connections(ctx, application, "anna")
+		if err == nil && len(found) != 1 {
+			return fmt.Errorf("it has found %d connections", len(found))
+		}
+		return err
+	},
+	"List": func(ctx context.Context, s *Store) error {
+		found, err := s.List(ctx, connect.ListQuery{ApplicationID: application, Limit: 2})
+		if err == nil && len(found) != 1 {
+			return fmt.Errorf("it has listed %d connections", len(found))
+		}
 		return err
 	},
 	"SetHealth": func(ctx context.Context, s *Store) error {
@@ -48,12 +65,28 @@ var calls = map[string]func(ctx context.Context, s *Store) error{
 		}
 		return err
 	},
-	"Disconnect": func(ctx context.Context, s *Store) error {
-		_, err := s.Disconnect(ctx, application, "anna", disconnectedAt, deleteDue)
+	"SetLabel": func(ctx context.Context, s *Store) error {
+		_, err := s.SetLabel(ctx, application, "anna", idOf("anna", "1"), "work")
 		return err
 	},
-	"ApplicationsOf": func(ctx context.Context, s *Store) error { return listed(s.ApplicationsOf(ctx, "anna")) },
-	"Applications":   func(ctx context.Context, s *Store) error { return listed(s.Applications(ctx)) },
+	"Disconnect": func(ctx context.Context, s *Store) error {
+		_, err := s.Disconnect(ctx, all("anna"))
+		return err
+	},
+	"Disconnect, one": func(ctx context.Context, s *Store) error {
+		d := all("anna")
+		d.ConnectionID = idOf("anna", "1")
+		_, err := s.Disconnect(ctx, d)
+		return err
+	},
+	"Queue, a tag": func(ctx context.Context, s *Store) error {
+		t := tag("anna", "1")
+		t.NotBefore = deleteDue
+		return s.Queue(ctx, t)
+	},
+	"Queue, a deletion": func(ctx context.Context, s *Store) error { return s.Queue(ctx, deletion("anna", "nobody's")) },
+	"ApplicationsOf":    func(ctx context.Context, s *Store) error { return listed(s.ApplicationsOf(ctx, "anna")) },
+	"Applications":      func(ctx context.Context, s *Store) error { return listed(s.Applications(ctx)) },
 	"Claim": func(ctx context.Context, s *Store) error {
 		tasks, err := s.Claim(ctx, application, tagDue, deleteDue, 10)
 		if err == nil && len(tasks) != 1 {
@@ -66,7 +99,7 @@ var calls = map[string]func(ctx context.Context, s *Store) error{
 	"Sweep": func(ctx context.Context, s *Store) error {
 		n, err := s.Sweep(ctx, noon.AddDate(1, 0, 0), 1)
 		if err == nil && n != 1 {
-			return fmt.Errorf("it has swept %d starts", n)
+			return fmt.Errorf("it has swept %d flows", n)
 		}
 		return err
 	},
@@ -84,9 +117,10 @@ func listed(ids []string, err error) error {
 func prepare(t *testing.T, s *Store) {
 	t.Helper()
 	require.NoError(t, s.Migrate(t.Context()))
-	done, ended, live := start("anna", "done"), start("anna", "ended"), start("anna", "live")
+	done, ended, live, adding := flow("anna", "done"), flow("anna", "ended"), flow("anna", "live"), flow("anna", "adding")
 	ended.ExpiresAt = noon.Add(time.Minute)
-	bind(t, s, done, ended, live)
+	adding.Adds = true
+	bind(t, s, done, ended, live, adding)
 	complete(t, s, done, "1")
 	require.NoError(t, s.Spend(t.Context(), ended.TokenHash))
 }
@@ -95,9 +129,9 @@ func prepare(t *testing.T, s *Store) {
 func contents(t *testing.T, s *Store) (all []string) {
 	t.Helper()
 	for _, query := range []string{
-		"SELECT token_hash, application_id, user_id, return_to, begun_at, issued_at, expires_at, spent, identity_id FROM connect_pending ORDER BY token_hash",
-		"SELECT application_id, user_id, identity_id, connected_at, health, health_at FROM connect_connections ORDER BY application_id, user_id",
-		"SELECT identity_id, kind, application_id, user_id, not_before, attempts FROM connect_tasks ORDER BY identity_id",
+		"SELECT * FROM connect_pending ORDER BY token_hash",
+		"SELECT * FROM connect_connections ORDER BY id",
+		"SELECT * FROM connect_tasks ORDER BY identity_id",
 	} {
 		all = append(all, rowsOf(t, s, query)...)
 	}
@@ -209,7 +243,7 @@ func TestDeadlock(t *testing.T) {
 			other, err := d.pool()
 			require.NoError(t, err)
 
-			// Disconnect locks the starts and then the connection; this one does
+			// Disconnect locks the flows and then the connection; this one does
 			// it the other way round. Disconnect is the victim: on PostgreSQL
 			// because it looks for a deadlock first, on MySQL because it has
 			// changed less.
@@ -245,10 +279,10 @@ func TestDeadlock(t *testing.T) {
 			defer end()
 
 			done := make(chan error, 1)
-			var c connect.Connection
+			var ended []connect.Connection
 			go func() {
 				var err error
-				c, err = s.Disconnect(t.Context(), application, "anna", disconnectedAt, deleteDue)
+				ended, err = s.Disconnect(t.Context(), all("anna"))
 				done <- err
 			}()
 			waiting(t, d, s)
@@ -258,7 +292,8 @@ func TestDeadlock(t *testing.T) {
 			end()
 			require.NoError(t, <-done)
 			require.Equal(t, 2, begun, "the first attempt was broken off")
-			require.Equal(t, "1", c.IdentityID)
+			require.Len(t, ended, 1)
+			require.Equal(t, "1", ended[0].IdentityID)
 			requireConnection(t, s, "anna", "")
 		})
 	}
@@ -498,7 +533,7 @@ func TestCutOff(t *testing.T) {
 			before := contents(t, s)
 			ctx, cancel := context.WithCancel(t.Context())
 			err := s.inTx(ctx, func(tx *sql.Tx) error {
-				_, err := send(ctx, tx, s.sql.spendStarts, application, "anna")
+				_, err := send(ctx, tx, s.sql.spendFlows, application, "anna")
 				cancel()
 				return err
 			})
@@ -541,7 +576,7 @@ func TestSQLiteLocks(t *testing.T) {
 				require.ErrorIs(t, calls[name](ctx, s), context.DeadlineExceeded)
 				require.Less(t, time.Since(begun), time.Second)
 			}
-			require.NoError(t, calls["Connection"](t.Context(), s), "readers do not wait")
+			require.NoError(t, calls["Connections"](t.Context(), s), "readers do not wait")
 			return nil
 		}))
 	})
@@ -565,7 +600,7 @@ func TestSQLiteLocks(t *testing.T) {
 		var calling sync.WaitGroup
 		for i := range 20 {
 			calling.Go(func() {
-				p := start(fmt.Sprint("user ", i), fmt.Sprint(i))
+				p := flow(fmt.Sprint("user ", i), fmt.Sprint(i))
 				err := s.Bind(t.Context(), p, plenty)
 				if err == nil {
 					_, err = s.Complete(t.Context(), p.TokenHash, connection(p.UserID, fmt.Sprint("identity ", i)), tagged)

@@ -19,7 +19,7 @@ var (
 	signedIn  = noon.Add(-3 * time.Second)
 	tagDue    = noon.Add(time.Minute)
 	deleteDue = noon.Add(2 * time.Minute)
-	// begun is when starts began. disconnectedAt is earlier: it ends none of them.
+	// begun is when flows began. disconnectedAt is earlier: it ends none of them.
 	begun          = noon.Add(-2 * time.Minute)
 	disconnectedAt = noon.Add(-time.Hour)
 )
@@ -27,28 +27,65 @@ var (
 // tagged completes with any identity, and its tag is due at tagDue. same allows
 // only the identity that the user has.
 var (
-	tagged = connect.Completion{TagAfter: tagDue}
-	same   = connect.Completion{TagAfter: tagDue, SameIdentity: true}
+	tagged = connect.Completion{TagAfter: tagDue, MaxConnections: 1}
+	same   = connect.Completion{TagAfter: tagDue, MaxConnections: 1, SameIdentity: true}
 )
 
 const (
 	application = "application"
-	// plenty is a limit of starts that no test reaches by the way.
+	// plenty is a limit of flows that no test reaches by the way.
 	plenty = 100
 )
 
-// connectionValues are what a statement stores for connection.
-func connectionValues(user, identity string) string {
-	return fmt.Sprintf("('application', '%s', '%s', %d, 'ok', %d)", user, identity, micros(noon), micros(signedIn))
+// olderColumns are those of a connection that releases before schema version 3 know.
+const olderColumns = "(application_id, user_id, identity_id, connected_at, health, health_at)"
+
+// insertConnection stores what connection is, as an older release does.
+func insertConnection(user, identity string) string {
+	return fmt.Sprintf("INSERT INTO connect_connections %s VALUES ('application', '%s', '%s', %d, 'ok', %d)",
+		olderColumns, user, identity, micros(noon), micros(signedIn))
 }
 
-// olderValues are what it stores for another one of before.
-func olderValues(user, identity string) string {
-	return fmt.Sprintf("('application', '%s', '%s', 0, 'needs_sign_in', 0)", user, identity)
+// insertOlder stores another one of before.
+func insertOlder(user, identity string) string {
+	return fmt.Sprintf("INSERT INTO connect_connections %s VALUES ('application', '%s', '%s', 0, 'needs_sign_in', 0)",
+		olderColumns, user, identity)
 }
 
-// start is a start that is live at noon.
-func start(user, tokenHash string) connect.Pending {
+// insertInSlot stores a connection beside others.
+func insertInSlot(user, identity string, slot int) string {
+	return fmt.Sprintf("INSERT INTO connect_connections (id, application_id, user_id, identity_id, connected_at, health, health_at, slot) VALUES ('%s', 'application', '%s', '%s', 1, 'ok', 1, %d)",
+		idOf(user, identity), user, identity, slot)
+}
+
+// beside makes one more connection of a user who is connected, its tag done.
+func beside(t *testing.T, s *Store, user, identity string) {
+	t.Helper()
+	p := flow(user, "flow of "+user+" beside, with "+identity)
+	p.Adds = true
+	bind(t, s, p)
+	how := tagged
+	how.MaxConnections = plenty
+	done, err := s.Complete(t.Context(), p.TokenHash, connection(user, identity), how)
+	require.NoError(t, err)
+	require.True(t, done.First)
+	require.NoError(t, s.Done(t.Context(), tag(user, identity)))
+}
+
+// requireSlots requires that a user's connections have these slots.
+func requireSlots(t *testing.T, s *Store, user string, slots ...int) {
+	t.Helper()
+	found, err := queryConnections(t.Context(), s.db, s.sql.connections, application, user)
+	require.NoError(t, err)
+	var got []int
+	for _, c := range found {
+		got = append(got, c.slot)
+	}
+	require.ElementsMatch(t, slots, got)
+}
+
+// flow is a flow that is live at noon.
+func flow(user, tokenHash string) connect.Pending {
 	return connect.Pending{
 		TokenHash:     tokenHash,
 		ApplicationID: application,
@@ -60,17 +97,22 @@ func start(user, tokenHash string) connect.Pending {
 	}
 }
 
-// connection is what completes a start of user at noon.
+// connection is what completes a flow of user at noon.
 func connection(user, identity string) connect.Connection {
 	return connect.Connection{
+		ID:            idOf(user, identity),
 		ApplicationID: application,
 		UserID:        user,
 		IdentityID:    identity,
+		CreatedAt:     noon,
 		ConnectedAt:   noon,
 		Health:        connect.HealthOK,
 		HealthAt:      signedIn,
 	}
 }
+
+// idOf is the ID of a connection that begins with an identity.
+func idOf(user, identity string) string { return "of " + user + " with " + identity }
 
 func tag(user, identity string) connect.Task {
 	return connect.Task{Kind: connect.TagIdentity, ApplicationID: application, UserID: user, IdentityID: identity, Attempts: 1}
@@ -82,25 +124,26 @@ func deletion(user, identity string) connect.Task {
 	return t
 }
 
-func bind(t *testing.T, s *Store, starts ...connect.Pending) {
+func bind(t *testing.T, s *Store, flows ...connect.Pending) {
 	t.Helper()
-	for _, p := range starts {
+	for _, p := range flows {
 		require.NoError(t, s.Bind(t.Context(), p, plenty))
 	}
 }
 
-// complete completes a start and requires that it is the first to.
-func complete(t *testing.T, s *Store, p connect.Pending, identity string) {
+// complete completes a flow and requires that it is the first to.
+func complete(t *testing.T, s *Store, p connect.Pending, identity string) connect.Connection {
 	t.Helper()
-	first, err := s.Complete(t.Context(), p.TokenHash, connection(p.UserID, identity), tagged)
+	done, err := s.Complete(t.Context(), p.TokenHash, connection(p.UserID, identity), tagged)
 	require.NoError(t, err)
-	require.True(t, first)
+	require.True(t, done.First)
+	return done.Connection
 }
 
 // connected makes a user that is connected, its tag done.
 func connected(t *testing.T, s *Store, user, identity string) {
 	t.Helper()
-	p := start(user, "start of "+user+" with "+identity)
+	p := flow(user, "flow of "+user+" with "+identity)
 	bind(t, s, p)
 	complete(t, s, p, identity)
 	require.NoError(t, s.Done(t.Context(), tag(user, identity)))
@@ -108,21 +151,31 @@ func connected(t *testing.T, s *Store, user, identity string) {
 
 func disconnect(t *testing.T, s *Store, user string) {
 	t.Helper()
-	_, err := s.Disconnect(t.Context(), application, user, disconnectedAt, deleteDue)
+	_, err := s.Disconnect(t.Context(), all(user))
 	require.NoError(t, err)
 }
 
-// requireConnection requires that a user is connected with an identity, or
-// with none when it is empty.
-func requireConnection(t *testing.T, s *Store, user, identity string) {
+// all ends all connections of a user, but none of the flows that begin at begun.
+func all(user string) connect.Disconnection {
+	return connect.Disconnection{ApplicationID: application, UserID: user, At: disconnectedAt, DeleteAfter: deleteDue}
+}
+
+// requireConnection requires that a user is connected with one identity, or with
+// none if it is empty. Which ID the connection has, and when it began, is not compared.
+func requireConnection(t *testing.T, s *Store, user, identity string) connect.Connection {
 	t.Helper()
-	c, err := s.Connection(t.Context(), application, user)
-	if identity == "" {
-		require.ErrorIs(t, err, connect.ErrNotConnected)
-		return
-	}
+	got, err := s.Connections(t.Context(), application, user)
 	require.NoError(t, err)
-	require.Equal(t, connection(user, identity), c)
+	if identity == "" {
+		require.Empty(t, got)
+		return connect.Connection{}
+	}
+	require.Len(t, got, 1)
+	want := connection(user, identity)
+	want.ID, want.CreatedAt = got[0].ID, got[0].CreatedAt
+	require.Equal(t, want, got[0])
+	require.NotEmpty(t, got[0].ID)
+	return got[0]
 }
 
 // requireTasks requires that exactly these tasks are queued. It claims them.

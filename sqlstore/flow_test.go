@@ -81,11 +81,12 @@ func TestRoundTripsOfAFlow(t *testing.T) {
 		}
 
 		for _, time := range []string{"the first time", "once more"} {
-			hosted := costs("a start, "+time, http.MethodPost, app.URL+"/connect", on(2, 1, 2), false)
+			// Connections and Bind.
+			hosted := costs("it begins, "+time, http.MethodPost, app.URL+"/connect", on(3, 2, 3), false)
 			callback, err := fake.Approve(t.Context(), hosted)
 			require.NoError(t, err)
 			// Pending, Complete, Done.
-			costs("a callback, "+time, http.MethodGet, callback, on(5, 3, 5), d.dialect != PostgreSQL)
+			costs("a callback, "+time, http.MethodGet, callback, map[string]int{"the first time": on(8, 3, 8), "once more": on(9, 3, 9)}[time], d.dialect != PostgreSQL)
 			costs("a reload, "+time, http.MethodGet, callback, 1, false)
 		}
 		tasks, err := s.Claim(t.Context(), fake.ApplicationID(), time.Now().AddDate(1, 0, 0), time.Now().AddDate(2, 0, 0), 10)

@@ -12,50 +12,50 @@ import (
 
 func TestSurplus(t *testing.T) {
 	t.Parallel()
-	live := func(tokenHash string) boundStart { return boundStart{tokenHash, false} }
-	spent := func(tokenHash string) boundStart { return boundStart{tokenHash, true} }
+	live := func(tokenHash string) boundFlow { return boundFlow{tokenHash, false} }
+	spent := func(tokenHash string) boundFlow { return boundFlow{tokenHash, true} }
 	for name, row := range map[string]struct {
-		starts      []boundStart
+		flows       []boundFlow
 		limit       int
 		live, spent []string
 	}{
 		"none": {limit: 1},
 		"as many as may stay": {
-			starts: []boundStart{live("1"), spent("2"), live("3"), spent("4"), spent("5")},
-			limit:  3,
+			flows: []boundFlow{live("1"), spent("2"), live("3"), spent("4"), spent("5")},
+			limit: 3,
 		},
 		"live ones leave room for the new one": {
-			starts: []boundStart{live("1"), live("2"), live("3"), live("4")},
-			limit:  3,
-			live:   []string{"3", "4"},
+			flows: []boundFlow{live("1"), live("2"), live("3"), live("4")},
+			limit: 3,
+			live:  []string{"3", "4"},
 		},
 		"a limit of one spends all": {
-			starts: []boundStart{live("1"), live("2")},
-			limit:  1,
-			live:   []string{"1", "2"},
+			flows: []boundFlow{live("1"), live("2")},
+			limit: 1,
+			live:  []string{"1", "2"},
 		},
 		"spent ones stay up to the limit": {
-			starts: []boundStart{spent("1"), spent("2"), spent("3"), spent("4")},
-			limit:  3,
-			spent:  []string{"4"},
+			flows: []boundFlow{spent("1"), spent("2"), spent("3"), spent("4")},
+			limit: 3,
+			spent: []string{"4"},
 		},
 		"each kind is counted by itself": {
-			starts: []boundStart{spent("1"), live("2"), live("3"), spent("4"), live("5"), spent("6")},
-			limit:  2,
-			live:   []string{"3", "5"},
-			spent:  []string{"6"},
+			flows: []boundFlow{spent("1"), live("2"), live("3"), spent("4"), live("5"), spent("6")},
+			limit: 2,
+			live:  []string{"3", "5"},
+			spent: []string{"6"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			live, spent := surplus(row.starts, row.limit)
+			live, spent := surplus(row.flows, row.limit)
 			require.Equal(t, row.live, live)
 			require.Equal(t, row.spent, spent)
 		})
 	}
 }
 
-// A user who has very many starts all the same, more than a statement lists.
+// A user who has very many flows all the same, more than a statement lists.
 func TestBindMakesRoomAmongMany(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, d *database) {
@@ -64,7 +64,7 @@ func TestBindMakesRoomAmongMany(t *testing.T) {
 		tx, err := s.db.Begin()
 		require.NoError(t, err)
 		defer tx.Rollback()
-		insert := prefixed(s, "INSERT INTO connect_pending VALUES (?, 'application', 'anna', '/', 0, ?, ?, '', 0)")
+		insert := prefixed(s, "INSERT INTO connect_pending VALUES (?, 'application', 'anna', '/', 0, ?, ?, '', 0, '', '', FALSE, '')")
 		if d.dialect == PostgreSQL {
 			insert = numbered(insert)
 		}
@@ -75,13 +75,13 @@ func TestBindMakesRoomAmongMany(t *testing.T) {
 		require.NoError(t, tx.Commit())
 
 		const limit = 3
-		require.NoError(t, s.Bind(t.Context(), start("anna", "new"), limit))
+		require.NoError(t, s.Bind(t.Context(), flow("anna", "new"), limit))
 		count := func(which string) int {
 			return scalar[int](t, s.db, prefixed(s, "SELECT COUNT(*) FROM connect_pending WHERE "+which))
 		}
 		require.Equal(t, limit, count("NOT spent"))
 		require.Equal(t, limit+n-(limit-1), count("spent"), "those that stay, and those that have just been spent")
-		require.NoError(t, s.Bind(t.Context(), start("anna", "newer"), limit))
+		require.NoError(t, s.Bind(t.Context(), flow("anna", "newer"), limit))
 		require.Equal(t, limit, count("NOT spent"))
 		require.Equal(t, limit+1, count("spent"))
 	})
@@ -90,22 +90,22 @@ func TestBindMakesRoomAmongMany(t *testing.T) {
 func TestBindBesideOthers(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
-		// locked is what another transaction does to the live start that has to
+		// locked is what another transaction does to the live flow that has to
 		// make room.
 		locked string
 		after  func(t *testing.T, s *Store)
 	}{
-		"a start that is being completed stays completed": {
+		"a flow that is being completed stays completed": {
 			locked: "UPDATE connect_pending SET spent = TRUE, identity_id = '1' WHERE token_hash = 'live'",
 			after: func(t *testing.T, s *Store) {
 				p, err := s.Pending(t.Context(), "live")
 				require.NoError(t, err)
-				want := start("anna", "live")
+				want := flow("anna", "live")
 				want.Spent, want.IdentityID = true, "1"
 				require.Equal(t, want, p)
 			},
 		},
-		"a start that is being swept is gone": {
+		"a flow that is being swept is gone": {
 			locked: "DELETE FROM connect_pending WHERE token_hash = 'live'",
 			after: func(t *testing.T, s *Store) {
 				_, err := s.Pending(t.Context(), "live")
@@ -117,11 +117,11 @@ func TestBindBesideOthers(t *testing.T) {
 			t.Parallel()
 			onEach(t, func(t *testing.T, d *database) {
 				s := d.migrated(t)
-				bind(t, s, start("anna", "live"))
+				bind(t, s, flow("anna", "live"))
 				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 				defer cancel()
 				var err error
-				call := func() { err = s.Bind(ctx, start("anna", "new"), 1) }
+				call := func() { err = s.Bind(ctx, flow("anna", "new"), 1) }
 				if d.dialect == PostgreSQL {
 					// It waits for nobody.
 					holding(t, s, func(commit func()) { call(); commit() }, row.locked)

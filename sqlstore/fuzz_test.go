@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -52,7 +53,7 @@ func FuzzTexts(f *testing.F) {
 			BegunAt: begun, IssuedAt: noon, ExpiresAt: noon.Add(time.Minute),
 		}
 		c := connection(user, "5f2b1c9e-0000-4000-8000-000000000001")
-		c.ApplicationID = application
+		c.ID, c.ApplicationID = "an id", application
 		ctx := t.Context()
 		for _, k := range stores {
 			err := k.store.Bind(ctx, p, plenty)
@@ -64,15 +65,23 @@ func FuzzTexts(f *testing.F) {
 			got, err := k.store.Pending(ctx, hash)
 			require.NoError(t, err, k.name)
 			require.Equal(t, p, got, k.name)
-			first, err := k.store.Complete(ctx, hash, c, tagged)
+			done, err := k.store.Complete(ctx, hash, c, tagged)
 			require.NoError(t, err, k.name)
-			require.True(t, first, k.name)
-			stored, err := k.store.Connection(ctx, application, user)
+			require.Equal(t, connect.Completed{First: true, Connection: c}, done, k.name)
+			stored, err := k.store.Connections(ctx, application, user)
 			require.NoError(t, err, k.name)
-			require.Equal(t, c, stored, k.name)
+			require.Equal(t, []connect.Connection{c}, stored, k.name)
 			if other != user {
-				_, err = k.store.Connection(ctx, application, other)
-				require.Error(t, err, "%s: another user's key", k.name)
+				stored, _ = k.store.Connections(ctx, application, other)
+				require.Empty(t, stored, "%s: another user's key", k.name)
+			}
+			if utf8.RuneCountInString(other) <= maxLabel && validText("", other) == nil {
+				labelled, err := k.store.SetLabel(ctx, application, user, c.ID, other)
+				require.NoError(t, err, k.name)
+				require.Equal(t, other, labelled.Label, k.name)
+				stored, err = k.store.Connections(ctx, application, user)
+				require.NoError(t, err, k.name)
+				require.Equal(t, []connect.Connection{labelled}, stored, k.name)
 			}
 			if other != hash {
 				_, err = k.store.Pending(ctx, other)
@@ -80,7 +89,9 @@ func FuzzTexts(f *testing.F) {
 			}
 
 			// Nothing is left for the next texts.
-			_, err = k.store.Disconnect(ctx, application, user, disconnectedAt, deleteDue)
+			d := all(user)
+			d.ApplicationID = application
+			_, err = k.store.Disconnect(ctx, d)
 			require.NoError(t, err, k.name)
 			require.NoError(t, k.store.Done(ctx, connect.Task{Kind: connect.DeleteIdentity, IdentityID: c.IdentityID}), k.name)
 			_, err = k.store.Sweep(ctx, noon.AddDate(1, 0, 0), plenty)

@@ -15,20 +15,20 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// flow is all that one user does to a store: begin, return, have the tag made.
-func flow(ctx context.Context, s *Store, user string) error {
-	p := start(user, "start of "+user)
+// connectUser is all that one user does to a store: begin, return, have the tag made.
+func connectUser(ctx context.Context, s *Store, user string) error {
+	p := flow(user, "flow of "+user)
 	if err := s.Bind(ctx, p, plenty); err != nil {
 		return err
 	}
 	if _, err := s.Pending(ctx, p.TokenHash); err != nil {
 		return err
 	}
-	first, err := s.Complete(ctx, p.TokenHash, connection(user, "identity of "+user), tagged)
+	done, err := s.Complete(ctx, p.TokenHash, connection(user, "identity of "+user), tagged)
 	if err != nil {
 		return err
 	}
-	if !first {
+	if !done.First {
 		return fmt.Errorf("%s is not the first", user)
 	}
 	return s.Done(ctx, tag(user, "identity of "+user))
@@ -47,7 +47,7 @@ func TestManyFlows(t *testing.T) {
 			for i := range users {
 				connecting.Go(func() {
 					<-begin
-					errs <- flow(t.Context(), s, fmt.Sprint("user ", i))
+					errs <- connectUser(t.Context(), s, fmt.Sprint("user ", i))
 				})
 			}
 			for name, work := range map[string]func() error{
@@ -88,7 +88,7 @@ func TestManyFlows(t *testing.T) {
 			s := d.migrated(t)
 			const tabs = 12
 			for i := range tabs {
-				bind(t, s, start("anna", fmt.Sprint("tab ", i)))
+				bind(t, s, flow("anna", fmt.Sprint("tab ", i)))
 			}
 			errs := make([]error, tabs)
 			var returning sync.WaitGroup
@@ -101,11 +101,12 @@ func TestManyFlows(t *testing.T) {
 			for _, err := range errs {
 				require.NoError(t, err)
 			}
-			c, err := s.Connection(t.Context(), application, "anna")
+			connections, err := s.Connections(t.Context(), application, "anna")
 			require.NoError(t, err)
+			require.Len(t, connections, 1)
 			var want []connect.Task
 			for i := range tabs {
-				if id := identityNumber(i); id == c.IdentityID {
+				if id := identityNumber(i); id == connections[0].IdentityID {
 					want = append(want, tag("anna", id))
 				} else {
 					want = append(want, deletion("anna", id))
@@ -130,15 +131,15 @@ func TestManyFlows(t *testing.T) {
 				working.Go(func() {
 					for round := range rounds {
 						id := identityNumber(tab*rounds + round)
-						p := start("anna", "start of "+id)
-						// A start expires like a second tab's, or as if it had been
+						p := flow("anna", "flow of "+id)
+						// A flow expires like a second tab's, or as if it had been
 						// begun long ago, to be swept by others.
 						p.ExpiresAt = p.ExpiresAt.Add(time.Duration(round-tab) * time.Second)
 						steps := []func() error{
 							func() error { return s.Bind(t.Context(), p, limit) },
 							func() error {
-								first, err := s.Complete(t.Context(), p.TokenHash, connection("anna", id), tagged)
-								if first {
+								done, err := s.Complete(t.Context(), p.TokenHash, connection("anna", id), tagged)
+								if done.First {
 									mu.Lock()
 									defer mu.Unlock()
 									stored[id] = true
@@ -153,7 +154,7 @@ func TestManyFlows(t *testing.T) {
 								if round%4 != tab%4 {
 									return nil
 								}
-								_, err := s.Disconnect(t.Context(), application, "anna", disconnectedAt, deleteDue)
+								_, err := s.Disconnect(t.Context(), all("anna"))
 								return err
 							},
 							func() error { _, err := s.Sweep(t.Context(), p.ExpiresAt, 1); return err },
@@ -173,9 +174,11 @@ func TestManyFlows(t *testing.T) {
 				require.NoError(t, err)
 			}
 
-			c, err := s.Connection(t.Context(), application, "anna")
-			if !errors.Is(err, connect.ErrNotConnected) {
-				require.NoError(t, err)
+			connections, err := s.Connections(t.Context(), application, "anna")
+			require.NoError(t, err)
+			var c connect.Connection
+			if len(connections) > 0 {
+				c = connections[0]
 			}
 			var want []connect.Task
 			for id := range stored {
@@ -188,7 +191,7 @@ func TestManyFlows(t *testing.T) {
 			require.NotEmpty(t, want)
 			requireTasks(t, s, want...)
 			for i := range 2 {
-				require.NoError(t, s.Bind(t.Context(), start("anna", fmt.Sprint("the last but ", i)), limit))
+				require.NoError(t, s.Bind(t.Context(), flow("anna", fmt.Sprint("the last but ", i)), limit))
 			}
 			require.LessOrEqual(t, scalar[int](t, s.db, prefixed(s, "SELECT COUNT(*) FROM connect_pending")), 2*limit+1)
 		})
@@ -208,7 +211,7 @@ func TestSeveralProcesses(t *testing.T) {
 		var connecting sync.WaitGroup
 		for i := range flows {
 			connecting.Go(func() {
-				if err := flow(t.Context(), s, fmt.Sprintf("user %d of %d", i, os.Getpid())); err != nil {
+				if err := connectUser(t.Context(), s, fmt.Sprintf("user %d of %d", i, os.Getpid())); err != nil {
 					t.Error(err)
 				}
 			})

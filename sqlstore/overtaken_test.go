@@ -21,27 +21,29 @@ func TestOvertaken(t *testing.T) {
 	t.Parallel()
 
 	const (
-		lockAnnasStart = "UPDATE connect_pending SET return_to = '/locked' WHERE token_hash = 'annas'"
-		lockAnna       = "UPDATE connect_connections SET connected_at = connected_at - 1 WHERE user_id = 'anna'"
+		lockAnnasFlow = "UPDATE connect_pending SET return_to = '/locked' WHERE token_hash = 'annas'"
+		lockAnna      = "UPDATE connect_connections SET connected_at = connected_at - 1 WHERE user_id = 'anna'"
 	)
 	for _, row := range []struct {
 		name string
-		// before makes what there is beside anna's start, if anything.
+		// before makes what there is beside anna's flow, if anything.
 		before func(t *testing.T, s *Store)
 		// locked is what another transaction sends before and commits after, and
 		// then what else happens while the call waits for it.
 		locked []string
 		then   func(t *testing.T, s *Store)
-		// identity is what anna's start is completed with, and how; tagged if it is
+		// identity is what anna's flow is completed with, and how; tagged if it is
 		// zero.
 		identity string
 		how      connect.Completion
-		want     error
-		after    func(t *testing.T, s *Store)
+		// flow changes anna's flow, if it is set.
+		flow  func(p *connect.Pending)
+		want  error
+		after func(t *testing.T, s *Store)
 	}{
 		{
-			name:     "by a disconnect that retires the identity, before the start is spent",
-			locked:   []string{lockAnnasStart},
+			name:     "by a disconnect that retires the identity, before the flow is spent",
+			locked:   []string{lockAnnasFlow},
 			then:     func(t *testing.T, s *Store) { connected(t, s, "ben", "1"); disconnect(t, s, "ben") },
 			identity: "1",
 			want:     connect.ErrIdentityRetired,
@@ -67,7 +69,7 @@ func TestOvertaken(t *testing.T) {
 		},
 		{
 			name:   "by the user's other tabs, which retire the identity",
-			locked: []string{lockAnnasStart},
+			locked: []string{lockAnnasFlow},
 			then: func(t *testing.T, s *Store) {
 				connected(t, s, "anna", "1")
 				connected(t, s, "anna", "2")
@@ -80,8 +82,8 @@ func TestOvertaken(t *testing.T) {
 			},
 		},
 		{
-			name:     "by another user with the same identity, before the start is spent",
-			locked:   []string{lockAnnasStart},
+			name:     "by another user with the same identity, before the flow is spent",
+			locked:   []string{lockAnnasFlow},
 			then:     func(t *testing.T, s *Store) { connected(t, s, "ben", "1") },
 			identity: "1",
 			want:     connect.ErrIdentityTaken,
@@ -90,7 +92,7 @@ func TestOvertaken(t *testing.T) {
 		{
 			name: "by another user with the same identity, whose tag is due",
 			locked: []string{
-				"INSERT INTO connect_connections VALUES " + olderValues("ben", "1"),
+				insertOlder("ben", "1"),
 				"INSERT INTO connect_tasks VALUES ('1', 'tag', 'application', 'ben', 7, 3)",
 			},
 			identity: "1",
@@ -103,7 +105,7 @@ func TestOvertaken(t *testing.T) {
 		},
 		{
 			name:     "by another user with the same identity, at the last moment",
-			locked:   []string{"INSERT INTO connect_connections VALUES " + olderValues("ben", "1")},
+			locked:   []string{insertOlder("ben", "1")},
 			identity: "1",
 			want:     connect.ErrIdentityTaken,
 			after:    func(t *testing.T, s *Store) { requireTasks(t, s) },
@@ -111,14 +113,14 @@ func TestOvertaken(t *testing.T) {
 		{
 			name:     "by another user with the same identity, when it is to replace one",
 			before:   func(t *testing.T, s *Store) { connected(t, s, "anna", "0") },
-			locked:   []string{"INSERT INTO connect_connections VALUES " + olderValues("ben", "1")},
+			locked:   []string{insertOlder("ben", "1")},
 			identity: "1",
 			want:     connect.ErrIdentityTaken,
 			after:    func(t *testing.T, s *Store) { requireConnection(t, s, "anna", "0"); requireTasks(t, s) },
 		},
 		{
-			name:     "by the user's other tab, before the start is spent",
-			locked:   []string{lockAnnasStart},
+			name:     "by the user's other tab, before the flow is spent",
+			locked:   []string{lockAnnasFlow},
 			then:     func(t *testing.T, s *Store) { connected(t, s, "anna", "1") },
 			identity: "2",
 			after: func(t *testing.T, s *Store) {
@@ -128,7 +130,7 @@ func TestOvertaken(t *testing.T) {
 		},
 		{
 			name:     "by the user's other tab, at the last moment",
-			locked:   []string{"INSERT INTO connect_connections VALUES " + olderValues("anna", "1")},
+			locked:   []string{insertOlder("anna", "1")},
 			identity: "2",
 			after: func(t *testing.T, s *Store) {
 				requireConnection(t, s, "anna", "2")
@@ -136,9 +138,9 @@ func TestOvertaken(t *testing.T) {
 			},
 		},
 		{
-			name:     "by the user's other tab, before the start is spent, when both replace a connection",
+			name:     "by the user's other tab, before the flow is spent, when both replace a connection",
 			before:   func(t *testing.T, s *Store) { connected(t, s, "anna", "0") },
-			locked:   []string{lockAnnasStart},
+			locked:   []string{lockAnnasFlow},
 			then:     func(t *testing.T, s *Store) { connected(t, s, "anna", "1") },
 			identity: "2",
 			after: func(t *testing.T, s *Store) {
@@ -159,7 +161,7 @@ func TestOvertaken(t *testing.T) {
 		},
 		{
 			name:     "by the user's other tab, with the same identity",
-			locked:   []string{"INSERT INTO connect_connections VALUES " + olderValues("anna", "1")},
+			locked:   []string{insertOlder("anna", "1")},
 			identity: "1",
 			after: func(t *testing.T, s *Store) {
 				requireConnection(t, s, "anna", "1")
@@ -169,20 +171,20 @@ func TestOvertaken(t *testing.T) {
 		{
 			name:     "by the same return, which has stored just the same",
 			before:   func(t *testing.T, s *Store) { connected(t, s, "anna", "1") },
-			locked:   []string{lockAnnasStart},
+			locked:   []string{lockAnnasFlow},
 			then:     func(t *testing.T, s *Store) {},
 			identity: "1",
 			after:    func(t *testing.T, s *Store) { requireTasks(t, s, tag("anna", "1")) },
 		},
 		{
-			name:     "by the end of the start",
+			name:     "by the end of the flow",
 			locked:   []string{"UPDATE connect_pending SET spent = TRUE WHERE token_hash = 'annas'"},
 			identity: "1",
 			want:     connect.ErrStateSpent,
 			after:    func(t *testing.T, s *Store) { requireTasks(t, s) },
 		},
 		{
-			name:     "by the sweeping of the start",
+			name:     "by the sweeping of the flow",
 			locked:   []string{"DELETE FROM connect_pending WHERE token_hash = 'annas'"},
 			identity: "1",
 			want:     connect.ErrStateUnknown,
@@ -211,9 +213,9 @@ func TestOvertaken(t *testing.T) {
 			after:    func(t *testing.T, s *Store) { requireConnection(t, s, "anna", "2"); requireTasks(t, s) },
 		},
 		{
-			name:   "by the user's other tab, which replaces that identity before the start is spent, and its deletion is done",
+			name:   "by the user's other tab, which replaces that identity before the flow is spent, and its deletion is done",
 			before: func(t *testing.T, s *Store) { connected(t, s, "anna", "1") },
-			locked: []string{lockAnnasStart},
+			locked: []string{lockAnnasFlow},
 			then: func(t *testing.T, s *Store) {
 				connected(t, s, "anna", "2")
 				require.NoError(t, s.Done(t.Context(), deletion("anna", "1")))
@@ -224,9 +226,9 @@ func TestOvertaken(t *testing.T) {
 			after:    func(t *testing.T, s *Store) { requireConnection(t, s, "anna", "2"); requireTasks(t, s) },
 		},
 		{
-			name:   "by the user's other tab, which replaces that identity before the start is spent, and its deletion is queued",
+			name:   "by the user's other tab, which replaces that identity before the flow is spent, and its deletion is queued",
 			before: func(t *testing.T, s *Store) { connected(t, s, "anna", "1") },
-			locked: []string{lockAnnasStart},
+			locked: []string{lockAnnasFlow},
 			then:   func(t *testing.T, s *Store) { connected(t, s, "anna", "2") },
 
 			identity: "1",
@@ -251,11 +253,103 @@ func TestOvertaken(t *testing.T) {
 			before: func(t *testing.T, s *Store) { connected(t, s, "anna", "1") },
 			locked: []string{
 				"DELETE FROM connect_connections WHERE user_id = 'anna'",
-				"INSERT INTO connect_connections VALUES " + olderValues("anna", "1"),
+				insertOlder("anna", "1"),
 			},
 			identity: "1",
 			how:      same,
 			after:    func(t *testing.T, s *Store) { requireTasks(t, s, tag("anna", "1")) },
+		},
+		{
+			name:     "by the user's other tab, which adds the last connection allowed, when this one adds too",
+			before:   func(t *testing.T, s *Store) { connected(t, s, "anna", "0") },
+			locked:   []string{insertInSlot("anna", "1", 1)},
+			identity: "2",
+			how:      connect.Completion{TagAfter: tagDue, MaxConnections: 2},
+			flow:     func(p *connect.Pending) { p.Adds = true },
+			want:     connect.ErrConnectionLimit,
+			after:    func(t *testing.T, s *Store) { requireSlots(t, s, "anna", 0, 1); requireTasks(t, s) },
+		},
+		{
+			name:     "by the user's other tab, which adds a connection, when this one adds too",
+			before:   func(t *testing.T, s *Store) { connected(t, s, "anna", "0") },
+			locked:   []string{insertInSlot("anna", "1", 1)},
+			identity: "2",
+			how:      connect.Completion{TagAfter: tagDue, MaxConnections: 3},
+			flow:     func(p *connect.Pending) { p.Adds = true },
+			after: func(t *testing.T, s *Store) {
+				requireSlots(t, s, "anna", 0, 1, 2)
+				requireTasks(t, s, tag("anna", "2"))
+			},
+		},
+		{
+			name:     "by the user's other tab, which makes the first connection, when this one adds too",
+			locked:   []string{insertInSlot("anna", "1", 0)},
+			identity: "2",
+			how:      connect.Completion{TagAfter: tagDue, MaxConnections: 2},
+			flow:     func(p *connect.Pending) { p.Adds = true },
+			after: func(t *testing.T, s *Store) {
+				requireSlots(t, s, "anna", 0, 1)
+				requireTasks(t, s, tag("anna", "2"))
+			},
+		},
+		{
+			name:     "by the user's other tab, which adds the same identity, when this one adds too",
+			before:   func(t *testing.T, s *Store) { connected(t, s, "anna", "0") },
+			locked:   []string{insertInSlot("anna", "1", 1)},
+			identity: "1",
+			how:      connect.Completion{TagAfter: tagDue, MaxConnections: 2},
+			flow:     func(p *connect.Pending) { p.Adds = true },
+			after: func(t *testing.T, s *Store) {
+				requireSlots(t, s, "anna", 0, 1)
+				requireTasks(t, s, tag("anna", "1"))
+			},
+		},
+		{
+			name:     "by the end of the connection that the flow names",
+			before:   func(t *testing.T, s *Store) { connected(t, s, "anna", "0") },
+			locked:   []string{"DELETE FROM connect_connections WHERE user_id = 'anna'"},
+			identity: "1",
+			flow:     func(p *connect.Pending) { p.ConnectionID = idOf("anna", "0") },
+			want:     connect.ErrConnectionUnknown,
+			after:    func(t *testing.T, s *Store) { requireSlots(t, s, "anna"); requireTasks(t, s) },
+		},
+		{
+			name:     "by the user's other tab, which gives another connection the identity, when the flow names one",
+			before:   func(t *testing.T, s *Store) { connected(t, s, "anna", "0") },
+			locked:   []string{insertInSlot("anna", "1", 1)},
+			identity: "1",
+			flow:     func(p *connect.Pending) { p.ConnectionID = idOf("anna", "0") },
+			want:     connect.ErrIdentityConnected,
+			after:    func(t *testing.T, s *Store) { requireSlots(t, s, "anna", 0, 1); requireTasks(t, s) },
+		},
+		{
+			name: "by the end of one of two connections, when the flow is for the only one",
+			before: func(t *testing.T, s *Store) {
+				connected(t, s, "anna", "0")
+				beside(t, s, "anna", "1")
+			},
+			locked:   []string{"DELETE FROM connect_connections WHERE identity_id = '0'"},
+			identity: "2",
+			flow:     func(p *connect.Pending) {},
+			after: func(t *testing.T, s *Store) {
+				requireSlots(t, s, "anna", 1)
+				requireTasks(t, s, deletion("anna", "1"), tag("anna", "2"))
+			},
+		},
+		{
+			name: "by the end of one of two connections, when this one adds",
+			before: func(t *testing.T, s *Store) {
+				connected(t, s, "anna", "0")
+				beside(t, s, "anna", "1")
+			},
+			locked:   []string{"DELETE FROM connect_connections WHERE identity_id = '0'"},
+			identity: "2",
+			how:      connect.Completion{TagAfter: tagDue, MaxConnections: 2},
+			flow:     func(p *connect.Pending) { p.Adds = true },
+			after: func(t *testing.T, s *Store) {
+				requireSlots(t, s, "anna", 0, 1)
+				requireTasks(t, s, tag("anna", "2"))
+			},
 		},
 		{
 			name:     "by nothing that matters to the identity that has to be the user's",
@@ -276,53 +370,62 @@ func TestOvertaken(t *testing.T) {
 			},
 		},
 	} {
-		t.Run("a return is overtaken "+row.name, func(t *testing.T) {
-			t.Parallel()
-			on := onEach
-			if row.then != nil {
-				on = onServers // SQLite has one writer at a time.
-			}
-			on(t, func(t *testing.T, d *database) {
-				s := d.migrated(t)
-				if row.before != nil {
-					row.before(t, s)
+		for name, options := range hooked {
+			t.Run("a return is overtaken "+row.name+name, func(t *testing.T) {
+				t.Parallel()
+				on := onEach
+				if row.then != nil {
+					on = onServers // SQLite has one writer at a time.
 				}
-				annas := start("anna", "annas")
-				bind(t, s, annas)
-				var first bool
-				var err error
-				complete := func() {
-					how := cmp.Or(row.how, tagged)
-					first, err = s.Complete(t.Context(), annas.TokenHash, connection("anna", row.identity), how)
-				}
-				meanwhileThen(t, s, complete, func() {
-					if row.then != nil {
-						row.then(t, s)
+				on(t, func(t *testing.T, d *database) {
+					s := d.migrated(t, options...)
+					if s.sql.dropIndexOne != "" {
+						_, err := s.db.Exec(s.sql.dropIndexOne)
+						require.NoError(t, err)
 					}
-				}, row.locked...)
+					if row.before != nil {
+						row.before(t, s)
+					}
+					annas := flow("anna", "annas")
+					if row.flow != nil {
+						row.flow(&annas)
+					}
+					bind(t, s, annas)
+					var done connect.Completed
+					var err error
+					complete := func() {
+						how := cmp.Or(row.how, tagged)
+						done, err = s.Complete(t.Context(), annas.TokenHash, connection("anna", row.identity), how)
+					}
+					meanwhileThen(t, s, complete, func() {
+						if row.then != nil {
+							row.then(t, s)
+						}
+					}, row.locked...)
 
-				require.ErrorIs(t, err, row.want)
-				require.Equal(t, row.want == nil, first)
-				if row.want == nil {
-					requireConnection(t, s, "anna", row.identity)
-				}
-				row.after(t, s)
+					require.ErrorIs(t, err, row.want)
+					require.Equal(t, row.want == nil, done.First)
+					if row.want == nil && row.flow == nil {
+						requireConnection(t, s, "anna", row.identity)
+					}
+					row.after(t, s)
+				})
 			})
-		})
+		}
 	}
 }
 
 // Another call comes before each step of one. Where it waits for a lock, the one
 // goes on meanwhile. In whatever order their steps are taken, no connection
-// outlives a Disconnect that came after its start began.
+// outlives a Disconnect that came after its flow began.
 func TestNoConnectionOutlivesADisconnect(t *testing.T) {
 	t.Parallel()
 	type call func(ctx context.Context, s *Store) error
 	disconnect := func(ctx context.Context, s *Store) error {
-		_, err := s.Disconnect(ctx, application, "anna", noon, deleteDue)
+		_, err := s.Disconnect(ctx, connect.Disconnection{ApplicationID: application, UserID: "anna", At: noon, DeleteAfter: deleteDue})
 		return err
 	}
-	bind := func(ctx context.Context, s *Store) error { return s.Bind(ctx, start("anna", "annas"), plenty) }
+	bind := func(ctx context.Context, s *Store) error { return s.Bind(ctx, flow("anna", "annas"), plenty) }
 	complete := func(ctx context.Context, s *Store) error {
 		_, err := s.Complete(ctx, "annas", connection("anna", "1"), tagged)
 		return err
@@ -383,7 +486,7 @@ func TestNoConnectionOutlivesADisconnect(t *testing.T) {
 							err = errors.Join(err, row.other(ctx, besides))
 						}
 						err = errors.Join(err, row.after(ctx, besides))
-						requireOnly(t, err, connect.ErrStateSpent, connect.ErrNotConnected)
+						requireOnly(t, err, connect.ErrStateSpent)
 						requireConnection(t, besides, "anna", "")
 						require.Zero(t, scalar[int](t, besides.db, prefixed(s, "SELECT COUNT(*) FROM connect_tasks WHERE kind <> 'delete'")))
 					}
@@ -392,8 +495,8 @@ func TestNoConnectionOutlivesADisconnect(t *testing.T) {
 		}
 	}
 
-	// On MySQL the statement that finds the start may have looked for a Disconnect
-	// before the start was bound. A later statement looks again.
+	// On MySQL the statement that finds the flow may have looked for a Disconnect
+	// before the flow was bound. A later statement looks again.
 	t.Run("Disconnect when Complete has looked for one, on MySQL", func(t *testing.T) {
 		t.Parallel()
 		d := on(t, MySQL)
@@ -403,7 +506,7 @@ func TestNoConnectionOutlivesADisconnect(t *testing.T) {
 		require.NoError(t, s.Migrate(t.Context()))
 		require.NoError(t, bind(t.Context(), s))
 		w.setBefore(func(sending string) error {
-			if sending != s.sql.addOrReplace {
+			if sending != s.sql.facts {
 				return nil
 			}
 			_, err := besides.write(t.Context(), besides.sql.recordDisconnect, application, "anna", micros(noon))
@@ -430,7 +533,7 @@ func requireOnly(t *testing.T, err error, allowed ...error) {
 	}
 }
 
-// Disconnect locks starts, then the connection, then tasks. A Complete that took
+// Disconnect locks flows, then the connection, then tasks. A Complete that took
 // them in another order could run into a deadlock with it.
 func TestOrderOfLocks(t *testing.T) {
 	t.Parallel()
@@ -439,11 +542,11 @@ func TestOrderOfLocks(t *testing.T) {
 			t.Parallel()
 			s := on(t, PostgreSQL).migrated(t)
 			connected(t, s, "anna", "1")
-			bind(t, s, start("anna", "annas"))
+			bind(t, s, flow("anna", "annas"))
 			meanwhileThen(t, s, func() {
-				first, err := s.Complete(t.Context(), "annas", connection("anna", "1"), how)
+				done, err := s.Complete(t.Context(), "annas", connection("anna", "1"), how)
 				require.NoError(t, err)
-				require.True(t, first)
+				require.True(t, done.First)
 			}, func() {
 				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 				defer cancel()
@@ -461,19 +564,18 @@ func TestDisconnectOvertaken(t *testing.T) {
 		t.Run("a disconnect waits for a return under way and then ends its connection", func(t *testing.T) {
 			t.Parallel()
 			s := d.migrated(t)
-			annas := start("anna", "annas")
+			annas := flow("anna", "annas")
 			bind(t, s, annas)
-			var c connect.Connection
+			var ended []connect.Connection
 			var err error
-			meanwhile(t, s, func() {
-				c, err = s.Disconnect(t.Context(), application, "anna", disconnectedAt, deleteDue)
-			},
+			meanwhile(t, s, func() { ended, err = s.Disconnect(t.Context(), all("anna")) },
 				"UPDATE connect_pending SET spent = TRUE, identity_id = '1' WHERE token_hash = 'annas'",
 				"INSERT INTO connect_tasks VALUES ('1', 'tag', 'application', 'anna', 0, 0)",
-				"INSERT INTO connect_connections VALUES "+connectionValues("anna", "1"),
+				insertConnection("anna", "1"),
 			)
 			require.NoError(t, err)
-			require.Equal(t, connection("anna", "1"), c)
+			require.Len(t, ended, 1)
+			require.Equal(t, "1", ended[0].IdentityID)
 			requireConnection(t, s, "anna", "")
 			requireTasks(t, s, deletion("anna", "1"))
 			_, err = s.Complete(t.Context(), "annas", connection("anna", "1"), tagged)
@@ -484,33 +586,33 @@ func TestDisconnectOvertaken(t *testing.T) {
 			t.Parallel()
 			s := d.migrated(t)
 			connected(t, s, "anna", "1")
+			var ended []connect.Connection
 			var err error
-			meanwhile(t, s, func() {
-				_, err = s.Disconnect(t.Context(), application, "anna", disconnectedAt, deleteDue)
-			},
+			meanwhile(t, s, func() { ended, err = s.Disconnect(t.Context(), all("anna")) },
 				"UPDATE connect_pending SET identity_id = '' WHERE user_id = 'anna'",
 				"DELETE FROM connect_connections WHERE user_id = 'anna'",
 				"INSERT INTO connect_tasks VALUES ('1', 'delete', 'application', 'anna', 0, 5)",
 			)
-			require.ErrorIs(t, err, connect.ErrNotConnected)
+			require.NoError(t, err)
+			require.Empty(t, ended)
 			first := deletion("anna", "1")
 			first.Attempts = 6
 			requireTasks(t, s, first)
 		})
 
-		t.Run("two disconnects of one user end the connection once, when all starts were swept", func(t *testing.T) {
+		t.Run("two disconnects of one user end the connection once, when all flows were swept", func(t *testing.T) {
 			t.Parallel()
 			s := d.migrated(t)
 			connected(t, s, "anna", "1")
 			_, err := s.Sweep(t.Context(), noon.AddDate(1, 0, 0), 10)
 			require.NoError(t, err)
-			meanwhile(t, s, func() {
-				_, err = s.Disconnect(t.Context(), application, "anna", disconnectedAt, deleteDue)
-			},
+			var ended []connect.Connection
+			meanwhile(t, s, func() { ended, err = s.Disconnect(t.Context(), all("anna")) },
 				"DELETE FROM connect_connections WHERE user_id = 'anna'",
 				"INSERT INTO connect_tasks VALUES ('1', 'delete', 'application', 'anna', 0, 5)",
 			)
-			require.ErrorIs(t, err, connect.ErrNotConnected)
+			require.NoError(t, err)
+			require.Empty(t, ended)
 			first := deletion("anna", "1")
 			first.Attempts = 6
 			requireTasks(t, s, first)
@@ -586,9 +688,9 @@ func TestSetHealthOvertaken(t *testing.T) {
 				want := connection("anna", "1")
 				row.want(&want)
 				require.Equal(t, want, c)
-				c, err = s.Connection(t.Context(), application, "anna")
+				connections, err := s.Connections(t.Context(), application, "anna")
 				require.NoError(t, err)
-				require.Equal(t, want, c)
+				require.Equal(t, []connect.Connection{want}, connections)
 			})
 		})
 	}

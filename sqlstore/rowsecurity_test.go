@@ -131,7 +131,7 @@ func TestRoleOfAPlatform(t *testing.T) {
 			s := New(r.owner, PostgreSQL)
 			makeTables(t, s)
 			prepare(t, s)
-			bind(t, s, start("bert", "of bert"))
+			bind(t, s, flow("bert", "of bert"))
 			connected(t, s, "carl", "3")
 			disconnect(t, s, "carl")
 			before := append(contents(t, s), rowsOf(t, s, "SELECT user_id, ended_at FROM connect_disconnects")...)
@@ -154,8 +154,8 @@ func TestRoleOfAPlatform(t *testing.T) {
 				}
 			}
 			for _, statement := range []string{
-				"INSERT INTO connect_connections VALUES ('application', 'mallory', '1', 0, 'ok', 0)",
-				"INSERT INTO connect_connections VALUES ('application', 'anna', '1', 0, 'ok', 0) ON CONFLICT (identity_id) DO UPDATE SET user_id = 'mallory'",
+				insertOlder("mallory", "1"),
+				insertOlder("anna", "1") + " ON CONFLICT (identity_id) DO UPDATE SET user_id = 'mallory'",
 				"INSERT INTO connect_pending VALUES ('x', 'application', 'mallory', '/', 0, 0, FALSE, '')",
 				"INSERT INTO connect_tasks VALUES ('1', 'delete', 'application', 'anna', 0, 0)",
 				"INSERT INTO connect_disconnects VALUES ('application', 'anna', 0)",
@@ -383,8 +383,7 @@ func TestHiddenRowsAreNoError(t *testing.T) {
 	prepare(t, owners)
 	r.run(t, r.owner, grants...)
 
-	_, err := s.Connection(t.Context(), application, "anna")
-	require.ErrorIs(t, err, connect.ErrNotConnected)
+	requireConnection(t, s, "anna", "")
 	requireTasks(t, s)
 	require.Error(t, s.Verify(t.Context()))
 
@@ -421,7 +420,7 @@ func TestPoliciesBeforeVersion2(t *testing.T) {
 	app := r.role(t, "app", "")
 	owners, s := New(r.owner, PostgreSQL), New(app, PostgreSQL)
 	require.NoError(t, owners.migrate(t.Context(), migrationsFor(PostgreSQL, owners.prefix)[:1]))
-	r.run(t, r.owner, "INSERT INTO connect_connections VALUES "+connectionValues("anna", "1"))
+	r.run(t, r.owner, insertConnection("anna", "1"))
 	var later []string
 	for _, statement := range r.documented(t, owners, "app") {
 		if strings.HasSuffix(statement, "_disconnects") || strings.Contains(statement, "connect_disconnects") {

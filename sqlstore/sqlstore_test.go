@@ -22,8 +22,8 @@ func TestNewPanics(t *testing.T) {
 	require.Panics(t, func() { New(db, "") })
 	require.Panics(t, func() { Schema("oracle") })
 	require.Panics(t, func() { SchemaSince("oracle", 1) })
-	for _, version := range []int{-1, 0, 3} {
-		require.PanicsWithValue(t, fmt.Sprintf("sqlstore: unknown schema version %d: want 1 to 2", version),
+	for _, version := range []int{-1, 0, 4} {
+		require.PanicsWithValue(t, fmt.Sprintf("sqlstore: unknown schema version %d: want 1 to 3", version),
 			func() { SchemaSince(SQLite, version) })
 	}
 
@@ -75,7 +75,7 @@ func TestTablePrefix(t *testing.T) {
 			require.NoError(t, other.Migrate(t.Context()))
 
 			for _, s := range []*Store{one, other} {
-				annas := start("anna", "annas")
+				annas := flow("anna", "annas")
 				bind(t, s, annas)
 				complete(t, s, annas, "1")
 			}
@@ -99,30 +99,45 @@ func TestUnkeepableTexts(t *testing.T) {
 	onEach(t, func(t *testing.T, d *database) {
 		db, w := watched(t, d)
 		s := New(db, d.dialect)
+		identified := func(identity string) connect.Connection {
+			c := connection("anna", "1")
+			c.IdentityID = identity
+			return c
+		}
 		for what, odd := range map[string]string{
 			"holds a NUL byte":   "secret\x00",
 			"is not valid UTF-8": "secret\xff",
 			"has 256 bytes":      "secret" + strings.Repeat("x", 250),
 		} {
 			for method, call := range map[string]func() error{
-				"Bind":                     func() error { return s.Bind(t.Context(), start("anna", odd), plenty) },
+				"Bind":                     func() error { return s.Bind(t.Context(), flow("anna", odd), plenty) },
 				"Pending":                  func() error { _, err := s.Pending(t.Context(), odd); return err },
 				"Spend":                    func() error { return s.Spend(t.Context(), odd) },
 				"Complete, the token hash": func() error { _, err := s.Complete(t.Context(), odd, connection("anna", "1"), tagged); return err },
-				"Complete, the identity":   func() error { _, err := s.Complete(t.Context(), "annas", connection("anna", odd), tagged); return err },
-				"Connection, the user":     func() error { _, err := s.Connection(t.Context(), application, odd); return err },
-				"Connection, application":  func() error { _, err := s.Connection(t.Context(), odd, "anna"); return err },
-				"SetHealth":                func() error { _, _, err := s.SetHealth(t.Context(), odd, connect.HealthOK, noon); return err },
-				"Claim":                    func() error { _, err := s.Claim(t.Context(), odd, noon, tagDue, 1); return err },
-				"Disconnect, the user": func() error {
-					_, err := s.Disconnect(t.Context(), application, odd, disconnectedAt, deleteDue)
+				"Complete, the identity":   func() error { _, err := s.Complete(t.Context(), "annas", identified(odd), tagged); return err },
+				"Connections, the user":    func() error { _, err := s.Connections(t.Context(), application, odd); return err },
+				"Connections, application": func() error { _, err := s.Connections(t.Context(), odd, "anna"); return err },
+				"Queue":                    func() error { return s.Queue(t.Context(), tag("anna", odd)) },
+				"List, application": func() error {
+					_, err := s.List(t.Context(), connect.ListQuery{ApplicationID: odd, Limit: 1})
 					return err
 				},
-				"Disconnect, application": func() error { _, err := s.Disconnect(t.Context(), odd, "anna", disconnectedAt, deleteDue); return err },
-				"ApplicationsOf":          func() error { _, err := s.ApplicationsOf(t.Context(), odd); return err },
-				"Done, the identity":      func() error { return s.Done(t.Context(), tag("anna", odd)) },
-				"Done, the kind":          func() error { return s.Done(t.Context(), connect.Task{Kind: connect.TaskKind(odd)}) },
-				"Postpone":                func() error { return s.Postpone(t.Context(), tag("anna", odd), noon) },
+				"List, after": func() error {
+					_, err := s.List(t.Context(), connect.ListQuery{ApplicationID: application, After: odd, Limit: 1})
+					return err
+				},
+				"SetLabel, the user":   func() error { _, err := s.SetLabel(t.Context(), application, odd, "1", ""); return err },
+				"SetHealth":            func() error { _, _, err := s.SetHealth(t.Context(), odd, connect.HealthOK, noon); return err },
+				"Claim":                func() error { _, err := s.Claim(t.Context(), odd, noon, tagDue, 1); return err },
+				"Disconnect, the user": func() error { _, err := s.Disconnect(t.Context(), all(odd)); return err },
+				"Disconnect, application": func() error {
+					_, err := s.Disconnect(t.Context(), connect.Disconnection{ApplicationID: odd, UserID: "anna"})
+					return err
+				},
+				"ApplicationsOf":     func() error { _, err := s.ApplicationsOf(t.Context(), odd); return err },
+				"Done, the identity": func() error { return s.Done(t.Context(), tag("anna", odd)) },
+				"Done, the kind":     func() error { return s.Done(t.Context(), connect.Task{Kind: connect.TaskKind(odd)}) },
+				"Postpone":           func() error { return s.Postpone(t.Context(), tag("anna", odd), noon) },
 			} {
 				sent := w.during(func() {
 					err := call()
@@ -139,23 +154,30 @@ func TestUnkeepableTexts(t *testing.T) {
 func TestUnusableArguments(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, d *database) {
-		t.Run("a limit of starts below one, an empty user or a health that is none is refused before anything is sent", func(t *testing.T) {
+		t.Run("a limit of flows below one, an empty user or a health that is none is refused before anything is sent", func(t *testing.T) {
 			t.Parallel()
 			db, w := watched(t, d)
 			s := New(db, d.dialect)
 			sent := w.during(func() {
 				for _, limit := range []int{0, -1} {
-					require.EqualError(t, s.Bind(t.Context(), start("anna", "annas"), limit),
-						fmt.Sprintf("sqlstore: bind a start: the limit of starts is %d, and must be at least 1", limit))
+					require.EqualError(t, s.Bind(t.Context(), flow("anna", "annas"), limit),
+						fmt.Sprintf("sqlstore: bind a flow: the limit of flows is %d, and must be at least 1", limit))
 				}
 				c := connection("anna", "1")
 				c.Health = "ill"
 				_, err := s.Complete(t.Context(), "annas", c, tagged)
-				require.ErrorContains(t, err, `sqlstore: complete a start: Health is "ill"`)
-				_, err = s.Disconnect(t.Context(), application, "", noon, deleteDue)
+				require.ErrorContains(t, err, `sqlstore: complete a flow: Health is "ill"`)
+				_, err = s.Disconnect(t.Context(), all(""))
 				require.EqualError(t, err, "sqlstore: disconnect a user: the user id is empty")
-				_, err = s.Disconnect(t.Context(), "", "anna", noon, deleteDue)
+				_, err = s.Disconnect(t.Context(), connect.Disconnection{UserID: "anna"})
 				require.EqualError(t, err, "sqlstore: disconnect a user: the application id is empty")
+				_, _, err = s.SetHealth(t.Context(), "", connect.HealthOK, noon)
+				require.EqualError(t, err, "sqlstore: set the health of a connection: the identity id is empty")
+				_, err = s.List(t.Context(), connect.ListQuery{ApplicationID: application, Health: "ill", Limit: 1})
+				require.ErrorContains(t, err, `sqlstore: list connections: Health is "ill"`)
+				require.ErrorContains(t, s.Queue(t.Context(), connect.Task{Kind: "odd"}), `sqlstore: queue a task: Kind is "odd"`)
+				_, err = s.SetLabel(t.Context(), application, "anna", "1", strings.Repeat("é", 101))
+				require.EqualError(t, err, "sqlstore: set the label of a connection: the label has 101 characters, over the limit of 100")
 				_, _, err = s.SetHealth(t.Context(), "1", "ill", noon)
 				require.ErrorContains(t, err, `sqlstore: set the health of a connection: Health is "ill"`)
 			})
@@ -172,17 +194,17 @@ func TestBindErrors(t *testing.T) {
 			s := d.migrated(t)
 			prepare(t, s)
 			before := contents(t, s)
-			err := s.Bind(t.Context(), start("anna", "ended"), 1)
-			require.EqualError(t, err, "sqlstore: bind a start: its token hash is bound already")
+			err := s.Bind(t.Context(), flow("anna", "ended"), 1)
+			require.EqualError(t, err, "sqlstore: bind a flow: its token hash is bound already")
 			require.Equal(t, before, contents(t, s))
 		})
 
 		t.Run("that a token hash is bound already is said without quoting it", func(t *testing.T) {
 			t.Parallel()
 			s := d.migrated(t)
-			bind(t, s, start("anna", "secret"))
-			err := s.Bind(t.Context(), start("ben", "secret"), plenty)
-			require.EqualError(t, err, "sqlstore: bind a start: its token hash is bound already")
+			bind(t, s, flow("anna", "secret"))
+			err := s.Bind(t.Context(), flow("ben", "secret"), plenty)
+			require.EqualError(t, err, "sqlstore: bind a flow: its token hash is bound already")
 		})
 	})
 }

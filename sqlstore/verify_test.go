@@ -38,7 +38,7 @@ func TestVerify(t *testing.T) {
 			s := d.empty(t)
 			require.NoError(t, s.migrate(t.Context(), migrationsFor(d.dialect, s.prefix)[:1]))
 			require.EqualError(t, s.Verify(t.Context()), "sqlstore: verify: the tables "+s.prefix+
-				"… have schema version 1, and this release needs 2: call Migrate, or run what SchemaSince returns for version 1")
+				"… have schema version 1, and this release needs 3: call Migrate, or run what SchemaSince returns for version 1")
 			require.NoError(t, s.Migrate(t.Context()))
 			require.NoError(t, s.Verify(t.Context()))
 		})
@@ -49,7 +49,7 @@ func TestVerify(t *testing.T) {
 			_, err := s.db.Exec(prefixed(s, "INSERT INTO connect_schema (version) VALUES (7)"))
 			require.NoError(t, err)
 			require.EqualError(t, s.Verify(t.Context()), "sqlstore: verify: the tables "+s.prefix+
-				"… have schema version 7, and this release of sqlstore knows versions up to 2: use a newer one")
+				"… have schema version 7, and this release of sqlstore knows versions up to 3: use a newer one")
 		})
 
 		for _, name := range tableNames[1:] {

@@ -25,21 +25,22 @@ func requireApplications(t tb, s connect.Store, want ...string) {
 }
 
 var applications = topic{"applications", []check{
-	{"a user's applications are those with a connection or a start that is not spent, each once", func(t tb, s connect.Store) {
-		connected(t, s, startIn("connected", "anna", "1"), identity("1"))
+	{"a user's applications are those with a connection or a flow that is not spent, each once", func(t tb, s connect.Store) {
+		connected(t, s, flowIn("connected", "anna", "1"), identity("1"))
 		sweepAll(t, s, 1)
-		bind(t, s, startIn("started", "anna", "2"), startIn("started", "anna", "3"))
-		connected(t, s, startIn("both", "anna", "4"), identity("4"))
-		bind(t, s, startIn("both", "anna", "5"))
-		expired, ended := startIn("expired", "anna", "6"), startIn("spent", "anna", "7")
+		bind(t, s, flowIn("pending", "anna", "2"), flowIn("pending", "anna", "3"))
+		connected(t, s, flowIn("both", "anna", "4"), identity("4"))
+		bind(t, s, flowIn("both", "anna", "5"))
+		added(t, s, flowIn("both", "anna", "11"), identity("11"))
+		expired, ended := flowIn("expired", "anna", "6"), flowIn("spent", "anna", "7")
 		expired.ExpiresAt = disconnectedAt
 		bind(t, s, expired, ended)
 		require.NoError(t, s.Spend(t.Context(), ended.TokenHash), "Spend")
-		disconnect(t, s, connected(t, s, startIn("ended", "anna", "8"), identity("8")))
-		bind(t, s, startIn("elsewhere", "ben", "9"))
-		connected(t, s, startIn("elsewhere", "carl", "10"), identity("10"))
+		disconnect(t, s, connected(t, s, flowIn("ended", "anna", "8"), identity("8")))
+		bind(t, s, flowIn("elsewhere", "ben", "9"))
+		connected(t, s, flowIn("elsewhere", "carl", "10"), identity("10"))
 
-		requireApplicationsOf(t, s, "anna", "connected", "started", "both", "expired")
+		requireApplicationsOf(t, s, "anna", "connected", "pending", "both", "expired")
 		requireApplicationsOf(t, s, "ben", "elsewhere")
 		requireApplicationsOf(t, s, "nobody")
 		requireApplicationsOf(t, s, "both")
@@ -48,7 +49,7 @@ var applications = topic{"applications", []check{
 	{"a user's applications are told from those of all who look alike", func(t tb, s connect.Store) {
 		for i, user := range lookalikes {
 			label := fmt.Sprint(i)
-			p := startIn("application "+label, user, label)
+			p := flowIn("application "+label, user, label)
 			bind(t, s, p)
 			if i%2 == 0 {
 				complete(t, s, p, identity(label))
@@ -61,15 +62,15 @@ var applications = topic{"applications", []check{
 
 	{"all applications are those with a connection or a task, each once", func(t tb, s connect.Store) {
 		requireApplications(t, s)
-		bind(t, s, startIn("started", "anna", "1"))
+		bind(t, s, flowIn("pending", "anna", "1"))
 		requireApplications(t, s)
 
-		here := connected(t, s, startIn("both", "anna", "2"), identity("2"))
-		connected(t, s, startIn("both", "ben", "3"), identity("3"))
+		here := connected(t, s, flowIn("both", "anna", "2"), identity("2"))
+		connected(t, s, flowIn("both", "ben", "3"), identity("3"))
 		requireApplications(t, s, "both")
-		there := connected(t, s, startIn("connected", "anna", "4"), identity("4"))
+		there := connected(t, s, flowIn("connected", "anna", "4"), identity("4"))
 		require.NoError(t, s.Done(t.Context(), tag(there)), "Done")
-		gone := connected(t, s, startIn("owed", "anna", "5"), identity("5"))
+		gone := connected(t, s, flowIn("owed", "anna", "5"), identity("5"))
 		disconnect(t, s, gone)
 		requireApplications(t, s, "both", "connected", "owed")
 
@@ -78,13 +79,13 @@ var applications = topic{"applications", []check{
 		disconnect(t, s, there)
 		require.NoError(t, s.Done(t.Context(), deletion(there)), "Done")
 		requireApplications(t, s, "both")
-		requireTasks(t, s, tag(here), tag(finished(startIn("both", "ben", "3"), identity("3"))))
+		requireTasks(t, s, tag(here), tag(finished(flowIn("both", "ben", "3"), identity("3"))))
 	}},
 
 	{"all applications are listed, however many there are and however much they look alike", func(t tb, s connect.Store) {
 		for i, application := range lookalikes {
 			label := fmt.Sprint(i)
-			c := connected(t, s, startIn(application, "user "+label, label), identity(label))
+			c := connected(t, s, flowIn(application, "user "+label, label), identity(label))
 			if i%3 == 0 {
 				require.NoError(t, s.Done(t.Context(), tag(c)), "Done")
 			}

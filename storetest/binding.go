@@ -9,38 +9,41 @@ import (
 )
 
 var binding = topic{"binding", []check{
-	{"a start is read back as it was bound", func(t tb, s connect.Store) {
-		first, second := start("anna", "first"), startIn(otherApp, "ben", "second")
+	{"a flow is read back as it was bound", func(t tb, s connect.Store) {
+		first, second := flow("anna", "first"), flowIn(otherApp, "ben", "second")
 		second.ReturnTo = ""
 		second.ExpiresAt = noon.Add(time.Hour)
-		bind(t, s, first, second)
-		requireStart(t, s, first)
-		requireStart(t, s, second)
+		third, fourth := adds(flow("anna", "third")), renews(actedBy(flow("anna", "fourth"), "carl"), "an id")
+		third.Label, fourth.Label = "work", "at home"
+		for _, p := range []connect.Pending{first, second, third, fourth} {
+			bind(t, s, p)
+			requireFlow(t, s, p)
+		}
 	}},
 
-	{"a start whose beginning is not known is read back with a zero BegunAt", func(t tb, s connect.Store) {
-		p := start("anna", "tab")
+	{"a flow whose beginning is not known is read back with a zero BegunAt", func(t tb, s connect.Store) {
+		p := flow("anna", "tab")
 		p.BegunAt = time.Time{}
 		bind(t, s, p)
-		requireStart(t, s, p)
+		requireFlow(t, s, p)
 	}},
 
-	{"a start begins live, whatever Spent and IdentityID say", func(t tb, s connect.Store) {
-		p := start("anna", "tab")
+	{"a flow begins live, whatever Spent and IdentityID say", func(t tb, s connect.Store) {
+		p := flow("anna", "tab")
 		bind(t, s, completed(p, identity("ignored")))
-		requireStart(t, s, p)
+		requireFlow(t, s, p)
 		c := complete(t, s, p, identity("ignored"))
 		requireConnection(t, s, c)
 	}},
 
-	{"a start that was never bound is ErrStateUnknown", func(t tb, s connect.Store) {
-		requireNoStart(t, s, hash("never bound"))
-		bind(t, s, start("anna", "tab"))
-		requireNoStart(t, s, hash("never bound"))
+	{"a flow that was never bound is ErrStateUnknown", func(t tb, s connect.Store) {
+		requireNoFlow(t, s, hash("never bound"))
+		bind(t, s, flow("anna", "tab"))
+		requireNoFlow(t, s, hash("never bound"))
 	}},
 
-	{"a token hash is bound once, and its start stays as it was", func(t tb, s connect.Store) {
-		live, done, ended, late := start("anna", "live"), start("anna", "done"), start("anna", "ended"), start("anna", "late")
+	{"a token hash is bound once, and its flow stays as it was", func(t tb, s connect.Store) {
+		live, done, ended, late := flow("anna", "live"), flow("anna", "done"), flow("anna", "ended"), flow("anna", "late")
 		late.ExpiresAt = noon.Add(-time.Hour)
 		bind(t, s, live, done, ended, late)
 		c := complete(t, s, done, identity("anna"))
@@ -51,28 +54,28 @@ var binding = topic{"binding", []check{
 			later.ReturnTo, later.ExpiresAt = "/elsewhere", noon.Add(time.Hour)
 			others, elsewhere := later, later
 			others.UserID, elsewhere.ApplicationID = "ben", otherApp
-			for _, p := range []connect.Pending{bound, later, others, elsewhere} {
+			for _, p := range []connect.Pending{bound, later, others, elsewhere, adds(bound), renews(bound, "an id"), actedBy(bound, "ben")} {
 				require.Error(t, s.Bind(t.Context(), p, plenty), "Bind of a token hash that is bound already")
-				requireStart(t, s, bound)
+				requireFlow(t, s, bound)
 			}
 		}
 	}},
 
-	{"a user has several starts, and each is completed on its own", func(t tb, s connect.Store) {
-		tabs := []connect.Pending{start("anna", "tab 1"), start("anna", "tab 2"), start("anna", "tab 3")}
+	{"a user has several flows, and each is completed on its own", func(t tb, s connect.Store) {
+		tabs := []connect.Pending{flow("anna", "tab 1"), flow("anna", "tab 2"), flow("anna", "tab 3")}
 		bind(t, s, tabs...)
-		complete(t, s, tabs[1], identity("anna"))
-		requireStart(t, s, tabs[0])
-		requireStart(t, s, completed(tabs[1], identity("anna")))
-		requireStart(t, s, tabs[2])
-		complete(t, s, tabs[2], identity("anna"))
-		complete(t, s, tabs[0], identity("anna"))
+		c := complete(t, s, tabs[1], identity("anna"))
+		requireFlow(t, s, tabs[0])
+		requireFlow(t, s, completed(tabs[1], identity("anna")))
+		requireFlow(t, s, tabs[2])
+		renew(t, s, c, tabs[2], identity("anna"))
+		renew(t, s, c, tabs[0], identity("anna"))
 	}},
 
-	{"a start that has expired is read back like any other", func(t tb, s connect.Store) {
-		p := start("anna", "long ago")
+	{"a flow that has expired is read back like any other", func(t tb, s connect.Store) {
+		p := flow("anna", "long ago")
 		p.IssuedAt, p.ExpiresAt = noon.AddDate(-70, 0, 0), noon.AddDate(-70, 0, 1)
 		bind(t, s, p)
-		requireStart(t, s, p)
+		requireFlow(t, s, p)
 	}},
 }}

@@ -15,11 +15,12 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// recorder is a tb that takes down what a check says and goes on.
+// A recorder is a tb that records what a check says.
 type recorder struct {
-	mu     sync.Mutex
-	said   []string
-	failed bool
+	mu      sync.Mutex
+	said    []string
+	failed  bool
+	skipped bool
 }
 
 func (r *recorder) Helper() {}
@@ -33,6 +34,13 @@ func (r *recorder) Errorf(format string, args ...any) {
 	r.failed = true
 }
 
+func (r *recorder) Skip(...any) {
+	r.mu.Lock()
+	r.skipped = true
+	r.mu.Unlock()
+	runtime.Goexit()
+}
+
 func (r *recorder) FailNow() {
 	r.mu.Lock()
 	r.failed = true
@@ -40,10 +48,10 @@ func (r *recorder) FailNow() {
 	runtime.Goexit()
 }
 
-// run runs a check, and tells whether it failed and what it said. Time stands
-// still meanwhile but for those who sleep, so that a gap in a transaction is one
-// that everybody finds, and nobody waits.
-func run(t *testing.T, c check, s connect.Store) (failed bool, said string) {
+// run runs a check, and returns what it said. Time stands still meanwhile but for
+// those who sleep, so that a gap in a transaction is one that everybody finds, and
+// nobody waits.
+func run(t *testing.T, c check, s connect.Store) *recorder {
 	t.Helper()
 	r := new(recorder)
 	synctest.Test(t, func(*testing.T) {
@@ -52,24 +60,42 @@ func run(t *testing.T, c check, s connect.Store) (failed bool, said string) {
 		running.Wait()
 		time.Sleep(24 * time.Hour) // for calls that hang to come back
 	})
-	return r.failed, strings.Join(strings.Fields(strings.Join(r.said, " ")), " ")
+	return r
+}
+
+// text is what a check said, in one line.
+func (r *recorder) text() string {
+	return strings.Join(strings.Fields(strings.Join(r.said, " ")), " ")
 }
 
 func TestRightStores(t *testing.T) {
 	t.Parallel()
 	for name, newStore := range map[string]func() connect.Store{
 		"the memory store fails no check":        func() connect.Store { return connect.NewMemoryStore() },
-		"a sketch without a flaw fails no check": func() connect.Store { return new(sketch) },
+		"a sketch without a flaw fails no check": func() connect.Store { return new(lister) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for _, topic := range topics {
 				for _, check := range topic.checks {
-					failed, said := run(t, check, newStore())
-					require.False(t, failed, "%s/%s: %s", topic.name, check.name, said)
+					r := run(t, check, newStore())
+					require.False(t, r.failed, "%s/%s: %s", topic.name, check.name, r.text())
+					require.False(t, r.skipped, "%s/%s was skipped", topic.name, check.name)
 				}
 			}
 		})
+	}
+}
+
+func TestAStoreThatIsNoListerSkipsTheChecksOfListAlone(t *testing.T) {
+	t.Parallel()
+	for _, topic := range topics {
+		for _, check := range topic.checks {
+			r := run(t, check, new(sketch))
+			require.False(t, r.failed, "%s/%s: %s", topic.name, check.name, r.text())
+			lists := topic.name == "listing" || strings.HasPrefix(check.name, "List ")
+			require.Equal(t, lists, r.skipped, "whether %s/%s is skipped", topic.name, check.name)
+		}
 	}
 }
 
@@ -84,10 +110,10 @@ func TestBrokenStores(t *testing.T) {
 			for _, flaw := range found {
 				t.Run("a store that "+flaw.name+" fails "+topic.name+"/"+check.name, func(t *testing.T) {
 					t.Parallel()
-					failed, said := run(t, check, &sketch{flaw: flaw.name})
-					require.True(t, failed, "the check passes")
+					r := run(t, check, &lister{sketch{flaw: flaw.name}})
+					require.True(t, r.failed, "the check passes")
 					for _, part := range flaw.says {
-						require.Contains(t, said, part, "what the check says")
+						require.Contains(t, r.text(), part, "what the check says")
 					}
 				})
 			}

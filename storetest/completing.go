@@ -9,13 +9,13 @@ import (
 )
 
 var completing = topic{"completing", []check{
-	{"completing stores the connection, spends the start and queues the tag", func(t tb, s connect.Store) {
-		p := start("anna", "tab")
+	{"completing stores the connection, spends the flow and queues the tag", func(t tb, s connect.Store) {
+		p := flow("anna", "tab")
 		bind(t, s, p)
 		requireNoConnection(t, s, app, "anna")
 		c := complete(t, s, p, identity("anna"))
 		requireConnection(t, s, c)
-		requireStart(t, s, completed(p, c.IdentityID))
+		requireFlow(t, s, completed(p, c.IdentityID))
 		requireTasks(t, s, tag(c))
 	}},
 
@@ -29,24 +29,24 @@ var completing = topic{"completing", []check{
 		c.requireTasksUnchanged(t, s)
 	}},
 
-	{"a start is completed once: with another identity it is ErrStateSpent", func(t tb, s connect.Store) {
+	{"a flow is completed once: with another identity it is ErrStateSpent", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		requireRefused(t, s, c.done, finished(c.done, identity("another")), connect.ErrStateSpent)
 		c.requireUnchanged(t, s)
 		c.requireTasksUnchanged(t, s)
 	}},
 
-	{"another user of the application may not complete a start, and the right one still may", func(t tb, s connect.Store) {
+	{"another user of the application may not complete a flow, and the right one still may", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		stolen := finished(c.live, identity("new"))
 		stolen.UserID = "emil"
 		requireRefused(t, s, c.live, stolen, connect.ErrAnotherUser)
 		c.requireUnchanged(t, s)
 		c.requireTasksUnchanged(t, s)
-		complete(t, s, c.live, identity("new"))
+		renew(t, s, c.anna, c.live, identity("new"))
 	}},
 
-	{"the same user id in another application may not complete a start, and the right one still may", func(t tb, s connect.Store) {
+	{"the same user id in another application may not complete a flow, and the right one still may", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		stolen := finished(c.live, identity("new"))
 		stolen.ApplicationID = otherApp
@@ -54,14 +54,14 @@ var completing = topic{"completing", []check{
 		requireNoConnection(t, s, otherApp, "anna")
 		c.requireUnchanged(t, s)
 		c.requireTasksUnchanged(t, s)
-		complete(t, s, c.live, identity("new"))
+		renew(t, s, c.anna, c.live, identity("new"))
 	}},
 
-	{"a start that was never bound is ErrStateUnknown, and nothing is stored", func(t tb, s connect.Store) {
+	{"a flow that was never bound is ErrStateUnknown, and nothing is stored", func(t tb, s connect.Store) {
 		c := newScene(t, s)
-		unknown := start("emil", "never bound")
+		unknown := flow("emil", "never bound")
 		requireRefused(t, s, unknown, finished(unknown, identity("new")), connect.ErrStateUnknown)
-		requireNoStart(t, s, unknown.TokenHash)
+		requireNoFlow(t, s, unknown.TokenHash)
 		c.requireUnchanged(t, s)
 		c.requireTasksUnchanged(t, s)
 	}},
@@ -70,14 +70,16 @@ var completing = topic{"completing", []check{
 		c := newScene(t, s)
 		const carl, emil = "carl", "emil"
 		fresh, taken, retired := identity("fresh"), c.ben.IdentityID, c.dora.IdentityID
-		unknown := start("anna", "never bound")
+		unknown := flow("anna", "never bound")
 		late := c.live.ExpiresAt
 		before := begunAt("dora", "before", disconnectedAt.Add(-micro)) // dora has disconnected
-		bind(t, s, before)
+		only, more := flow("fred", "only"), adds(flow("fred", "more"))
+		lost := renews(flow("fred", "lost"), c.anna.ID)
+		bind(t, s, before, only, more, lost)
 
 		rows := []struct {
 			reasons  string
-			start    connect.Pending
+			flow     connect.Pending
 			user     string
 			identity string
 			at       time.Time
@@ -112,24 +114,27 @@ var completing = topic{"completing", []check{
 			{"expired, identity taken", c.live, "anna", taken, late, connect.ErrStateExpired},
 			{"identity retired", c.live, "anna", retired, noon, connect.ErrIdentityRetired},
 			{"identity taken", c.live, "anna", taken, noon, connect.ErrIdentityTaken},
+			{"identity taken, of two connections no one named", only, "fred", taken, noon, connect.ErrIdentityTaken},
+			{"identity taken, connection unknown", lost, "fred", taken, noon, connect.ErrIdentityTaken},
+			{"identity taken, as many connections as allowed", more, "fred", taken, noon, connect.ErrIdentityTaken},
 		}
-		// None of these identities is the user's: that is the last reason there is.
+		// None of these identities is the user's: that is the next reason there is.
 		for _, how := range []connect.Completion{tagged, same} {
 			for _, row := range rows {
-				first, err := s.Complete(t.Context(), row.start.TokenHash, connect.Connection{
-					ApplicationID: app, UserID: row.user, IdentityID: row.identity, ConnectedAt: row.at,
+				done, err := s.Complete(t.Context(), row.flow.TokenHash, connect.Connection{
+					ID: "new", ApplicationID: app, UserID: row.user, IdentityID: row.identity, ConnectedAt: row.at,
 					Health: needsSignIn, HealthAt: row.at,
 				}, how)
 				require.ErrorIs(t, err, row.want, "Complete that must be refused: %s", row.reasons)
-				require.False(t, first, "Complete that was refused says that it is the first: %s", row.reasons)
+				require.Zero(t, done, "what Complete that was refused returns: %s", row.reasons)
 				c.requireUnchanged(t, s)
-				requireStart(t, s, before)
+				requireFlows(t, s, []connect.Pending{before, only, more, lost}, nil)
 			}
 		}
 		c.requireTasksUnchanged(t, s)
 	}},
 
-	{"a start that was refused is completed by the next good return", func(t tb, s connect.Store) {
+	{"a flow that was refused is completed by the next good callback", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		p := c.fresh
 		stolen := finished(p, identity("new"))

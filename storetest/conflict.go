@@ -6,19 +6,19 @@ import (
 
 var conflict = topic{"conflict", []check{
 	{"the identity of another user is ErrIdentityTaken", func(t tb, s connect.Store) {
-		anna := connected(t, s, start("anna", "anna"), identity("shared"))
-		p := start("ben", "ben")
+		anna := connected(t, s, flow("anna", "anna"), identity("shared"))
+		p := flow("ben", "ben")
 		bind(t, s, p)
 		requireRefused(t, s, p, finished(p, identity("shared")), connect.ErrIdentityTaken)
 		requireConnection(t, s, anna)
 		requireNoConnection(t, s, app, "ben")
-		requireStart(t, s, p)
+		requireFlow(t, s, p)
 		requireTasks(t, s, tag(anna))
 	}},
 
 	{"the identity of a user of another application is ErrIdentityTaken", func(t tb, s connect.Store) {
-		anna := connected(t, s, start("anna", "anna"), identity("shared"))
-		p := startIn(otherApp, "ben", "ben")
+		anna := connected(t, s, flow("anna", "anna"), identity("shared"))
+		p := flowIn(otherApp, "ben", "ben")
 		bind(t, s, p)
 		requireRefused(t, s, p, finished(p, identity("shared")), connect.ErrIdentityTaken)
 		requireConnection(t, s, anna)
@@ -27,8 +27,8 @@ var conflict = topic{"conflict", []check{
 	}},
 
 	{"the identity of the same user id in another application is ErrIdentityTaken", func(t tb, s connect.Store) {
-		anna := connected(t, s, start("anna", "anna"), identity("shared"))
-		p := startIn(otherApp, "anna", "elsewhere")
+		anna := connected(t, s, flow("anna", "anna"), identity("shared"))
+		p := flowIn(otherApp, "anna", "elsewhere")
 		bind(t, s, p)
 		requireRefused(t, s, p, finished(p, identity("shared")), connect.ErrIdentityTaken)
 		requireConnection(t, s, anna)
@@ -37,9 +37,9 @@ var conflict = topic{"conflict", []check{
 	}},
 
 	{"a user keeps the own connection when the identity of another is refused", func(t tb, s connect.Store) {
-		anna := connected(t, s, start("anna", "anna"), identity("anna"))
-		ben := connected(t, s, start("ben", "ben"), identity("ben"))
-		p := start("ben", "again")
+		anna := connected(t, s, flow("anna", "anna"), identity("anna"))
+		ben := connected(t, s, flow("ben", "ben"), identity("ben"))
+		p := flow("ben", "again")
 		bind(t, s, p)
 		requireRefused(t, s, p, finished(p, anna.IdentityID), connect.ErrIdentityTaken)
 		requireConnection(t, s, anna)
@@ -47,10 +47,10 @@ var conflict = topic{"conflict", []check{
 		requireTasks(t, s, tag(anna), tag(ben))
 	}},
 
-	{"an identity stays its user's after the start it came with was swept", func(t tb, s connect.Store) {
-		anna := connected(t, s, start("anna", "anna"), identity("shared"))
+	{"an identity stays its user's after the flow it came with was swept", func(t tb, s connect.Store) {
+		anna := connected(t, s, flow("anna", "anna"), identity("shared"))
 		sweepAll(t, s, 1)
-		p := start("ben", "ben")
+		p := flow("ben", "ben")
 		bind(t, s, p)
 		requireRefused(t, s, p, finished(p, identity("shared")), connect.ErrIdentityTaken)
 		requireConnection(t, s, anna)

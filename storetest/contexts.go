@@ -54,15 +54,24 @@ func stopped(method string, call func(ctx context.Context, s connect.Store, c sc
 				}
 				c.requireUnchanged(t, s)
 			}
-			requireNoStart(t, s, hash("bound too late"))
+			requireNoFlow(t, s, hash("bound too late"))
 			c.requireTasksUnchanged(t, s)
 		},
 	}
 }
 
+// stoppedList is stopped for List, which a store may leave out.
+func stoppedList() check {
+	stopped := stopped("List", func(ctx context.Context, s connect.Store, _ scene) error {
+		_, err := s.(connect.Lister).List(ctx, connect.ListQuery{ApplicationID: app, Limit: plenty})
+		return err
+	})
+	return listed(stopped.name, func(t tb, s connect.Store, _ connect.Lister) { stopped.run(t, s) })
+}
+
 var contexts = topic{"contexts", []check{
 	stopped("Bind", func(ctx context.Context, s connect.Store, c scene) error {
-		return s.Bind(ctx, start("emil", "bound too late"), 1)
+		return s.Bind(ctx, flow("emil", "bound too late"), 1)
 	}),
 	stopped("Pending", func(ctx context.Context, s connect.Store, c scene) error {
 		_, err := s.Pending(ctx, c.live.TokenHash)
@@ -72,14 +81,18 @@ var contexts = topic{"contexts", []check{
 		return s.Spend(ctx, c.live.TokenHash)
 	}),
 	stopped("Complete", func(ctx context.Context, s connect.Store, c scene) error {
-		first, err := s.Complete(ctx, c.live.TokenHash, finished(c.live, identity("too late")), tagged)
-		if first {
+		done, err := s.Complete(ctx, c.live.TokenHash, finished(c.live, identity("too late")), tagged)
+		if done.First {
 			return errors.New("it says that it is the first")
 		}
 		return err
 	}),
-	stopped("Connection", func(ctx context.Context, s connect.Store, c scene) error {
-		_, err := s.Connection(ctx, app, "anna")
+	stopped("Connections", func(ctx context.Context, s connect.Store, c scene) error {
+		_, err := s.Connections(ctx, app, "anna")
+		return err
+	}),
+	stopped("SetLabel", func(ctx context.Context, s connect.Store, c scene) error {
+		_, err := s.SetLabel(ctx, app, "anna", c.anna.ID, "too late")
 		return err
 	}),
 	stopped("SetHealth", func(ctx context.Context, s connect.Store, c scene) error {
@@ -90,12 +103,16 @@ var contexts = topic{"contexts", []check{
 		return err
 	}),
 	stopped("Disconnect", func(ctx context.Context, s connect.Store, c scene) error {
-		_, err := s.Disconnect(ctx, app, "anna", noon, noon)
+		_, err := s.Disconnect(ctx, endAll(app, "anna", noon))
+		return err
+	}),
+	stopped("Disconnect of one connection", func(ctx context.Context, s connect.Store, c scene) error {
+		_, err := s.Disconnect(ctx, endOne(c.home))
 		return err
 	}),
 	// The one method that may change something beside an error.
 	stopped("Disconnect of a user who has no connection", func(ctx context.Context, s connect.Store, c scene) error {
-		_, err := s.Disconnect(ctx, app, "emil", noon, noon)
+		_, err := s.Disconnect(ctx, endAll(app, "emil", noon))
 		return err
 	}),
 	stopped("ApplicationsOf", func(ctx context.Context, s connect.Store, c scene) error {
@@ -105,6 +122,10 @@ var contexts = topic{"contexts", []check{
 	stopped("Applications", func(ctx context.Context, s connect.Store, c scene) error {
 		_, err := s.Applications(ctx)
 		return err
+	}),
+	stoppedList(),
+	stopped("Queue", func(ctx context.Context, s connect.Store, c scene) error {
+		return s.Queue(ctx, tag(c.home))
 	}),
 	stopped("Claim", func(ctx context.Context, s connect.Store, c scene) error {
 		tasks, err := s.Claim(ctx, app, deleteDue, deleteDue.Add(lease), plenty)
@@ -127,30 +148,30 @@ var contexts = topic{"contexts", []check{
 	{"a Complete that is cut off has happened wholly or not at all, and can be repeated", func(t tb, s connect.Store) {
 		var want []connect.Task
 		for i := range 40 {
-			p := start(fmt.Sprint("user ", i), fmt.Sprint(i))
+			p := flow(fmt.Sprint("user ", i), fmt.Sprint(i))
 			bind(t, s, p)
 			c := finished(p, identity(fmt.Sprint(i)))
 
 			// From a deadline that has passed to one that is never met, so that
 			// some of them end in the middle, however fast the store is.
 			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i*i*i)*micro)
-			first, err := s.Complete(ctx, p.TokenHash, c, tagged)
+			done, err := s.Complete(ctx, p.TokenHash, c, tagged)
 			cancel()
 			if err != nil {
 				require.ErrorIs(t, err, context.DeadlineExceeded, "Complete that is cut off")
-				require.False(t, first, "Complete that is cut off says that it is the first")
+				require.Zero(t, done, "what Complete that is cut off returns")
 			}
 
 			// Whether a commit went through may be unknown when the deadline
 			// falls into it, so an error leaves both open.
-			_, missing := s.Connection(t.Context(), app, p.UserID)
-			if missing != nil {
-				require.ErrorIs(t, missing, connect.ErrNotConnected, "Connection")
+			connections, missing := s.Connections(t.Context(), app, p.UserID)
+			require.NoError(t, missing, "Connections")
+			if len(connections) == 0 {
 				require.Error(t, err, "Complete that has stored no connection")
-				requireStart(t, s, p)
+				requireFlow(t, s, p)
 				complete(t, s, p, c.IdentityID)
 			} else {
-				requireStart(t, s, completed(p, c.IdentityID))
+				requireFlow(t, s, completed(p, c.IdentityID))
 				requireReload(t, s, p, c)
 			}
 			requireConnection(t, s, c)
@@ -159,7 +180,7 @@ var contexts = topic{"contexts", []check{
 		requireTasks(t, s, want...)
 	}},
 
-	{"a Bind that is cut off has bound the start and made room for it, or neither", func(t tb, s connect.Store) {
+	{"a Bind that is cut off has bound the flow and made room for it, or neither", func(t tb, s connect.Store) {
 		for i := range 40 {
 			user := fmt.Sprint("user ", i)
 			first, second, p := expiring(user, user+", 1", 1), expiring(user, user+", 2", 2), expiring(user, user+", 3", 3)
@@ -175,11 +196,11 @@ var contexts = topic{"contexts", []check{
 			_, missing := s.Pending(t.Context(), p.TokenHash)
 			if missing != nil {
 				require.ErrorIs(t, missing, connect.ErrStateUnknown, "Pending")
-				require.Error(t, err, "Bind that has bound no start")
-				requireStarts(t, s, []connect.Pending{spent(first), second}, nil)
+				require.Error(t, err, "Bind that has bound no flow")
+				requireFlows(t, s, []connect.Pending{spent(first), second}, nil)
 				bindWithin(t, s, 1, p)
 			}
-			requireStarts(t, s, []connect.Pending{spent(first), spent(second), p}, nil)
+			requireFlows(t, s, []connect.Pending{spent(first), spent(second), p}, nil)
 		}
 	}},
 }}

@@ -10,7 +10,7 @@ import (
 
 var deleting = topic{"deleting", []check{
 	{"the deletion is due at its moment and not a microsecond before", func(t tb, s connect.Store) {
-		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		disconnect(t, s, c)
 		requireDue(t, s, deleteDue.Add(-micro))
 		requireDue(t, s, deleteDue, deletion(c))
@@ -18,8 +18,8 @@ var deleting = topic{"deleting", []check{
 
 	{"an identity whose deletion is queued is ErrIdentityRetired for everybody", func(t tb, s connect.Store) {
 		c := newScene(t, s)
-		again := start("dora", "again")
-		elsewhere := startIn(otherApp, "dora", "elsewhere")
+		again := flow("dora", "again")
+		elsewhere := flowIn(otherApp, "dora", "elsewhere")
 		bind(t, s, again, elsewhere)
 		refuse := func() {
 			t.Helper()
@@ -32,16 +32,16 @@ var deleting = topic{"deleting", []check{
 		refuse()
 		require.NoError(t, s.Postpone(t.Context(), deletion(c.dora), noon.AddDate(1, 0, 0)), "Postpone")
 		refuse()
-		requireStart(t, s, again)
-		requireStart(t, s, elsewhere)
+		requireFlow(t, s, again)
+		requireFlow(t, s, elsewhere)
 		requireNoConnection(t, s, otherApp, "dora")
 		c.requireUnchanged(t, s)
 	}},
 
 	{"an identity that was replaced is ErrIdentityRetired, for its own user too", func(t tb, s connect.Store) {
-		old := connected(t, s, start("anna", "old"), identity("old"))
-		c := connected(t, s, start("anna", "new"), identity("new"))
-		back, other := start("anna", "back"), start("ben", "other")
+		old := connected(t, s, flow("anna", "old"), identity("old"))
+		c := renewed(t, s, old, flow("anna", "new"), identity("new"))
+		back, other := flow("anna", "back"), flow("ben", "other")
 		bind(t, s, back, other)
 		requireRefused(t, s, back, finished(back, old.IdentityID), connect.ErrIdentityRetired)
 		requireRefused(t, s, other, finished(other, old.IdentityID), connect.ErrIdentityRetired)
@@ -58,7 +58,7 @@ var deleting = topic{"deleting", []check{
 	}},
 
 	{"deletions are leased, done and postponed as tags are", func(t tb, s connect.Store) {
-		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		disconnect(t, s, c)
 		requireDue(t, s, deleteDue, deletion(c))
 		requireDue(t, s, deleteDue.Add(lease-micro))

@@ -7,31 +7,81 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// begunAt is a start that began at any moment.
+// begunAt is a flow that began at any moment.
 func begunAt(user, label string, begun time.Time) connect.Pending {
-	p := start(user, label)
+	p := flow(user, label)
 	p.BegunAt = begun
 	return p
 }
 
 var disconnecting = topic{"disconnecting", []check{
 	{"disconnecting ends the connection, returns it, drops the tag and queues the deletion", func(t tb, s connect.Store) {
-		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		disconnect(t, s, c)
 		requireNoConnection(t, s, app, "anna")
 		requireTasks(t, s, deletion(c))
 	}},
 
+	{"disconnecting ends all connections, and returns them in order", func(t tb, s connect.Store) {
+		var connections []connect.Connection
+		for i := range 4 {
+			label := fmt.Sprint(i)
+			p := actedBy(adds(flow("anna", label)), "actor "+label)
+			p.Label = label
+			bind(t, s, p)
+			c := createdAt(finished(p, identity(label)), noon.Add(-time.Duration(i)*time.Second))
+			connections = append([]connect.Connection{completeHow(t, s, p, c, several)}, connections...)
+		}
+		disconnect(t, s, connections...)
+		requireNoConnection(t, s, app, "anna")
+		requireDue(t, s, deleteDue.Add(-micro))
+		var deletions []connect.Task
+		for _, c := range connections {
+			deletions = append(deletions, deletion(c))
+		}
+		requireDue(t, s, deleteDue, deletions...)
+	}},
+
+	{"disconnecting spends flows of every kind and of every actor", func(t tb, s connect.Store) {
+		first, second := pair(t, s, "anna")
+		done := adds(flow("anna", "the second of two"))
+		done.TokenHash = hash("anna, the second of two")
+		requireFlow(t, s, completed(done, second.IdentityID))
+		flows := []connect.Pending{
+			flow("anna", "plain"), adds(flow("anna", "adds")), renews(flow("anna", "named"), first.ID), renews(flow("anna", "lost"), "unknown"),
+			actedBy(flow("anna", "ben's"), "ben"), actedBy(adds(flow("anna", "ben adds")), "ben"), actedBy(renews(flow("anna", "ben's, named"), second.ID), "ben"),
+		}
+		bind(t, s, flows...)
+		disconnect(t, s, first, second)
+		for _, p := range append(flows, done) {
+			requireFlow(t, s, spent(p))
+			requireRefusedHow(t, s, p, finished(p, identity("new")), several, connect.ErrStateSpent)
+		}
+	}},
+
+	{"a flow of any kind and actor that began before a disconnect is ErrStateSpent", func(t tb, s connect.Store) {
+		requireNothingToDisconnect(t, s, app, "anna")
+		before := begunAt("anna", "before", disconnectedAt.Add(-micro))
+		kinds := []connect.Pending{before, adds(before), renews(before, "an id"), actedBy(before, "ben"), actedBy(adds(before), "ben")}
+		for i, p := range kinds {
+			p.TokenHash = hash(fmt.Sprint("before ", i))
+			bind(t, s, p)
+			requireRefusedHow(t, s, p, finished(p, identity("new")), several, connect.ErrStateSpent)
+			requireFlow(t, s, p)
+		}
+		requireNoConnection(t, s, app, "anna")
+	}},
+
 	{"disconnecting drops a tag that somebody is working on", func(t tb, s connect.Store) {
-		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		requireDue(t, s, tagDue, tag(c))
 		disconnect(t, s, c)
 		requireTasks(t, s, deletion(c))
 	}},
 
-	{"disconnecting who has no connection is ErrNotConnected and queues nothing", func(t tb, s connect.Store) {
+	{"disconnecting who has no connection is no error and queues nothing", func(t tb, s connect.Store) {
 		requireNothingToDisconnect(t, s, app, "anna")
-		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		requireNothingToDisconnect(t, s, app, "ben")
 		disconnect(t, s, c)
 		requireNothingToDisconnect(t, s, app, "anna")
@@ -39,38 +89,38 @@ var disconnecting = topic{"disconnecting", []check{
 		requireDue(t, s, deleteDue, deletion(c))
 	}},
 
-	{"disconnecting spends the user's live starts", func(t tb, s connect.Store) {
-		c := connected(t, s, start("anna", "done"), identity("anna"))
-		p, late := start("anna", "live"), start("anna", "late")
+	{"disconnecting spends the user's live flows", func(t tb, s connect.Store) {
+		c := connected(t, s, flow("anna", "done"), identity("anna"))
+		p, late := flow("anna", "live"), flow("anna", "late")
 		late.ExpiresAt = noon.Add(-time.Hour)
 		bind(t, s, p, late)
 		disconnect(t, s, c)
-		requireStart(t, s, spent(p))
-		requireStart(t, s, spent(late))
+		requireFlow(t, s, spent(p))
+		requireFlow(t, s, spent(late))
 		requireRefused(t, s, p, finished(p, identity("new")), connect.ErrStateSpent)
 		requireNoConnection(t, s, app, "anna")
 		requireTasks(t, s, deletion(c))
 	}},
 
-	{"disconnecting spends the user's live starts when there is no connection, too", func(t tb, s connect.Store) {
-		p, other := start("anna", "tab 1"), start("anna", "tab 2")
+	{"disconnecting spends the user's live flows when there is no connection, too", func(t tb, s connect.Store) {
+		p, other := flow("anna", "tab 1"), flow("anna", "tab 2")
 		bind(t, s, p, other)
 		requireNothingToDisconnect(t, s, app, "anna")
-		requireStart(t, s, spent(p))
-		requireStart(t, s, spent(other))
+		requireFlow(t, s, spent(p))
+		requireFlow(t, s, spent(other))
 		requireRefused(t, s, p, finished(p, identity("anna")), connect.ErrStateSpent)
 		requireNoConnection(t, s, app, "anna")
 		requireTasks(t, s)
 	}},
 
-	{"disconnecting spends the user's completed starts: a reload is ErrStateSpent", func(t tb, s connect.Store) {
-		before := start("anna", "before")
+	{"disconnecting spends the user's completed flows: a reload is ErrStateSpent", func(t tb, s connect.Store) {
+		before := flow("anna", "before")
 		old := connected(t, s, before, identity("old"))
-		p := start("anna", "done")
-		c := connected(t, s, p, identity("anna"))
+		p := flow("anna", "done")
+		c := renewed(t, s, old, p, identity("anna"))
 		disconnect(t, s, c)
-		requireStart(t, s, spent(p))
-		requireStart(t, s, spent(before))
+		requireFlow(t, s, spent(p))
+		requireFlow(t, s, spent(before))
 		requireRefused(t, s, p, c, connect.ErrStateSpent)
 		requireRefused(t, s, before, old, connect.ErrStateSpent)
 		requireNoConnection(t, s, app, "anna")
@@ -79,47 +129,47 @@ var disconnecting = topic{"disconnecting", []check{
 
 	{"disconnecting touches nothing of anybody else", func(t tb, s connect.Store) {
 		c := newScene(t, s)
-		elsewhere := startIn(otherApp, "emil", "elsewhere")
-		done := startIn(otherApp, "emil", "done elsewhere")
+		elsewhere := flowIn(otherApp, "emil", "elsewhere")
+		done := flowIn(otherApp, "emil", "done elsewhere")
 		bind(t, s, elsewhere)
 		there := connected(t, s, done, identity("there"))
-		mine := start("frida", "frida")
-		frida := connected(t, s, mine, identity("frida"))
+		mine := flow("hans", "hans")
+		hans := connected(t, s, mine, identity("hans"))
 
-		disconnect(t, s, frida)
-		requireStart(t, s, spent(mine))
-		requireNothingToDisconnect(t, s, app, "frida")
-		requireNothingToDisconnect(t, s, otherApp, "frida")
-		requireStart(t, s, elsewhere)
-		requireStart(t, s, completed(done, there.IdentityID))
+		disconnect(t, s, hans)
+		requireFlow(t, s, spent(mine))
+		requireNothingToDisconnect(t, s, app, "hans")
+		requireNothingToDisconnect(t, s, otherApp, "hans")
+		requireFlow(t, s, elsewhere)
+		requireFlow(t, s, completed(done, there.IdentityID))
 		requireConnection(t, s, there)
 		c.requireUnchanged(t, s)
 		requireReload(t, s, done, there)
-		complete(t, s, elsewhere, there.IdentityID)
-		requireTasks(t, s, tag(c.anna), tag(c.ben), deletion(c.dora), tag(there), deletion(frida))
+		renew(t, s, there, elsewhere, there.IdentityID)
+		requireTasks(t, s, tag(c.anna), tag(c.ben), deletion(c.dora), tag(there), deletion(hans))
 	}},
 
-	{"after disconnecting a new start connects again, and the deletion stays", func(t tb, s connect.Store) {
-		old := connected(t, s, start("anna", "old"), identity("old"))
+	{"after disconnecting a new flow connects again, and the deletion stays", func(t tb, s connect.Store) {
+		old := connected(t, s, flow("anna", "old"), identity("old"))
 		disconnect(t, s, old)
-		c := connected(t, s, start("anna", "new"), identity("new"))
+		c := connected(t, s, flow("anna", "new"), identity("new"))
 		requireConnection(t, s, c)
 		requireTasks(t, s, deletion(old), tag(c))
 	}},
 
-	{"a start that began before a disconnect and is bound after it is ErrStateSpent, and stays as it was bound", func(t tb, s connect.Store) {
-		c := connected(t, s, start("anna", "old"), identity("old"))
+	{"a flow that began before a disconnect and is bound after it is ErrStateSpent, and stays as it was bound", func(t tb, s connect.Store) {
+		c := connected(t, s, flow("anna", "old"), identity("old"))
 		disconnect(t, s, c)
 		p := begunAt("anna", "late", disconnectedAt.Add(-micro))
 		bind(t, s, p)
-		requireStart(t, s, p)
+		requireFlow(t, s, p)
 		requireRefused(t, s, p, finished(p, identity("new")), connect.ErrStateSpent)
-		requireStart(t, s, p)
+		requireFlow(t, s, p)
 		requireNoConnection(t, s, app, "anna")
 		requireTasks(t, s, deletion(c))
 	}},
 
-	{"a start that began before a disconnect of a user who had no connection is ErrStateSpent, too", func(t tb, s connect.Store) {
+	{"a flow that began before a disconnect of a user who had no connection is ErrStateSpent, too", func(t tb, s connect.Store) {
 		requireNothingToDisconnect(t, s, app, "anna")
 		p := begunAt("anna", "late", disconnectedAt.Add(-micro))
 		bind(t, s, p)
@@ -128,12 +178,12 @@ var disconnecting = topic{"disconnecting", []check{
 		requireTasks(t, s)
 	}},
 
-	{"a start that began at the very moment of a disconnect is completed", func(t tb, s connect.Store) {
+	{"a flow that began at the very moment of a disconnect is completed", func(t tb, s connect.Store) {
 		requireNothingToDisconnect(t, s, app, "anna")
 		connected(t, s, begunAt("anna", "tab", disconnectedAt), identity("anna"))
 	}},
 
-	{"a start whose beginning is not known is completed when it is bound after a disconnect", func(t tb, s connect.Store) {
+	{"a flow whose beginning is not known is completed when it is bound after a disconnect", func(t tb, s connect.Store) {
 		requireNothingToDisconnect(t, s, app, "anna")
 		p := begunAt("anna", "tab", time.Time{})
 		c := connected(t, s, p, identity("anna"))
@@ -177,7 +227,7 @@ var disconnecting = topic{"disconnecting", []check{
 				requireNothingToDisconnectAt(t, s, app, user, at)
 				p := begunAt(user, user, begun)
 				bind(t, s, p)
-				requireStart(t, s, p)
+				requireFlow(t, s, p)
 				if j < i {
 					requireRefused(t, s, p, finished(p, identity(user)), connect.ErrStateSpent)
 				} else {
@@ -200,8 +250,8 @@ var disconnecting = topic{"disconnecting", []check{
 	}},
 
 	{"disconnecting who has replaced a connection ends the newer one", func(t tb, s connect.Store) {
-		old := connected(t, s, start("anna", "old"), identity("old"))
-		c := connected(t, s, start("anna", "new"), identity("new"))
+		old := connected(t, s, flow("anna", "old"), identity("old"))
+		c := renewed(t, s, old, flow("anna", "new"), identity("new"))
 		disconnect(t, s, c)
 		requireNoConnection(t, s, app, "anna")
 		// The deletion of the older one is due since it was replaced.

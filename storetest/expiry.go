@@ -7,24 +7,22 @@ import (
 )
 
 var expiry = topic{"expiry", []check{
-	{"a start is live until the microsecond before it expires", func(t tb, s connect.Store) {
-		p := start("anna", "tab")
+	{"a flow is live until the microsecond before it expires", func(t tb, s connect.Store) {
+		p := flow("anna", "tab")
 		bind(t, s, p)
-		c := finished(p, identity("anna"))
-		c.ConnectedAt = p.ExpiresAt.Add(-micro)
-		completeAs(t, s, p, c)
+		c := completeAs(t, s, p, createdAt(finished(p, identity("anna")), p.ExpiresAt.Add(-micro)))
 		requireConnection(t, s, c)
 	}},
 
-	{"a start has expired at the very moment of its expiry, and from then on", func(t tb, s connect.Store) {
-		p := start("anna", "tab")
+	{"a flow has expired at the very moment of its expiry, and from then on", func(t tb, s connect.Store) {
+		p := flow("anna", "tab")
 		bind(t, s, p)
 		c := finished(p, identity("anna"))
 		for _, late := range []time.Duration{0, micro, time.Second, 24 * time.Hour, 50 * 365 * 24 * time.Hour} {
 			c.ConnectedAt = p.ExpiresAt.Add(late)
 			requireRefused(t, s, p, c, connect.ErrStateExpired)
 		}
-		requireStart(t, s, p)
+		requireFlow(t, s, p)
 		requireNoConnection(t, s, app, "anna")
 	}},
 
@@ -32,12 +30,11 @@ var expiry = topic{"expiry", []check{
 		for _, year := range []int{1985, 2001, 2033, 2099} {
 			moment := time.Date(year, time.January, 1, 0, 0, 0, 0, time.UTC)
 			user := moment.Format("user of 2006")
-			p, late := start(user, user), start(user, user+", late")
+			p, late := flow(user, user), flow(user, user+", late")
 			p.ExpiresAt, late.ExpiresAt = moment.Add(micro), moment
 			bind(t, s, p, late)
 
-			c := finished(p, identity(user))
-			c.ConnectedAt = moment
+			c := createdAt(finished(p, identity(user)), moment)
 			requireRefused(t, s, late, c, connect.ErrStateExpired)
 			completeAs(t, s, p, c)
 			requireConnection(t, s, c)
@@ -46,7 +43,7 @@ var expiry = topic{"expiry", []check{
 
 	{"expiring spends nothing", func(t tb, s connect.Store) {
 		// Clocks of replicas differ: for the next one it is still live.
-		p := start("anna", "tab")
+		p := flow("anna", "tab")
 		bind(t, s, p)
 		c := finished(p, identity("anna"))
 		c.ConnectedAt = p.ExpiresAt
@@ -54,8 +51,8 @@ var expiry = topic{"expiry", []check{
 		complete(t, s, p, identity("anna"))
 	}},
 
-	{"a reload passes even after the start has expired", func(t tb, s connect.Store) {
-		p := start("anna", "tab")
+	{"a reload passes even after the flow has expired", func(t tb, s connect.Store) {
+		p := flow("anna", "tab")
 		c := connected(t, s, p, identity("anna"))
 		repeated := c
 		repeated.ConnectedAt = p.ExpiresAt.Add(24 * time.Hour)

@@ -12,15 +12,28 @@ import (
 // fresh.
 var freshness = topic{"freshness", []check{
 	{"SameIdentity allows the identity that the user has, and it is the newer connection", func(t tb, s connect.Store) {
-		connected(t, s, start("anna", "first"), identity("anna"))
-		p := start("anna", "second")
+		old := connected(t, s, flow("anna", "first"), identity("anna"))
+		p := flow("anna", "second")
 		bind(t, s, p)
 		c := withHealth(finished(p, identity("anna")), needsSignIn, later(1))
 		c.ConnectedAt = noon.Add(time.Minute)
-		completeHow(t, s, p, c, same)
+		c = renewHow(t, s, old, p, c, same)
 		requireConnection(t, s, c)
-		requireStart(t, s, completed(p, c.IdentityID))
+		requireFlow(t, s, completed(p, c.IdentityID))
 		requireTasks(t, s, tag(c))
+	}},
+
+	{"SameIdentity allows the identity of any connection of the user", func(t tb, s connect.Store) {
+		first, second := pair(t, s, "anna")
+		how := connect.Completion{TagAfter: tagDue, SameIdentity: true, MaxConnections: 2}
+		for i, p := range []connect.Pending{flow("anna", "plain"), adds(flow("anna", "adds")), renews(flow("anna", "named"), second.ID)} {
+			bind(t, s, p)
+			c := finished(p, second.IdentityID)
+			c.ConnectedAt = noon.Add(time.Duration(i+1) * time.Second)
+			second = renewHow(t, s, second, p, c, how)
+			requireConnections(t, s, first, second)
+		}
+		requireTasks(t, s, tag(second))
 	}},
 
 	{"SameIdentity refuses any other identity as ErrIdentityTooOld, and nothing changes", func(t tb, s connect.Store) {
@@ -28,7 +41,7 @@ var freshness = topic{"freshness", []check{
 		requireRefusedHow(t, s, c.live, finished(c.live, identity("new")), same, connect.ErrIdentityTooOld)
 		c.requireUnchanged(t, s)
 		c.requireTasksUnchanged(t, s)
-		complete(t, s, c.live, identity("new"))
+		renew(t, s, c.anna, c.live, identity("new"))
 	}},
 
 	{"SameIdentity refuses every identity of a user who has no connection, and nothing changes", func(t tb, s connect.Store) {
@@ -40,11 +53,11 @@ var freshness = topic{"freshness", []check{
 	}},
 
 	{"SameIdentity refuses an identity that the user had before", func(t tb, s connect.Store) {
-		replaced := connected(t, s, start("anna", "replaced"), identity("replaced"))
-		c := connected(t, s, start("anna", "new"), identity("new"))
-		ended := connected(t, s, start("ben", "ended"), identity("ended"))
+		replaced := connected(t, s, flow("anna", "replaced"), identity("replaced"))
+		c := renewed(t, s, replaced, flow("anna", "new"), identity("new"))
+		ended := connected(t, s, flow("ben", "ended"), identity("ended"))
 		disconnect(t, s, ended)
-		annas, bens := start("anna", "again"), start("ben", "again, ben")
+		annas, bens := flow("anna", "again"), flow("ben", "again, ben")
 		bind(t, s, annas, bens)
 		requireRefusedHow(t, s, annas, finished(annas, replaced.IdentityID), same, connect.ErrIdentityRetired)
 		requireRefusedHow(t, s, bens, finished(bens, ended.IdentityID), same, connect.ErrIdentityRetired)
@@ -58,11 +71,11 @@ var freshness = topic{"freshness", []check{
 		requireTasks(t, s, tag(c))
 	}},
 
-	{"SameIdentity does not concern a reload, not even of a return that was replaced", func(t tb, s connect.Store) {
-		p := start("anna", "old")
+	{"SameIdentity does not concern a reload, not even of a flow whose connection was replaced", func(t tb, s connect.Store) {
+		p := flow("anna", "old")
 		old := connected(t, s, p, identity("old"))
 		requireReloadHow(t, s, p, old, same)
-		c := connected(t, s, start("anna", "new"), identity("new"))
+		c := renewed(t, s, old, flow("anna", "new"), identity("new"))
 		requireReloadHow(t, s, p, old, same)
 		requireConnection(t, s, c)
 		requireTasks(t, s, deletion(old), tag(c))

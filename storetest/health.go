@@ -34,7 +34,7 @@ type event struct {
 
 func (e event) String() string { return fmt.Sprintf("%s at %v", e.health, e.at.Sub(signedIn)) }
 
-// setHealth tells a store of an event.
+// setHealth gives a store an event.
 func setHealth(t tb, s connect.Store, identityID string, health connect.Health, at time.Time) (c connect.Connection, changed bool) {
 	t.Helper()
 	c, changed, err := s.SetHealth(t.Context(), identityID, health, at)
@@ -42,7 +42,7 @@ func setHealth(t tb, s connect.Store, identityID string, health connect.Health, 
 	return c, changed
 }
 
-// requireChange tells a store of an event that makes c of another health, and
+// requireChange gives a store an event that makes c of another health, and
 // returns c as it is afterwards.
 func requireChange(t tb, s connect.Store, c connect.Connection, health connect.Health, at time.Time) connect.Connection {
 	t.Helper()
@@ -50,21 +50,21 @@ func requireChange(t tb, s connect.Store, c connect.Connection, health connect.H
 	got, changed := setHealth(t, s, c.IdentityID, health, at)
 	require.Equal(t, inUTC(want), inUTC(got), "the connection that SetHealth returns")
 	require.True(t, changed, "SetHealth that changes the health says that it does not")
-	requireConnection(t, s, want)
+	requireAmong(t, s, want)
 	return want
 }
 
-// requireNoChange tells a store of an event after which the health is the same
+// requireNoChange gives a store an event after which the health is the same
 // as before; c is the connection afterwards.
 func requireNoChange(t tb, s connect.Store, c connect.Connection, health connect.Health, at time.Time) {
 	t.Helper()
 	got, changed := setHealth(t, s, c.IdentityID, health, at)
 	require.Equal(t, inUTC(c), inUTC(got), "the connection that SetHealth returns")
 	require.False(t, changed, "SetHealth that leaves the health as it is says that it changes it")
-	requireConnection(t, s, c)
+	requireAmong(t, s, c)
 }
 
-// requireNobodys tells a store of an event of an identity that no connection has.
+// requireNobodys gives a store an event of an identity that no connection has.
 func requireNobodys(t tb, s connect.Store, identityID string) {
 	t.Helper()
 	for _, health := range []connect.Health{needsSignIn, healthOK} {
@@ -94,16 +94,15 @@ var health = topic{"health", []check{
 	{"a connection begins with the health that it was completed with", func(t tb, s connect.Store) {
 		for i, e := range []event{{healthOK, signedIn}, {needsSignIn, signedIn}, {healthOK, later(90)}, {needsSignIn, later(-90)}} {
 			label := fmt.Sprint(i)
-			p := start("user "+label, label)
+			p := flow("user "+label, label)
 			bind(t, s, p)
-			c := withHealth(finished(p, identity(label)), e.health, e.at)
-			completeAs(t, s, p, c)
+			c := completeAs(t, s, p, withHealth(finished(p, identity(label)), e.health, e.at))
 			requireConnection(t, s, c)
 		}
 	}},
 
 	{"a newer event sets the health and its moment, and nothing else of the connection", func(t tb, s connect.Store) {
-		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		c = requireChange(t, s, c, needsSignIn, later(1))
 		c = requireChange(t, s, c, healthOK, later(2))
 		c = requireChange(t, s, c, needsSignIn, later(60))
@@ -111,7 +110,7 @@ var health = topic{"health", []check{
 	}},
 
 	{"an older event changes nothing, whatever it says", func(t tb, s connect.Store) {
-		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		requireNoChange(t, s, c, needsSignIn, later(-1))
 		requireNoChange(t, s, c, healthOK, later(-1))
 		c = requireChange(t, s, c, needsSignIn, later(3))
@@ -123,7 +122,7 @@ var health = topic{"health", []check{
 	}},
 
 	{"the same event again changes nothing", func(t tb, s connect.Store) {
-		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		for i, health := range []connect.Health{needsSignIn, healthOK, needsSignIn} {
 			c = requireChange(t, s, c, health, later(i+1))
 			requireNoChange(t, s, c, health, later(i+1))
@@ -132,7 +131,7 @@ var health = topic{"health", []check{
 	}},
 
 	{"an event that says the same moves the moment on, and what lies in between counts no more", func(t tb, s connect.Store) {
-		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		c = withHealth(c, healthOK, later(3))
 		requireNoChange(t, s, c, healthOK, later(3))
 		requireNoChange(t, s, c, needsSignIn, later(2))
@@ -144,7 +143,7 @@ var health = topic{"health", []check{
 	}},
 
 	{"of two events of one moment HealthNeedsSignIn stands, whichever comes first", func(t tb, s connect.Store) {
-		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		c = requireChange(t, s, c, needsSignIn, later(1))
 		requireNoChange(t, s, c, healthOK, later(1))
 		c = requireChange(t, s, c, healthOK, later(2))
@@ -154,12 +153,12 @@ var health = topic{"health", []check{
 	}},
 
 	{"an event of the very moment that a connection begins with counts when it is the worse", func(t tb, s connect.Store) {
-		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		requireNoChange(t, s, c, healthOK, signedIn)
 		c = requireChange(t, s, c, needsSignIn, signedIn)
 		requireNoChange(t, s, c, healthOK, signedIn)
 
-		p := start("ben", "ben")
+		p := flow("ben", "ben")
 		bind(t, s, p)
 		ben := withHealth(finished(p, identity("ben")), needsSignIn, signedIn)
 		completeAs(t, s, p, ben)
@@ -183,22 +182,22 @@ var health = topic{"health", []check{
 		} {
 			for j, order := range orders(row.events) {
 				label := fmt.Sprint(i, "/", j)
-				c := connected(t, s, start("user "+label, label), identity(label))
+				c := connected(t, s, flow("user "+label, label), identity(label))
 				want := withHealth(c, row.end.health, row.end.at)
 				for range 2 {
 					for _, e := range order {
 						setHealth(t, s, c.IdentityID, e.health, e.at)
 					}
-					got, err := s.Connection(t.Context(), app, c.UserID)
-					require.NoError(t, err, "Connection")
-					require.Equal(t, inUTC(want), inUTC(got), "the connection after these events: %v", order)
+					got, err := s.Connections(t.Context(), app, c.UserID)
+					require.NoError(t, err, "Connections")
+					requireSame(t, []connect.Connection{want}, got, fmt.Sprintf("the connection after these events: %v", order))
 				}
 			}
 		}
 	}},
 
 	{"events are compared to the microsecond", func(t tb, s connect.Store) {
-		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		requireNoChange(t, s, c, needsSignIn, signedIn.Add(-micro))
 		c = requireChange(t, s, c, needsSignIn, signedIn.Add(micro))
 		c = requireChange(t, s, c, healthOK, signedIn.Add(2*micro))
@@ -210,7 +209,7 @@ var health = topic{"health", []check{
 		for _, ns := range []time.Duration{1, 499, 500, 501, 999} {
 			label := fmt.Sprint(int(ns))
 			moment := signedIn.Add(ns)
-			p := start("user "+label, label)
+			p := flow("user "+label, label)
 			bind(t, s, p)
 			completeAs(t, s, p, withHealth(finished(p, identity(label)), healthOK, moment))
 			for _, e := range []struct {
@@ -227,14 +226,15 @@ var health = topic{"health", []check{
 				c, changed := setHealth(t, s, identity(label), e.health, e.at)
 				require.Equal(t, e.changed, changed, "whether SetHealth changes the health: %v, of %v", e, c)
 			}
-			c, err := s.Connection(t.Context(), app, p.UserID)
-			require.NoError(t, err, "Connection")
-			requireNear(t, moment.Add(micro), c.HealthAt, "HealthAt")
+			connections, err := s.Connections(t.Context(), app, p.UserID)
+			require.NoError(t, err, "Connections")
+			require.Len(t, connections, 1, "the connections that Connections returns")
+			requireNear(t, moment.Add(micro), connections[0].HealthAt, "HealthAt")
 		}
 	}},
 
 	{"the moment of an event is the same instant in whatever zone it was given", func(t tb, s connect.Store) {
-		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		minutes := 0
 		for _, kept := range zones(t) {
 			for _, given := range zones(t) {
@@ -252,7 +252,7 @@ var health = topic{"health", []check{
 
 	{"events are ordered as instants, not as texts", func(t tb, s connect.Store) {
 		moments := inOrder()
-		p := start("anna", "tab")
+		p := flow("anna", "tab")
 		bind(t, s, p)
 		c := withHealth(finished(p, identity("anna")), healthOK, moments[0])
 		completeAs(t, s, p, c)
@@ -277,8 +277,8 @@ var health = topic{"health", []check{
 	}},
 
 	{"an event of an identity that was replaced is ErrNotConnected, and changes nothing", func(t tb, s connect.Store) {
-		old := connected(t, s, start("anna", "old"), identity("old"))
-		c := connected(t, s, start("anna", "new"), identity("new"))
+		old := connected(t, s, flow("anna", "old"), identity("old"))
+		c := renewed(t, s, old, flow("anna", "new"), identity("new"))
 		requireNobodys(t, s, old.IdentityID)
 		requireConnection(t, s, c)
 		c = requireChange(t, s, c, needsSignIn, later(1))
@@ -302,9 +302,9 @@ var health = topic{"health", []check{
 	}},
 
 	{"an event finds its identity in whatever application", func(t tb, s connect.Store) {
-		anna := connected(t, s, start("anna", "here"), identity("here"))
-		there := connected(t, s, startIn(otherApp, "anna", "there"), identity("there"))
-		third := connected(t, s, startIn("a third", "ben", "third"), identity("third"))
+		anna := connected(t, s, flow("anna", "here"), identity("here"))
+		there := connected(t, s, flowIn(otherApp, "anna", "there"), identity("there"))
+		third := connected(t, s, flowIn("a third", "ben", "third"), identity("third"))
 		there = requireChange(t, s, there, needsSignIn, later(1))
 		third = requireChange(t, s, third, needsSignIn, later(2))
 		requireConnection(t, s, anna)
@@ -313,9 +313,9 @@ var health = topic{"health", []check{
 		requireConnection(t, s, third)
 	}},
 
-	{"an event changes no other connection, no start and no task", func(t tb, s connect.Store) {
+	{"an event changes no other connection, no flow and no task", func(t tb, s connect.Store) {
 		c := newScene(t, s)
-		elsewhere := connected(t, s, startIn(otherApp, "anna", "elsewhere"), identity("elsewhere"))
+		elsewhere := connected(t, s, flowIn(otherApp, "anna", "elsewhere"), identity("elsewhere"))
 		require.NoError(t, s.Done(t.Context(), tag(elsewhere)), "Done")
 		c.anna = requireChange(t, s, c.anna, needsSignIn, later(1))
 		c.requireUnchanged(t, s)
@@ -328,45 +328,53 @@ var health = topic{"health", []check{
 		c.requireTasksUnchanged(t, s)
 	}},
 
+	{"an event of one of several connections changes that one alone", func(t tb, s connect.Store) {
+		first, second := pair(t, s, "anna")
+		second = requireChange(t, s, second, needsSignIn, later(1))
+		requireConnections(t, s, first, second)
+		first = requireChange(t, s, first, needsSignIn, later(2))
+		second = requireChange(t, s, second, healthOK, later(3))
+		requireConnections(t, s, first, second)
+		requireTasks(t, s)
+	}},
+
 	{"a connection that needs a sign-in is a connection like any other", func(t tb, s connect.Store) {
-		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		c = requireChange(t, s, c, needsSignIn, later(1))
-		thief := start("ben", "ben")
+		thief := flow("ben", "ben")
 		bind(t, s, thief)
 		requireRefused(t, s, thief, finished(thief, c.IdentityID), connect.ErrIdentityTaken)
 		requireConnection(t, s, c)
 		requireTasks(t, s, tag(c))
 	}},
 
-	{"the same identity completed again has the health of the newer return, though it be known from earlier", func(t tb, s connect.Store) {
-		c := connected(t, s, start("anna", "first"), identity("anna"))
+	{"the same identity completed again has the health of the newer sign-in, even if that is known from earlier", func(t tb, s connect.Store) {
+		c := connected(t, s, flow("anna", "first"), identity("anna"))
 		requireChange(t, s, c, needsSignIn, later(5))
-		p := start("anna", "second")
+		p := flow("anna", "second")
 		bind(t, s, p)
-		c = withHealth(c, healthOK, later(2))
-		completeAs(t, s, p, c)
+		c = renewAs(t, s, c, p, withHealth(finished(p, identity("anna")), healthOK, later(2)))
 		requireConnection(t, s, c)
 		// From then on it is that moment that counts.
 		requireNoChange(t, s, c, needsSignIn, later(1))
 		requireChange(t, s, c, needsSignIn, later(3))
 
-		p = start("anna", "third")
+		p = flow("anna", "third")
 		bind(t, s, p)
-		c = withHealth(c, needsSignIn, later(-1))
-		completeAs(t, s, p, c)
+		c = renewAs(t, s, c, p, withHealth(finished(p, identity("anna")), needsSignIn, later(-1)))
 		requireConnection(t, s, c)
 	}},
 
-	{"another identity has the health of its own return, and nothing of the old one's", func(t tb, s connect.Store) {
-		old := connected(t, s, start("anna", "old"), identity("old"))
+	{"another identity has the health of its own sign-in, and nothing of the old one's", func(t tb, s connect.Store) {
+		old := connected(t, s, flow("anna", "old"), identity("old"))
 		requireChange(t, s, old, needsSignIn, later(5))
-		c := connected(t, s, start("anna", "new"), identity("new"))
+		c := renewed(t, s, old, flow("anna", "new"), identity("new"))
 		requireConnection(t, s, c)
 		requireChange(t, s, c, needsSignIn, later(1))
 	}},
 
 	{"a reload changes no health", func(t tb, s connect.Store) {
-		p := start("anna", "tab")
+		p := flow("anna", "tab")
 		begun := connected(t, s, p, identity("anna"))
 		c := requireChange(t, s, begun, needsSignIn, later(1))
 		requireReload(t, s, p, begun)
@@ -377,11 +385,11 @@ var health = topic{"health", []check{
 	}},
 
 	{"disconnecting returns the health, and who connects again begins anew", func(t tb, s connect.Store) {
-		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		c = requireChange(t, s, c, needsSignIn, later(5))
 		disconnect(t, s, c)
 		require.NoError(t, s.Done(t.Context(), deletion(c)), "Done")
-		c = connected(t, s, start("anna", "again"), identity("anna"))
+		c = connected(t, s, flow("anna", "again"), identity("anna"))
 		requireConnection(t, s, c)
 		requireChange(t, s, c, needsSignIn, later(1))
 	}},
@@ -402,12 +410,12 @@ var health = topic{"health", []check{
 		c.requireTasksUnchanged(t, s)
 	}},
 
-	{"a connection with a health that is none of the two is refused, and the start stays live", func(t tb, s connect.Store) {
+	{"a connection with a health that is none of the two is refused, and the flow stays live", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		for _, odd := range oddHealths {
-			first, err := s.Complete(t.Context(), c.fresh.TokenHash, withHealth(finished(c.fresh, identity("new")), odd, signedIn), tagged)
+			done, err := s.Complete(t.Context(), c.fresh.TokenHash, withHealth(finished(c.fresh, identity("new")), odd, signedIn), tagged)
 			require.Error(t, err, "Complete with a connection whose Health is %q", odd)
-			require.False(t, first, "Complete that was refused says that it is the first: Health is %q", odd)
+			require.Zero(t, done, "what Complete that was refused returns: Health is %q", odd)
 		}
 		c.requireUnchanged(t, s)
 		c.requireTasksUnchanged(t, s)

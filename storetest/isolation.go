@@ -10,19 +10,19 @@ import (
 
 var isolation = topic{"isolation", []check{
 	{"users of one application have connections of their own", func(t tb, s connect.Store) {
-		anna := connected(t, s, start("anna", "anna"), identity("anna"))
+		anna := connected(t, s, flow("anna", "anna"), identity("anna"))
 		requireNoConnection(t, s, app, "ben")
-		ben := connected(t, s, start("ben", "ben"), identity("ben"))
+		ben := connected(t, s, flow("ben", "ben"), identity("ben"))
 		requireConnection(t, s, anna)
 		requireConnection(t, s, ben)
 		requireTasks(t, s, tag(anna), tag(ben))
 	}},
 
 	{"one user id in two applications is two users", func(t tb, s connect.Store) {
-		here := connected(t, s, start("anna", "here"), identity("here"))
+		here := connected(t, s, flow("anna", "here"), identity("here"))
 		requireNoConnection(t, s, otherApp, "anna")
 		requireNothingToDisconnect(t, s, otherApp, "anna")
-		there := connected(t, s, startIn(otherApp, "anna", "there"), identity("there"))
+		there := connected(t, s, flowIn(otherApp, "anna", "there"), identity("there"))
 		requireConnection(t, s, here)
 		requireConnection(t, s, there)
 		requireTasks(t, s, tag(here), tag(there))
@@ -36,7 +36,7 @@ var isolation = topic{"isolation", []check{
 				{"a", "b" + separator + "c"},
 			} {
 				label := fmt.Sprint(i, "/", j)
-				all = append(all, connected(t, s, startIn(pair[0], pair[1], label), identity(label)))
+				all = append(all, connected(t, s, flowIn(pair[0], pair[1], label), identity(label)))
 			}
 		}
 		for _, c := range all {
@@ -51,10 +51,10 @@ var isolation = topic{"isolation", []check{
 	}},
 
 	{"a claim takes the tasks of one application, and leaves those of any other as they are", func(t tb, s connect.Store) {
-		here := connected(t, s, start("anna", "here"), identity("here"))
-		there := connected(t, s, startIn(otherApp, "anna", "there"), identity("there"))
-		goneHere := connected(t, s, start("ben", "gone here"), identity("gone here"))
-		goneThere := connected(t, s, startIn(otherApp, "ben", "gone there"), identity("gone there"))
+		here := connected(t, s, flow("anna", "here"), identity("here"))
+		there := connected(t, s, flowIn(otherApp, "anna", "there"), identity("there"))
+		goneHere := connected(t, s, flow("ben", "gone here"), identity("gone here"))
+		goneThere := connected(t, s, flowIn(otherApp, "ben", "gone there"), identity("gone there"))
 		disconnect(t, s, goneHere)
 		disconnect(t, s, goneThere)
 
@@ -71,7 +71,7 @@ var isolation = topic{"isolation", []check{
 	}},
 
 	{"an application's id is no user's id", func(t tb, s connect.Store) {
-		connected(t, s, startIn("x", "y", "tab"), identity("xy"))
+		connected(t, s, flowIn("x", "y", "tab"), identity("xy"))
 		requireNoConnection(t, s, "y", "x")
 		requireNothingToDisconnect(t, s, "y", "x")
 	}},

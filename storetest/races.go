@@ -40,7 +40,32 @@ func duel(round int, a, b func()) {
 type answer struct {
 	first      bool
 	connection connect.Connection
+	replaced   string
+	ended      []connect.Connection
 	err        error
+}
+
+// complete, disconnect and setHealth make one call and keep what it returns.
+func (a *answer) complete(t tb, s connect.Store, p connect.Pending, c connect.Connection, how connect.Completion) {
+	done, err := s.Complete(t.Context(), p.TokenHash, c, how)
+	a.first, a.connection, a.replaced, a.err = done.First, done.Connection, done.Replaced, err
+}
+
+func (a *answer) disconnect(t tb, s connect.Store, d connect.Disconnection) {
+	a.ended, a.err = s.Disconnect(t.Context(), d)
+}
+
+func (a *answer) setHealth(t tb, s connect.Store, identityID string, health connect.Health, at time.Time) {
+	a.connection, a.first, a.err = s.SetHealth(t.Context(), identityID, health, at)
+}
+
+// only returns the only connection of a user.
+func only(t tb, s connect.Store, application, user string) connect.Connection {
+	t.Helper()
+	got, err := s.Connections(t.Context(), application, user)
+	require.NoError(t, err, "Connections")
+	require.Len(t, got, 1, "the connections that Connections returns")
+	return got[0]
 }
 
 // won counts the calls that won. All others must have got one of the errors.
@@ -61,12 +86,12 @@ func won(t tb, answers []answer, otherwise ...error) (winners []int) {
 
 var races = topic{"races", []check{
 	{"of fifty equal calls of Complete exactly one is the first, and the others are reloads", func(t tb, s connect.Store) {
-		p := start("anna", "tab")
+		p := flow("anna", "tab")
 		bind(t, s, p)
 		c := finished(p, identity("anna"))
 		answers := make([]answer, 50)
 		race(len(answers), func(i int) {
-			answers[i].first, answers[i].err = s.Complete(t.Context(), p.TokenHash, c, tagged)
+			answers[i].complete(t, s, p, c, tagged)
 		})
 		require.Len(t, won(t, answers, nil), 1, "calls that say they are the first")
 		requireConnection(t, s, c)
@@ -74,7 +99,7 @@ var races = topic{"races", []check{
 	}},
 
 	{"of calls of Complete with different identities one is stored, and the others are ErrStateSpent", func(t tb, s connect.Store) {
-		p := start("anna", "tab")
+		p := flow("anna", "tab")
 		bind(t, s, p)
 		answers := make([]answer, 20)
 		connections := make([]connect.Connection, len(answers))
@@ -82,69 +107,74 @@ var races = topic{"races", []check{
 			connections[i] = finished(p, identity(fmt.Sprint(i)))
 		}
 		race(len(answers), func(i int) {
-			answers[i].first, answers[i].err = s.Complete(t.Context(), p.TokenHash, connections[i], tagged)
+			answers[i].complete(t, s, p, connections[i], tagged)
 		})
 		winners := won(t, answers, connect.ErrStateSpent)
 		require.Len(t, winners, 1, "calls that say they are the first")
 		c := connections[winners[0]]
 		requireConnection(t, s, c)
-		requireStart(t, s, completed(p, c.IdentityID))
+		requireFlow(t, s, completed(p, c.IdentityID))
 		requireTasks(t, s, tag(c))
 	}},
 
 	{"of users who race for one identity one gets it, and the others are ErrIdentityTaken", func(t tb, s connect.Store) {
-		starts := make([]connect.Pending, 20)
-		for i := range starts {
+		flows := make([]connect.Pending, 20)
+		for i := range flows {
 			application := app
 			if i%2 == 1 {
 				application = otherApp
 			}
 			label := fmt.Sprint(i)
-			starts[i] = startIn(application, "user "+label, label)
+			flows[i] = flowIn(application, "user "+label, label)
 		}
-		bind(t, s, starts...)
-		answers := make([]answer, len(starts))
-		race(len(starts), func(i int) {
-			answers[i].first, answers[i].err = s.Complete(t.Context(), starts[i].TokenHash, finished(starts[i], identity("shared")), tagged)
+		bind(t, s, flows...)
+		answers := make([]answer, len(flows))
+		race(len(flows), func(i int) {
+			answers[i].complete(t, s, flows[i], finished(flows[i], identity("shared")), tagged)
 		})
 		winners := won(t, answers, connect.ErrIdentityTaken)
 		require.Len(t, winners, 1, "calls that say they are the first")
-		for i, p := range starts {
+		for i, p := range flows {
 			c := finished(p, identity("shared"))
 			if i == winners[0] {
 				requireConnection(t, s, c)
 				continue
 			}
 			requireNoConnection(t, s, p.ApplicationID, p.UserID)
-			requireStart(t, s, p)
+			requireFlow(t, s, p)
 		}
-		requireTasks(t, s, tag(finished(starts[winners[0]], identity("shared"))))
+		requireTasks(t, s, tag(finished(flows[winners[0]], identity("shared"))))
 	}},
 
-	{"of one user's starts that race with different identities one stays, and the others are to be deleted", func(t tb, s connect.Store) {
-		starts := make([]connect.Pending, 10)
-		for i := range starts {
-			starts[i] = start("anna", fmt.Sprint(i))
+	{"of one user's flows that race with different identities one stays, and the others are to be deleted", func(t tb, s connect.Store) {
+		flows := make([]connect.Pending, 10)
+		for i := range flows {
+			flows[i] = flow("anna", fmt.Sprint(i))
 		}
-		bind(t, s, starts...)
-		answers := make([]answer, len(starts))
-		race(len(starts), func(i int) {
-			answers[i].first, answers[i].err = s.Complete(t.Context(), starts[i].TokenHash, finished(starts[i], identity(fmt.Sprint(i))), tagged)
+		bind(t, s, flows...)
+		answers := make([]answer, len(flows))
+		race(len(flows), func(i int) {
+			answers[i].complete(t, s, flows[i], finished(flows[i], identity(fmt.Sprint(i))), tagged)
 		})
-		require.Len(t, won(t, answers), len(starts), "calls that say they are the first, each of its own start")
+		require.Len(t, won(t, answers), len(flows), "calls that say they are the first, each of its own flow")
 
-		last, err := s.Connection(t.Context(), app, "anna")
-		require.NoError(t, err, "Connection")
+		last := only(t, s, app, "anna")
 		var want []connect.Task
-		for i, p := range starts {
+		var replaced, deleted []string
+		for i, p := range flows {
 			c := finished(p, identity(fmt.Sprint(i)))
-			requireStart(t, s, completed(p, c.IdentityID))
+			requireFlow(t, s, completed(p, c.IdentityID))
+			if answers[i].replaced != "" {
+				replaced = append(replaced, answers[i].replaced)
+			}
 			if c.IdentityID == last.IdentityID {
 				want = append(want, tag(c))
 				continue
 			}
 			want = append(want, deletion(c))
+			deleted = append(deleted, c.IdentityID)
 		}
+		require.ElementsMatch(t, deleted, replaced, "the identities that Complete says it has replaced")
 		requireTasks(t, s, want...)
 	}},
 
@@ -152,28 +182,28 @@ var races = topic{"races", []check{
 		var want []connect.Task
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
-			p := start(user, fmt.Sprint(user, "'s tab"))
+			p := flow(user, fmt.Sprint(user, "'s tab"))
 			c := finished(p, identity(user))
 			bind(t, s, p)
 			var completing, disconnecting answer
 			duel(i,
 				func() {
-					completing.first, completing.err = s.Complete(t.Context(), p.TokenHash, c, tagged)
+					completing.complete(t, s, p, c, tagged)
 				},
 				func() {
-					disconnecting.connection, disconnecting.err = s.Disconnect(t.Context(), app, user, disconnectedAt, deleteDue)
+					disconnecting.disconnect(t, s, endAll(app, user, disconnectedAt))
 				})
+			require.NoError(t, disconnecting.err, "Disconnect")
 			if completing.first {
 				require.NoError(t, completing.err, "Complete that came first")
-				require.NoError(t, disconnecting.err, "Disconnect that came second")
-				require.Equal(t, inUTC(c), inUTC(disconnecting.connection), "the connection that Disconnect returns")
+				requireSame(t, []connect.Connection{c}, disconnecting.ended, "the connections that Disconnect that came second returns")
 				want = append(want, deletion(c))
 			} else {
-				require.ErrorIs(t, disconnecting.err, connect.ErrNotConnected, "Disconnect that came first")
+				require.Empty(t, disconnecting.ended, "the connections that Disconnect that came first returns")
 				require.ErrorIs(t, completing.err, connect.ErrStateSpent, "Complete that came second")
 			}
 			requireNoConnection(t, s, app, user)
-			requireStart(t, s, spent(p))
+			requireFlow(t, s, spent(p))
 		}
 		requireTasks(t, s, want...)
 	}},
@@ -182,17 +212,17 @@ var races = topic{"races", []check{
 		var want []connect.Task
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
-			old := connected(t, s, start(user, fmt.Sprint(user, "'s old tab")), identity(user+", old"))
-			p := start(user, fmt.Sprint(user, "'s tab"))
-			c := finished(p, identity(user))
+			old := connected(t, s, flow(user, fmt.Sprint(user, "'s old tab")), identity(user+", old"))
+			p := flow(user, fmt.Sprint(user, "'s tab"))
+			c := renewal(old, finished(p, identity(user)))
 			bind(t, s, p)
 			var completing, disconnecting answer
 			duel(i,
 				func() {
-					completing.first, completing.err = s.Complete(t.Context(), p.TokenHash, c, tagged)
+					completing.complete(t, s, p, c, tagged)
 				},
 				func() {
-					disconnecting.connection, disconnecting.err = s.Disconnect(t.Context(), app, user, disconnectedAt, deleteDue)
+					disconnecting.disconnect(t, s, endAll(app, user, disconnectedAt))
 				})
 			require.NoError(t, disconnecting.err, "Disconnect of a user who has a connection either way")
 			want = append(want, deletion(old))
@@ -204,9 +234,9 @@ var races = topic{"races", []check{
 			} else {
 				require.ErrorIs(t, completing.err, connect.ErrStateSpent, "Complete that came second")
 			}
-			require.Equal(t, inUTC(ended), inUTC(disconnecting.connection), "the connection that Disconnect returns")
+			requireSame(t, []connect.Connection{ended}, disconnecting.ended, "the connections that Disconnect returns")
 			requireNoConnection(t, s, app, user)
-			requireStart(t, s, spent(p))
+			requireFlow(t, s, spent(p))
 		}
 		requireTasks(t, s, want...)
 	}},
@@ -216,7 +246,7 @@ var races = topic{"races", []check{
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
 			if i%4 < 2 {
-				old := connected(t, s, start(user, user+", old"), identity(user+", old"))
+				old := connected(t, s, flow(user, user+", old"), identity(user+", old"))
 				want = append(want, deletion(old))
 			}
 			p := begunAt(user, user, noon.Add(-micro))
@@ -225,15 +255,13 @@ var races = topic{"races", []check{
 			duel(i,
 				func() {
 					if completing.err = s.Bind(t.Context(), p, plenty); completing.err == nil {
-						completing.first, completing.err = s.Complete(t.Context(), p.TokenHash, c, tagged)
+						completing.complete(t, s, p, c, tagged)
 					}
 				},
 				func() {
-					_, disconnecting.err = s.Disconnect(t.Context(), app, user, noon, deleteDue)
+					disconnecting.disconnect(t, s, endAll(app, user, noon))
 				})
-			if disconnecting.err != nil {
-				require.ErrorIs(t, disconnecting.err, connect.ErrNotConnected, "Disconnect")
-			}
+			require.NoError(t, disconnecting.err, "Disconnect")
 			if len(won(t, []answer{completing}, connect.ErrStateSpent)) == 1 {
 				want = append(want, deletion(c))
 			}
@@ -242,21 +270,21 @@ var races = topic{"races", []check{
 		requireTasks(t, s, want...)
 	}},
 
-	{"whichever of a return with the same identity and one that replaces it comes first, the newer identity stays", func(t tb, s connect.Store) {
+	{"whichever of a callback with the same identity and one that replaces it comes first, the newer identity stays", func(t tb, s connect.Store) {
 		var want []connect.Task
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
-			old := connected(t, s, start(user, user+", old"), identity(user+", old"))
-			again, p := start(user, user+", again"), start(user, user)
-			c := finished(p, identity(user))
+			old := connected(t, s, flow(user, user+", old"), identity(user+", old"))
+			again, p := flow(user, user+", again"), flow(user, user)
+			c := renewal(old, finished(p, identity(user)))
 			bind(t, s, again, p)
 			var returning, replacing answer
 			duel(i,
 				func() {
-					returning.first, returning.err = s.Complete(t.Context(), again.TokenHash, finished(again, old.IdentityID), same)
+					returning.complete(t, s, again, finished(again, old.IdentityID), same)
 				},
 				func() {
-					replacing.first, replacing.err = s.Complete(t.Context(), p.TokenHash, c, tagged)
+					replacing.complete(t, s, p, c, tagged)
 					// The old identity is deleted soon, and is then like any other.
 					replacing.err = errors.Join(replacing.err, s.Done(t.Context(), deletion(old)))
 				})
@@ -272,23 +300,23 @@ var races = topic{"races", []check{
 		var want []connect.Task
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
-			p := start(user, user)
+			p := flow(user, user)
 			c := finished(p, identity(user))
 			bind(t, s, p)
 			var completing, spending answer
 			duel(i,
-				func() { completing.first, completing.err = s.Complete(t.Context(), p.TokenHash, c, tagged) },
+				func() { completing.complete(t, s, p, c, tagged) },
 				func() { spending.err = s.Spend(t.Context(), p.TokenHash) })
 			require.NoError(t, spending.err, "Spend")
 			if completing.first {
 				require.NoError(t, completing.err, "Complete that came first")
-				requireStart(t, s, completed(p, c.IdentityID))
+				requireFlow(t, s, completed(p, c.IdentityID))
 				requireConnection(t, s, c)
 				want = append(want, tag(c))
 				continue
 			}
 			require.ErrorIs(t, completing.err, connect.ErrStateSpent, "Complete that came second")
-			requireStart(t, s, spent(p))
+			requireFlow(t, s, spent(p))
 			requireNoConnection(t, s, app, user)
 		}
 		requireTasks(t, s, want...)
@@ -297,85 +325,85 @@ var races = topic{"races", []check{
 	{"an identity that is being given up passes to nobody meanwhile", func(t tb, s connect.Store) {
 		for i := range rounds {
 			user, thief := fmt.Sprint("user ", i), fmt.Sprint("thief ", i)
-			c := connected(t, s, start(user, user), identity(user))
-			p := start(thief, thief)
+			c := connected(t, s, flow(user, user), identity(user))
+			p := flow(thief, thief)
 			bind(t, s, p)
-			newer := start(user, user+", again")
+			newer := flow(user, user+", again")
 			bind(t, s, newer)
 			var stealing, leaving answer
 			duel(i,
 				func() {
-					stealing.first, stealing.err = s.Complete(t.Context(), p.TokenHash, finished(p, c.IdentityID), tagged)
+					stealing.complete(t, s, p, finished(p, c.IdentityID), tagged)
 				},
 				func() {
 					if i%4 < 2 {
-						_, leaving.err = s.Disconnect(t.Context(), app, user, disconnectedAt, deleteDue)
+						leaving.disconnect(t, s, endAll(app, user, disconnectedAt))
 						return
 					}
-					leaving.first, leaving.err = s.Complete(t.Context(), newer.TokenHash, finished(newer, identity(user+", again")), tagged)
+					leaving.complete(t, s, newer, finished(newer, identity(user+", again")), tagged)
 				})
 			require.NoError(t, leaving.err, "Disconnect, or Complete that replaces")
 			require.Empty(t, won(t, []answer{stealing}, connect.ErrIdentityTaken, connect.ErrIdentityRetired), "another user's calls of Complete that passed")
 			requireNoConnection(t, s, app, thief)
-			requireStart(t, s, p)
+			requireFlow(t, s, p)
 		}
 	}},
 
-	{"of calls of Disconnect one ends the connection, and the others are ErrNotConnected", func(t tb, s connect.Store) {
-		c := connected(t, s, start("anna", "tab"), identity("anna"))
+	{"of calls of Disconnect one ends the connection, and the others find none", func(t tb, s connect.Store) {
+		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		answers := make([]answer, 20)
 		race(len(answers), func(i int) {
-			answers[i].connection, answers[i].err = s.Disconnect(t.Context(), app, "anna", disconnectedAt, deleteDue)
-			answers[i].first = answers[i].err == nil
+			answers[i].disconnect(t, s, endAll(app, "anna", disconnectedAt))
+			answers[i].first = len(answers[i].ended) > 0
 		})
-		winners := won(t, answers, connect.ErrNotConnected)
+		winners := won(t, answers, nil)
 		require.Len(t, winners, 1, "calls that ended the connection")
-		require.Equal(t, inUTC(c), inUTC(answers[winners[0]].connection), "the connection that Disconnect returns")
+		requireSame(t, []connect.Connection{c}, answers[winners[0]].ended, "the connections that Disconnect returns")
 		requireTasks(t, s, deletion(c))
 	}},
 
 	{"of calls of Bind with one token hash exactly one is kept", func(t tb, s connect.Store) {
-		starts := make([]connect.Pending, 20)
-		answers := make([]answer, len(starts))
-		for i := range starts {
-			starts[i] = start(fmt.Sprint("user ", i), "the same")
+		flows := make([]connect.Pending, 20)
+		answers := make([]answer, len(flows))
+		for i := range flows {
+			flows[i] = flow(fmt.Sprint("user ", i), "the same")
 		}
-		race(len(starts), func(i int) {
-			answers[i].err = s.Bind(t.Context(), starts[i], plenty)
+		race(len(flows), func(i int) {
+			answers[i].err = s.Bind(t.Context(), flows[i], plenty)
 		})
 		var kept []connect.Pending
 		for i, a := range answers {
 			if a.err == nil {
-				kept = append(kept, starts[i])
+				kept = append(kept, flows[i])
 			}
 		}
-		require.Len(t, kept, 1, "starts that Bind says it has kept")
-		requireStart(t, s, kept[0])
+		require.Len(t, kept, 1, "flows that Bind says it has kept")
+		requireFlow(t, s, kept[0])
 	}},
 
 	{"of many binds of one user at once all are kept, and the next one makes room for itself", func(t tb, s connect.Store) {
 		const limit = 5
-		starts := make([]connect.Pending, 20)
-		for i := range starts {
-			starts[i] = expiring("anna", fmt.Sprint("tab ", i), i+1)
+		flows := make([]connect.Pending, 20)
+		for i := range flows {
+			flows[i] = expiring("anna", fmt.Sprint("tab ", i), i+1)
 		}
-		errs := make([]error, len(starts))
-		race(len(starts), func(i int) {
-			errs[i] = s.Bind(t.Context(), starts[i], limit)
+		errs := make([]error, len(flows))
+		race(len(flows), func(i int) {
+			errs[i] = s.Bind(t.Context(), flows[i], limit)
 		})
 		require.NoError(t, errors.Join(errs...), "Bind")
 
 		// Whatever the twenty have left, these are the newest of it.
 		next := expiring("anna", "next", 30)
 		bindWithin(t, s, limit, next)
-		starts = append(starts, next)
-		requireStarts(t, s, starts[len(starts)-limit:], nil)
-		require.Equal(t, limit, live(t, s, starts), "how many starts of a user are live")
+		flows = append(flows, next)
+		requireFlows(t, s, flows[len(flows)-limit:], nil)
+		require.Equal(t, limit, live(t, s, flows), "how many flows of a user are live")
 		bindWithin(t, s, limit, expiring("anna", "last", 31))
 		sweepAll(t, s, 2*limit+1)
 	}},
 
-	{"whichever of Complete and the Bind that spends its start comes first, their answers agree with the store", func(t tb, s connect.Store) {
+	{"whichever of Complete and the Bind that spends its flow comes first, their answers agree with the store", func(t tb, s connect.Store) {
 		var want []connect.Task
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
@@ -384,33 +412,33 @@ var races = topic{"races", []check{
 			bind(t, s, p)
 			var completing, binding answer
 			duel(i,
-				func() { completing.first, completing.err = s.Complete(t.Context(), p.TokenHash, c, tagged) },
+				func() { completing.complete(t, s, p, c, tagged) },
 				func() { binding.err = s.Bind(t.Context(), next, 1) })
 			require.NoError(t, binding.err, "Bind")
-			requireStart(t, s, next)
+			requireFlow(t, s, next)
 			if completing.first {
 				require.NoError(t, completing.err, "Complete that came first")
-				requireStart(t, s, completed(p, c.IdentityID))
+				requireFlow(t, s, completed(p, c.IdentityID))
 				requireConnection(t, s, c)
 				requireReload(t, s, p, c)
 				want = append(want, tag(c))
 				continue
 			}
 			require.ErrorIs(t, completing.err, connect.ErrStateSpent, "Complete that came second")
-			requireStart(t, s, spent(p))
+			requireFlow(t, s, spent(p))
 			requireNoConnection(t, s, app, user)
 		}
 		requireTasks(t, s, want...)
 	}},
 
 	{"of twenty equal events exactly one changes the health", func(t tb, s connect.Store) {
-		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		for i, health := range []connect.Health{needsSignIn, healthOK, needsSignIn} {
 			c = withHealth(c, health, later(i+1))
 			answers := make([]answer, 20)
 			race(len(answers), func(j int) {
 				a := &answers[j]
-				a.connection, a.first, a.err = s.SetHealth(t.Context(), c.IdentityID, c.Health, c.HealthAt)
+				a.setHealth(t, s, c.IdentityID, c.Health, c.HealthAt)
 			})
 			require.Len(t, won(t, answers, nil), 1, "calls that say they change the health")
 			for _, a := range answers {
@@ -423,7 +451,7 @@ var races = topic{"races", []check{
 	{"of different events at once the newest stands", func(t tb, s connect.Store) {
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
-			c := connected(t, s, start(user, user), identity(user))
+			c := connected(t, s, flow(user, user), identity(user))
 			events := []event{{needsSignIn, later(3)}, {healthOK, later(5)}, {healthOK, later(2)}, {needsSignIn, later(5)}, {healthOK, later(4)}}
 			errs := make([]error, len(events))
 			race(len(events), func(j int) {
@@ -438,15 +466,15 @@ var races = topic{"races", []check{
 		var want []connect.Task
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
-			old := connected(t, s, start(user, user+", old"), identity(user+", old"))
-			p := start(user, user)
-			c := finished(p, identity(user))
+			old := connected(t, s, flow(user, user+", old"), identity(user+", old"))
+			p := flow(user, user)
+			c := renewal(old, finished(p, identity(user)))
 			bind(t, s, p)
 			var completing, telling answer
 			duel(i,
-				func() { completing.first, completing.err = s.Complete(t.Context(), p.TokenHash, c, tagged) },
+				func() { completing.complete(t, s, p, c, tagged) },
 				func() {
-					telling.connection, telling.first, telling.err = s.SetHealth(t.Context(), old.IdentityID, needsSignIn, later(1))
+					telling.setHealth(t, s, old.IdentityID, needsSignIn, later(1))
 				})
 			require.Len(t, won(t, []answer{completing}), 1, "calls of Complete that say they are the first")
 			if len(won(t, []answer{telling}, connect.ErrNotConnected)) == 1 {
@@ -460,22 +488,22 @@ var races = topic{"races", []check{
 		requireTasks(t, s, want...)
 	}},
 
-	{"whichever of an event and a return with the same identity comes first, the connection is the return's", func(t tb, s connect.Store) {
+	{"whichever of an event and a callback with the same identity comes first, the connection is the callback's", func(t tb, s connect.Store) {
 		var want []connect.Task
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
-			old := connected(t, s, start(user, user+", old"), identity(user))
-			p := start(user, user)
+			old := connected(t, s, flow(user, user+", old"), identity(user))
+			p := flow(user, user)
 			bind(t, s, p)
-			c := withHealth(finished(p, identity(user)), healthOK, later(2))
+			c := withHealth(renewal(old, finished(p, identity(user))), healthOK, later(2))
 			c.ConnectedAt = noon.Add(time.Minute)
-			// In half of the rounds the return is newer than the event.
+			// In half of the rounds the sign-in is newer than the event.
 			at := later(1 + i/2%2*2)
 			var completing, telling answer
 			duel(i,
-				func() { completing.first, completing.err = s.Complete(t.Context(), p.TokenHash, c, tagged) },
+				func() { completing.complete(t, s, p, c, tagged) },
 				func() {
-					telling.connection, telling.first, telling.err = s.SetHealth(t.Context(), c.IdentityID, needsSignIn, at)
+					telling.setHealth(t, s, c.IdentityID, needsSignIn, at)
 				})
 			require.Len(t, won(t, []answer{completing}), 1, "calls of Complete that say they are the first")
 			require.NoError(t, telling.err, "SetHealth of an identity that is connected all the time")
@@ -501,14 +529,14 @@ var races = topic{"races", []check{
 		var want []connect.Task
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
-			c := connected(t, s, start(user, user), identity(user))
+			c := connected(t, s, flow(user, user), identity(user))
 			var disconnecting, telling answer
 			duel(i,
 				func() {
-					disconnecting.connection, disconnecting.err = s.Disconnect(t.Context(), app, user, disconnectedAt, deleteDue)
+					disconnecting.disconnect(t, s, endAll(app, user, disconnectedAt))
 				},
 				func() {
-					telling.connection, telling.first, telling.err = s.SetHealth(t.Context(), c.IdentityID, needsSignIn, later(1))
+					telling.setHealth(t, s, c.IdentityID, needsSignIn, later(1))
 				})
 			require.NoError(t, disconnecting.err, "Disconnect of a user who has a connection either way")
 			if len(won(t, []answer{telling}, connect.ErrNotConnected)) == 1 {
@@ -517,7 +545,7 @@ var races = topic{"races", []check{
 			}
 			requireNoConnection(t, s, app, user)
 			requireNobodys(t, s, c.IdentityID)
-			require.Equal(t, inUTC(c), inUTC(disconnecting.connection), "the connection that Disconnect returns")
+			requireSame(t, []connect.Connection{c}, disconnecting.ended, "the connections that Disconnect returns")
 			want = append(want, deletion(c))
 		}
 		requireTasks(t, s, want...)
@@ -525,28 +553,26 @@ var races = topic{"races", []check{
 
 	{"whatever a user does at once, every identity that was stored is the user's or to be deleted", func(t tb, s connect.Store) {
 		const returns = 12
-		p := start("anna", "first")
+		p := flow("anna", "first")
 		bind(t, s, p)
-		connections := []connect.Connection{complete(t, s, p, identity("first"))}
-		var starts []connect.Pending
+		first := complete(t, s, p, identity("first"))
+		connections := []connect.Connection{first}
+		var flows []connect.Pending
 		for i := range returns {
 			label := fmt.Sprint(i)
-			starts = append(starts, expiring("anna", label, i+1))
-			connections = append(connections, finished(starts[i], identity(label)))
+			flows = append(flows, expiring("anna", label, i+1))
+			connections = append(connections, finished(flows[i], identity(label)))
 		}
 		answers := make([]answer, returns)
 		errs := make([]error, returns+8)
 		race(len(errs), func(i int) {
 			switch {
 			case i < returns:
-				errs[i] = s.Bind(t.Context(), starts[i], 3)
+				errs[i] = s.Bind(t.Context(), flows[i], 3)
 				a := &answers[i]
-				a.first, a.err = s.Complete(t.Context(), starts[i].TokenHash, connections[i+1], tagged)
+				a.complete(t, s, flows[i], connections[i+1], tagged)
 			case i%2 == 0:
-				_, err := s.Disconnect(t.Context(), app, "anna", disconnectedAt, deleteDue)
-				if !errors.Is(err, connect.ErrNotConnected) {
-					errs[i] = err
-				}
+				_, errs[i] = s.Disconnect(t.Context(), endAll(app, "anna", disconnectedAt))
 			default:
 				for _, c := range connections {
 					_, _, err := s.SetHealth(t.Context(), c.IdentityID, needsSignIn, later(i))
@@ -558,14 +584,16 @@ var races = topic{"races", []check{
 		})
 		require.NoError(t, errors.Join(errs...), "what Bind, Disconnect and SetHealth return")
 
-		stored := []connect.Connection{connections[0]}
+		stored := []connect.Connection{first}
 		for _, i := range won(t, answers, connect.ErrStateSpent, connect.ErrStateUnknown) {
-			stored = append(stored, connections[i+1])
+			stored = append(stored, inUTC(answers[i].connection))
 		}
-		last, err := s.Connection(t.Context(), app, "anna")
-		if err != nil {
-			require.ErrorIs(t, err, connect.ErrNotConnected, "Connection")
-		} else {
+		left, err := s.Connections(t.Context(), app, "anna")
+		require.NoError(t, err, "Connections")
+		require.LessOrEqual(t, len(left), 1, "how many connections are left")
+		var last connect.Connection
+		if len(left) > 0 {
+			last = left[0]
 			require.Contains(t, stored, withHealth(inUTC(last), healthOK, signedIn), "the connections that Complete says it has stored")
 		}
 		var want []connect.Task
@@ -582,11 +610,12 @@ var races = topic{"races", []check{
 
 	{"users who come and go at once do not get in each other's way", func(t tb, s connect.Store) {
 		const users = 30
-		starts := make([]connect.Pending, users)
-		for i := range starts {
+		flows := make([]connect.Pending, users)
+		var olds []connect.Connection
+		for i := range flows {
 			user := fmt.Sprint("user ", i)
-			starts[i] = start(user, user)
-			connected(t, s, start(user, user+", old"), identity(user+", old"))
+			flows[i] = flow(user, user)
+			olds = append(olds, connected(t, s, flow(user, user+", old"), identity(user+", old")))
 		}
 		errs := make([]error, users+10)
 		race(len(errs), func(i int) {
@@ -597,23 +626,24 @@ var races = topic{"races", []check{
 				errs[i] = errors.Join(claiming, sweeping)
 				return
 			}
-			p := starts[i]
+			p := flows[i]
 			binding := s.Bind(t.Context(), p, plenty)
-			first, completing := s.Complete(t.Context(), p.TokenHash, finished(p, identity(p.UserID)), tagged)
-			if completing == nil && !first {
-				completing = errors.New("a live start is a reload")
+			done, completing := s.Complete(t.Context(), p.TokenHash, finished(p, identity(p.UserID)), tagged)
+			if completing == nil && !done.First {
+				completing = errors.New("a live flow is a reload")
 			}
 			var disconnecting error
 			if i%2 == 0 {
-				_, disconnecting = s.Disconnect(t.Context(), app, p.UserID, disconnectedAt, deleteDue)
+				_, disconnecting = s.Disconnect(t.Context(), endAll(app, p.UserID, disconnectedAt))
 			}
 			errs[i] = errors.Join(binding, completing, disconnecting)
 		})
 		require.NoError(t, errors.Join(errs...), "what the calls of all users return")
 
 		var want []connect.Task
-		for i, p := range starts {
-			c, old := finished(p, identity(p.UserID)), finished(p, identity(p.UserID+", old"))
+		for i, p := range flows {
+			old := olds[i]
+			c := renewal(old, finished(p, identity(p.UserID)))
 			want = append(want, deletion(old))
 			if i%2 == 0 {
 				requireNoConnection(t, s, app, p.UserID)
@@ -631,7 +661,7 @@ var races = topic{"races", []check{
 		applications := []string{app, otherApp}
 		for i := range 40 {
 			label := fmt.Sprint(i)
-			want = append(want, tag(connected(t, s, startIn(applications[i%2], "user "+label, label), identity(label))))
+			want = append(want, tag(connected(t, s, flowIn(applications[i%2], "user "+label, label), identity(label))))
 		}
 		claimed := make([][]connect.Task, 8)
 		errs := make([]error, len(claimed))
@@ -659,12 +689,12 @@ var races = topic{"races", []check{
 		requireDue(t, s, tagDue)
 	}},
 
-	{"of many sweeps at once each start is counted by one", func(t tb, s connect.Store) {
+	{"of many sweeps at once each flow is counted by one", func(t tb, s connect.Store) {
 		const expired = 40
-		live := start("anna", "live")
+		live := flow("anna", "live")
 		bind(t, s, live)
 		for i := range expired {
-			p := start("anna", fmt.Sprint(i))
+			p := flow("anna", fmt.Sprint(i))
 			p.ExpiresAt = noon.Add(-time.Hour)
 			bind(t, s, p)
 		}
@@ -685,7 +715,7 @@ var races = topic{"races", []check{
 		for _, n := range swept {
 			total += n
 		}
-		require.Equal(t, expired, total, "how many starts the sweeps say they have removed, together")
-		requireStart(t, s, live)
+		require.Equal(t, expired, total, "how many flows the sweeps say they have removed, together")
+		requireFlow(t, s, live)
 	}},
 }}

@@ -8,15 +8,15 @@ import (
 
 var replacing = topic{"replacing", []check{
 	{"a connection with another identity replaces the old one, and queues its deletion", func(t tb, s connect.Store) {
-		old := connected(t, s, start("anna", "old"), identity("old"))
-		p := start("anna", "new")
+		old := connected(t, s, flow("anna", "old"), identity("old"))
+		p := flow("anna", "new")
 		bind(t, s, p)
 		c := finished(p, identity("new"))
 		c.ConnectedAt = noon.Add(5 * time.Minute)
-		completeAs(t, s, p, c)
+		c = renewAs(t, s, old, p, c)
 
 		requireConnection(t, s, c)
-		requireStart(t, s, completed(start("anna", "old"), old.IdentityID))
+		requireFlow(t, s, completed(flow("anna", "old"), old.IdentityID))
 		// The tag of the old identity is dropped; its deletion is due when it
 		// was replaced.
 		requireDue(t, s, c.ConnectedAt.Add(-micro), tag(c))
@@ -25,42 +25,42 @@ var replacing = topic{"replacing", []check{
 	}},
 
 	{"a tag that somebody is working on is dropped when its identity is replaced", func(t tb, s connect.Store) {
-		old := connected(t, s, start("anna", "old"), identity("old"))
+		old := connected(t, s, flow("anna", "old"), identity("old"))
 		requireDue(t, s, tagDue, tag(old))
-		c := connected(t, s, start("anna", "new"), identity("new"))
+		c := renewed(t, s, old, flow("anna", "new"), identity("new"))
 		requireTasks(t, s, deletion(old), tag(c))
 	}},
 
 	{"the same identity again replaces nothing, and is the newer connection", func(t tb, s connect.Store) {
-		connected(t, s, start("anna", "first"), identity("anna"))
-		p := start("anna", "second")
+		old := connected(t, s, flow("anna", "first"), identity("anna"))
+		p := flow("anna", "second")
 		bind(t, s, p)
 		c := finished(p, identity("anna"))
 		c.ConnectedAt = noon.Add(time.Minute)
-		completeAs(t, s, p, c)
+		c = renewAs(t, s, old, p, c)
 		requireConnection(t, s, c)
 		requireTasks(t, s, tag(c))
 	}},
 
 	{"each replaced identity has its own deletion", func(t tb, s connect.Store) {
-		first := connected(t, s, start("anna", "1"), identity("1"))
-		second := connected(t, s, start("anna", "2"), identity("2"))
-		third := connected(t, s, start("anna", "3"), identity("3"))
+		first := connected(t, s, flow("anna", "1"), identity("1"))
+		second := renewed(t, s, first, flow("anna", "2"), identity("2"))
+		third := renewed(t, s, second, flow("anna", "3"), identity("3"))
 		requireConnection(t, s, third)
 		requireTasks(t, s, deletion(first), deletion(second), tag(third))
 	}},
 
-	{"a reload of the return that was replaced changes nothing", func(t tb, s connect.Store) {
-		p := start("anna", "old")
+	{"a reload of the flow whose identity was replaced changes nothing", func(t tb, s connect.Store) {
+		p := flow("anna", "old")
 		old := connected(t, s, p, identity("old"))
-		c := connected(t, s, start("anna", "new"), identity("new"))
+		c := renewed(t, s, old, flow("anna", "new"), identity("new"))
 		requireReload(t, s, p, old)
 		requireConnection(t, s, c)
-		requireStart(t, s, completed(p, old.IdentityID))
+		requireFlow(t, s, completed(p, old.IdentityID))
 		requireTasks(t, s, deletion(old), tag(c))
 	}},
 
-	{"a refused return replaces nothing", func(t tb, s connect.Store) {
+	{"a refused callback replaces nothing", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		requireRefused(t, s, c.live, finished(c.live, c.ben.IdentityID), connect.ErrIdentityTaken)
 		requireRefused(t, s, c.live, finished(c.live, c.dora.IdentityID), connect.ErrIdentityRetired)
@@ -69,10 +69,10 @@ var replacing = topic{"replacing", []check{
 	}},
 
 	{"replacing touches nobody else's connection", func(t tb, s connect.Store) {
-		ben := connected(t, s, start("ben", "ben"), identity("ben"))
-		elsewhere := connected(t, s, startIn(otherApp, "anna", "elsewhere"), identity("elsewhere"))
-		old := connected(t, s, start("anna", "old"), identity("old"))
-		c := connected(t, s, start("anna", "new"), identity("new"))
+		ben := connected(t, s, flow("ben", "ben"), identity("ben"))
+		elsewhere := connected(t, s, flowIn(otherApp, "anna", "elsewhere"), identity("elsewhere"))
+		old := connected(t, s, flow("anna", "old"), identity("old"))
+		c := renewed(t, s, old, flow("anna", "new"), identity("new"))
 		requireConnection(t, s, ben)
 		requireConnection(t, s, elsewhere)
 		requireTasks(t, s, tag(ben), tag(elsewhere), deletion(old), tag(c))

@@ -9,57 +9,57 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// expiring is a start of a user that expires so many minutes after noon.
+// expiring is a flow of a user that expires so many minutes after noon.
 func expiring(user, label string, minutes int) connect.Pending {
-	p := start(user, label)
+	p := flow(user, label)
 	p.ExpiresAt = noon.Add(time.Duration(minutes) * time.Minute)
 	return p
 }
 
-// spend spends starts and returns them as they read afterwards.
-func spend(t tb, s connect.Store, starts ...connect.Pending) []connect.Pending {
+// spend spends flows and returns them as they read afterwards.
+func spend(t tb, s connect.Store, flows ...connect.Pending) []connect.Pending {
 	t.Helper()
 	var ended []connect.Pending
-	for _, p := range starts {
+	for _, p := range flows {
 		require.NoError(t, s.Spend(t.Context(), p.TokenHash), "Spend")
 		ended = append(ended, spent(p))
 	}
 	return ended
 }
 
-// requireStarts reads starts, of which some may have been removed.
-func requireStarts(t tb, s connect.Store, there, removed []connect.Pending) {
+// requireFlows reads flows, of which some may have been removed.
+func requireFlows(t tb, s connect.Store, there, removed []connect.Pending) {
 	t.Helper()
 	for _, p := range there {
-		requireStart(t, s, p)
+		requireFlow(t, s, p)
 	}
 	for _, p := range removed {
-		requireNoStart(t, s, p.TokenHash)
+		requireNoFlow(t, s, p.TokenHash)
 	}
 }
 
-// room is how the starts of a user make room for one that is bound.
+// room is how the flows of a user make room for one that is bound.
 var room = topic{"room", []check{
-	{"starts within the limit stay as they are, up to the last that fits", func(t tb, s connect.Store) {
-		tabs := []connect.Pending{start("anna", "tab 1"), start("anna", "tab 2"), start("anna", "tab 3")}
+	{"flows within the limit stay as they are, up to the last that fits", func(t tb, s connect.Store) {
+		tabs := []connect.Pending{flow("anna", "tab 1"), flow("anna", "tab 2"), flow("anna", "tab 3")}
 		bindWithin(t, s, 3, tabs...)
-		requireStarts(t, s, tabs, nil)
-		complete(t, s, tabs[1], identity("anna"))
-		complete(t, s, tabs[2], identity("anna"))
-		complete(t, s, tabs[0], identity("anna"))
+		requireFlows(t, s, tabs, nil)
+		c := complete(t, s, tabs[1], identity("anna"))
+		renew(t, s, c, tabs[2], identity("anna"))
+		renew(t, s, c, tabs[0], identity("anna"))
 	}},
 
-	{"one start too many spends the one that expires first, which is ErrStateSpent from then on", func(t tb, s connect.Store) {
+	{"one flow too many spends the one that expires first, which is ErrStateSpent from then on", func(t tb, s connect.Store) {
 		tabs := []connect.Pending{expiring("anna", "tab 1", 1), expiring("anna", "tab 2", 2), expiring("anna", "tab 3", 3)}
 		bindWithin(t, s, 3, tabs...)
 		p := expiring("anna", "tab 4", 4)
 		bindWithin(t, s, 3, p)
-		requireStarts(t, s, []connect.Pending{spent(tabs[0]), tabs[1], tabs[2], p}, nil)
+		requireFlows(t, s, []connect.Pending{spent(tabs[0]), tabs[1], tabs[2], p}, nil)
 		requireRefused(t, s, tabs[0], finished(tabs[0], identity("anna")), connect.ErrStateSpent)
 		requireNoConnection(t, s, app, "anna")
 		requireTasks(t, s)
-		complete(t, s, tabs[1], identity("anna"))
-		complete(t, s, p, identity("anna"))
+		c := complete(t, s, tabs[1], identity("anna"))
+		renew(t, s, c, p, identity("anna"))
 	}},
 
 	{"the oldest is the one that expires first, in whatever order they were bound", func(t tb, s connect.Store) {
@@ -69,58 +69,58 @@ var room = topic{"room", []check{
 		bindWithin(t, s, 4, second, fourth, first, third)
 		fifth, sixth := expiring("anna", "fifth", 5), expiring("anna", "sixth", 6)
 		bindWithin(t, s, 4, fifth)
-		requireStarts(t, s, []connect.Pending{spent(first), second, third, fourth, fifth}, nil)
+		requireFlows(t, s, []connect.Pending{spent(first), second, third, fourth, fifth}, nil)
 		bindWithin(t, s, 4, sixth)
-		requireStarts(t, s, []connect.Pending{spent(first), spent(second), third, fourth, fifth, sixth}, nil)
+		requireFlows(t, s, []connect.Pending{spent(first), spent(second), third, fourth, fifth, sixth}, nil)
 	}},
 
 	{"which is the oldest is told to the microsecond", func(t tb, s connect.Store) {
-		oldest, middle, newest := start("anna", "oldest"), start("anna", "middle"), start("anna", "newest")
+		oldest, middle, newest := flow("anna", "oldest"), flow("anna", "middle"), flow("anna", "newest")
 		oldest.ExpiresAt = noon.Add(time.Minute - micro)
 		middle.ExpiresAt = noon.Add(time.Minute)
 		newest.ExpiresAt = noon.Add(time.Minute + micro)
 		bindWithin(t, s, 3, newest, oldest, middle)
-		p := start("anna", "tab")
+		p := flow("anna", "tab")
 		bindWithin(t, s, 3, p)
-		requireStarts(t, s, []connect.Pending{spent(oldest), middle, newest, p}, nil)
+		requireFlows(t, s, []connect.Pending{spent(oldest), middle, newest, p}, nil)
 	}},
 
-	{"of starts that expire at one moment as many stay as fit", func(t tb, s connect.Store) {
+	{"of flows that expire at one moment as many stay as fit", func(t tb, s connect.Store) {
 		const limit = 3
 		var tabs []connect.Pending
 		for i := range 10 {
-			p := start("anna", fmt.Sprint("tab ", i))
+			p := flow("anna", fmt.Sprint("tab ", i))
 			tabs = append(tabs, p)
 			bindWithin(t, s, limit, p)
-			requireStart(t, s, p)
+			requireFlow(t, s, p)
 		}
-		require.Equal(t, limit, live(t, s, tabs), "how many starts of a user are live")
+		require.Equal(t, limit, live(t, s, tabs), "how many flows of a user are live")
 		sweepAll(t, s, 2*limit+1)
 	}},
 
-	{"the start that is bound stays live, though it expires first", func(t tb, s connect.Store) {
+	{"the flow that is bound stays live, though it expires first", func(t tb, s connect.Store) {
 		later, latest := expiring("anna", "later", 20), expiring("anna", "latest", 21)
 		bindWithin(t, s, 2, latest, later)
 		p := expiring("anna", "tab", 1)
 		bindWithin(t, s, 2, p)
-		requireStarts(t, s, []connect.Pending{spent(later), latest, p}, nil)
+		requireFlows(t, s, []connect.Pending{spent(later), latest, p}, nil)
 		// One that has expired already, too.
 		late := expiring("anna", "late", -1)
 		bindWithin(t, s, 2, late)
-		requireStarts(t, s, []connect.Pending{spent(later), latest, spent(p), late}, nil)
+		requireFlows(t, s, []connect.Pending{spent(later), latest, spent(p), late}, nil)
 		complete(t, s, latest, identity("anna"))
 	}},
 
-	{"a limit of one leaves the start that is bound, and one that was spent", func(t tb, s connect.Store) {
+	{"a limit of one leaves the flow that is bound, and one that was spent", func(t tb, s connect.Store) {
 		first, second, third, fourth := expiring("anna", "1", 1), expiring("anna", "2", 2), expiring("anna", "3", 3), expiring("anna", "4", 4)
 		bindWithin(t, s, 1, first)
-		requireStart(t, s, first)
+		requireFlow(t, s, first)
 		bindWithin(t, s, 1, second)
-		requireStarts(t, s, []connect.Pending{spent(first), second}, nil)
+		requireFlows(t, s, []connect.Pending{spent(first), second}, nil)
 		bindWithin(t, s, 1, third)
-		requireStarts(t, s, []connect.Pending{spent(first), spent(second), third}, nil)
+		requireFlows(t, s, []connect.Pending{spent(first), spent(second), third}, nil)
 		bindWithin(t, s, 1, fourth)
-		requireStarts(t, s, []connect.Pending{spent(second), spent(third), fourth}, []connect.Pending{first})
+		requireFlows(t, s, []connect.Pending{spent(second), spent(third), fourth}, []connect.Pending{first})
 	}},
 
 	{"a lower limit makes room for all it takes in one call", func(t tb, s connect.Store) {
@@ -135,86 +135,86 @@ var room = topic{"room", []check{
 		p := expiring("anna", "tab", 20)
 		bindWithin(t, s, 2, p)
 		// What this call has spent is not yet removed.
-		requireStarts(t, s, []connect.Pending{
+		requireFlows(t, s, []connect.Pending{
 			ended[4], ended[5],
 			spent(tabs[0]), spent(tabs[1]), spent(tabs[2]), spent(tabs[3]), spent(tabs[4]),
 			tabs[5], p,
 		}, ended[:4])
 		next := expiring("anna", "next", 21)
 		bindWithin(t, s, 2, next)
-		requireStarts(t, s, []connect.Pending{spent(tabs[3]), spent(tabs[4]), spent(tabs[5]), p, next}, append(ended, tabs[:3]...))
+		requireFlows(t, s, []connect.Pending{spent(tabs[3]), spent(tabs[4]), spent(tabs[5]), p, next}, append(ended, tabs[:3]...))
 	}},
 
-	{"spent starts take no room from live ones, nor live ones from spent ones", func(t tb, s connect.Store) {
+	{"spent flows take no room from live ones, nor live ones from spent ones", func(t tb, s connect.Store) {
 		ended := []connect.Pending{expiring("anna", "ended 1", 11), expiring("anna", "ended 2", 12), expiring("anna", "ended 3", 13)}
 		bind(t, s, ended...)
 		ended = spend(t, s, ended...)
 		tabs := []connect.Pending{expiring("anna", "tab 1", 1), expiring("anna", "tab 2", 2), expiring("anna", "tab 3", 3)}
 		for i, p := range tabs {
 			bindWithin(t, s, 3, p)
-			requireStarts(t, s, ended, nil)
-			requireStarts(t, s, tabs[:i+1], nil)
+			requireFlows(t, s, ended, nil)
+			requireFlows(t, s, tabs[:i+1], nil)
 		}
 	}},
 
-	{"of spent starts the newest within the limit are kept, completed ones with their identity", func(t tb, s connect.Store) {
-		starts := []connect.Pending{
+	{"of spent flows the newest within the limit are kept, completed ones with their identity", func(t tb, s connect.Store) {
+		flows := []connect.Pending{
 			expiring("anna", "1", 1), expiring("anna", "2", 2), expiring("anna", "3", 3),
 			expiring("anna", "4", 4), expiring("anna", "5", 5), expiring("anna", "6", 6),
 		}
-		bind(t, s, starts...)
-		complete(t, s, starts[1], identity("anna"))
-		c := complete(t, s, starts[4], identity("anna"))
-		spend(t, s, starts[5], starts[3], starts[0], starts[2])
+		bind(t, s, flows...)
+		first := complete(t, s, flows[1], identity("anna"))
+		c := renew(t, s, first, flows[4], identity("anna"))
+		spend(t, s, flows[5], flows[3], flows[0], flows[2])
 		p := expiring("anna", "tab", 2)
 		bindWithin(t, s, 3, p)
-		requireStarts(t, s, []connect.Pending{spent(starts[3]), completed(starts[4], c.IdentityID), spent(starts[5]), p}, starts[:3])
-		requireReload(t, s, starts[4], c)
+		requireFlows(t, s, []connect.Pending{spent(flows[3]), completed(flows[4], c.IdentityID), spent(flows[5]), p}, flows[:3])
+		requireReload(t, s, flows[4], c)
 	}},
 
-	{"a completed start that is removed is ErrStateUnknown, and its connection and task stay", func(t tb, s connect.Store) {
+	{"a completed flow that is removed is ErrStateUnknown, and its connection and task stay", func(t tb, s connect.Store) {
 		p := expiring("anna", "first", 1)
 		c := connected(t, s, p, identity("anna"))
 		next := expiring("anna", "second", 2)
 		bind(t, s, next)
 		spend(t, s, next)
 		bindWithin(t, s, 1, expiring("anna", "third", 3))
-		requireNoStart(t, s, p.TokenHash)
+		requireNoFlow(t, s, p.TokenHash)
 		requireRefused(t, s, p, c, connect.ErrStateUnknown)
 		requireConnection(t, s, c)
 		requireTasks(t, s, tag(c))
 		// As after Sweep, the token hash may be bound again.
-		again := start("ben", "first")
+		again := flow("ben", "first")
 		bind(t, s, again)
-		requireStart(t, s, again)
+		requireFlow(t, s, again)
 	}},
 
-	{"starts that have expired are no spent ones, and are spent first", func(t tb, s connect.Store) {
-		longAgo, lately, tab := start("anna", "long ago"), expiring("anna", "lately", -1), expiring("anna", "tab", 1)
+	{"flows that have expired are no spent ones, and are spent first", func(t tb, s connect.Store) {
+		longAgo, lately, tab := flow("anna", "long ago"), expiring("anna", "lately", -1), expiring("anna", "tab", 1)
 		longAgo.IssuedAt, longAgo.ExpiresAt = noon.AddDate(-70, 0, 0), noon.AddDate(-70, 0, 1)
 		bindWithin(t, s, 3, longAgo, lately, tab)
-		requireStarts(t, s, []connect.Pending{longAgo, lately, tab}, nil)
+		requireFlows(t, s, []connect.Pending{longAgo, lately, tab}, nil)
 		p, next := expiring("anna", "next", 2), expiring("anna", "last", 3)
 		bindWithin(t, s, 3, p)
-		requireStarts(t, s, []connect.Pending{spent(longAgo), lately, tab, p}, nil)
+		requireFlows(t, s, []connect.Pending{spent(longAgo), lately, tab, p}, nil)
 		bindWithin(t, s, 3, next)
-		requireStarts(t, s, []connect.Pending{spent(longAgo), spent(lately), tab, p, next}, nil)
+		requireFlows(t, s, []connect.Pending{spent(longAgo), spent(lately), tab, p, next}, nil)
 	}},
 
-	{"starts that Disconnect has spent make room like any other", func(t tb, s connect.Store) {
+	{"flows that Disconnect has spent make room like any other", func(t tb, s connect.Store) {
 		done, tab := expiring("anna", "done", 1), expiring("anna", "tab", 2)
 		c := connected(t, s, done, identity("anna"))
 		bind(t, s, tab)
 		disconnect(t, s, c)
 		p := expiring("anna", "new", 3)
 		bindWithin(t, s, 1, p)
-		requireStarts(t, s, []connect.Pending{spent(tab), p}, []connect.Pending{done})
+		requireFlows(t, s, []connect.Pending{spent(tab), p}, []connect.Pending{done})
 		requireTasks(t, s, deletion(c))
 	}},
 
-	{"nobody else's starts make room, nor those of the same user id in another application", func(t tb, s connect.Store) {
+	{"nobody else's flows make room, nor those of the same user id in another application", func(t tb, s connect.Store) {
 		c := newScene(t, s)
-		elsewhere, done, ended := startIn(otherApp, "emil", "elsewhere"), startIn(otherApp, "emil", "done elsewhere"), startIn(otherApp, "emil", "ended elsewhere")
+		elsewhere, done, ended := flowIn(otherApp, "emil", "elsewhere"), flowIn(otherApp, "emil", "done elsewhere"), flowIn(otherApp, "emil", "ended elsewhere")
 		bind(t, s, elsewhere, done, ended)
 		there := complete(t, s, done, identity("there"))
 		spend(t, s, ended)
@@ -225,42 +225,70 @@ var room = topic{"room", []check{
 			bindWithin(t, s, 1, p)
 			c.fresh = p // the one that is live now
 			c.requireUnchanged(t, s)
-			requireStarts(t, s, []connect.Pending{elsewhere, completed(done, there.IdentityID), spent(ended)}, nil)
+			requireFlows(t, s, []connect.Pending{elsewhere, completed(done, there.IdentityID), spent(ended)}, nil)
 		}
-		requireNoStart(t, s, fresh.TokenHash)
+		requireNoFlow(t, s, fresh.TokenHash)
 		requireConnection(t, s, there)
 		requireTasks(t, s, tag(c.anna), tag(c.ben), deletion(c.dora), tag(there))
 	}},
 
 	{"nor do those of a user who looks like this one", func(t tb, s connect.Store) {
-		var starts []connect.Pending
+		var flows []connect.Pending
 		for i, text := range lookalikes {
-			user, application := start(text, fmt.Sprint("user ", i)), startIn(text, "anna", fmt.Sprint("application ", i))
+			user, application := flow(text, fmt.Sprint("user ", i)), flowIn(text, "anna", fmt.Sprint("application ", i))
 			bindWithin(t, s, 1, user, application)
-			starts = append(starts, user, application)
+			flows = append(flows, user, application)
 		}
-		requireStarts(t, s, starts, nil)
+		requireFlows(t, s, flows, nil)
 	}},
 
-	{"a start that is refused makes no room", func(t tb, s connect.Store) {
+	{"flows of one user make room for flows of the same actor alone", func(t tb, s connect.Store) {
+		var flows, ended []connect.Pending
+		for i, actor := range []string{"", "ben", "Ben", "anna", "carl"} {
+			p, done := actedBy(expiring("anna", fmt.Sprint("tab ", i), 1), actor), actedBy(expiring("anna", fmt.Sprint("ended ", i), 1), actor)
+			bind(t, s, p, done)
+			flows = append(flows, p)
+			ended = append(ended, spend(t, s, done)...)
+		}
+		requireFlows(t, s, append(flows, ended...), nil)
+		for i := range 3 {
+			bindWithin(t, s, 1, actedBy(adds(expiring("anna", fmt.Sprint("ben's ", i), 10+i)), "ben"))
+		}
+		flows[1] = spent(flows[1])
+		requireFlows(t, s, []connect.Pending{flows[0], flows[2], flows[3], flows[4], ended[0], ended[2], ended[3], ended[4]}, []connect.Pending{flows[1], ended[1]})
+		bindWithin(t, s, 1, expiring("anna", "own", 10))
+		requireFlows(t, s, []connect.Pending{spent(flows[0]), flows[2], flows[3], flows[4], ended[0], ended[2], ended[3], ended[4]}, nil)
+	}},
+
+	{"of flows of one actor those of every kind make room", func(t tb, s connect.Store) {
+		tabs := []connect.Pending{expiring("anna", "plain", 1), adds(expiring("anna", "adds", 2)), renews(expiring("anna", "named", 3), "an id"), expiring("anna", "last", 4)}
+		for i, p := range tabs {
+			bindWithin(t, s, 1, p)
+			if i > 0 {
+				requireFlow(t, s, spent(tabs[i-1]))
+			}
+		}
+	}},
+
+	{"a flow that is refused makes no room", func(t tb, s connect.Store) {
 		removable, kept := expiring("anna", "removable", 1), expiring("anna", "kept", 2)
 		bind(t, s, removable, kept)
 		ended := spend(t, s, removable, kept)
 		tabs := []connect.Pending{expiring("anna", "tab 1", 3), expiring("anna", "tab 2", 4)}
-		others := start("ben", "others")
+		others := flow("ben", "others")
 		bind(t, s, tabs...)
 		bind(t, s, others)
 
-		odd := start("anna", "odd")
+		odd := flow("anna", "odd")
 		odd.ReturnTo = "/\x00"
 		mine := others
 		mine.UserID = "anna"
 		// The first one's token hash would be free if there were room.
 		for _, p := range []connect.Pending{removable, kept, tabs[0], tabs[1], mine, odd} {
 			require.Error(t, s.Bind(t.Context(), p, 1), "Bind of a token hash that is bound already, or of a text that cannot be kept")
-			requireStarts(t, s, ended, nil)
-			requireStarts(t, s, tabs, nil)
-			requireStart(t, s, others)
+			requireFlows(t, s, ended, nil)
+			requireFlows(t, s, tabs, nil)
+			requireFlow(t, s, others)
 		}
 	}},
 
@@ -274,20 +302,21 @@ var room = topic{"room", []check{
 
 	{"a user who always comes back has no more than the limit and one", func(t tb, s connect.Store) {
 		const limit = 5
+		c := connected(t, s, expiring("anna", "first", 1), identity("anna"))
 		for i := range 40 {
-			p := expiring("anna", fmt.Sprint("tab ", i), i+1)
+			p := expiring("anna", fmt.Sprint("tab ", i), i+2)
 			bindWithin(t, s, limit, p)
-			complete(t, s, p, identity("anna"))
+			renew(t, s, c, p, identity("anna"))
 		}
-		bindWithin(t, s, limit, expiring("anna", "last", 41))
+		bindWithin(t, s, limit, expiring("anna", "last", 42))
 		sweepAll(t, s, limit+1)
 	}},
 }}
 
-// live counts the starts that could still be completed.
-func live(t tb, s connect.Store, starts []connect.Pending) (n int) {
+// live counts the flows that could still be completed.
+func live(t tb, s connect.Store, flows []connect.Pending) (n int) {
 	t.Helper()
-	for _, p := range starts {
+	for _, p := range flows {
 		got, err := s.Pending(t.Context(), p.TokenHash)
 		if err != nil {
 			require.ErrorIs(t, err, connect.ErrStateUnknown, "Pending")

@@ -1,6 +1,5 @@
-// Package storetest proves that an implementation of [connect.Store] keeps to
-// its contract. A store is in order when this passes, under the race detector
-// and a few times over:
+// Package storetest tests an implementation of [connect.Store] against its contract.
+// Run this test with the race detector, and a few times over:
 //
 //	func TestStore(t *testing.T) {
 //		storetest.Run(t, func(t *testing.T) connect.Store {
@@ -8,7 +7,8 @@
 //		})
 //	}
 //
-// It is meant for tests: it imports testing and testify.
+// A store that is also a [connect.Lister] is tested as one. Import the package in
+// tests only: it imports testing and testify.
 package storetest
 
 import (
@@ -18,19 +18,19 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// Run checks the stores that newStore returns against the contract of
-// [connect.Store]: one subtest for each rule, named after it, all in parallel.
+// Run tests the stores that newStore returns against the contract of
+// [connect.Store]: one subtest for each rule, named after it, all in parallel. It
+// skips the rules of [connect.Lister] if the stores do not implement it.
 //
-// Every subtest calls newStore once and must be given an empty store that
-// nobody else reads or writes, because Claim and Sweep reach over all of it. A
-// store on a SQL server can be given a database or a schema of its own, or
-// tables with a prefix of their own. newStore is called from several subtests at
-// the same time, each with its own t, so t.Cleanup is the place to close and
-// remove what it made.
+// Every subtest calls newStore once. The store must be empty, and nobody else may
+// read or write it, because Claim and Sweep reach all of it. For a store on a SQL
+// server, create a database or a schema, or tables with a prefix. Subtests call
+// newStore concurrently, each with its own t; use t.Cleanup to close and remove what
+// it made.
 //
-// A call that other calls compete with must succeed all the same, so a store
-// tries a transaction again itself that the database broke off for another's
-// sake. In return the races stay small: never more than fifty calls at once.
+// Calls that race must all succeed, so a store retries a transaction that the
+// database broke off because of another one. In return the races stay small: there
+// are never more than fifty calls at once.
 func Run(t *testing.T, newStore func(t *testing.T) connect.Store) {
 	t.Helper()
 	for _, topic := range topics {
@@ -52,12 +52,12 @@ type tb interface {
 	Helper()
 	Errorf(format string, args ...any)
 	FailNow()
+	Skip(args ...any)
 	Context() context.Context
 }
 
-// A check proves one rule on an empty store. All of today's rules hold for
-// every store. A check of something that a store may leave out would look for
-// it with a type assertion, and say in a skip what it missed.
+// A check proves one rule on an empty store. A check of something that a store may
+// leave out looks for it with a type assertion, and is skipped if it is not there.
 type check struct {
 	name string
 	run  func(t tb, s connect.Store)
@@ -75,18 +75,26 @@ var topics = []topic{
 	spending,
 	expiry,
 	completing,
+	adding,
+	renewing,
 	replacing,
 	freshness,
+	actors,
+	labelling,
 	health,
 	conflict,
 	isolation,
 	tagging,
 	deleting,
+	queuing,
 	disconnecting,
+	ending,
 	applications,
+	listing,
 	sweeping,
 	contexts,
 	texts,
 	times,
 	races,
+	contests,
 }

@@ -11,15 +11,15 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// sweep sweeps and says how many starts that must remove.
+// sweep sweeps and says how many flows that must remove.
 func sweep(t tb, s connect.Store, before time.Time, limit, want int) {
 	t.Helper()
 	got, err := s.Sweep(t.Context(), before, limit)
 	require.NoError(t, err, "Sweep")
-	require.Equal(t, want, got, "how many starts Sweep says it has removed")
+	require.Equal(t, want, got, "how many flows Sweep says it has removed")
 }
 
-// sweepAll sweeps all starts there are.
+// sweepAll sweeps all flows there are.
 func sweepAll(t tb, s connect.Store, want int) {
 	t.Helper()
 	sweep(t, s, noon.AddDate(1, 0, 0), plenty, want)
@@ -38,56 +38,57 @@ func forgotten(t tb, s connect.Store, users ...string) (gone []string) {
 		if errors.Is(err, connect.ErrStateSpent) {
 			continue
 		}
-		require.NoError(t, err, "Complete of a live start")
+		require.NoError(t, err, "Complete of a live flow")
 		gone = append(gone, user)
 	}
 	return gone
 }
 
 var sweeping = topic{"sweeping", []check{
-	{"a sweep removes the starts that expired before its moment, and no others", func(t tb, s connect.Store) {
-		before, at, after := start("anna", "before"), start("anna", "at"), start("anna", "after")
+	{"a sweep removes the flows that expired before its moment, and no others", func(t tb, s connect.Store) {
+		before, at, after := flow("anna", "before"), flow("anna", "at"), flow("anna", "after")
 		before.ExpiresAt = noon.Add(-micro)
 		at.ExpiresAt = noon
 		after.ExpiresAt = noon.Add(micro)
 		bind(t, s, before, at, after)
 		sweep(t, s, noon, plenty, 1)
-		requireNoStart(t, s, before.TokenHash)
-		requireStart(t, s, at)
-		requireStart(t, s, after)
+		requireNoFlow(t, s, before.TokenHash)
+		requireFlow(t, s, at)
+		requireFlow(t, s, after)
 		sweep(t, s, noon, plenty, 0)
 	}},
 
-	{"a sweep removes starts in whatever state, and never a connection or a task", func(t tb, s connect.Store) {
+	{"a sweep removes flows in whatever state, and never a connection or a task", func(t tb, s connect.Store) {
 		c := newScene(t, s)
-		sweepAll(t, s, 7)
-		for _, p := range []connect.Pending{c.live, c.done, c.expired, c.bens, c.ended, c.gone, c.fresh} {
-			requireNoStart(t, s, p.TokenHash)
+		sweepAll(t, s, sceneFlows)
+		for _, p := range []connect.Pending{c.live, c.done, c.expired, c.bens, c.ended, c.gone, c.fresh, c.first, c.second, c.renewing, c.adding} {
+			requireNoFlow(t, s, p.TokenHash)
 		}
 		requireConnection(t, s, c.anna)
 		requireConnection(t, s, c.ben)
+		requireConnections(t, s, c.home, c.work)
 		c.requireTasksUnchanged(t, s)
 	}},
 
-	{"a start that was swept is ErrStateUnknown, and its token hash can be bound again", func(t tb, s connect.Store) {
-		p := start("anna", "tab")
+	{"a flow that was swept is ErrStateUnknown, and its token hash can be bound again", func(t tb, s connect.Store) {
+		p := flow("anna", "tab")
 		c := connected(t, s, p, identity("anna"))
 		sweepAll(t, s, 1)
 		requireRefused(t, s, p, c, connect.ErrStateUnknown)
 		requireConnection(t, s, c)
-		again := start("ben", "tab")
+		again := flow("ben", "tab")
 		bind(t, s, again)
-		requireStart(t, s, again)
+		requireFlow(t, s, again)
 	}},
 
 	{"a sweep removes no more than its limit, and says how many", func(t tb, s connect.Store) {
-		live := start("anna", "live")
-		done := start("ben", "done")
+		live := flow("anna", "live")
+		done := flow("ben", "done")
 		bind(t, s, live)
 		c := connected(t, s, done, identity("ben"))
 		var expired []connect.Pending
 		for i := range 25 {
-			p := start(fmt.Sprint("user ", i), fmt.Sprint(i))
+			p := flow(fmt.Sprint("user ", i), fmt.Sprint(i))
 			p.ExpiresAt = noon.Add(-time.Duration(i+1) * time.Minute)
 			bind(t, s, p)
 			expired = append(expired, p)
@@ -106,9 +107,9 @@ var sweeping = topic{"sweeping", []check{
 		}
 		for _, batch := range []struct{ swept, left int }{{10, 15}, {10, 5}, {5, 0}, {0, 0}} {
 			sweep(t, s, noon, 10, batch.swept)
-			require.Equal(t, batch.left, left(), "how many expired starts are left after a batch")
-			requireStart(t, s, live)
-			requireStart(t, s, completed(done, c.IdentityID))
+			require.Equal(t, batch.left, left(), "how many expired flows are left after a batch")
+			requireFlow(t, s, live)
+			requireFlow(t, s, completed(done, c.IdentityID))
 		}
 	}},
 
@@ -124,16 +125,16 @@ var sweeping = topic{"sweeping", []check{
 
 	{"a sweep leaves the connection of a user whose disconnect it forgets", func(t tb, s connect.Store) {
 		requireNothingToDisconnect(t, s, app, "anna")
-		p := start("anna", "tab")
+		p := flow("anna", "tab")
 		c := connected(t, s, p, identity("anna"))
 		sweep(t, s, noon, plenty, 0)
 		requireConnection(t, s, c)
-		requireStart(t, s, completed(p, c.IdentityID))
+		requireFlow(t, s, completed(p, c.IdentityID))
 		requireTasks(t, s, tag(c))
 	}},
 
-	{"a sweep that removes a user's last start does not forget a later disconnect", func(t tb, s connect.Store) {
-		p := start("anna", "expired")
+	{"a sweep that removes a user's last flow does not forget a later disconnect", func(t tb, s connect.Store) {
+		p := flow("anna", "expired")
 		p.ExpiresAt = noon.Add(-time.Hour)
 		bind(t, s, p)
 		requireNothingToDisconnectAt(t, s, app, "anna", noon)
@@ -141,18 +142,18 @@ var sweeping = topic{"sweeping", []check{
 		require.Empty(t, forgotten(t, s, "anna"), "the users whose disconnects are forgotten")
 	}},
 
-	{"a sweep forgets no more moments than its limit, beside the starts that it removes", func(t tb, s connect.Store) {
+	{"a sweep forgets no more moments than its limit, beside the flows that it removes", func(t tb, s connect.Store) {
 		var users []string
 		for i := range 25 {
 			user := fmt.Sprint("user ", i)
 			requireNothingToDisconnectAt(t, s, app, user, noon.Add(-time.Duration(i+1)*time.Minute))
 			users = append(users, user)
-			p := start("anna", user)
+			p := flow("anna", user)
 			p.ExpiresAt = noon.Add(-time.Hour)
 			bind(t, s, p)
 		}
-		for _, batch := range []struct{ starts, moments int }{{10, 10}, {10, 10}, {5, 5}, {0, 0}} {
-			sweep(t, s, noon, 10, batch.starts)
+		for _, batch := range []struct{ flows, moments int }{{10, 10}, {10, 10}, {5, 5}, {0, 0}} {
+			sweep(t, s, noon, 10, batch.flows)
 			gone := forgotten(t, s, users...)
 			require.Len(t, gone, batch.moments, "the users whose disconnects are forgotten")
 			users = slices.DeleteFunc(users, func(user string) bool { return slices.Contains(gone, user) })
@@ -160,19 +161,19 @@ var sweeping = topic{"sweeping", []check{
 	}},
 
 	{"a sweep with a limit below one removes nothing and is no error", func(t tb, s connect.Store) {
-		p := start("anna", "tab")
+		p := flow("anna", "tab")
 		p.ExpiresAt = noon.Add(-time.Hour)
 		bind(t, s, p)
 		requireNothingToDisconnect(t, s, app, "ben")
 		for _, limit := range []int{0, -1, -1 << 31} {
 			sweep(t, s, noon, limit, 0)
-			requireStart(t, s, p)
+			requireFlow(t, s, p)
 			require.Empty(t, forgotten(t, s, "ben"), "the users whose disconnects are forgotten")
 		}
 		sweep(t, s, noon, 1, 1)
 	}},
 
-	{"a sweep of a store without starts removes nothing", func(t tb, s connect.Store) {
+	{"a sweep of a store without flows removes nothing", func(t tb, s connect.Store) {
 		sweepAll(t, s, 0)
 	}},
 }}

@@ -12,19 +12,19 @@ import (
 // tagging is about all tasks; tags are the ones at hand.
 var tagging = topic{"tagging", []check{
 	{"the tag is due at its moment and not a microsecond before", func(t tb, s connect.Store) {
-		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		requireDue(t, s, tagDue.Add(-micro))
 		requireDue(t, s, tagDue, tag(c))
 	}},
 
 	{"a store without tasks has none to claim", func(t tb, s connect.Store) {
 		requireTasks(t, s)
-		bind(t, s, start("anna", "tab"))
+		bind(t, s, flow("anna", "tab"))
 		requireTasks(t, s)
 	}},
 
 	{"a claimed task is nobody else's until its lease ends, and then is given out again", func(t tb, s connect.Store) {
-		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		requireDue(t, s, tagDue, tag(c))
 		requireDue(t, s, tagDue)
 		requireDue(t, s, tagDue.Add(lease-micro))
@@ -34,8 +34,8 @@ var tagging = topic{"tagging", []check{
 	}},
 
 	{"a task that is done is never given out again, and doing it twice is no error", func(t tb, s connect.Store) {
-		anna := connected(t, s, start("anna", "anna"), identity("anna"))
-		ben := connected(t, s, start("ben", "ben"), identity("ben"))
+		anna := connected(t, s, flow("anna", "anna"), identity("anna"))
+		ben := connected(t, s, flow("ben", "ben"), identity("ben"))
 		requireDue(t, s, tagDue, tag(anna), tag(ben))
 		for range 2 {
 			require.NoError(t, s.Done(t.Context(), tag(anna)), "Done")
@@ -46,14 +46,14 @@ var tagging = topic{"tagging", []check{
 
 	{"a task is done before it was claimed", func(t tb, s connect.Store) {
 		// The request that connected makes the tag itself.
-		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		require.NoError(t, s.Done(t.Context(), tag(c)), "Done of a task that nobody claimed")
 		requireTasks(t, s)
 	}},
 
 	{"a task is found by its kind and its identity, and by nothing else", func(t tb, s connect.Store) {
-		anna := connected(t, s, start("anna", "anna"), identity("anna"))
-		ben := connected(t, s, start("ben", "ben"), identity("ben"))
+		anna := connected(t, s, flow("anna", "anna"), identity("anna"))
+		ben := connected(t, s, flow("ben", "ben"), identity("ben"))
 		far := noon.AddDate(1, 0, 0)
 
 		// None of these is there.
@@ -75,7 +75,7 @@ var tagging = topic{"tagging", []check{
 	}},
 
 	{"a task that is postponed is due at its new moment and keeps its attempts", func(t tb, s connect.Store) {
-		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		requireDue(t, s, tagDue, tag(c))
 		later := tagDue.Add(3 * lease)
 		require.NoError(t, s.Postpone(t.Context(), tag(c), later), "Postpone")
@@ -90,27 +90,24 @@ var tagging = topic{"tagging", []check{
 	}},
 
 	{"postponing a task that is not there makes none", func(t tb, s connect.Store) {
-		c := finished(start("anna", "tab"), identity("anna"))
+		c := finished(flow("anna", "tab"), identity("anna"))
 		require.NoError(t, s.Postpone(t.Context(), tag(c), noon), "Postpone of a task that is not there")
 		requireTasks(t, s)
-		connected(t, s, start("anna", "tab"), identity("anna"))
+		connected(t, s, flow("anna", "tab"), identity("anna"))
 		require.NoError(t, s.Done(t.Context(), tag(c)), "Done")
 		require.NoError(t, s.Postpone(t.Context(), tag(c), noon), "Postpone of a task that is done")
 		requireTasks(t, s)
 	}},
 
 	{"queuing a task again leaves one, with the newer values and no attempts", func(t tb, s connect.Store) {
-		connected(t, s, start("anna", "first"), identity("anna"))
+		old := connected(t, s, flow("anna", "first"), identity("anna"))
 		claim(t, s, tagDue, plenty)
 		claim(t, s, tagDue.Add(lease), plenty)
 
-		p := start("anna", "second")
+		p := flow("anna", "second")
 		bind(t, s, p)
-		c := finished(p, identity("anna"))
 		sooner := tagDue.Add(-30 * time.Second) // though the lease ends later
-		first, err := s.Complete(t.Context(), p.TokenHash, c, connect.Completion{TagAfter: sooner})
-		require.NoError(t, err, "Complete")
-		require.True(t, first, "Complete of a live start says that it is not the first")
+		c := renewHow(t, s, old, p, finished(p, identity("anna")), connect.Completion{TagAfter: sooner})
 
 		requireDue(t, s, sooner.Add(-micro))
 		requireDue(t, s, sooner, tag(c))
@@ -121,12 +118,9 @@ var tagging = topic{"tagging", []check{
 		want := make([]connect.Task, 9)
 		for _, i := range []int{4, 0, 7, 2, 8, 1, 6, 3, 5} {
 			label := fmt.Sprint(i)
-			p := start("user "+label, label)
+			p := flow("user "+label, label)
 			bind(t, s, p)
-			c := finished(p, identity(label))
-			first, err := s.Complete(t.Context(), p.TokenHash, c, connect.Completion{TagAfter: noon.Add(time.Duration(i) * micro)})
-			require.NoError(t, err, "Complete")
-			require.True(t, first, "Complete of a live start says that it is not the first")
+			c := completeHow(t, s, p, finished(p, identity(label)), connect.Completion{TagAfter: noon.Add(time.Duration(i) * micro)})
 			want[i] = tag(c)
 		}
 		// The last of the nine is not due yet.
@@ -141,15 +135,12 @@ var tagging = topic{"tagging", []check{
 		var want []connect.Task
 		for i := range 5 {
 			label := fmt.Sprint(i)
-			p := startIn(otherApp, "user "+label, label)
+			p := flowIn(otherApp, "user "+label, label)
 			if i >= 3 {
 				p.ApplicationID = app
 			}
 			bind(t, s, p)
-			c := finished(p, identity(label))
-			first, err := s.Complete(t.Context(), p.TokenHash, c, connect.Completion{TagAfter: noon.Add(time.Duration(i) * micro)})
-			require.NoError(t, err, "Complete")
-			require.True(t, first, "Complete of a live start says that it is not the first")
+			c := completeHow(t, s, p, finished(p, identity(label)), connect.Completion{TagAfter: noon.Add(time.Duration(i) * micro)})
 			want = append(want, tag(c))
 		}
 		requireSameTasks(t, want[3:], claim(t, s, tagDue, 2), "the two tasks of the application, though others are due longer")
@@ -157,7 +148,7 @@ var tagging = topic{"tagging", []check{
 	}},
 
 	{"a claim with a limit below one takes nothing and is no error", func(t tb, s connect.Store) {
-		c := connected(t, s, start("anna", "tab"), identity("anna"))
+		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		for _, limit := range []int{0, -1, -1 << 31} {
 			require.Empty(t, claim(t, s, tagDue, limit), "tasks of a claim with limit %d", limit)
 		}

@@ -52,44 +52,61 @@ var keys = []key{
 	{"UserID", func(p *connect.Pending, text string) { p.UserID = text }},
 }
 
-// fields are all texts of a start.
+// fields are all texts of a flow.
 var fields = append(keys[:len(keys):len(keys)],
+	key{"ActorID", func(p *connect.Pending, text string) { p.ActorID = text }},
+	key{"ConnectionID", func(p *connect.Pending, text string) { p.ConnectionID = text }},
+	key{"Label", func(p *connect.Pending, text string) { p.Label = text }},
 	key{"ReturnTo", func(p *connect.Pending, text string) { p.ReturnTo = text }})
+
+// longest is the longest text of x that every store keeps in a field.
+func longest(field string) string {
+	switch field {
+	case "ReturnTo":
+		return strings.Repeat("x", 1024)
+	case "Label":
+		return strings.Repeat("x", 100)
+	}
+	return strings.Repeat("x", 255)
+}
+
+// longLabel has 100 characters of four bytes each.
+var longLabel = strings.Repeat("🍣", 99) + "🍺"
 
 // toldApart is a check that a key is kept exactly and compared byte by byte.
 func toldApart(k key) check {
 	return check{
 		"every " + k.name + " is kept exactly, and told from all that look like it",
 		func(t tb, s connect.Store) {
-			var starts []connect.Pending
+			var flows []connect.Pending
 			for i, text := range lookalikes {
-				p := start("anna", fmt.Sprint(i))
+				p := flow("anna", fmt.Sprint(i))
 				if k.name == "TokenHash" {
 					p.UserID = fmt.Sprint("user ", i)
 				}
 				k.set(&p, text)
 				bind(t, s, p)
-				starts = append(starts, p)
+				flows = append(flows, p)
 			}
-			for _, p := range starts {
-				requireStart(t, s, p)
+			for _, p := range flows {
+				requireFlow(t, s, p)
 				requireNoConnection(t, s, p.ApplicationID, p.UserID)
 			}
 			var connections []connect.Connection
 			var tags, deletions []connect.Task
-			for i, p := range starts {
+			for i, p := range flows {
 				c := complete(t, s, p, identity(fmt.Sprint(i)))
 				connections = append(connections, c)
 				tags, deletions = append(tags, tag(c)), append(deletions, deletion(c))
 			}
 			for i, c := range connections {
-				requireStart(t, s, completed(starts[i], c.IdentityID))
+				requireFlow(t, s, completed(flows[i], c.IdentityID))
 				requireConnection(t, s, c)
 			}
 			requireTasks(t, s, tags...)
 			for i, c := range connections {
-				// Ending those before has neither ended this one nor its start.
-				requireStart(t, s, completed(starts[i], c.IdentityID))
+				// Ending those before has neither ended this one nor its flow.
+				requireFlow(t, s, completed(flows[i], c.IdentityID))
 				disconnect(t, s, c)
 			}
 			requireTasks(t, s, deletions...)
@@ -97,25 +114,31 @@ func toldApart(k key) check {
 	}
 }
 
-// requireKeptOrRefused binds and completes a start. A store may refuse either,
-// but keep neither as another one.
-func requireKeptOrRefused(t tb, s connect.Store, p connect.Pending, identityID string) {
+// requireNothing looks for the connections of a user who has none. A store may
+// refuse to look.
+func requireNothing(t tb, s connect.Store, application, user, what string) {
+	t.Helper()
+	got, _ := s.Connections(t.Context(), application, user)
+	require.Empty(t, got, "Connections of "+what)
+}
+
+// requireKeptOrRefused binds a flow and completes it with a new connection. A store
+// may refuse either, but keep neither as another one.
+func requireKeptOrRefused(t tb, s connect.Store, p connect.Pending, c connect.Connection) {
 	t.Helper()
 	if err := s.Bind(t.Context(), p, plenty); err != nil {
 		_, err := s.Pending(t.Context(), p.TokenHash)
-		require.Error(t, err, "Pending of a start that Bind refused to keep")
-		_, err = s.Connection(t.Context(), p.ApplicationID, p.UserID)
-		require.Error(t, err, "Connection of a user whose start Bind refused to keep")
+		require.Error(t, err, "Pending of a flow that Bind refused to keep")
+		requireNothing(t, s, p.ApplicationID, p.UserID, "a user whose flow Bind refused to keep")
 		return
 	}
-	requireStart(t, s, p)
-	c := finished(p, identityID)
+	requireFlow(t, s, p)
 	if _, err := s.Complete(t.Context(), p.TokenHash, c, tagged); err != nil {
-		requireStart(t, s, p)
+		requireFlow(t, s, p)
 		requireNoConnection(t, s, p.ApplicationID, p.UserID)
 		return
 	}
-	requireStart(t, s, completed(p, c.IdentityID))
+	requireFlow(t, s, completed(p, c.IdentityID))
 	requireConnection(t, s, c)
 	disconnect(t, s, c)
 }
@@ -131,67 +154,86 @@ var texts = topic{"texts", []check{
 			"/" + strings.Repeat("r", 1023), "/" + strings.Repeat("🍣", 255) + "abc",
 		}, lookalikes...)
 		for i, path := range paths {
-			p := start("anna", fmt.Sprint(i))
+			p := flow("anna", fmt.Sprint(i))
 			p.ReturnTo = path
 			bind(t, s, p)
-			requireStart(t, s, p)
+			requireFlow(t, s, p)
 		}
 	}},
 
-	{"all texts may be 255 bytes long at once", func(t tb, s connect.Store) {
-		p := start(strings.Repeat("🍣", 63)+"abc", "")
+	{"all texts may be 255 bytes long at once, and a label 100 characters", func(t tb, s connect.Store) {
+		p := flow(strings.Repeat("🍣", 63)+"abc", "")
 		p.ApplicationID = strings.Repeat("é", 127) + "e"
+		p.ActorID = strings.Repeat("日", 85)
 		p.TokenHash = strings.Repeat("h", 255)
 		p.ReturnTo = strings.Repeat("/", 1024)
-		c := connected(t, s, p, identity("anna"))
-		requireStart(t, s, completed(p, c.IdentityID))
+		p.Label = longLabel
+		bind(t, s, p)
+		c := finished(p, identity("anna"))
+		c.ID = strings.Repeat("あ", 84) + "abc"
+		completeAs(t, s, p, c)
+		requireFlow(t, s, completed(p, c.IdentityID))
 		requireConnection(t, s, c)
 		requireDue(t, s, tagDue, tag(c))
-		disconnect(t, s, c)
+
+		p.TokenHash, p.ConnectionID = strings.Repeat("i", 255), c.ID
+		c = renewed(t, s, c, p, identity("anna"))
+		requireFlow(t, s, completed(p, c.IdentityID))
+		requireConnection(t, s, c)
+		disconnectOne(t, s, c)
 		requireTasks(t, s, deletion(c))
 	}},
 
-	{"a start with a NUL byte or invalid UTF-8 is refused, and nothing of it is kept", func(t tb, s connect.Store) {
+	{"a flow with a NUL byte or invalid UTF-8 is refused, and nothing of it is kept", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		for _, odd := range unkeepable {
 			for _, field := range fields {
-				p := start("anna", "odd")
+				p := flow("anna", "odd")
 				field.set(&p, odd.text)
-				require.Error(t, s.Bind(t.Context(), p, plenty), "Bind of a start whose %s is %s", field.name, odd.what)
+				require.Error(t, s.Bind(t.Context(), p, plenty), "Bind of a flow whose %s is %s", field.name, odd.what)
 				_, err := s.Pending(t.Context(), p.TokenHash)
-				require.Error(t, err, "Pending of a start that Bind refused to keep: its %s is %s", field.name, odd.what)
+				require.Error(t, err, "Pending of a flow that Bind refused to keep: its %s is %s", field.name, odd.what)
 			}
 		}
-		requireNoStart(t, s, hash("odd"))
+		requireNoFlow(t, s, hash("odd"))
 		c.requireUnchanged(t, s)
 		c.requireTasksUnchanged(t, s)
-		sweepAll(t, s, 7)
+		sweepAll(t, s, sceneFlows)
 	}},
 
-	{"a start with an empty key is refused, and nothing of it is kept", func(t tb, s connect.Store) {
+	{"a flow with an empty key is refused, and nothing of it is kept", func(t tb, s connect.Store) {
 		for _, k := range keys {
-			p := start("anna", "empty")
+			p := flow("anna", "empty")
 			k.set(&p, "")
-			require.Error(t, s.Bind(t.Context(), p, plenty), "Bind of a start whose %s is empty", k.name)
+			require.Error(t, s.Bind(t.Context(), p, plenty), "Bind of a flow whose %s is empty", k.name)
 		}
-		requireNoStart(t, s, hash("empty"))
+		requireNoFlow(t, s, hash("empty"))
 		sweepAll(t, s, 0)
 	}},
 
-	{"a connection with an empty key, a NUL byte or invalid UTF-8 is refused, and the start stays live", func(t tb, s connect.Store) {
+	{"a connection with an empty key, a NUL byte or invalid UTF-8 is refused, and the flow stays live", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		for _, odd := range append(unkeepable[:len(unkeepable):len(unkeepable)], struct{ what, text string }{"empty", ""}) {
 			identified := finished(c.fresh, odd.text)
-			user, application := finished(c.fresh, identity("new")), finished(c.fresh, identity("new"))
-			user.UserID, application.ApplicationID = odd.text, odd.text
+			id, user, application := finished(c.fresh, identity("new")), finished(c.fresh, identity("new")), finished(c.fresh, identity("new"))
+			id.ID, user.UserID, application.ApplicationID = odd.text, odd.text, odd.text
 			for _, refused := range []struct {
 				field      string
 				connection connect.Connection
-			}{{"IdentityID", identified}, {"UserID", user}, {"ApplicationID", application}} {
-				first, err := s.Complete(t.Context(), c.fresh.TokenHash, refused.connection, tagged)
+			}{{"ID", id}, {"IdentityID", identified}, {"UserID", user}, {"ApplicationID", application}} {
+				done, err := s.Complete(t.Context(), c.fresh.TokenHash, refused.connection, tagged)
 				require.Error(t, err, "Complete with a connection whose %s is %s", refused.field, odd.what)
-				require.False(t, first, "Complete that was refused says that it is the first: %s is %s", refused.field, odd.what)
+				require.Zero(t, done, "what Complete that was refused returns: %s is %s", refused.field, odd.what)
 			}
+			c.requireUnchanged(t, s)
+		}
+		for _, odd := range unkeepable {
+			actor, label := finished(c.fresh, identity("new")), finished(c.fresh, identity("new"))
+			actor.ActorID, label.Label = odd.text, odd.text
+			_, err := s.Complete(t.Context(), c.fresh.TokenHash, actor, tagged)
+			require.Error(t, err, "Complete with a connection whose ActorID is %s", odd.what)
+			_, err = s.Complete(t.Context(), c.fresh.TokenHash, label, tagged)
+			require.Error(t, err, "Complete with a connection whose Label is %s", odd.what)
 			c.requireUnchanged(t, s)
 		}
 		complete(t, s, c.fresh, identity("new"))
@@ -200,46 +242,58 @@ var texts = topic{"texts", []check{
 	{"a text that is longer than must fit is kept exactly or refused", func(t tb, s connect.Store) {
 		for _, more := range tooLong {
 			for _, field := range fields {
-				fits := 255
-				if field.name == "ReturnTo" {
-					fits = 1024
-				}
 				label := fmt.Sprint(field.name, more)
-				p := start("anna", label)
-				field.set(&p, strings.Repeat("x", fits+more))
-				requireKeptOrRefused(t, s, p, identity(label))
+				p := flow("anna", label)
+				field.set(&p, longest(field.name)+strings.Repeat("x", more))
+				requireKeptOrRefused(t, s, p, finished(p, identity(label)))
 			}
 			label := fmt.Sprint("IdentityID", more)
-			requireKeptOrRefused(t, s, start("anna", label), identity(label)+strings.Repeat("x", 255-36+more))
+			p := flow("anna", label)
+			requireKeptOrRefused(t, s, p, finished(p, identity(label)+strings.Repeat("x", 255-36+more)))
+			label = fmt.Sprint("ID", more)
+			p = flow("anna", label)
+			c := finished(p, identity(label))
+			c.ID = strings.Repeat("x", 255+more)
+			requireKeptOrRefused(t, s, p, c)
 		}
 		// Nothing was kept in short.
-		requireNoStart(t, s, strings.Repeat("x", 255))
+		requireNoFlow(t, s, strings.Repeat("x", 255))
 		requireNoConnection(t, s, app, strings.Repeat("x", 255))
 		requireNoConnection(t, s, strings.Repeat("x", 255), "anna")
 	}},
 
 	{"a text that cannot be kept finds nothing that is there", func(t tb, s connect.Store) {
 		c := newScene(t, s)
-		long := start(strings.Repeat("x", 255), strings.Repeat("x", 255))
+		long := flow(strings.Repeat("x", 255), strings.Repeat("x", 255))
 		long.ApplicationID, long.TokenHash = strings.Repeat("x", 255), strings.Repeat("x", 255)
 		other := connected(t, s, long, identity("long"))
 
 		for _, odd := range []string{"\x00", "\xff", "\xf0\x9f", "x", strings.Repeat("x", 100_000)} {
 			for _, there := range []struct {
-				start      connect.Pending
+				flow       connect.Pending
 				connection connect.Connection
 			}{{c.done, c.anna}, {long, other}} {
-				p := there.start
+				p := there.flow
 				_, err := s.Pending(t.Context(), p.TokenHash+odd)
 				require.Error(t, err, "Pending of a token hash with %.4q at its end", odd)
-				_, err = s.Connection(t.Context(), p.ApplicationID, p.UserID+odd)
-				require.Error(t, err, "Connection of a user id with %.4q at its end", odd)
-				_, err = s.Connection(t.Context(), p.ApplicationID+odd, p.UserID)
-				require.Error(t, err, "Connection of an application with %.4q at its end", odd)
-				_, err = s.Disconnect(t.Context(), p.ApplicationID, p.UserID+odd, disconnectedAt, noon)
-				require.Error(t, err, "Disconnect of a user id with %.4q at its end", odd)
-				_, err = s.Disconnect(t.Context(), p.ApplicationID+odd, p.UserID, disconnectedAt, noon)
-				require.Error(t, err, "Disconnect of an application with %.4q at its end", odd)
+				requireNothing(t, s, p.ApplicationID, p.UserID+odd, fmt.Sprintf("a user id with %.4q at its end", odd))
+				requireNothing(t, s, p.ApplicationID+odd, p.UserID, fmt.Sprintf("an application with %.4q at its end", odd))
+				for _, d := range []connect.Disconnection{
+					endAll(p.ApplicationID, p.UserID+odd, disconnectedAt), endAll(p.ApplicationID+odd, p.UserID, disconnectedAt),
+				} {
+					ended, _ := s.Disconnect(t.Context(), d)
+					require.Empty(t, ended, "the connections that Disconnect returns, with %.4q at the end of an id", odd)
+				}
+				id := there.connection.ID
+				for _, ids := range [][3]string{
+					{p.ApplicationID + odd, p.UserID, id}, {p.ApplicationID, p.UserID + odd, id}, {p.ApplicationID, p.UserID, id + odd},
+				} {
+					_, err = s.SetLabel(t.Context(), ids[0], ids[1], ids[2], "new")
+					require.Error(t, err, "SetLabel with %.4q at the end of an id", odd)
+					ended, err := s.Disconnect(t.Context(), connect.Disconnection{ApplicationID: ids[0], UserID: ids[1], ConnectionID: ids[2]})
+					require.Error(t, err, "Disconnect of one connection with %.4q at the end of an id", odd)
+					require.Empty(t, ended, "the connections that Disconnect returns, with %.4q at the end of an id", odd)
+				}
 				ids, _ := s.ApplicationsOf(t.Context(), p.UserID+odd)
 				require.Empty(t, ids, "applications of a user id with %.4q at its end", odd)
 				_, _, err = s.SetHealth(t.Context(), there.connection.IdentityID+odd, needsSignIn, later(5))
@@ -250,11 +304,12 @@ var texts = topic{"texts", []check{
 				none.IdentityID += odd
 				_ = s.Done(t.Context(), none)
 				_ = s.Postpone(t.Context(), none, noon)
+				require.Error(t, s.Queue(t.Context(), none), "Queue of a tag for an identity with %.4q at its end", odd)
 				tasks, _ := s.Claim(t.Context(), p.ApplicationID+odd, noon.AddDate(1, 0, 0), noon.AddDate(2, 0, 0), plenty)
 				require.Empty(t, tasks, "tasks of an application with %.4q at its end", odd)
 			}
 			c.requireUnchanged(t, s)
-			requireStart(t, s, completed(long, other.IdentityID))
+			requireFlow(t, s, completed(long, other.IdentityID))
 			requireConnection(t, s, other)
 		}
 		requireDue(t, s, tagDue.Add(-micro))

@@ -31,22 +31,22 @@ func zones(t tb) []*time.Location {
 	}
 }
 
-// requireEdge is a start that expires at this moment, completed a microsecond
+// requireEdge is a flow that expires at this moment, completed a microsecond
 // before, and one that is completed at it.
 func requireEdge(t tb, s connect.Store, label string, expires, before, at time.Time) {
 	t.Helper()
-	p, late := start("user of "+label, label), start("user of "+label, label+", late")
+	p, late := flow("user of "+label, label), flow("user of "+label, label+", late")
 	p.ExpiresAt, late.ExpiresAt = expires, expires
 	bind(t, s, p, late)
 
-	c := finished(p, identity(label))
-	c.ConnectedAt = at
+	c := createdAt(finished(p, identity(label)), at)
 	requireRefused(t, s, late, c, connect.ErrStateExpired)
-	c.ConnectedAt, c.HealthAt = before, expires
+	c = createdAt(c, before)
+	c.HealthAt = expires
 	completeAs(t, s, p, c)
 	requireConnection(t, s, c)
-	requireStart(t, s, completed(p, c.IdentityID))
-	requireStart(t, s, late)
+	requireFlow(t, s, completed(p, c.IdentityID))
+	requireFlow(t, s, late)
 }
 
 // requireNear allows for what is lost below a microsecond.
@@ -79,12 +79,12 @@ var times = topic{"times", []check{
 		for _, us := range []int{0, 1, 9, 10, 100_000, 123_456, 500_000, 999_999} {
 			moment := time.Date(2044, time.February, 29, 23, 59, 59, us*1000, time.UTC)
 			label := fmt.Sprint(us)
-			p := start("user "+label, label)
+			p := flow("user "+label, label)
 			p.BegunAt, p.IssuedAt, p.ExpiresAt = moment.Add(-2*time.Hour), moment.Add(-time.Hour), moment.Add(time.Hour)
 			bind(t, s, p)
-			requireStart(t, s, p)
-			c := finished(p, identity(label))
-			c.ConnectedAt, c.HealthAt = moment, moment
+			requireFlow(t, s, p)
+			c := createdAt(finished(p, identity(label)), moment)
+			c.HealthAt = moment
 			completeAs(t, s, p, c)
 			requireConnection(t, s, c)
 
@@ -100,20 +100,23 @@ var times = topic{"times", []check{
 		for _, ns := range []int{1, 499, 500, 501, 999, 999_999_499, 999_999_999} {
 			moment := time.Date(2044, time.February, 29, 23, 59, 59, ns, time.UTC)
 			label := fmt.Sprint(ns)
-			p := start("user "+label, label)
+			p := flow("user "+label, label)
 			p.BegunAt, p.IssuedAt, p.ExpiresAt = moment.Add(-2*time.Hour), moment.Add(-time.Hour), moment.Add(time.Hour)
-			connection := finished(p, identity(label))
-			connection.ConnectedAt, connection.HealthAt = moment, moment
+			connection := createdAt(finished(p, identity(label)), moment)
+			connection.HealthAt = moment
 			bind(t, s, p)
 			completeAs(t, s, p, connection)
 
 			got, err := s.Pending(t.Context(), p.TokenHash)
 			require.NoError(t, err, "Pending")
-			c, err := s.Connection(t.Context(), app, p.UserID)
-			require.NoError(t, err, "Connection")
+			connections, err := s.Connections(t.Context(), app, p.UserID)
+			require.NoError(t, err, "Connections")
+			require.Len(t, connections, 1, "the connections that Connections returns")
+			c := connections[0]
 			requireNear(t, p.BegunAt, got.BegunAt, "BegunAt")
 			requireNear(t, p.IssuedAt, got.IssuedAt, "IssuedAt")
 			requireNear(t, p.ExpiresAt, got.ExpiresAt, "ExpiresAt")
+			requireNear(t, moment, c.CreatedAt, "CreatedAt")
 			requireNear(t, moment, c.ConnectedAt, "ConnectedAt")
 			requireNear(t, moment, c.HealthAt, "HealthAt")
 		}
@@ -123,7 +126,7 @@ var times = topic{"times", []check{
 		for _, ns := range []time.Duration{1, 499, 500, 501, 999} {
 			label := fmt.Sprint(int(ns))
 			moment := noon.Add(ns)
-			p, late := start("user "+label, label), start("user "+label, label+", late")
+			p, late := flow("user "+label, label), flow("user "+label, label+", late")
 			late.ExpiresAt = moment
 			bind(t, s, p, late)
 			c := finished(late, identity(label+", late"))
@@ -133,9 +136,7 @@ var times = topic{"times", []check{
 			sweep(t, s, moment.Add(micro), plenty, 1)
 
 			c = finished(p, identity(label))
-			first, err := s.Complete(t.Context(), p.TokenHash, c, connect.Completion{TagAfter: moment})
-			require.NoError(t, err, "Complete of a live start")
-			require.True(t, first, "Complete of a live start says that it is not the first")
+			completeHow(t, s, p, c, connect.Completion{TagAfter: moment})
 			for n := range 3 {
 				tasks, err := s.Claim(t.Context(), app, moment, moment, plenty)
 				require.NoError(t, err, "Claim")
@@ -166,7 +167,7 @@ var times = topic{"times", []check{
 
 		requireEdge(t, s, "once", once, once.Add(-micro), once)
 		requireEdge(t, s, "twice", twice, twice.Add(-micro), twice)
-		p := start("anna", "between")
+		p := flow("anna", "between")
 		p.ExpiresAt = once
 		bind(t, s, p)
 		c := finished(p, identity("anna"))
@@ -193,17 +194,14 @@ var times = topic{"times", []check{
 		var queued []connect.Task
 		for i, moment := range ordered {
 			label := fmt.Sprint(i)
-			p := start("user "+label, label)
+			p := flow("user "+label, label)
 			p.ExpiresAt = moment
 			bind(t, s, p)
 
-			other := start("tagged "+label, "tagged "+label)
+			other := flow("tagged "+label, "tagged "+label)
 			other.ExpiresAt = noon.AddDate(7900, 0, 0)
 			bind(t, s, other)
-			c := finished(other, identity(label))
-			first, err := s.Complete(t.Context(), other.TokenHash, c, connect.Completion{TagAfter: moment})
-			require.NoError(t, err, "Complete")
-			require.True(t, first, "Complete of a live start says that it is not the first")
+			c := completeHow(t, s, other, finished(other, identity(label)), connect.Completion{TagAfter: moment})
 			queued = append(queued, tag(c))
 		}
 
@@ -211,11 +209,10 @@ var times = topic{"times", []check{
 		for i, expires := range ordered {
 			for j, at := range ordered {
 				label := fmt.Sprint(i, "/", j)
-				p := start("pair "+label, "pair "+label)
+				p := flow("pair "+label, "pair "+label)
 				p.ExpiresAt = expires
 				bind(t, s, p)
-				c := finished(p, identity("pair "+label))
-				c.ConnectedAt = at
+				c := createdAt(finished(p, identity("pair "+label)), at)
 				if j < i {
 					completeAs(t, s, p, c)
 					require.NoError(t, s.Done(t.Context(), tag(c)), "Done")

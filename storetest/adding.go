@@ -1,0 +1,211 @@
+package storetest
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect"
+)
+
+// inOrderOfID sorts connections that began at the same moment.
+func inOrderOfID(connections ...connect.Connection) []connect.Connection {
+	slices.SortFunc(connections, func(a, b connect.Connection) int { return strings.Compare(a.ID, b.ID) })
+	return connections
+}
+
+// pair is a user with two connections, of which the first one is older. Nothing is
+// owed for them.
+func pair(t tb, s connect.Store, user string) (first, second connect.Connection) {
+	t.Helper()
+	p := flow(user, user+", the first of two")
+	bind(t, s, p)
+	first = completeAs(t, s, p, createdAt(finished(p, identity(user+", the first of two")), noon.Add(-time.Minute)))
+	second = added(t, s, flow(user, user+", the second of two"), identity(user+", the second of two"))
+	for _, c := range []connect.Connection{first, second} {
+		require.NoError(t, s.Done(t.Context(), tag(c)), "Done")
+	}
+	return first, second
+}
+
+// adding is about more connections than one.
+var adding = topic{"adding", []check{
+	{"a flow that adds is one more connection, and leaves the others as they are", func(t tb, s connect.Store) {
+		first, second := pair(t, s, "anna")
+		requireConnections(t, s, first, second)
+		p := adds(flow("anna", "third"))
+		bind(t, s, p)
+		third := completeHow(t, s, p, createdAt(finished(p, identity("third")), noon.Add(time.Minute)), several)
+		requireConnections(t, s, first, second, third)
+		requireFlow(t, s, completed(p, third.IdentityID))
+		requireTasks(t, s, tag(third))
+	}},
+
+	{"a user's first connection is added by a flow that adds, and by one that does not say", func(t tb, s connect.Store) {
+		for i, how := range []connect.Completion{tagged, several} {
+			plain, adding := fmt.Sprint("plain ", i), fmt.Sprint("adding ", i)
+			bind(t, s, flow(plain, plain), adds(flow(adding, adding)))
+			requireConnection(t, s, completeHow(t, s, flow(plain, plain), finished(flow(plain, plain), identity(plain)), how))
+			requireConnection(t, s, completeHow(t, s, flow(adding, adding), finished(flow(adding, adding), identity(adding)), how))
+		}
+	}},
+
+	{"a new connection began when its user signed in, whatever CreatedAt says", func(t tb, s connect.Store) {
+		for i, given := range []time.Time{{}, noon, noon.Add(-time.Hour), noon.Add(time.Hour)} {
+			user := fmt.Sprint("user ", i)
+			p := flow(user, user)
+			bind(t, s, p)
+			c := createdAt(finished(p, identity(user)), noon.Add(-time.Minute))
+			c.CreatedAt = given
+			done, err := s.Complete(t.Context(), p.TokenHash, c, tagged)
+			require.NoError(t, err, "Complete of a pending flow")
+			c.CreatedAt = c.ConnectedAt
+			requireDone(t, connect.Completed{First: true, Connection: c}, done)
+			requireConnection(t, s, c)
+		}
+	}},
+
+	{"a flow that adds renews the connection that has the identity already, even at the limit", func(t tb, s connect.Store) {
+		first, second := pair(t, s, "anna")
+		for i, how := range []connect.Completion{several, upTo(2), upTo(1)} {
+			p := adds(flow("anna", fmt.Sprint(i)))
+			bind(t, s, p)
+			second = renewHow(t, s, second, p, finished(p, second.IdentityID), how)
+			requireConnections(t, s, first, second)
+		}
+		requireTasks(t, s, tag(second))
+	}},
+
+	{"a flow that adds is ErrConnectionLimit from the limit on, and nothing changes", func(t tb, s connect.Store) {
+		var connections []connect.Connection
+		for limit := 1; limit <= 4; limit++ {
+			label := fmt.Sprint(limit)
+			p, over := adds(flow("anna", label)), adds(flow("anna", label+", over"))
+			bind(t, s, p, over)
+			c := createdAt(finished(p, identity(label)), noon.Add(time.Duration(limit)*time.Second))
+			connections = append(connections, completeHow(t, s, p, c, upTo(limit)))
+			for n := range limit + 1 {
+				requireRefusedHow(t, s, over, finished(over, identity(label+", over")), upTo(n), connect.ErrConnectionLimit)
+			}
+			requireFlow(t, s, over)
+			requireConnections(t, s, connections...)
+		}
+		var tags []connect.Task
+		for _, c := range connections {
+			tags = append(tags, tag(c))
+		}
+		requireTasks(t, s, tags...)
+	}},
+
+	{"a flow that was refused at the limit adds when there is room", func(t tb, s connect.Store) {
+		first, second := pair(t, s, "anna")
+		p := adds(flow("anna", "third"))
+		bind(t, s, p)
+		requireRefusedHow(t, s, p, finished(p, identity("third")), upTo(2), connect.ErrConnectionLimit)
+		disconnectOne(t, s, first)
+		third := completeHow(t, s, p, createdAt(finished(p, identity("third")), noon.Add(time.Second)), upTo(2))
+		requireConnections(t, s, second, third)
+		requireTasks(t, s, deletion(first), tag(third))
+	}},
+
+	{"a limit below one counts as one", func(t tb, s connect.Store) {
+		for i, limit := range []int{0, -1, -1 << 31} {
+			user := fmt.Sprint("user ", i)
+			p, over := adds(flow(user, user)), adds(flow(user, user+", over"))
+			bind(t, s, p, over)
+			c := completeHow(t, s, p, finished(p, identity(user)), upTo(limit))
+			requireRefusedHow(t, s, over, finished(over, identity(user+", over")), upTo(limit), connect.ErrConnectionLimit)
+			requireConnection(t, s, c)
+		}
+	}},
+
+	{"a lowered limit ends no connection: all can be renewed, and none can be added", func(t tb, s connect.Store) {
+		first, second := pair(t, s, "anna")
+		named, known, more := renews(flow("anna", "named"), first.ID), flow("anna", "known"), adds(flow("anna", "more"))
+		bind(t, s, named, known, more)
+		first = renewHow(t, s, first, named, finished(named, identity("new")), upTo(1))
+		second = renewHow(t, s, second, known, finished(known, second.IdentityID), upTo(1))
+		requireRefusedHow(t, s, more, finished(more, identity("more")), upTo(1), connect.ErrConnectionLimit)
+		requireConnections(t, s, first, second)
+	}},
+
+	{"a flow that does not say which is ErrConnectionLimit if its user has several, and nothing changes", func(t tb, s connect.Store) {
+		first, second := pair(t, s, "anna")
+		p := flow("anna", "tab")
+		bind(t, s, p)
+		for _, how := range []connect.Completion{several, upTo(3), upTo(2), upTo(1), upTo(0)} {
+			requireRefusedHow(t, s, p, finished(p, identity("new")), how, connect.ErrConnectionLimit)
+		}
+		requireFlow(t, s, p)
+		requireConnections(t, s, first, second)
+		requireTasks(t, s)
+		// When one is left it is clear which.
+		disconnectOne(t, s, first)
+		requireFlow(t, s, spent(p))
+		p = flow("anna", "again")
+		bind(t, s, p)
+		requireConnection(t, s, renewHow(t, s, second, p, finished(p, identity("new")), several))
+	}},
+
+	{"the limit is for the connections of one user in one application", func(t tb, s connect.Store) {
+		pair(t, s, "ben")
+		for i, p := range []connect.Pending{flowIn(otherApp, "anna", "1"), flowIn(app, "Anna", "2"), flowIn(app, "anna ", "3"), flowIn("anna", app, "4")} {
+			connected(t, s, p, identity(fmt.Sprint(i)))
+		}
+		p, over := adds(flow("anna", "tab")), adds(flow("anna", "over"))
+		bind(t, s, p, over)
+		c := completeHow(t, s, p, finished(p, identity("anna")), upTo(1))
+		requireRefusedHow(t, s, over, finished(over, identity("over")), upTo(1), connect.ErrConnectionLimit)
+		requireConnection(t, s, c)
+	}},
+
+	{"connections are in the order in which they began, whenever they were stored or renewed", func(t tb, s connect.Store) {
+		connections := make([]connect.Connection, 6)
+		for _, i := range []int{3, 0, 5, 2, 1, 4} {
+			label := fmt.Sprint(i)
+			p := adds(flow("anna", label))
+			bind(t, s, p)
+			c := createdAt(finished(p, identity(label)), noon.Add(time.Duration(i)*micro))
+			connections[i] = completeHow(t, s, p, c, several)
+		}
+		requireConnections(t, s, connections...)
+		for _, i := range []int{1, 4, 0} {
+			label := fmt.Sprint(i, ", renewed")
+			p := renews(flow("anna", label), connections[i].ID)
+			bind(t, s, p)
+			c := finished(p, identity(label))
+			c.ConnectedAt = noon.Add(time.Minute)
+			connections[i] = renewAs(t, s, connections[i], p, c)
+		}
+		requireConnections(t, s, connections...)
+		disconnect(t, s, connections...)
+	}},
+
+	{"connections that began at one moment are in the order of their ids, byte by byte", func(t tb, s connect.Store) {
+		var connections []connect.Connection
+		for i, id := range lookalikes {
+			label := fmt.Sprint(i)
+			p := adds(flow("anna", label))
+			bind(t, s, p)
+			c := finished(p, identity(label))
+			c.ID = id
+			connections = append(connections, completeHow(t, s, p, c, several))
+		}
+		requireConnections(t, s, inOrderOfID(connections...)...)
+		// The moment comes first.
+		p := adds(flow("anna", "first"))
+		bind(t, s, p)
+		c := createdAt(finished(p, identity("first")), noon.Add(-micro))
+		c.ID = "zzz"
+		connections = append(connections, completeHow(t, s, p, c, several))
+		slices.SortFunc(connections, func(a, b connect.Connection) int {
+			return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), strings.Compare(a.ID, b.ID))
+		})
+		requireConnections(t, s, connections...)
+		disconnect(t, s, connections...)
+	}},
+}}

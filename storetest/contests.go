@@ -1,0 +1,569 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect"
+)
+
+// contests are the races of users who have several connections.
+var contests = topic{"contests", []check{
+	{"of flows that race to add as many win as there is room for, and the others are ErrConnectionLimit", func(t tb, s connect.Store) {
+		for i, row := range []struct{ have, limit int }{{1, 2}, {2, 3}, {0, 1}, {0, 3}, {1, 5}} {
+			user := fmt.Sprint("user ", i)
+			var want []connect.Connection
+			for j := range row.have {
+				want = append(want, added(t, s, flow(user, fmt.Sprint(user, ", had ", j)), identity(fmt.Sprint(user, ", had ", j))))
+			}
+			flows := make([]connect.Pending, 15)
+			for j := range flows {
+				flows[j] = actedBy(adds(flow(user, fmt.Sprint(user, ", ", j))), fmt.Sprint("actor ", j%3))
+			}
+			bind(t, s, flows...)
+			answers := make([]answer, len(flows))
+			race(len(flows), func(j int) {
+				answers[j].complete(t, s, flows[j], finished(flows[j], identity(flows[j].TokenHash)), upTo(row.limit))
+			})
+			winners := won(t, answers, connect.ErrConnectionLimit)
+			require.Len(t, winners, row.limit-row.have, "calls of Complete that have added a connection")
+			for j, p := range flows {
+				if !answers[j].first {
+					requireFlow(t, s, p)
+					continue
+				}
+				c := finished(p, identity(p.TokenHash))
+				require.Equal(t, inUTC(c), inUTC(answers[j].connection), "the connection that Complete returns")
+				requireFlow(t, s, completed(p, c.IdentityID))
+				want = append(want, c)
+			}
+			requireConnections(t, s, inOrderOfID(want...)...)
+		}
+	}},
+
+	{"of two flows that race for the last place exactly one wins", func(t tb, s connect.Store) {
+		for i := range rounds {
+			user := fmt.Sprint("user ", i)
+			first := connected(t, s, flow(user, user+", first"), identity(user+", first"))
+			flows := []connect.Pending{adds(flow(user, user+", a")), adds(flow(user, user+", b"))}
+			bind(t, s, flows...)
+			answers := make([]answer, 2)
+			duel(i,
+				func() {
+					answers[0].complete(t, s, flows[0], finished(flows[0], identity(flows[0].TokenHash)), upTo(2))
+				},
+				func() {
+					answers[1].complete(t, s, flows[1], finished(flows[1], identity(flows[1].TokenHash)), upTo(2))
+				})
+			winners := won(t, answers, connect.ErrConnectionLimit)
+			require.Len(t, winners, 1, "calls of Complete that have added a connection")
+			p := flows[winners[0]]
+			requireConnections(t, s, inOrderOfID(first, finished(p, identity(p.TokenHash)))...)
+		}
+	}},
+
+	{"a user's first connections: of flows that do not say which, one adds and the others renew", func(t tb, s connect.Store) {
+		for i := range rounds / 2 {
+			user := fmt.Sprint("user ", i)
+			flows := make([]connect.Pending, 4)
+			for j := range flows {
+				flows[j] = flow(user, fmt.Sprint(user, ", ", j))
+			}
+			bind(t, s, flows...)
+			answers := make([]answer, len(flows))
+			race(len(flows), func(j int) {
+				answers[j].complete(t, s, flows[j], finished(flows[j], identity(flows[j].TokenHash)), several)
+			})
+			require.Len(t, won(t, answers), len(flows), "calls of Complete that say they are the first, each of its own flow")
+			c := only(t, s, app, user)
+			fresh := 0
+			for _, a := range answers {
+				require.Equal(t, c.ID, a.connection.ID, "the connection that Complete returns")
+				if a.replaced == "" {
+					fresh++
+				}
+			}
+			require.Equal(t, 1, fresh, "calls of Complete that have replaced no identity")
+		}
+	}},
+
+	{"of flows that add one identity at once one adds, and the others renew that connection", func(t tb, s connect.Store) {
+		for i, limit := range []int{plenty, 2, 2} {
+			user := fmt.Sprint("user ", i)
+			first := connected(t, s, flow(user, user+", first"), identity(user+", first"))
+			require.NoError(t, s.Done(t.Context(), tag(first)), "Done")
+			flows := make([]connect.Pending, 15)
+			for j := range flows {
+				flows[j] = adds(flow(user, fmt.Sprint(user, ", ", j)))
+			}
+			bind(t, s, flows...)
+			answers := make([]answer, len(flows))
+			race(len(flows), func(j int) {
+				answers[j].complete(t, s, flows[j], finished(flows[j], identity(user)), upTo(limit))
+			})
+			require.Len(t, won(t, answers), len(flows), "calls of Complete that say they are the first, each of its own flow")
+			second := finished(flows[0], identity(user))
+			second.ID = answers[0].connection.ID
+			for j, a := range answers {
+				require.Equal(t, inUTC(second), inUTC(a.connection), "the connection that Complete returns")
+				require.Empty(t, a.replaced, "the identity that Complete says it has replaced")
+				requireFlow(t, s, completed(flows[j], second.IdentityID))
+			}
+			requireConnections(t, s, inOrderOfID(first, second)...)
+			requireTasks(t, s, tag(second))
+			require.NoError(t, s.Done(t.Context(), tag(second)), "Done")
+		}
+	}},
+
+	{"of users who race to add one identity, or to renew with it, one gets it", func(t tb, s connect.Store) {
+		flows := make([]connect.Pending, 16)
+		olds := make([]connect.Connection, len(flows))
+		for i := range flows {
+			application, user := app, fmt.Sprint("user ", i)
+			if i%4 == 0 {
+				application = otherApp
+			}
+			olds[i] = connected(t, s, flowIn(application, user, user+", old"), identity(user+", old"))
+			require.NoError(t, s.Done(t.Context(), tag(olds[i])), "Done")
+			flows[i] = adds(flowIn(application, user, user))
+			if i%2 == 0 {
+				flows[i] = renews(flowIn(application, user, user), olds[i].ID)
+			}
+		}
+		bind(t, s, flows...)
+		answers := make([]answer, len(flows))
+		race(len(flows), func(i int) {
+			answers[i].complete(t, s, flows[i], finished(flows[i], identity("shared")), several)
+		})
+		winners := won(t, answers, connect.ErrIdentityTaken)
+		require.Len(t, winners, 1, "calls of Complete that got the identity")
+		var want []connect.Task
+		for i, p := range flows {
+			c := finished(p, identity("shared"))
+			switch {
+			case i != winners[0]:
+				requireFlow(t, s, p)
+				requireConnection(t, s, olds[i])
+				continue
+			case p.Adds:
+				requireConnections(t, s, inOrderOfID(olds[i], c)...)
+			default:
+				requireConnection(t, s, renewal(olds[i], c))
+				want = append(want, deletion(olds[i]))
+			}
+			want = append(want, tag(c))
+		}
+		requireTasks(t, s, want...)
+	}},
+
+	{"of flows that renew one connection at once each is stored, one after the other", func(t tb, s connect.Store) {
+		first, second := pair(t, s, "anna")
+		flows := make([]connect.Pending, 10)
+		for i := range flows {
+			flows[i] = renews(flow("anna", fmt.Sprint(i)), second.ID)
+		}
+		bind(t, s, flows...)
+		answers := make([]answer, len(flows))
+		race(len(flows), func(i int) {
+			answers[i].complete(t, s, flows[i], finished(flows[i], identity(fmt.Sprint(i))), several)
+		})
+		require.Len(t, won(t, answers), len(flows), "calls of Complete that say they are the first, each of its own flow")
+		connections, err := s.Connections(t.Context(), app, "anna")
+		require.NoError(t, err, "Connections")
+		require.Len(t, connections, 2, "the connections that Connections returns")
+		last := connections[1]
+		require.Equal(t, second.ID, last.ID, "the ID of the connection that was renewed")
+
+		replaced, want := []string{last.IdentityID}, []connect.Task{deletion(second)}
+		stored := []string{second.IdentityID}
+		for i, a := range answers {
+			c := renewal(second, finished(flows[i], identity(fmt.Sprint(i))))
+			require.Equal(t, inUTC(c), inUTC(a.connection), "the connection that Complete returns")
+			requireFlow(t, s, completed(flows[i], c.IdentityID))
+			stored, replaced = append(stored, c.IdentityID), append(replaced, a.replaced)
+			if c.IdentityID == last.IdentityID {
+				requireConnections(t, s, first, c)
+				want = append(want, tag(c))
+				continue
+			}
+			want = append(want, deletion(c))
+		}
+		require.ElementsMatch(t, stored, replaced, "the identities that were replaced, each once, and the one that is left")
+		requireTasks(t, s, want...)
+	}},
+
+	{"whichever of a renewal and the end of its connection comes first, that connection does not outlive them", func(t tb, s connect.Store) {
+		var want []connect.Task
+		for i := range rounds {
+			user := fmt.Sprint("user ", i)
+			first, second := pair(t, s, user)
+			p := renews(flow(user, user), second.ID)
+			c := finished(p, identity(user))
+			if i%4 < 2 {
+				c.IdentityID = second.IdentityID
+			}
+			bind(t, s, p)
+			var renewing, ending answer
+			duel(i,
+				func() { renewing.complete(t, s, p, c, several) },
+				func() { ending.disconnect(t, s, endOne(second)) })
+			require.NoError(t, ending.err, "Disconnect of one connection")
+			ended := second
+			want = append(want, deletion(second))
+			if renewing.first {
+				require.NoError(t, renewing.err, "Complete that came first")
+				ended = renewal(second, c)
+				require.Equal(t, inUTC(ended), inUTC(renewing.connection), "the connection that Complete that came first returns")
+				if c.IdentityID != second.IdentityID {
+					want = append(want, deletion(c))
+				}
+			} else {
+				require.ErrorIs(t, renewing.err, connect.ErrStateSpent, "Complete that came second")
+			}
+			requireSame(t, []connect.Connection{ended}, ending.ended, "the connections that Disconnect returns")
+			requireConnection(t, s, first)
+			requireFlow(t, s, spent(p))
+		}
+		requireTasks(t, s, want...)
+	}},
+
+	{"whatever is bound to renew a connection beside its end, that connection does not outlive them", func(t tb, s connect.Store) {
+		var want []connect.Task
+		for i := range rounds {
+			user := fmt.Sprint("user ", i)
+			first, second := pair(t, s, user)
+			p := renews(flow(user, user), second.ID)
+			c := finished(p, identity(user))
+			var renewing, ending answer
+			duel(i,
+				func() {
+					if renewing.err = s.Bind(t.Context(), p, plenty); renewing.err == nil {
+						renewing.complete(t, s, p, c, several)
+					}
+				},
+				func() { ending.disconnect(t, s, endOne(second)) })
+			require.NoError(t, ending.err, "Disconnect of one connection")
+			want = append(want, deletion(second))
+			if len(won(t, []answer{renewing}, connect.ErrStateSpent, connect.ErrConnectionUnknown)) == 1 {
+				want = append(want, deletion(c))
+			}
+			requireConnection(t, s, first)
+		}
+		requireTasks(t, s, want...)
+	}},
+
+	{"whichever of flows that add and the end of all connections come first, no connection outlives them", func(t tb, s connect.Store) {
+		var want []connect.Task
+		for i := range rounds {
+			user := fmt.Sprint("user ", i)
+			first, second := pair(t, s, user)
+			flows := make([]connect.Pending, 3)
+			for j := range flows {
+				flows[j] = adds(flow(user, fmt.Sprint(user, ", ", j)))
+			}
+			bind(t, s, flows...)
+			answers := make([]answer, len(flows))
+			var ending answer
+			race(len(flows)+1, func(j int) {
+				if j = (j + i) % (len(flows) + 1); j < len(flows) {
+					answers[j].complete(t, s, flows[j], finished(flows[j], identity(flows[j].TokenHash)), several)
+					return
+				}
+				ending.disconnect(t, s, endAll(app, user, disconnectedAt))
+			})
+			require.NoError(t, ending.err, "Disconnect of all connections")
+			all := []connect.Connection{second}
+			want = append(want, deletion(first), deletion(second))
+			for _, j := range won(t, answers, connect.ErrStateSpent) {
+				c := finished(flows[j], identity(flows[j].TokenHash))
+				all, want = append(all, c), append(want, deletion(c))
+			}
+			requireSame(t, append([]connect.Connection{first}, inOrderOfID(all...)...), ending.ended, "the connections that Disconnect returns")
+			requireNoConnection(t, s, app, user)
+			for _, p := range flows {
+				requireFlow(t, s, spent(p))
+			}
+		}
+		requireTasks(t, s, want...)
+	}},
+
+	{"a flow that does not say which renews none when one of two connections ends", func(t tb, s connect.Store) {
+		var want []connect.Task
+		for i := range rounds {
+			user := fmt.Sprint("user ", i)
+			first, second := pair(t, s, user)
+			p := flow(user, user)
+			bind(t, s, p)
+			var renewing, ending answer
+			duel(i,
+				func() { renewing.complete(t, s, p, finished(p, identity(user)), several) },
+				func() { ending.disconnect(t, s, endOne(first)) })
+			require.NoError(t, ending.err, "Disconnect of one connection")
+			require.Empty(t, won(t, []answer{renewing}, connect.ErrConnectionLimit, connect.ErrStateSpent), "calls of Complete that have guessed a connection")
+			requireConnection(t, s, second)
+			requireFlow(t, s, spent(p))
+			want = append(want, deletion(first))
+		}
+		requireTasks(t, s, want...)
+	}},
+
+	{"of calls that end one connection one does, and the others are ErrConnectionUnknown", func(t tb, s connect.Store) {
+		first, second := pair(t, s, "anna")
+		answers := make([]answer, 15)
+		race(len(answers), func(i int) {
+			a := &answers[i]
+			a.disconnect(t, s, endOne(second))
+			a.first = len(a.ended) > 0
+		})
+		winners := won(t, answers, connect.ErrConnectionUnknown)
+		require.Len(t, winners, 1, "calls of Disconnect that ended the connection")
+		requireSame(t, []connect.Connection{second}, answers[winners[0]].ended, "the connections that Disconnect returns")
+		requireConnection(t, s, first)
+		requireTasks(t, s, deletion(second))
+	}},
+
+	{"whichever of the end of one connection and of all comes first, each connection is ended by one", func(t tb, s connect.Store) {
+		var want []connect.Task
+		for i := range rounds {
+			user := fmt.Sprint("user ", i)
+			first, second := pair(t, s, user)
+			var one, all answer
+			duel(i,
+				func() { one.disconnect(t, s, endOne(first)) },
+				func() { all.disconnect(t, s, endAll(app, user, disconnectedAt)) })
+			require.NoError(t, all.err, "Disconnect of all connections")
+			if one.err == nil {
+				requireSame(t, []connect.Connection{first}, one.ended, "the connections that Disconnect of one returns")
+				requireSame(t, []connect.Connection{second}, all.ended, "the connections that Disconnect of all returns")
+			} else {
+				require.ErrorIs(t, one.err, connect.ErrConnectionUnknown, "Disconnect of one that came second")
+				requireSame(t, []connect.Connection{first, second}, all.ended, "the connections that Disconnect of all returns")
+			}
+			requireNoConnection(t, s, app, user)
+			want = append(want, deletion(first), deletion(second))
+		}
+		requireTasks(t, s, want...)
+	}},
+
+	{"a label that is set beside a renewal is not lost, nor is the renewal", func(t tb, s connect.Store) {
+		for i := range rounds {
+			user := fmt.Sprint("user ", i)
+			old := connected(t, s, flow(user, user+", old"), identity(user+", old"))
+			p := renews(flow(user, user), old.ID)
+			bind(t, s, p)
+			c := withHealth(finished(p, identity(user)), needsSignIn, later(-1))
+			c.ConnectedAt = noon.Add(time.Second)
+			var renewing, labelling answer
+			duel(i,
+				func() { renewing.complete(t, s, p, c, tagged) },
+				func() {
+					labelling.connection, labelling.err = s.SetLabel(t.Context(), app, user, old.ID, "work")
+				})
+			require.Len(t, won(t, []answer{renewing}), 1, "calls of Complete that say they are the first")
+			require.NoError(t, labelling.err, "SetLabel")
+			now := withLabel(renewal(old, c), "work")
+			require.Contains(t, []connect.Connection{inUTC(withLabel(old, "work")), inUTC(now)}, inUTC(labelling.connection), "the connection that SetLabel returns")
+			require.Contains(t, []connect.Connection{inUTC(withLabel(now, "")), inUTC(now)}, inUTC(renewing.connection), "the connection that Complete returns")
+			requireConnection(t, s, now)
+		}
+	}},
+
+	{"of a label that is set and one that a renewal brings the last stays, and nothing else is lost", func(t tb, s connect.Store) {
+		for i := range rounds {
+			user := fmt.Sprint("user ", i)
+			old := connected(t, s, flow(user, user+", old"), identity(user+", old"))
+			p := flow(user, user)
+			p.Label = "brought"
+			bind(t, s, p)
+			var renewing, labelling answer
+			duel(i,
+				func() { renewing.complete(t, s, p, finished(p, identity(user)), tagged) },
+				func() {
+					labelling.connection, labelling.err = s.SetLabel(t.Context(), app, user, old.ID, "set")
+				})
+			require.Len(t, won(t, []answer{renewing}), 1, "calls of Complete that say they are the first")
+			require.NoError(t, labelling.err, "SetLabel")
+			c := renewal(old, finished(p, identity(user)))
+			require.Equal(t, inUTC(c), inUTC(renewing.connection), "the connection that Complete returns")
+			if labelling.connection.IdentityID == c.IdentityID {
+				c = withLabel(c, "set") // SetLabel came second
+			}
+			requireConnection(t, s, c)
+		}
+	}},
+
+	{"a label and an event at once are both kept", func(t tb, s connect.Store) {
+		for i := range rounds {
+			user := fmt.Sprint("user ", i)
+			c := connected(t, s, flow(user, user), identity(user))
+			var telling, labelling answer
+			duel(i,
+				func() { telling.setHealth(t, s, c.IdentityID, needsSignIn, later(1)) },
+				func() {
+					labelling.connection, labelling.err = s.SetLabel(t.Context(), app, user, c.ID, "work")
+				})
+			require.NoError(t, errors.Join(telling.err, labelling.err), "SetHealth and SetLabel")
+			requireConnection(t, s, withLabel(withHealth(c, needsSignIn, later(1)), "work"))
+		}
+	}},
+
+	{"a label brings back no connection that is being ended", func(t tb, s connect.Store) {
+		var want []connect.Task
+		for i := range rounds {
+			user := fmt.Sprint("user ", i)
+			c := connected(t, s, flow(user, user), identity(user))
+			var ending, labelling answer
+			duel(i,
+				func() { ending.disconnect(t, s, endOne(c)) },
+				func() {
+					labelling.connection, labelling.err = s.SetLabel(t.Context(), app, user, c.ID, "work")
+				})
+			require.NoError(t, ending.err, "Disconnect of one connection")
+			if labelling.err == nil {
+				c = withLabel(c, "work")
+			} else {
+				require.ErrorIs(t, labelling.err, connect.ErrConnectionUnknown, "SetLabel that came second")
+			}
+			requireSame(t, []connect.Connection{c}, ending.ended, "the connections that Disconnect returns")
+			requireNoConnection(t, s, app, user)
+			want = append(want, deletion(c))
+		}
+		requireTasks(t, s, want...)
+	}},
+
+	{"of a deletion that is queued and a Complete for its identity exactly one passes", func(t tb, s connect.Store) {
+		var want []connect.Task
+		for i := range rounds {
+			user := fmt.Sprint("user ", i)
+			p := flow(user, user)
+			if i%4 < 2 {
+				old := connected(t, s, flow(user, user+", old"), identity(user+", old"))
+				require.NoError(t, s.Done(t.Context(), tag(old)), "Done")
+				p = adds(p)
+			}
+			bind(t, s, p)
+			c := finished(p, identity(user))
+			orphan := of(connect.DeleteIdentity, app, "nobody", c.IdentityID)
+			var completing, queuing answer
+			duel(i,
+				func() { completing.complete(t, s, p, c, several) },
+				func() { queuing.err = s.Queue(t.Context(), orphan) })
+			if completing.first {
+				require.NoError(t, completing.err, "Complete that came first")
+				require.ErrorIs(t, queuing.err, connect.ErrIdentityTaken, "Queue that came second")
+				requireAmong(t, s, c)
+				want = append(want, tag(c))
+				continue
+			}
+			require.NoError(t, queuing.err, "Queue that came first")
+			require.ErrorIs(t, completing.err, connect.ErrIdentityRetired, "Complete that came second")
+			requireFlow(t, s, p)
+			want = append(want, orphan)
+		}
+		requireTasks(t, s, want...)
+	}},
+
+	{"no tag that is queued beside the end of its connection, or beside another identity, is left", func(t tb, s connect.Store) {
+		var want []connect.Task
+		for i := range rounds {
+			user := fmt.Sprint("user ", i)
+			old := connected(t, s, flow(user, user+", old"), identity(user+", old"))
+			p := renews(flow(user, user), old.ID)
+			bind(t, s, p)
+			want = append(want, deletion(old))
+			if i%4 < 2 {
+				want = append(want, tag(finished(p, identity(user))))
+			}
+			var leaving, queuing answer
+			duel(i,
+				func() {
+					if i%4 < 2 {
+						leaving.complete(t, s, p, finished(p, identity(user)), tagged)
+						return
+					}
+					leaving.disconnect(t, s, endOne(old))
+				},
+				func() { queuing.err = s.Queue(t.Context(), tag(old)) })
+			require.NoError(t, leaving.err, "Disconnect, or Complete that replaces")
+			if queuing.err != nil {
+				require.ErrorIs(t, queuing.err, connect.ErrNotConnected, "Queue that came second")
+			}
+		}
+		requireTasks(t, s, want...)
+	}},
+
+	{"whatever a user with several connections does at once, every identity is of one connection or to be deleted", func(t tb, s connect.Store) {
+		const limit = 3
+		first, second := pair(t, s, "anna")
+		stored := map[string]bool{first.IdentityID: true, second.IdentityID: true}
+		var flows []connect.Pending
+		for i := range 18 {
+			p := flow("anna", fmt.Sprint(i))
+			switch i % 3 {
+			case 0:
+				p = adds(p)
+			case 1:
+				p = renews(p, first.ID)
+			}
+			flows = append(flows, actedBy(p, fmt.Sprint("actor ", i%2)))
+		}
+		bind(t, s, flows...)
+		answers := make([]answer, len(flows))
+		errs := make([]error, len(flows)+8)
+		race(len(errs), func(i int) {
+			switch {
+			case i < len(flows):
+				answers[i].complete(t, s, flows[i], finished(flows[i], identity(fmt.Sprint(i))), upTo(limit))
+				if !errors.Is(answers[i].err, connect.ErrConnectionLimit) && !errors.Is(answers[i].err, connect.ErrConnectionUnknown) &&
+					!errors.Is(answers[i].err, connect.ErrStateSpent) {
+					errs[i] = answers[i].err
+				}
+			case i%4 == 0:
+				_, err := s.Disconnect(t.Context(), endOne(second))
+				if !errors.Is(err, connect.ErrConnectionUnknown) {
+					errs[i] = err
+				}
+			case i%4 == 1:
+				_, errs[i] = s.SetLabel(t.Context(), app, "anna", first.ID, "work")
+			case i%4 == 2:
+				_, _, errs[i] = s.SetHealth(t.Context(), first.IdentityID, needsSignIn, later(i))
+				if errors.Is(errs[i], connect.ErrNotConnected) {
+					errs[i] = nil
+				}
+			default:
+				var connections []connect.Connection
+				connections, errs[i] = s.Connections(t.Context(), app, "anna")
+				if len(connections) < 1 || len(connections) > limit {
+					errs[i] = fmt.Errorf("%d connections", len(connections))
+				}
+			}
+		})
+		require.NoError(t, errors.Join(errs...), "what the calls return")
+		for i, a := range answers {
+			if a.first {
+				stored[identity(fmt.Sprint(i))] = true
+			}
+		}
+		connections, err := s.Connections(t.Context(), app, "anna")
+		require.NoError(t, err, "Connections")
+		require.LessOrEqual(t, len(connections), limit, "how many connections a user has")
+		var want []connect.Task
+		for _, c := range connections {
+			require.True(t, stored[c.IdentityID], "Connections returns an identity that no Complete has stored, or one twice")
+			delete(stored, c.IdentityID)
+			if c.IdentityID != first.IdentityID && c.IdentityID != second.IdentityID {
+				want = append(want, tag(c))
+			}
+			if c.ID == first.ID {
+				require.Equal(t, "work", c.Label, "the label that was set")
+			}
+		}
+		for identityID := range stored {
+			want = append(want, of(connect.DeleteIdentity, app, "anna", identityID))
+		}
+		requireTasks(t, s, want...)
+	}},
+}}

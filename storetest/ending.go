@@ -1,0 +1,192 @@
+package storetest
+
+import (
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect"
+)
+
+// requireUnknownConnection tries to end a connection that the user does not have.
+func requireUnknownConnection(t tb, s connect.Store, d connect.Disconnection) {
+	t.Helper()
+	ended, err := s.Disconnect(t.Context(), d)
+	require.ErrorIs(t, err, connect.ErrConnectionUnknown, "Disconnect of the connection %.40q, which the user does not have", d.ConnectionID)
+	require.Empty(t, ended, "the connections that Disconnect returns for one that the user does not have")
+}
+
+// ending is about Disconnect of one connection.
+var ending = topic{"ending", []check{
+	{"ending one connection returns it, drops its tag, queues its deletion and leaves the others", func(t tb, s connect.Store) {
+		p := actedBy(flow("anna", "first"), "ben")
+		p.Label = "work"
+		first := connected(t, s, p, identity("first"))
+		second := added(t, s, flow("anna", "second"), identity("second"))
+		first = requireChange(t, s, first, needsSignIn, later(1))
+		disconnectOne(t, s, first)
+		requireConnection(t, s, second)
+		requireDue(t, s, deleteDue.Add(-micro), tag(second))
+		requireDue(t, s, deleteDue, deletion(first))
+		requireTasks(t, s, again(tag(second), 2), again(deletion(first), 2))
+	}},
+
+	{"ending a connection twice is ErrConnectionUnknown, and its deletion stays", func(t tb, s connect.Store) {
+		first, second := pair(t, s, "anna")
+		disconnectOne(t, s, first)
+		requireUnknownConnection(t, s, endOne(first))
+		requireConnection(t, s, second)
+		disconnectOne(t, s, second)
+		requireUnknownConnection(t, s, endOne(second))
+		requireNoConnection(t, s, app, "anna")
+		requireTasks(t, s, deletion(first), deletion(second))
+	}},
+
+	{"ending one connection spends the flows that could renew it, and no others", func(t tb, s connect.Store) {
+		first, second := pair(t, s, "anna")
+		named, others, plain, more := renews(flow("anna", "named"), first.ID), renews(flow("anna", "others"), second.ID), flow("anna", "plain"), adds(flow("anna", "more"))
+		late, both := renews(flow("anna", "late"), first.ID), adds(renews(flow("anna", "both"), first.ID))
+		late.ExpiresAt = noon.Add(-lease)
+		actors := []connect.Pending{
+			actedBy(renews(flow("anna", "named, ben"), first.ID), "ben"), actedBy(flow("anna", "plain, ben"), "ben"),
+			actedBy(renews(flow("anna", "others, ben"), second.ID), "ben"), actedBy(adds(flow("anna", "more, ben")), "ben"),
+		}
+		bind(t, s, named, others, plain, more, late, both)
+		bind(t, s, actors...)
+		somebodys := renews(flow("carl", "somebody's"), first.ID)
+		elsewhere := renews(flowIn(otherApp, "anna", "elsewhere"), first.ID)
+		bind(t, s, somebodys, elsewhere)
+
+		disconnectOne(t, s, first)
+		requireFlows(t, s, []connect.Pending{
+			spent(named), others, spent(plain), more, spent(late), spent(both),
+			spent(actors[0]), spent(actors[1]), actors[2], actors[3],
+			somebodys, elsewhere,
+		}, nil)
+		requireRefusedHow(t, s, named, finished(named, identity("new")), several, connect.ErrStateSpent)
+		requireRefusedHow(t, s, plain, finished(plain, second.IdentityID), several, connect.ErrStateSpent)
+		second = renewHow(t, s, second, others, finished(others, second.IdentityID), several)
+		third := completeHow(t, s, more, finished(more, identity("third")), several)
+		requireConnections(t, s, inOrderOfID(second, third)...)
+	}},
+
+	{"ending one connection spends completed flows that could renew it: their reload is ErrStateSpent", func(t tb, s connect.Store) {
+		plain := flow("anna", "plain")
+		first := connected(t, s, plain, identity("first"))
+		more := adds(flow("anna", "more"))
+		second := added(t, s, more, identity("second"))
+		named, others := renews(flow("anna", "named"), first.ID), renews(flow("anna", "others"), second.ID)
+		first = renewed(t, s, first, named, identity("first"))
+		second = renewed(t, s, second, others, identity("second"))
+
+		disconnectOne(t, s, first)
+		requireFlows(t, s, []connect.Pending{
+			spent(plain), completed(more, second.IdentityID), spent(named), completed(others, second.IdentityID),
+		}, nil)
+		requireRefused(t, s, plain, finished(plain, first.IdentityID), connect.ErrStateSpent)
+		requireRefused(t, s, named, finished(named, first.IdentityID), connect.ErrStateSpent)
+		requireReload(t, s, more, finished(more, second.IdentityID))
+		requireReload(t, s, others, second)
+		requireConnection(t, s, second)
+		requireTasks(t, s, deletion(first), tag(second))
+	}},
+
+	{"ending one connection remembers no moment: an earlier flow that is bound afterwards is completed", func(t tb, s connect.Store) {
+		first, second := pair(t, s, "anna")
+		d := endOne(first)
+		d.At = noon.AddDate(1, 0, 0)
+		ended, err := s.Disconnect(t.Context(), d)
+		require.NoError(t, err, "Disconnect of one connection")
+		requireSame(t, []connect.Connection{first}, ended, "the connections that Disconnect returns")
+		before, named := adds(flow("anna", "before")), renews(flow("anna", "named"), second.ID)
+		bind(t, s, before, named)
+		completeHow(t, s, before, finished(before, identity("before")), several)
+		renewHow(t, s, second, named, finished(named, identity("new")), several)
+	}},
+
+	{"ending a user's only connection leaves a user like any without one", func(t tb, s connect.Store) {
+		first := connected(t, s, flow("anna", "first"), identity("first"))
+		more := adds(flow("anna", "more"))
+		bind(t, s, more)
+		disconnectOne(t, s, first)
+		requireNoConnection(t, s, app, "anna")
+		c := complete(t, s, more, identity("second"))
+		disconnectOne(t, s, c)
+		c2 := connected(t, s, flow("anna", "third"), identity("third"))
+		requireConnection(t, s, c2)
+		requireTasks(t, s, deletion(first), deletion(c), tag(c2))
+	}},
+
+	{"an identity whose connection was ended is ErrIdentityRetired until its deletion is done", func(t tb, s connect.Store) {
+		first, second := pair(t, s, "anna")
+		disconnectOne(t, s, first)
+		more, named := adds(flow("anna", "more")), renews(flow("anna", "named"), second.ID)
+		bind(t, s, more, named)
+		requireRefusedHow(t, s, more, finished(more, first.IdentityID), several, connect.ErrIdentityRetired)
+		requireRefusedHow(t, s, named, finished(named, first.IdentityID), several, connect.ErrIdentityRetired)
+		requireNobodys(t, s, first.IdentityID)
+		require.NoError(t, s.Done(t.Context(), deletion(first)), "Done")
+		third := completeHow(t, s, more, finished(more, first.IdentityID), several)
+		requireConnections(t, s, inOrderOfID(second, third)...)
+	}},
+
+	{"a connection that the user does not have is ErrConnectionUnknown, and nothing changes", func(t tb, s connect.Store) {
+		c := newScene(t, s)
+		elsewhere := connected(t, s, flowIn(otherApp, "anna", "elsewhere"), identity("elsewhere"))
+		require.NoError(t, s.Done(t.Context(), tag(elsewhere)), "Done")
+		plain := renews(flow("anna", "for ben's"), c.ben.ID)
+		bind(t, s, plain)
+		for _, other := range []connect.Connection{c.ben, c.home, c.work, c.dora, elsewhere} {
+			for _, user := range []string{"anna", "emil", "nobody"} {
+				d := endOne(other)
+				d.ApplicationID, d.UserID = app, user
+				requireUnknownConnection(t, s, d)
+			}
+		}
+		there := endOne(c.anna)
+		there.ApplicationID = otherApp
+		requireUnknownConnection(t, s, there)
+		for _, id := range oddIDs(c.anna) {
+			d := endOne(c.anna)
+			d.ConnectionID = id
+			requireUnknownConnection(t, s, d)
+		}
+		requireFlow(t, s, plain)
+		requireConnection(t, s, elsewhere)
+		c.requireUnchanged(t, s)
+		c.requireTasksUnchanged(t, s)
+	}},
+
+	{"every ID is kept exactly, and told from all that look like it", func(t tb, s connect.Store) {
+		var connections []connect.Connection
+		for i, id := range lookalikes {
+			p := adds(flow("anna", id))
+			bind(t, s, p)
+			c := finished(p, identity(id))
+			c.ID, c.Label = id, ""
+			c = createdAt(c, noon.Add(time.Duration(i)*micro))
+			connections = append(connections, completeHow(t, s, p, c, several))
+		}
+		var done, live []connect.Pending
+		for i, c := range connections {
+			next := renews(flow("anna", c.ID+", again"), c.ID)
+			connections[i] = renewed(t, s, c, next, c.IdentityID)
+			c = connections[i]
+			done, live = append(done, completed(next, c.IdentityID)), append(live, renews(flow("anna", c.ID+", live"), c.ID))
+			bind(t, s, live[i])
+			c.Label = "label of " + identity(c.ID)
+			connections[i] = setLabel(t, s, c)
+		}
+		requireConnections(t, s, connections...)
+		for i, c := range connections {
+			// Ending those before has spent no flow for this one.
+			requireFlow(t, s, done[i])
+			requireFlow(t, s, live[i])
+			requireConnections(t, s, connections[i:]...)
+			disconnectOne(t, s, c)
+			requireFlow(t, s, spent(done[i]))
+			requireFlow(t, s, spent(live[i]))
+		}
+		requireNoConnection(t, s, app, "anna")
+	}},
+}}

@@ -1,0 +1,296 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect"
+)
+
+// listed is a check of a store that is a [connect.Lister]. For any other it is
+// skipped.
+func listed(name string, run func(t tb, s connect.Store, l connect.Lister)) check {
+	return check{name, func(t tb, s connect.Store) {
+		l, ok := s.(connect.Lister)
+		if !ok {
+			t.Skip("the store is no connect.Lister: it lists no connections")
+		}
+		run(t, s, l)
+	}}
+}
+
+// pageOf lists one page.
+func pageOf(t tb, l connect.Lister, q connect.ListQuery) []connect.Connection {
+	t.Helper()
+	page, err := l.List(t.Context(), q)
+	require.NoError(t, err, "List")
+	require.LessOrEqual(t, len(page), max(q.Limit, 0), "how many connections List returns")
+	return page
+}
+
+// pages lists all connections, page by page. In between it calls f with the last one
+// of the page.
+func pages(t tb, l connect.Lister, q connect.ListQuery, f func(last connect.Connection)) (all []connect.Connection) {
+	t.Helper()
+	for range plenty { // a store whose pages never end fails, too
+		page := pageOf(t, l, q)
+		all = append(all, page...)
+		if len(page) < q.Limit {
+			return all
+		}
+		last := page[len(page)-1]
+		q.After = last.ID
+		f(last)
+	}
+	require.Fail(t, "the pages of List do not end")
+	return nil
+}
+
+// allPages lists all connections beside other goroutines. After the first page it
+// calls f.
+func allPages(t tb, l connect.Lister, q connect.ListQuery, f func()) (all []connect.Connection, err error) {
+	for i := range plenty {
+		page, err := l.List(t.Context(), q)
+		if i == 0 {
+			f()
+		}
+		all = append(all, page...)
+		if err != nil || len(page) < q.Limit {
+			return all, err
+		}
+		q.After = page[len(page)-1].ID
+	}
+	return all, errors.New("the pages of List do not end")
+}
+
+// crowd is n connections of app in the order of List. Users have one to three, every
+// third one needs a sign-in, and the order is not that in which they began.
+func crowd(t tb, s connect.Store, n int) []connect.Connection {
+	t.Helper()
+	var connections []connect.Connection
+	for i := range n {
+		label := fmt.Sprint("of a crowd, ", i)
+		p := adds(flow(fmt.Sprint("user ", i%(n/2+1)), label))
+		p.Label = label
+		bind(t, s, p)
+		c := finished(p, identity(label))
+		if i%3 == 0 {
+			c = withHealth(c, needsSignIn, signedIn)
+		}
+		connections = append(connections, completeHow(t, s, p, c, several))
+	}
+	return inOrderOfID(connections...)
+}
+
+// withHealthOf returns the connections that have a health.
+func withHealthOf(connections []connect.Connection, health connect.Health) (some []connect.Connection) {
+	for _, c := range connections {
+		if c.Health == health {
+			some = append(some, c)
+		}
+	}
+	return some
+}
+
+func nothing(connect.Connection) {}
+
+// listing is about connect.Lister, which a store may leave out.
+var listing = topic{"listing", []check{
+	listed("connections are listed in the order of their ids, whatever the size of a page", func(t tb, s connect.Store, l connect.Lister) {
+		want := crowd(t, s, 13)
+		for limit := 1; limit <= len(want)+1; limit++ {
+			got := pages(t, l, connect.ListQuery{ApplicationID: app, Limit: limit}, nothing)
+			requireSame(t, want, got, fmt.Sprintf("all connections, in pages of %d", limit))
+		}
+		requireSame(t, want, pageOf(t, l, connect.ListQuery{ApplicationID: app, Limit: 1 << 30}), "all connections, in one page")
+	}),
+
+	listed("a page that is exactly full is followed by an empty one", func(t tb, s connect.Store, l connect.Lister) {
+		want := crowd(t, s, 6)
+		q := connect.ListQuery{ApplicationID: app, Limit: 3}
+		requireSame(t, want[:3], pageOf(t, l, q), "the first page")
+		q.After = want[2].ID
+		requireSame(t, want[3:], pageOf(t, l, q), "the second page")
+		q.After = want[5].ID
+		require.Empty(t, pageOf(t, l, q), "the page after the last one")
+	}),
+
+	listed("connections are listed byte by byte, and each as it is", func(t tb, s connect.Store, l connect.Lister) {
+		var want []connect.Connection
+		for i, id := range lookalikes {
+			label := fmt.Sprint(i)
+			p := actedBy(flow("user "+label, label), "an actor")
+			p.Label = "label " + label
+			bind(t, s, p)
+			c := withHealth(finished(p, identity(label)), needsSignIn, later(-i))
+			c.ID = id
+			want = append(want, completeAs(t, s, p, c))
+		}
+		inOrderOfID(want...)
+		requireSame(t, want, pages(t, l, connect.ListQuery{ApplicationID: app, Limit: 7}, nothing), "all connections, in pages of 7")
+		for i, c := range want {
+			page := pageOf(t, l, connect.ListQuery{ApplicationID: app, After: c.ID, Limit: plenty})
+			requireSame(t, want[i+1:], page, fmt.Sprintf("the connections after %q", c.ID))
+		}
+	}),
+
+	listed("only connections with the health that is asked for are listed, and pages are full of them", func(t tb, s connect.Store, l connect.Lister) {
+		all := crowd(t, s, 13)
+		for _, health := range []connect.Health{healthOK, needsSignIn} {
+			want := withHealthOf(all, health)
+			for limit := 1; limit <= len(want)+1; limit++ {
+				got := pages(t, l, connect.ListQuery{ApplicationID: app, Health: health, Limit: limit}, nothing)
+				requireSame(t, want, got, fmt.Sprintf("the connections that are %s, in pages of %d", health, limit))
+			}
+		}
+		i := slices.IndexFunc(all, func(c connect.Connection) bool { return c.Health == healthOK })
+		all[i], _ = setHealth(t, s, all[i].IdentityID, needsSignIn, later(1))
+		requireSame(t, withHealthOf(all, needsSignIn), pageOf(t, l, connect.ListQuery{ApplicationID: app, Health: needsSignIn, Limit: plenty}), "the connections that need a sign-in after news")
+	}),
+
+	listed("a health that is none of the two is an error", func(t tb, s connect.Store, l connect.Lister) {
+		crowd(t, s, 3)
+		for _, odd := range oddHealths {
+			if odd == "" {
+				continue // any health
+			}
+			page, err := l.List(t.Context(), connect.ListQuery{ApplicationID: app, Health: odd, Limit: plenty})
+			require.Error(t, err, "List of the health %q", odd)
+			require.Empty(t, page, "the connections that List returns beside an error")
+		}
+	}),
+
+	listed("the connections of one application are listed, and of no other", func(t tb, s connect.Store, l connect.Lister) {
+		here := crowd(t, s, 4)
+		there := connected(t, s, flowIn(otherApp, "user 1", "there"), identity("there"))
+		upper := connected(t, s, flowIn(strings.ToUpper(app), "user 1", "upper"), identity("upper"))
+		for application, want := range map[string][]connect.Connection{
+			app: here, otherApp: {there}, strings.ToUpper(app): {upper}, "none": nil, "user 1": nil, app + " ": nil, "%": nil,
+		} {
+			got := pages(t, l, connect.ListQuery{ApplicationID: application, Limit: 2}, nothing)
+			requireSame(t, want, got, fmt.Sprintf("the connections of the application %q", application))
+		}
+	}),
+
+	listed("a limit below one lists nothing and is no error", func(t tb, s connect.Store, l connect.Lister) {
+		crowd(t, s, 3)
+		for _, limit := range []int{0, -1, -1 << 31} {
+			require.Empty(t, pageOf(t, l, connect.ListQuery{ApplicationID: app, Limit: limit}), "connections of a page with limit %d", limit)
+		}
+	}),
+
+	listed("a page comes after an ID, even if no connection has it any more", func(t tb, s connect.Store, l connect.Lister) {
+		all := crowd(t, s, 6)
+		disconnectOneOf(t, s, all[2])
+		left := slices.Delete(slices.Clone(all), 2, 3)
+		for after, want := range map[string][]connect.Connection{
+			all[2].ID: left[2:], "": left, "a": left, "connection-": left, "zzz": nil,
+			all[0].ID + "x": left[1:], all[0].ID[:len(all[0].ID)-1]: left,
+		} {
+			requireSame(t, want, pageOf(t, l, connect.ListQuery{ApplicationID: app, After: after, Limit: plenty}), fmt.Sprintf("the connections after %q", after))
+		}
+	}),
+
+	listed("connections that exist throughout are listed once, whatever happens between two pages", func(t tb, s connect.Store, l connect.Lister) {
+		all := crowd(t, s, 12)
+		var ended []string
+		n := 0
+		got := pages(t, l, connect.ListQuery{ApplicationID: app, Limit: 2}, func(last connect.Connection) {
+			label := fmt.Sprint("between two pages, ", n)
+			// One ends after the cursor, one before it, and the one that it names.
+			if ends := []connect.Connection{all[11], all[0], last}; n < len(ends) {
+				disconnectOneOf(t, s, ends[n])
+				ended = append(ended, ends[n].ID)
+			}
+			p := renews(flow(all[5].UserID, label), all[5].ID)
+			bind(t, s, p)
+			all[5] = renewAs(t, s, all[5], p, finished(p, identity(label)))
+			added(t, s, flow("user of "+label, label+", added"), identity(label+", added"))
+			n++
+		})
+		var stay []string
+		for _, c := range all {
+			if !slices.Contains(ended, c.ID) {
+				stay = append(stay, c.ID)
+			}
+		}
+		requireListed(t, stay, got)
+	}),
+
+	listed("connections that exist throughout are listed once, whatever happens at the same time", func(t tb, s connect.Store, l connect.Lister) {
+		all := crowd(t, s, 30)
+		var stay []string
+		for i, c := range all {
+			if i%3 != 0 {
+				stay = append(stay, c.ID)
+			}
+		}
+		var calls []func() error
+		for i, c := range all {
+			p := renews(flow(c.UserID, c.ID+", renewed"), c.ID)
+			more := adds(flow("user of "+c.ID, c.ID+", more"))
+			bind(t, s, p, more)
+			calls = append(calls, func() error {
+				if i%3 == 0 {
+					_, err := s.Disconnect(t.Context(), endOne(c))
+					return err
+				}
+				_, err := s.Complete(t.Context(), p.TokenHash, finished(p, identity(c.ID+", renewed")), several)
+				return err
+			}, func() error {
+				_, err := s.Complete(t.Context(), more.TokenHash, finished(more, identity(c.ID+", more")), several)
+				return err
+			})
+		}
+		const readers, writers = 5, 3
+		got, errs := make([][]connect.Connection, readers), make([]error, readers+writers)
+		var first sync.WaitGroup // pages
+		first.Add(readers)
+		var next atomic.Int64
+		race(len(errs), func(i int) {
+			if i < readers {
+				got[i], errs[i] = allPages(t, l, connect.ListQuery{ApplicationID: app, Limit: i + 3}, first.Done)
+				return
+			}
+			first.Wait()
+			for j := next.Add(1) - 1; j < int64(len(calls)); j = next.Add(1) - 1 {
+				if err := calls[j](); err != nil {
+					errs[i] = err
+				}
+			}
+		})
+		for i, err := range errs {
+			require.NoError(t, err, "List, or what happens at the same time: %d", i)
+		}
+		for _, list := range got {
+			requireListed(t, stay, list)
+		}
+	}),
+}}
+
+// requireListed says that each of these is listed once, and nothing twice.
+func requireListed(t tb, ids []string, list []connect.Connection) {
+	t.Helper()
+	times := make(map[string]int)
+	for _, c := range list {
+		times[c.ID]++
+		require.Equal(t, 1, times[c.ID], "how often List returns the connection %s", c.ID)
+	}
+	for _, id := range ids {
+		require.Equal(t, 1, times[id], "how often List returns the connection %s, which exists throughout", id)
+	}
+}
+
+// disconnectOneOf is disconnectOne of a connection that may have been renewed.
+func disconnectOneOf(t tb, s connect.Store, c connect.Connection) {
+	t.Helper()
+	ended, err := s.Disconnect(t.Context(), endOne(c))
+	require.NoError(t, err, "Disconnect of one connection")
+	require.Len(t, ended, 1, "the connections that Disconnect returns")
+}

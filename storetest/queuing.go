@@ -1,0 +1,182 @@
+package storetest
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect"
+)
+
+// queue queues a task at any moment. Attempts is what a store must not keep.
+func queue(t tb, s connect.Store, task connect.Task, notBefore time.Time) {
+	t.Helper()
+	task.NotBefore, task.Attempts = notBefore, 7
+	require.NoError(t, s.Queue(t.Context(), task), "Queue")
+}
+
+// requireNotQueued queues a task that is refused.
+func requireNotQueued(t tb, s connect.Store, task connect.Task, want error) {
+	t.Helper()
+	task.NotBefore = noon
+	require.ErrorIs(t, s.Queue(t.Context(), task), want, "Queue of a task that must be refused: %s", described([]connect.Task{task}))
+}
+
+// of is a task for anybody.
+func of(kind connect.TaskKind, application, user, identityID string) connect.Task {
+	return connect.Task{Kind: kind, ApplicationID: application, UserID: user, IdentityID: identityID, Attempts: 1}
+}
+
+// queuing is about Queue.
+var queuing = topic{"queuing", []check{
+	{"a tag is queued for the identity of a connection, and due at its moment", func(t tb, s connect.Store) {
+		first, second := pair(t, s, "anna")
+		elsewhere := connected(t, s, flowIn(otherApp, "anna", "elsewhere"), identity("elsewhere"))
+		require.NoError(t, s.Done(t.Context(), tag(elsewhere)), "Done")
+		for _, c := range []connect.Connection{first, second, elsewhere} {
+			queue(t, s, tag(c), tagDue)
+		}
+		requireDue(t, s, tagDue.Add(-micro))
+		requireDue(t, s, tagDue, tag(first), tag(second), tag(elsewhere))
+		requireConnections(t, s, first, second)
+	}},
+
+	{"a deletion is queued for an identity that no connection has, and due at its moment", func(t tb, s connect.Store) {
+		c := newScene(t, s)
+		orphan, elsewhere := of(connect.DeleteIdentity, app, "anna", identity("orphan")), of(connect.DeleteIdentity, otherApp, "nobody", identity("elsewhere"))
+		another := of(connect.DeleteIdentity, app, "anna", identity("another orphan"))
+		for _, task := range []connect.Task{orphan, elsewhere, another} {
+			queue(t, s, task, deleteDue.Add(time.Hour))
+		}
+		requireDue(t, s, deleteDue.Add(time.Hour-micro), tag(c.anna), tag(c.ben), deletion(c.dora))
+		requireDue(t, s, deleteDue.Add(time.Hour), orphan, elsewhere, another)
+		c.requireUnchanged(t, s)
+	}},
+
+	{"a tag for an identity that is no connection of its user is ErrNotConnected, and none is queued", func(t tb, s connect.Store) {
+		c := newScene(t, s)
+		for _, none := range []connect.Task{
+			of(connect.TagIdentity, app, "anna", identity("nobody's")),
+			of(connect.TagIdentity, app, "anna", c.ben.IdentityID),
+			of(connect.TagIdentity, app, "Anna", c.anna.IdentityID),
+			of(connect.TagIdentity, app, "anna ", c.anna.IdentityID),
+			of(connect.TagIdentity, otherApp, "anna", c.anna.IdentityID),
+			of(connect.TagIdentity, "anna", app, c.anna.IdentityID),
+			of(connect.TagIdentity, app, "gina", c.work.IdentityID),
+			of(connect.TagIdentity, app, "dora", c.dora.IdentityID),
+		} {
+			requireNotQueued(t, s, none, connect.ErrNotConnected)
+		}
+		c.requireUnchanged(t, s)
+		c.requireTasksUnchanged(t, s)
+	}},
+
+	{"a tag for an identity that was replaced is ErrNotConnected", func(t tb, s connect.Store) {
+		old := connected(t, s, flow("anna", "old"), identity("old"))
+		c := renewed(t, s, old, flow("anna", "new"), identity("new"))
+		requireNotQueued(t, s, tag(old), connect.ErrNotConnected)
+		requireTasks(t, s, deletion(old), tag(c))
+	}},
+
+	{"a deletion of an identity that a connection has is ErrIdentityTaken, whoever's it is", func(t tb, s connect.Store) {
+		c := newScene(t, s)
+		elsewhere := connected(t, s, flowIn(otherApp, "anna", "elsewhere"), identity("elsewhere"))
+		require.NoError(t, s.Done(t.Context(), tag(elsewhere)), "Done")
+		for _, connection := range []connect.Connection{c.anna, c.ben, c.home, c.work, elsewhere} {
+			for _, application := range []string{app, otherApp} {
+				for _, user := range []string{"anna", "ben", "fred", "nobody"} {
+					requireNotQueued(t, s, of(connect.DeleteIdentity, application, user, connection.IdentityID), connect.ErrIdentityTaken)
+				}
+			}
+		}
+		requireConnection(t, s, elsewhere)
+		c.requireUnchanged(t, s)
+		c.requireTasksUnchanged(t, s)
+	}},
+
+	{"queuing a tag again leaves one, with the newer moment and no attempts", func(t tb, s connect.Store) {
+		c := connected(t, s, flow("anna", "tab"), identity("anna"))
+		claim(t, s, tagDue, plenty)
+		claim(t, s, tagDue.Add(lease), plenty)
+		sooner := tagDue.Add(time.Second)
+		queue(t, s, tag(c), sooner)
+		requireDue(t, s, sooner.Add(-micro))
+		requireDue(t, s, sooner, tag(c))
+		queue(t, s, tag(c), sooner.Add(2*lease))
+		queue(t, s, tag(c), sooner.Add(3*lease))
+		requireDue(t, s, sooner.Add(3*lease-micro))
+		requireTasks(t, s, tag(c))
+	}},
+
+	{"queuing a deletion again leaves one, with the newer values and no attempts", func(t tb, s connect.Store) {
+		old := connected(t, s, flow("anna", "tab"), identity("anna"))
+		disconnect(t, s, old)
+		claim(t, s, deleteDue, plenty)
+		again := of(connect.DeleteIdentity, app, "ben", old.IdentityID)
+		queue(t, s, again, deleteDue.Add(time.Second))
+		requireDue(t, s, deleteDue.Add(time.Second), again)
+		elsewhere := of(connect.DeleteIdentity, otherApp, "carl", old.IdentityID)
+		queue(t, s, elsewhere, deleteDue)
+		requireTasks(t, s, elsewhere)
+	}},
+
+	{"an identity whose deletion was queued is ErrIdentityRetired for everybody until it is done", func(t tb, s connect.Store) {
+		c := newScene(t, s)
+		orphan := of(connect.DeleteIdentity, otherApp, "nobody", identity("orphan"))
+		queue(t, s, orphan, deleteDue.Add(9*lease))
+		for _, p := range []connect.Pending{c.live, c.fresh, c.renewing, c.adding} {
+			requireRefusedHow(t, s, p, finished(p, orphan.IdentityID), several, connect.ErrIdentityRetired)
+		}
+		c.requireUnchanged(t, s)
+		require.NoError(t, s.Done(t.Context(), orphan), "Done")
+		emil := complete(t, s, c.fresh, orphan.IdentityID)
+		requireNotQueued(t, s, orphan, connect.ErrIdentityTaken)
+		requireTasks(t, s, tag(c.anna), tag(c.ben), deletion(c.dora), tag(emil))
+	}},
+
+	{"applications with a queued task are listed", func(t tb, s connect.Store) {
+		queue(t, s, of(connect.DeleteIdentity, "owed", "anna", identity("orphan")), noon)
+		requireApplications(t, s, "owed")
+		requireApplicationsOf(t, s, "anna")
+	}},
+
+	{"a task of another kind, with an empty key or with a text that cannot be kept is refused", func(t tb, s connect.Store) {
+		c := newScene(t, s)
+		good := []connect.Task{tag(c.anna), of(connect.DeleteIdentity, app, "anna", identity("orphan"))}
+		texts := []string{""}
+		for _, odd := range unkeepable {
+			texts = append(texts, odd.text)
+		}
+		for _, task := range good {
+			for _, kind := range []connect.TaskKind{"", "other", "TAG", "delete ", "tag\x00"} {
+				odd := task
+				odd.Kind = kind
+				require.Error(t, s.Queue(t.Context(), odd), "Queue of a task of the kind %q", kind)
+			}
+			for _, text := range texts {
+				application, user, identified := task, task, task
+				application.ApplicationID, user.UserID, identified.IdentityID = text, text, text
+				for _, odd := range []connect.Task{application, user, identified} {
+					require.Error(t, s.Queue(t.Context(), odd), "Queue of a task with a text that cannot be kept: %s", described([]connect.Task{odd}))
+				}
+			}
+		}
+		c.requireUnchanged(t, s)
+		c.requireTasksUnchanged(t, s)
+	}},
+
+	{"every UserID and ApplicationID of a queued task is kept exactly", func(t tb, s connect.Store) {
+		var want []connect.Task
+		for i, text := range lookalikes {
+			for _, task := range []connect.Task{
+				of(connect.DeleteIdentity, app, text, identity(fmt.Sprint("user ", i))),
+				of(connect.DeleteIdentity, text, "anna", identity(fmt.Sprint("application ", i))),
+			} {
+				queue(t, s, task, noon)
+				want = append(want, task)
+			}
+		}
+		requireTasks(t, s, want...)
+	}},
+}}

@@ -1,0 +1,238 @@
+package storetest
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect"
+)
+
+// oddIDs are ids that no connection of the checks has, and near misses of one that
+// there is.
+func oddIDs(c connect.Connection) []string {
+	ids := []string{
+		"unknown", strings.ToUpper(c.ID), c.ID + " ", " " + c.ID, c.ID[:len(c.ID)-1], c.ID + "x",
+		"%", "_", "*", c.ID[:3] + "%", c.UserID, c.ApplicationID, c.IdentityID, strings.Repeat("x", 100_000),
+	}
+	for _, odd := range unkeepable {
+		ids = append(ids, odd.text)
+	}
+	return append(ids, c.ID+"\x00", c.ID+"\xff")
+}
+
+// renewing is about which connection a flow renews, and what is left of it.
+var renewing = topic{"renewing", []check{
+	{"a flow that names a connection renews that one, and leaves the others as they are", func(t tb, s connect.Store) {
+		first, second := pair(t, s, "anna")
+		third := added(t, s, flow("anna", "third"), identity("third"))
+		require.NoError(t, s.Done(t.Context(), tag(third)), "Done")
+		old := second
+		p := renews(flow("anna", "tab"), second.ID)
+		bind(t, s, p)
+		second = renewHow(t, s, second, p, finished(p, identity("new")), several)
+		requireConnections(t, s, append([]connect.Connection{first}, inOrderOfID(second, third)...)...)
+		requireFlow(t, s, completed(p, second.IdentityID))
+		requireTasks(t, s, tag(second), deletion(old))
+	}},
+
+	{"a flow that names a connection may bring the identity that it has", func(t tb, s connect.Store) {
+		first, second := pair(t, s, "anna")
+		p := renews(flow("anna", "tab"), first.ID)
+		bind(t, s, p)
+		c := finished(p, first.IdentityID)
+		c.ConnectedAt = noon.Add(time.Second)
+		first = renewHow(t, s, first, p, c, several)
+		requireConnections(t, s, first, second)
+		requireTasks(t, s, tag(first))
+	}},
+
+	{"a flow that names a connection renews it, even if it says that it adds", func(t tb, s connect.Store) {
+		first, second := pair(t, s, "anna")
+		old := first
+		p := adds(renews(flow("anna", "tab"), first.ID))
+		bind(t, s, p)
+		first = renewHow(t, s, first, p, finished(p, identity("new")), several)
+		requireConnections(t, s, first, second)
+		requireTasks(t, s, tag(first), deletion(old))
+	}},
+
+	{"a flow that does not say which renews the user's only connection, however many are allowed", func(t tb, s connect.Store) {
+		for i, how := range []connect.Completion{several, upTo(2), upTo(1), upTo(0)} {
+			user := fmt.Sprint("user ", i)
+			old := connected(t, s, flow(user, user), identity(user))
+			p := flow(user, user+", again")
+			bind(t, s, p)
+			requireConnection(t, s, renewHow(t, s, old, p, finished(p, identity(user+", again")), how))
+		}
+	}},
+
+	{"a flow that does not say which renews, of several connections, the one that has the identity", func(t tb, s connect.Store) {
+		first, second := pair(t, s, "anna")
+		for i, how := range []connect.Completion{several, upTo(2), upTo(1)} {
+			p, other := flow("anna", fmt.Sprint(i)), flow("anna", fmt.Sprint(i, ", other"))
+			bind(t, s, p, other)
+			second = renewHow(t, s, second, p, finished(p, second.IdentityID), how)
+			first = renewHow(t, s, first, other, finished(other, first.IdentityID), how)
+			requireConnections(t, s, first, second)
+		}
+		requireTasks(t, s, tag(first), tag(second))
+	}},
+
+	{"a renewal keeps the id and the beginning of the connection, and all else is that of the new sign-in", func(t tb, s connect.Store) {
+		p := actedBy(flow("anna", "old"), "ben")
+		p.Label = "work"
+		c := connected(t, s, p, identity("old"))
+		c = requireChange(t, s, c, needsSignIn, later(9))
+		for i, actor := range []string{"carl", "", "ben"} {
+			label := fmt.Sprint("label ", i)
+			next := actedBy(renews(flow("anna", label), c.ID), actor)
+			bind(t, s, next)
+			given := withHealth(finished(next, identity(label)), healthOK, later(-i))
+			given.ConnectedAt, given.CreatedAt, given.Label = noon.Add(time.Duration(i+1)*time.Second), noon.Add(-time.Hour), label
+			want := given
+			want.ID, want.CreatedAt = c.ID, noon
+			c = renewAs(t, s, c, next, given)
+			require.Equal(t, inUTC(want), inUTC(c), "a renewed connection")
+			requireConnection(t, s, want)
+		}
+	}},
+
+	{"a renewal by the same identity keeps and replaces as much as one by another", func(t tb, s connect.Store) {
+		p := actedBy(flow("anna", "old"), "ben")
+		p.Label = "work"
+		c := connected(t, s, p, identity("anna"))
+		next := actedBy(adds(flow("anna", "new")), "carl")
+		bind(t, s, next)
+		given := withHealth(finished(next, c.IdentityID), needsSignIn, later(-1))
+		given.ConnectedAt, given.Label = noon.Add(time.Second), "home"
+		want := given
+		want.ID = c.ID
+		renewAs(t, s, c, next, given)
+		requireConnection(t, s, want)
+		requireTasks(t, s, tag(want))
+	}},
+
+	{"a renewal without a label keeps the one that there is, whatever the flow says", func(t tb, s connect.Store) {
+		for i, label := range []string{"work", "w\u00f6rk ", longLabel, ""} {
+			user := fmt.Sprint("user ", i)
+			p := flow(user, user)
+			p.Label = label
+			old := connected(t, s, p, identity(user))
+			again, next := flow(user, user+", again"), flow(user, user+", next")
+			next.Label = "that of the flow"
+			bind(t, s, again, next)
+			old = renew(t, s, old, again, identity(user))
+			c := finished(next, identity(user+", next"))
+			c.Label = ""
+			c = renewAs(t, s, old, next, c)
+			require.Equal(t, label, c.Label, "the label after two renewals without one")
+			requireConnection(t, s, c)
+		}
+	}},
+
+	{"a connection that the user does not have is ErrConnectionUnknown, and nothing changes", func(t tb, s connect.Store) {
+		c := newScene(t, s)
+		elsewhere := connected(t, s, flowIn(otherApp, "anna", "elsewhere"), identity("elsewhere"))
+		require.NoError(t, s.Done(t.Context(), tag(elsewhere)), "Done")
+		for i, id := range []string{
+			"unknown", strings.ToUpper(c.anna.ID), c.anna.ID + " ", "%", c.anna.IdentityID,
+			c.ben.ID, c.home.ID, c.work.ID, c.dora.ID, elsewhere.ID,
+		} {
+			for _, user := range []string{"anna", "emil"} {
+				p := renews(flow(user, fmt.Sprint(user, i)), id)
+				bind(t, s, p)
+				for _, identityID := range []string{identity("new"), c.anna.IdentityID} {
+					if user != "anna" && identityID == c.anna.IdentityID {
+						continue // ErrIdentityTaken
+					}
+					requireRefusedHow(t, s, p, finished(p, identityID), several, connect.ErrConnectionUnknown)
+				}
+				requireFlow(t, s, p)
+			}
+		}
+		requireConnection(t, s, elsewhere)
+		c.requireUnchanged(t, s)
+		c.requireTasksUnchanged(t, s)
+	}},
+
+	{"a connection that has ended is ErrConnectionUnknown for flows that were bound afterwards", func(t tb, s connect.Store) {
+		first, second := pair(t, s, "anna")
+		disconnectOne(t, s, first)
+		for i, identityID := range []string{identity("new"), second.IdentityID} {
+			p := renews(flow("anna", fmt.Sprint(i)), first.ID)
+			bind(t, s, p)
+			requireRefusedHow(t, s, p, finished(p, identityID), several, connect.ErrConnectionUnknown)
+			requireFlow(t, s, p)
+		}
+		requireConnection(t, s, second)
+		requireTasks(t, s, deletion(first))
+	}},
+
+	{"the identity of another connection of the user is ErrIdentityConnected, and nothing changes", func(t tb, s connect.Store) {
+		c := newScene(t, s)
+		for _, how := range []connect.Completion{several, upTo(1), {TagAfter: tagDue, SameIdentity: true, MaxConnections: 2}} {
+			requireRefusedHow(t, s, c.renewing, finished(c.renewing, c.work.IdentityID), how, connect.ErrIdentityConnected)
+		}
+		c.requireUnchanged(t, s)
+		c.requireTasksUnchanged(t, s)
+		renewHow(t, s, c.home, c.renewing, finished(c.renewing, c.home.IdentityID), several)
+	}},
+
+	{"of several reasons to refuse a user who has connections the first in order is given, and nothing changes", func(t tb, s connect.Store) {
+		c := newScene(t, s)
+		plain, more := flow("fred", "plain"), adds(flow("fred", "more"))
+		lost := renews(flow("fred", "lost"), c.anna.ID)
+		bind(t, s, plain, more, lost)
+		fresh, work, taken, retired := identity("fresh"), c.work.IdentityID, c.ben.IdentityID, c.dora.IdentityID
+		tooOld := func(limit int) connect.Completion {
+			how := upTo(limit)
+			how.SameIdentity = true
+			return how
+		}
+		for _, row := range []struct {
+			reasons  string
+			flow     connect.Pending
+			identity string
+			how      connect.Completion
+			want     error
+		}{
+			{"retired, connection unknown", lost, retired, upTo(1), connect.ErrIdentityRetired},
+			{"retired, at the limit", more, retired, upTo(1), connect.ErrIdentityRetired},
+			{"retired, too old, connection unknown", lost, retired, tooOld(1), connect.ErrIdentityRetired},
+			{"taken, too old, at the limit", more, taken, tooOld(1), connect.ErrIdentityTaken},
+			{"taken, connection unknown", lost, taken, upTo(1), connect.ErrIdentityTaken},
+			{"taken, at the limit", more, taken, upTo(1), connect.ErrIdentityTaken},
+			{"taken, does not say which of several", plain, taken, several, connect.ErrIdentityTaken},
+			{"too old, connection unknown", lost, fresh, tooOld(plenty), connect.ErrIdentityTooOld},
+			{"too old, at the limit", more, fresh, tooOld(2), connect.ErrIdentityTooOld},
+			{"too old, below the limit", more, fresh, tooOld(3), connect.ErrIdentityTooOld},
+			{"too old, does not say which of several", plain, fresh, tooOld(plenty), connect.ErrIdentityTooOld},
+			{"too old, names a connection", c.renewing, fresh, tooOld(plenty), connect.ErrIdentityTooOld},
+			{"connection unknown, over the limit", lost, fresh, upTo(1), connect.ErrConnectionUnknown},
+			{"connection unknown, identity of another connection", lost, work, upTo(1), connect.ErrConnectionUnknown},
+			{"connection unknown, identity of another connection that is not fresh", lost, work, tooOld(1), connect.ErrConnectionUnknown},
+			{"identity of another connection, over the limit", c.renewing, work, upTo(1), connect.ErrIdentityConnected},
+			{"at the limit", more, fresh, upTo(2), connect.ErrConnectionLimit},
+			{"does not say which of several", plain, fresh, several, connect.ErrConnectionLimit},
+		} {
+			done, err := s.Complete(t.Context(), row.flow.TokenHash, finished(row.flow, row.identity), row.how)
+			require.ErrorIs(t, err, row.want, "Complete that must be refused: %s", row.reasons)
+			require.Zero(t, done, "what Complete that was refused returns: %s", row.reasons)
+			c.requireUnchanged(t, s)
+			requireFlows(t, s, []connect.Pending{plain, more, lost}, nil)
+		}
+		c.requireTasksUnchanged(t, s)
+	}},
+
+	{"a flow that was refused its connection or identity is completed by the next good callback", func(t tb, s connect.Store) {
+		c := newScene(t, s)
+		requireRefusedHow(t, s, c.renewing, finished(c.renewing, c.work.IdentityID), several, connect.ErrIdentityConnected)
+		home := renewHow(t, s, c.home, c.renewing, finished(c.renewing, identity("new")), several)
+		requireRefusedHow(t, s, c.adding, finished(c.adding, identity("third")), upTo(2), connect.ErrConnectionLimit)
+		third := completeHow(t, s, c.adding, createdAt(finished(c.adding, identity("third")), noon.Add(time.Second)), several)
+		requireConnections(t, s, home, c.work, third)
+	}},
+}}
