@@ -261,6 +261,8 @@ func TestNewTellsWhatIsWrongWithATemplate(t *testing.T) {
 		{"one that fails for an error of ours", with("notice", `{{if eq .Code "internal"}}{{.Nope}}{{end}}`), []string{`cannot show "notice"`, "Nope"}},
 		{"one that fails for who is connected", with("connect", `{{if .Connected}}{{.Nope}}{{end}}`), []string{`cannot show "connect"`}},
 		{"one that fails for who needs to sign in", with("connect", `{{if .NeedsSignIn}}{{.Nope}}{{end}}`), []string{`cannot show "connect"`}},
+		{"one that fails for an account of several", with("connect", `{{range .Accounts}}{{.Nope}}{{end}}`), []string{`cannot show "connect"`}},
+		{"one that fails for an account that needs to sign in", with("connect", `{{range .Accounts}}{{if .NeedsSignIn}}{{.Nope}}{{end}}{{end}}`), []string{`cannot show "connect"`}},
 		{"one that fails for an application", with("connect", `{{if .Application}}{{.Nope}}{{end}}`), []string{`cannot show "connect"`}},
 		{"one that fails for a cancelled popup", with("popup", `{{if eq .Outcome "cancelled"}}{{.Nope}}{{end}}`), []string{`cannot show "popup"`}},
 		{"one that misses another", with("repeat", `{{template "layout"}}`), []string{`"repeat"`, "layout"}},

@@ -30,11 +30,19 @@ func trials() []trial {
 	all := []trial{
 		{headName, noData{}, nil},
 		{brandName, noData{}, nil},
-		{connectName, ConnectPage{Action: "/sample-action"}, map[string]string{".Action": "/sample-action"}},
+		{connectName, ConnectPage{Action: "/sample-action", CanAdd: true}, map[string]string{".Action": "/sample-action"}},
 		{connectName, ConnectPage{
 			Action: "/sample-action", Application: "sample", User: "sample-user", ReturnTo: "/sample-return", Connected: true, KeepURL: "/sample-keep",
+			Accounts: []ConnectedAccount{{ID: "sample", Number: 1}},
 		}, map[string]string{".Action": "/sample-action", ".ReturnTo": "/sample-return"}},
-		{connectName, ConnectPage{Action: "/sample-action", Connected: true, NeedsSignIn: true}, map[string]string{".Action": "/sample-action"}},
+		{connectName, ConnectPage{
+			Action: "/sample-action", Connected: true, NeedsSignIn: true, Accounts: []ConnectedAccount{{ID: "sample", Number: 1, NeedsSignIn: true}},
+		}, map[string]string{".Action": "/sample-action"}},
+		{connectName, ConnectPage{
+			Action: "/sample-action", LabelAction: "/sample-label", DisconnectAction: "/sample-end", PageURL: "/sample-page",
+			Connected: true, Several: true, CanAdd: true,
+			Accounts: []ConnectedAccount{{ID: "sample", Number: 1, Label: "sample-label"}, {ID: "another", Number: 2, NeedsSignIn: true}},
+		}, map[string]string{".Action": "/sample-action"}},
 		{repeatName, RepeatPage{URL: "?sample=url"}, map[string]string{".URL": "?sample=url"}},
 	}
 	for _, outcome := range []string{outcomeConnected, outcomeCancelled, outcomeFailed} {

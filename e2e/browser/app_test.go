@@ -201,7 +201,8 @@ const appScript = `
 import { connect } from "/connect/connect.js";
 const outcomes = document.body.dataset;
 window.begin = async (options) => { outcomes.outcome = await connect(options); };
-document.querySelector("#popup")?.addEventListener("click", () => begin({ popup: true, returnTo: "/welcome" }));
+document.querySelector("#popup")?.addEventListener("click", ({ target }) =>
+	begin({ popup: true, returnTo: "/welcome", ...JSON.parse(target.dataset.options ?? "{}") }));
 outcomes.ready = "yes";
 `
 

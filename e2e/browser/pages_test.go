@@ -176,6 +176,8 @@ func init() {
 		connect.ErrIdentityFailed, connect.ErrWrongApplication, connect.ErrIdentityTooOld, connect.ErrIdentityTaken,
 		connect.ErrIdentityRetired, connect.ErrUpstreamUnavailable, connect.ErrUpstreamInvalid, connect.ErrUpstreamTimeout,
 		connect.ErrStoreFailed, connect.ErrNotConnected, connect.ErrNeedsSignIn, connect.ErrNoCredit, connect.ErrRateLimited,
+		connect.ErrConnectionUnknown, connect.ErrConnectionLimit, connect.ErrIdentityConnected, connect.ErrWhichConnection,
+		connect.ErrBadLabel, connect.ErrAcceptFailed, connect.ErrNotAccepted,
 		fmt.Errorf("something else"),
 	} {
 		notices[connect.Explain(err).Code] = err
@@ -242,6 +244,7 @@ func TestTheDemo(t *testing.T) {
 	demo, err := demo.Start()
 	require.NoError(t, err)
 	t.Cleanup(demo.Close)
+	mail, calendar := "[aria-labelledby=account-Mail] ", "[aria-labelledby=account-Calendar] "
 
 	tab.Open(demo.Origin + "/report")
 	tab.At(demo.Origin + "/?return_to=%2Freport")
@@ -261,26 +264,51 @@ func TestTheDemo(t *testing.T) {
 	tab.Wait(`/[0-9a-f]{8}-[0-9a-f-]{27}/.test(document.querySelector("[data-outcome]").textContent)`)
 	requireGoodPage(t, tab, "the demo's dashboard after an automation")
 
-	// The second account, by its form.
-	tab.Click("form[action='/connect/calendar'] button")
+	// An account of another kind, by its form.
+	tab.Click(calendar + "form[data-connect] button")
 	tab.Click(approveButton)
 	tab.At(demo.Origin + "/dashboard?connected=true")
 	tab.Wait(`document.querySelector("form[action='/disconnect/calendar']")`)
 	requireGoodPage(t, tab, "the demo's dashboard, all connected")
 
-	// Or in a popup.
-	tab.Click("form[action='/disconnect/calendar'] button")
-	tab.Wait(`location.search === "" && document.readyState === "complete" && document.querySelector("form[action='/connect/calendar']")`)
-	if tab.Text(`document.querySelector("[data-popup=calendar]") ? "offered" : ""`) == "offered" {
-		tab.Click("[data-popup=calendar]")
-		tab.Popup().Click(approveButton)
-		tab.Wait(`document.querySelector("form[action='/disconnect/calendar']")`)
-		tab.Windows(1)
-	} else {
-		tab.Click("form[action='/connect/calendar'] button")
-		tab.Click(approveButton)
+	// Two more of a kind, in a popup and as htmx does it: there may be three.
+	for i, way := range []string{"popup", "htmx"} {
+		tab.Click("[name=way][value=" + way + "]")
+		tab.Fill("#new-Mail", way)
+		tab.Click("#new-Mail + button")
+		if way == "popup" {
+			tab.Popup().Click(approveButton)
+		} else {
+			tab.Click(approveButton)
+		}
 		tab.At(demo.Origin + "/dashboard?connected=true")
+		tab.Wait(fmt.Sprintf(`document.querySelectorAll(%q).length === %d`, mail+"h3", i+2))
+		tab.Windows(1)
 	}
+	requireGoodPage(t, tab, "the demo's dashboard, as many as there may be")
+	var kept []string
+	mails := `[...document.querySelectorAll("` + mail + `h3, ` + mail + `code")].map((element) => element.textContent)`
+	tab.JSON(mails, &kept)
+	require.Equal(t, []string{"Mail account 1", "popup", "htmx"}, []string{kept[0], kept[2], kept[4]})
+
+	// One of them is signed in to again, in a popup, and renamed.
+	tab.Click("[name=way][value=popup]")
+	tab.Click(mail + "li:nth-child(2) form[data-connect] button")
+	tab.Popup().Click(approveButton)
+	tab.Wait(mails + `[3] !== "` + kept[3] + `"`)
+	tab.Windows(1)
+	tab.Click(mail + "li:nth-child(2) summary")
+	requireGoodPage(t, tab, "the demo's dashboard, renaming")
+	tab.Fill(mail+"li:nth-child(2) [name=label]", "home")
+	tab.Click(mail + "li:nth-child(2) [action$=label] button")
+	tab.Wait(mails + `[2] === "home"`)
+	kept[2], kept[3] = "home", tab.Text(mails+`[3]`)
+	var have []string
+	tab.JSON(mails, &have)
+	require.Equal(t, kept, have)
+	tab.Click(mail + "li:nth-child(3) summary")
+	tab.Click(mail + "li:nth-child(3) [action='/disconnect'] button")
+	tab.Wait(mails + `.length === 4`)
 
 	// A sign-in that fails at the fake arrives by the webhook.
 	control := tab.NewTab()
@@ -295,8 +323,31 @@ func TestTheDemo(t *testing.T) {
 	tab.Wait(`document.querySelector(".badge.off")`)
 	requireGoodPage(t, tab, "the demo's dashboard, with a sign-in that does not work")
 
-	tab.Click("form[action='/disconnect/calendar'] button")
-	tab.Wait(`location.pathname === "/dashboard" && !document.querySelector("form[action='/disconnect/calendar']")`)
+	// An organisation's accounts are others, and its members share them.
+	tab.Click(".owners button[value^=organisation]")
+	tab.Wait(`document.readyState === "complete" && document.querySelector("[aria-pressed=true][value^=organisation]")`)
+	require.Zero(t, tab.Number(`document.querySelectorAll("h3").length`))
+	requireGoodPage(t, tab, "the demo's dashboard, an organisation's")
+	tab.Fill("#new-Mail", "orders")
+	tab.Click("#new-Mail + button")
+	tab.Click(approveButton)
+	tab.At(demo.Origin + "/dashboard?connected=true")
+	grace := newPerson(t)
+	grace.Open(demo.Origin + "/")
+	grace.Fill("[name=user]", "grace")
+	grace.Click("form[action='/login'] button")
+	grace.Click(".owners button[value^=organisation]")
+	grace.Wait(`document.querySelector("h3")?.textContent === "orders"`)
+	require.Contains(t, grace.Text(`document.querySelector(".accounts").innerText`), "Signed in by\nada")
+	grace.Click("form[data-automation] button")
+	grace.Wait(`/[0-9a-f]{8}-[0-9a-f-]{27}/.test(document.querySelector("[data-outcome]").textContent)`)
+	grace.Click(mail + "summary")
+	grace.Click(mail + "[action='/disconnect'] button")
+	grace.Wait(`location.pathname === "/dashboard" && document.readyState === "complete" && !document.querySelector("h3")`)
+	tab.Open(demo.Origin + "/dashboard")
+	require.Zero(t, tab.Number(`document.querySelectorAll("h3").length`))
+	require.Contains(t, tab.Text(`document.querySelector(".audit").innerText`), "was disconnected by grace")
+
 	tab.Click("form[action='/logout'] button")
 	tab.Wait(`document.readyState === "complete" && location.pathname === "/" && document.querySelector("[name=user]")`)
 }

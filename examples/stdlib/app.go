@@ -3,7 +3,6 @@ package main
 import (
 	"embed"
 	"encoding/json"
-	"errors"
 	"html/template"
 	"log/slog"
 	"net/http"
@@ -23,6 +22,7 @@ import (
 const (
 	sessionName = "session"
 	userKey     = "user"
+	actsForKey  = "acts_for" // an organisation's id
 
 	// webhookPath is where Anchor sends its events.
 	webhookPath = "/webhooks/anchor"
@@ -34,6 +34,7 @@ var pageFiles embed.FS
 // app is what stands for an app that exists already: users, sessions, pages.
 type app struct {
 	sessions  *sessions.CookieStore
+	user      func(*http.Request) (connect.User, error) // who is signed in, and for whom
 	connect   *connect.Handler
 	accounts  []account
 	audit     audit
@@ -67,7 +68,7 @@ func newApp(publicURL string, sessionSecret []byte, anchor *anchorhttp.Client) *
 		Secure:   demo.IsHTTPS(publicURL),
 		SameSite: http.SameSiteLaxMode,
 	}
-	return &app{
+	a := &app{
 		sessions:  store,
 		accounts:  []account{newAccount("")},
 		templates: template.Must(template.ParseFS(pageFiles, "pages/*.html")),
@@ -75,17 +76,8 @@ func newApp(publicURL string, sessionSecret []byte, anchor *anchorhttp.Client) *
 		// and Chromium holds redirects to form-action too.
 		policy: "default-src 'self'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'; form-action 'self' " + anchor.AppOrigin(),
 	}
-}
-
-// namedUser reads the signed-in user from the session. Here the id is the name too,
-// which the connect page shows.
-func (a *app) namedUser() func(*http.Request) (connect.User, error) {
-	signedIn := connect.SessionUser(a.sessions, sessionName, userKey)
-	return func(r *http.Request) (connect.User, error) {
-		u, err := signedIn(r)
-		u.Name = u.ID
-		return u, err
-	}
+	a.user = a.connectUser()
+	return a
 }
 
 func (a *app) routes() http.Handler {
@@ -93,6 +85,7 @@ func (a *app) routes() http.Handler {
 	mux.HandleFunc("GET /{$}", a.home)
 	mux.HandleFunc("POST /login", a.login)
 	mux.HandleFunc("POST /logout", a.logout)
+	mux.HandleFunc("POST /act-for", a.actFor)
 	mux.HandleFunc("GET /dashboard", a.dashboard)
 	mux.Handle("GET /assets/", http.StripPrefix("/assets/", a.assets()))
 	a.connect.Register(mux)
@@ -106,7 +99,7 @@ func (a *app) routes() http.Handler {
 
 // home is the sign-in page.
 func (a *app) home(w http.ResponseWriter, r *http.Request) {
-	if a.user(r) != "" {
+	if _, err := a.user(r); err == nil {
 		http.Redirect(w, r, "/dashboard", http.StatusSeeOther)
 		return
 	}
@@ -117,15 +110,16 @@ func (a *app) home(w http.ResponseWriter, r *http.Request) {
 func (a *app) login(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
 	name := strings.TrimSpace(r.PostFormValue("user"))
-	if name == "" || len(name) > 64 || !utf8.ValidString(name) || strings.ContainsFunc(name, func(c rune) bool { return !unicode.IsPrint(c) }) {
+	if !isName(name) {
 		a.render(w, http.StatusUnprocessableEntity, "home.html", map[string]any{
 			"ReturnTo": localPath(r.PostFormValue("return_to")),
-			"Problem":  "Choose a name of 1 to 64 letters.",
+			"Problem":  "Choose a name of 1 to 64 letters, without a colon.",
 		})
 		return
 	}
 	session, _ := a.sessions.Get(r, sessionName) // A cookie that does not open is replaced.
 	session.Values[userKey] = name
+	delete(session.Values, actsForKey)
 	if err := session.Save(r, w); err != nil {
 		a.internal(w, "save the session", err)
 		return
@@ -135,6 +129,12 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) {
 		to = "/dashboard"
 	}
 	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+// isName reports whether somebody may be called this.
+func isName(name string) bool {
+	return len(name) <= 64 && utf8.ValidString(name) && strings.ContainsFunc(name, unicode.IsLetter) &&
+		!strings.ContainsFunc(name, func(c rune) bool { return !unicode.IsPrint(c) || c == ':' })
 }
 
 func (a *app) logout(w http.ResponseWriter, r *http.Request) {
@@ -147,49 +147,18 @@ func (a *app) logout(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-// dashboard shows the accounts and what has happened to them.
-func (a *app) dashboard(w http.ResponseWriter, r *http.Request) {
-	user := a.user(r)
-	if user == "" {
-		http.Redirect(w, r, "/", http.StatusSeeOther)
-		return
-	}
-	type card struct {
-		account
-		Connected, NeedsSignIn bool
-		Connection             connect.Connection
-	}
-	var cards []card
-	for _, account := range a.accounts {
-		c, err := a.connect.Application(account.Name).Connection(r.Context(), user)
-		if err != nil && !errors.Is(err, connect.ErrNotConnected) {
-			a.internal(w, "look up the connection", err)
-			return
-		}
-		cards = append(cards, card{account, err == nil, c.Health == connect.HealthNeedsSignIn, c})
-	}
-	a.render(w, http.StatusOK, "dashboard.html", map[string]any{
-		"User":       user,
-		"Cards":      cards,
-		"JustNow":    r.URL.Query().Get("connected") == "true",
-		"Audit":      a.audit.of(user),
-		"ControlURL": a.controlURL,
-	})
-}
-
-// report is a page that needs the account: RequireIdentity sends who has none to
-// connect first.
+// report is a page that needs an account: RequireIdentity sends users without one to
+// the connect page first.
 func (a *app) report(w http.ResponseWriter, r *http.Request) {
-	connection, _ := connect.FromContext(r.Context())
-	a.render(w, http.StatusOK, "report.html", connection)
+	a.render(w, http.StatusOK, "report.html", named(a.accounts[0], connect.AllFromContext(r.Context())))
 }
 
 // runAutomation opens a browser session that is signed in to one of the user's
 // accounts. What an app does in it is up to the app.
 func (a *app) runAutomation(w http.ResponseWriter, r *http.Request) {
-	user := a.user(r)
-	if user == "" {
-		a.connect.Error(w, r, connect.ErrNotSignedIn)
+	user, err := a.user(r)
+	if err != nil {
+		a.connect.Error(w, r, err)
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
@@ -198,19 +167,13 @@ func (a *app) runAutomation(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusNotFound, map[string]string{"error": "unknown_account", "message": "There is no such kind of account."})
 		return
 	}
-	session, err := a.connect.Application(name).NewSession(r.Context(), user)
+	// Nobody else's connection is found, whatever the form says.
+	session, err := a.connect.Application(name).NewSessionByID(r.Context(), user.ID, r.PostFormValue("connection"))
 	if err != nil {
 		a.connect.Error(w, r, err)
 		return
 	}
 	writeJSON(w, http.StatusOK, map[string]string{"sessionId": session.ID})
-}
-
-// user returns the signed-in user, or nothing.
-func (a *app) user(r *http.Request) string {
-	session, _ := a.sessions.Get(r, sessionName)
-	user, _ := session.Values[userKey].(string)
-	return user
 }
 
 func (a *app) assets() http.Handler {

@@ -2,30 +2,34 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
-	"time"
 
 	"github.com/anchorconnect/connect"
+	"github.com/anchorconnect/connect/sqlstore"
 )
 
 // knownConnections reads what is connected, for the built-in fake to know it
-// too. An app has no use for this: it asks for one user's connection at a time.
-func knownConnections(ctx context.Context, db *sql.DB) ([]connect.Connection, error) {
-	rows, err := db.QueryContext(ctx, `SELECT application_id, user_id, identity_id, connected_at, health FROM connect_connections`)
+// too. An app has no use for this: it asks for one user's connections at a time.
+func knownConnections(ctx context.Context, store *sqlstore.Store) ([]connect.Connection, error) {
+	const limit = 1000
+	var known []connect.Connection
+	applications, err := store.Applications(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read the connections for the built-in fake: %w", err)
 	}
-	defer rows.Close()
-	var known []connect.Connection
-	for rows.Next() {
-		var c connect.Connection
-		var connectedAt int64
-		if err := rows.Scan(&c.ApplicationID, &c.UserID, &c.IdentityID, &connectedAt, &c.Health); err != nil {
-			return nil, fmt.Errorf("read the connections for the built-in fake: %w", err)
+	for _, id := range applications {
+		query := connect.ListQuery{ApplicationID: id, Limit: limit}
+		for {
+			page, err := store.List(ctx, query)
+			if err != nil {
+				return nil, fmt.Errorf("read the connections for the built-in fake: %w", err)
+			}
+			known = append(known, page...)
+			if len(page) < limit {
+				break
+			}
+			query.After = page[limit-1].ID
 		}
-		c.ConnectedAt = time.UnixMicro(connectedAt)
-		known = append(known, c)
 	}
-	return known, rows.Err()
+	return known, nil
 }

@@ -183,7 +183,7 @@ func killedInReconnect(t *testing.T, fresh func(*testing.T) database) {
 			first, err := fake.Approve(t.Context(), ada.begin(p.addr))
 			require.NoError(t, err)
 			ada.finish(first)
-			second, err := fake.Approve(t.Context(), ada.begin(p.addr))
+			second, err := fake.Approve(t.Context(), ada.begin(p.addr, "connection", ada.accounts(p.addr)[0].ID))
 			require.NoError(t, err)
 
 			if at.name == "before DELETE /v1/identities/" {

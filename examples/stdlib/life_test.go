@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"net"
 	"net/http"
 	"net/url"
@@ -50,7 +51,14 @@ func TestTheLifeOfTwoAccounts(t *testing.T) {
 	at := "http://" + p.addr
 	ada := newBrowser(t)
 	automation := func(account string) (int, string) {
-		status, _, body, err := ada.post(at+"/api/run-automation", url.Values{"account": {account}})
+		_, _, body, err := ada.get(at + "/connect/" + account + "/status")
+		if account == "" {
+			_, _, body, err = ada.get(at + "/connect/status")
+		}
+		require.NoError(t, err)
+		var of struct{ ConnectionID string }
+		require.NoError(t, json.Unmarshal([]byte(body), &of), "%s", body)
+		status, _, body, err := ada.post(at+"/api/run-automation", form("account", account, "connection", of.ConnectionID))
 		require.NoError(t, err)
 		return status, body
 	}
@@ -64,7 +72,7 @@ func TestTheLifeOfTwoAccounts(t *testing.T) {
 	require.Equal(t, http.StatusUnauthorized, status)
 	require.Contains(t, body, "not_signed_in")
 	ada.signIn(p.addr, "ada")
-	require.Equal(t, 2, strings.Count(dashboard(), "Not connected"))
+	require.Equal(t, 2, strings.Count(dashboard(), "None is connected"))
 	_, to, _, err := ada.get(at + "/report")
 	require.NoError(t, err)
 	require.Equal(t, "/connect?return_to=%2Freport", to)
@@ -79,7 +87,8 @@ func TestTheLifeOfTwoAccounts(t *testing.T) {
 		require.Equal(t, http.StatusOK, status)
 		require.Regexp(t, `^{"sessionId":"[0-9a-f-]{36}"}`, body)
 	}
-	status, _ = automation("bank")
+	status, _, _, err = ada.post(at+"/api/run-automation", form("account", "bank"))
+	require.NoError(t, err)
 	require.Equal(t, http.StatusNotFound, status)
 	_, _, body, err = ada.get(at + "/report")
 	require.NoError(t, err)
@@ -114,7 +123,7 @@ func TestTheLifeOfTwoAccounts(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "/dashboard", to)
 	require.Contains(t, dashboard(), "Calendar was disconnected")
-	require.Equal(t, 1, strings.Count(dashboard(), "Not connected"))
+	require.Equal(t, 1, strings.Count(dashboard(), "None is connected"))
 
 	// What was connected works after a restart, when the fake has forgotten all.
 	p.kill()

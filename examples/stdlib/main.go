@@ -53,7 +53,7 @@ func run(ctx context.Context, getenv func(string) string) error {
 	defer listener.Close()
 	var controlURL string
 	if settings.APIKey == "" {
-		known, err := knownConnections(ctx, db)
+		known, err := knownConnections(ctx, store)
 		if err != nil {
 			return err
 		}
@@ -75,16 +75,17 @@ func run(ctx context.Context, getenv func(string) string) error {
 		app.accounts = append(app.accounts, newAccount(name))
 	}
 	app.connect, err = connect.New(connect.Config{
-		Anchor:        anchor,
-		ApplicationID: settings.ApplicationID,
-		Applications:  settings.Applications,
-		PublicURL:     publicURL,
-		Store:         store,
-		User:          app.namedUser(),
-		Secrets:       settings.Secrets,
-		SuccessURL:    "/dashboard?connected=true",
-		SignInURL:     "/",
-		OnEvent:       app.audit.add,
+		Anchor:         anchor,
+		ApplicationID:  settings.ApplicationID,
+		Applications:   settings.Applications,
+		PublicURL:      publicURL,
+		MaxConnections: maxConnections,
+		Store:          store,
+		User:           app.user,
+		Secrets:        settings.Secrets,
+		SuccessURL:     "/dashboard?connected=true",
+		SignInURL:      "/",
+		OnEvent:        app.audit.add,
 	})
 	if err != nil {
 		return fmt.Errorf("PUBLIC_URL: %w", err) // The rest has been checked.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -296,13 +297,36 @@ func (b *browser) signIn(addr, user string) {
 	require.Equal(b.t, http.StatusSeeOther, status)
 }
 
-// begin presses the button and returns the hosted page's address.
-func (b *browser) begin(addr string) string {
+// begin presses the button, with fields of its form as name and value, and returns
+// the hosted page's address.
+func (b *browser) begin(addr string, fields ...string) string {
 	b.t.Helper()
-	status, hosted, body, err := b.post("http://"+addr+"/connect", nil)
+	status, hosted, body, err := b.post("http://"+addr+"/connect", form(fields...))
 	require.NoError(b.t, err)
 	require.Equal(b.t, http.StatusSeeOther, status, "%s", body)
 	return hosted
+}
+
+// form is a form's fields, from names and values.
+func form(fields ...string) url.Values {
+	values := url.Values{}
+	for i := 0; i < len(fields); i += 2 {
+		values.Set(fields[i], fields[i+1])
+	}
+	return values
+}
+
+// connected is an account, as the status route describes it.
+type connected struct{ ID, Label, IdentityID, Health, ConnectedBy string }
+
+// accounts are the mail accounts of who is signed in.
+func (b *browser) accounts(addr string) []connected {
+	b.t.Helper()
+	_, _, body, err := b.get("http://" + addr + "/connect/status")
+	require.NoError(b.t, err)
+	var status struct{ Connections []connected }
+	require.NoError(b.t, json.Unmarshal([]byte(body), &status), "%s", body)
+	return status.Connections
 }
 
 // finish opens a callback and expects success.

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/chromedp/cdproto/accessibility"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
@@ -260,6 +261,30 @@ func (tab *Tab) Fill(selector, text string) {
 func (tab *Tab) Press(keys string) {
 	tab.t.Helper()
 	tab.do("press keys", chromedp.KeyEvent(keys))
+}
+
+// Names returns the names that assistive technology gives to the elements of a role, in
+// any order.
+func (tab *Tab) Names(role string) (names []string) {
+	tab.t.Helper()
+	tab.do("read the accessibility tree", chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		tree, err := chromedp.Call(ctx, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})
+		if err != nil {
+			return err
+		}
+		for _, node := range tree.Nodes {
+			var has, name string
+			if node.Ignored || node.Role == nil || node.Name == nil || json.Unmarshal(node.Role.Value, &has) != nil || has != role {
+				continue
+			}
+			if err := json.Unmarshal(node.Name.Value, &name); err != nil {
+				return err
+			}
+			names = append(names, name)
+		}
+		return nil
+	}))
+	return names
 }
 
 // NewTab opens another tab of the same person.

@@ -65,6 +65,9 @@ func restore(fake *anchortest.Server, c connect.Connection) {
 		ID: c.IdentityID, ApplicationID: c.ApplicationID, Name: c.UserID, CreatedAt: c.ConnectedAt,
 		Metadata: map[string]any{"externalUserId": c.UserID},
 	}
+	if c.ActorID != "" {
+		identity.Metadata["connectedBy"] = c.ActorID
+	}
 	if c.Health == connect.HealthNeedsSignIn {
 		identity.Status = anchortest.StatusFailed
 	}

@@ -1,7 +1,7 @@
 import { connect } from "/connect/connect.js";
 
 /** @param {Element} element */
-const outcomeOf = (element) => element.closest("section").querySelector("[data-outcome]");
+const outcomeOf = (element) => element.closest("[data-place]").querySelector("[data-outcome]");
 
 // Runs an automation without leaving the page. Without this script the form
 // works too, and shows the JSON.
@@ -28,28 +28,34 @@ for (const form of document.querySelectorAll("[data-automation]")) {
   });
 }
 
-// Connects in a popup. Where popups are blocked the browser leaves this page, and
-// comes back.
-for (const button of document.querySelectorAll("[data-popup]")) {
-  button.hidden = false;
-  button.addEventListener("click", async () => {
-    const outcome = await connect({
-      popup: true,
-      application: button.dataset.popup || undefined,
-      returnTo: "/dashboard?connected=true",
-    });
-    if (outcome === "connected") location.assign("/dashboard?connected=true");
-    else outcomeOf(button).textContent = outcome === "cancelled" ? "Nothing was connected." : "That did not work. Try again.";
-  });
-}
+// The forms that connect work by themselves. These are two other ways.
+const ways = {
+  // Where popups are blocked the browser leaves this page, and comes back.
+  async popup(form) {
+    const { connection, label, return_to: returnTo } = Object.fromEntries(new FormData(form));
+    const application = form.dataset.connect || undefined;
+    const outcome = await connect({ popup: true, application, connection, label, returnTo });
+    if (outcome === "connected") location.assign(returnTo);
+    else outcomeOf(form).textContent = outcome === "cancelled" ? "Nothing was changed." : "That did not work. Try again.";
+  },
 
-// What htmx does with hx-post and an answer that has HX-Redirect.
-for (const button of document.querySelectorAll("[hx-post]")) {
-  button.hidden = false;
-  button.addEventListener("click", async () => {
-    const response = await fetch(button.getAttribute("hx-post"), { method: "POST", headers: { "HX-Request": "true" } });
+  // What htmx does with hx-post: an answer with HX-Redirect leads on, an error is a
+  // piece of markup.
+  async htmx(form) {
+    const body = new URLSearchParams(new FormData(form));
+    const response = await fetch(form.action, { method: "POST", headers: { "HX-Request": "true" }, body });
     const to = response.headers.get("HX-Redirect");
     if (to) location.assign(to);
-    else outcomeOf(button).textContent = "That did not work. Try again.";
+    else outcomeOf(form).innerHTML = await response.text();
+  },
+};
+
+document.querySelector("[data-ways]").hidden = false;
+for (const form of document.querySelectorAll("[data-connect]")) {
+  form.addEventListener("submit", (event) => {
+    const way = ways[document.querySelector("[name=way]:checked").value];
+    if (!way) return;
+    event.preventDefault();
+    way(form);
   });
 }

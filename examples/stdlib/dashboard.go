@@ -1,0 +1,65 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/anchorconnect/connect"
+)
+
+// maxConnections is how many accounts of a kind a user may connect.
+const maxConnections = 3
+
+// card is a kind of account on the dashboard.
+type card struct {
+	account
+	Connections []connection
+	CanAdd      bool
+}
+
+// connection is a connected account on the dashboard.
+type connection struct {
+	connect.Connection
+	Name        string // the user's, or a number
+	NeedsSignIn bool
+}
+
+// dashboard shows the accounts and what has happened to them.
+func (a *app) dashboard(w http.ResponseWriter, r *http.Request) {
+	user, err := a.user(r)
+	if err != nil {
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+		return
+	}
+	var cards []card
+	for _, account := range a.accounts {
+		connections, err := a.connect.Application(account.Name).Connections(r.Context(), user.ID)
+		if err != nil {
+			a.internal(w, "look up the connections", err)
+			return
+		}
+		cards = append(cards, card{account, named(account, connections), len(connections) < maxConnections})
+	}
+	a.render(w, http.StatusOK, "dashboard.html", map[string]any{
+		"Person":        a.person(r),
+		"Owner":         user.ID,
+		"Organisations": organisationsOf(a.person(r)),
+		"Cards":         cards,
+		"JustNow":       r.URL.Query().Get("connected") == "true",
+		"Audit":         a.audit.of(user.ID),
+		"ControlURL":    a.controlURL,
+	})
+}
+
+// named gives each connection a name to tell it from the others by.
+func named(a account, connections []connect.Connection) []connection {
+	var all []connection
+	for i, c := range connections {
+		name := c.Label
+		if name == "" {
+			name = fmt.Sprintf("%s account %d", a.Text, i+1)
+		}
+		all = append(all, connection{c, name, c.Health == connect.HealthNeedsSignIn})
+	}
+	return all
+}
