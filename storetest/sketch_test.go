@@ -173,7 +173,7 @@ func (s *sketch) connectionsOf(application, user string) (all []*connect.Connect
 		}
 	}
 	slices.SortStableFunc(all, func(a, b *connect.Connection) int {
-		order := cmp.Or(a.CreatedAt.Compare(b.CreatedAt), s.compareIDs(a.ID, b.ID))
+		order := cmp.Or(s.compare(a.CreatedAt, b.CreatedAt), s.compareIDs(a.ID, b.ID))
 		switch {
 		case s.has("returns connections as they were stored"):
 			return 0
@@ -187,6 +187,17 @@ func (s *sketch) connectionsOf(application, user string) (all []*connect.Connect
 		return order
 	})
 	return all
+}
+
+// compare orders moments.
+func (s *sketch) compare(a, b time.Time) int {
+	switch {
+	case s.before(a, b):
+		return -1
+	case s.before(b, a):
+		return 1
+	}
+	return 0
 }
 
 // compareIDs orders ids of connections.
@@ -527,6 +538,8 @@ func (s *sketch) judge(p *connect.Pending, c connect.Connection, how connect.Com
 	case expired && s.has("calls a late reload expired"):
 		return false, connect.ErrStateExpired
 	case s.has("takes no reload that was replaced") && p.IdentityID != "" && s.ownedBy(c, p.IdentityID) == nil:
+		return false, connect.ErrStateSpent
+	case s.has("takes no reload of who has no connection") && p.Spent && len(s.connectionsOf(c.ApplicationID, c.UserID)) == 0:
 		return false, connect.ErrStateSpent
 	case s.has("takes no reload") && p.Spent:
 		return false, connect.ErrStateSpent
@@ -1419,12 +1432,7 @@ func (s *sketch) Claim(ctx context.Context, applicationID string, now, until tim
 		}
 	}
 	slices.SortFunc(due, func(a, b *connect.Task) int {
-		order := 0
-		if s.before(a.NotBefore, b.NotBefore) {
-			order = -1
-		} else if s.before(b.NotBefore, a.NotBefore) {
-			order = 1
-		}
+		order := s.compare(a.NotBefore, b.NotBefore)
 		if s.has("claims the newest first") {
 			order = -order
 		}
