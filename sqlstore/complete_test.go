@@ -119,9 +119,9 @@ func TestPlace(t *testing.T) {
 func TestRacingAdds(t *testing.T) {
 	t.Parallel()
 	for name, options := range hooked {
-		onEach(t, func(t *testing.T, d *database) {
-			t.Run("tabs that add at once"+name, func(t *testing.T) {
-				t.Parallel()
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			onEach(t, func(t *testing.T, d *database) {
 				s := d.migrated(t, options...)
 				const tabs, limit = 8, 3
 				how := connect.Completion{TagAfter: tagDue, MaxConnections: limit}
@@ -158,4 +158,4 @@ func TestRacingAdds(t *testing.T) {
 }
 
 // hooked are the options that the ways to make a change depend on.
-var hooked = map[string][]Option{"": nil, ", with a hook": {WithHook(idle)}}
+var hooked = map[string][]Option{"without a hook": nil, "with a hook": {WithHook(idle)}}

@@ -371,7 +371,7 @@ func TestOvertaken(t *testing.T) {
 		},
 	} {
 		for name, options := range hooked {
-			t.Run("a return is overtaken "+row.name+name, func(t *testing.T) {
+			t.Run("a return is overtaken "+row.name+", "+name, func(t *testing.T) {
 				t.Parallel()
 				on := onEach
 				if row.then != nil {
