@@ -185,6 +185,20 @@ var adding = topic{"adding", []check{
 		disconnect(t, s, connections...)
 	}},
 
+	{"connections are ordered by when they began as instants, in whatever zone and year", func(t tb, s connect.Store) {
+		moments := inOrder()
+		connections := make([]connect.Connection, len(moments))
+		for _, i := range []int{7, 2, 9, 0, 5, 8, 1, 6, 3, 4} {
+			label := fmt.Sprint(i)
+			p := adds(flow("anna", label))
+			p.ExpiresAt = moments[9].AddDate(1, 0, 0)
+			bind(t, s, p)
+			connections[i] = completeHow(t, s, p, createdAt(finished(p, identity(label)), moments[i]), several)
+		}
+		requireConnections(t, s, connections...)
+		disconnect(t, s, connections...)
+	}},
+
 	{"connections that began at one moment are in the order of their ids, byte by byte", func(t tb, s connect.Store) {
 		var connections []connect.Connection
 		for i, id := range lookalikes {

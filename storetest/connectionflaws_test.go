@@ -56,6 +56,10 @@ var flawsOfConnections = map[string][]flaw{
 		{"orders connections by the second", []string{"the connections that Connections returns", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
 		{"returns ended connections the newest first", []string{"the connections that Disconnect returns", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
 	},
+	"adding/connections are ordered by when they began as instants, in whatever zone and year": {
+		{"compares moments as texts", []string{"the connections that Connections returns"}},
+		{"compares moments as texts in UTC", []string{"the connections that Connections returns"}},
+	},
 	"adding/connections that began at one moment are in the order of their ids, byte by byte": {
 		{"orders ids without case", []string{"the connections that Connections returns", `- ID: (string) (len=4) "Anna"`, `+ ID: (string) (len=1) "_"`}},
 		{"orders ids by their length", []string{"the connections that Connections returns", `- ID: (string) (len=2) "$1"`, `+ ID: (string) (len=1) "%"`}},
@@ -281,6 +285,7 @@ var flawsOfConnections = map[string][]flaw{
 		{"leaves completed flows of one connection", []string{"the flow that Pending returns", `- IdentityID: (string) ""`, "+ IdentityID: (string) (len=36)"}},
 		{"spends completed flows but keeps their identity", []string{"the flow that Pending returns", `- IdentityID: (string) ""`, "+ IdentityID: (string) (len=36)"}},
 		{"spends completed flows of every connection when one ends", []string{"the flow that Pending returns", "- IdentityID: (string) (len=36)", `+ IdentityID: (string) ""`}},
+		{"takes no reload of who has no connection", []string{"Complete once more, a reload", stateSpent}},
 	},
 	"ending/ending one connection remembers no moment: an earlier flow that is bound afterwards is completed": {
 		{"remembers when one connection was ended", []string{"Complete of a pending flow", stateSpent}},

@@ -88,7 +88,13 @@ var ending = topic{"ending", []check{
 		requireReload(t, s, more, finished(more, second.IdentityID))
 		requireReload(t, s, others, second)
 		requireConnection(t, s, second)
-		requireTasks(t, s, deletion(first), tag(second))
+		// A flow that adds could not renew the connection that it has made.
+		disconnectOne(t, s, second)
+		requireFlow(t, s, completed(more, second.IdentityID))
+		requireFlow(t, s, spent(others))
+		requireReload(t, s, more, finished(more, second.IdentityID))
+		requireNoConnection(t, s, app, "anna")
+		requireTasks(t, s, deletion(first), deletion(second))
 	}},
 
 	{"ending one connection remembers no moment: an earlier flow that is bound afterwards is completed", func(t tb, s connect.Store) {
