@@ -574,6 +574,50 @@ func TestOrderOfLocks(t *testing.T) {
 	}
 }
 
+// The rows of a user's connections are locked by slot. On PostgreSQL they lie in
+// another order once one of them was changed.
+func TestOrderOfConnections(t *testing.T) {
+	t.Parallel()
+	adding := flow("anna", "adding")
+	adding.Adds = true
+	how := connect.Completion{TagAfter: tagDue, MaxConnections: 3}
+	for name, call := range map[string]func(ctx context.Context, s *Store) error{
+		"Disconnect": func(ctx context.Context, s *Store) error { _, err := s.Disconnect(ctx, all("anna")); return err },
+		"Complete": func(ctx context.Context, s *Store) error {
+			_, err := s.Complete(ctx, adding.TokenHash, connection("anna", "3"), how)
+			return err
+		},
+	} {
+		for hookName, options := range hooked {
+			t.Run(name+" "+hookName, func(t *testing.T) {
+				t.Parallel()
+				onServers(t, func(t *testing.T, d *database) {
+					databaseURL := d.url(t)
+					if d.dialect == PostgreSQL { // As it chooses for few rows, and for many at times.
+						databaseURL = withParameters(databaseURL, "enable_indexscan=off&enable_bitmapscan=off")
+					}
+					s := d.emptyIn(t, d.open(t, databaseURL), options...)
+					require.NoError(t, s.Migrate(t.Context()))
+					connected(t, s, "anna", "1")
+					beside(t, s, "anna", "2")
+					bind(t, s, adding)
+					_, err := s.SetLabel(t.Context(), application, "anna", idOf("anna", "1"), "moved")
+					require.NoError(t, err)
+					meanwhileThen(t, s, func() { require.NoError(t, call(t.Context(), s)) }, func() {
+						waiting(t, d, s)
+						tx, err := s.db.BeginTx(t.Context(), s.tx)
+						require.NoError(t, err)
+						defer tx.Rollback()
+						var slot int
+						err = tx.QueryRow(prefixed(s, "SELECT slot FROM connect_connections WHERE application_id = 'application' AND user_id = 'anna' AND slot = 1 FOR UPDATE NOWAIT")).Scan(&slot)
+						require.NoError(t, err, "the second one is not locked while the first one is waited for")
+					}, "UPDATE connect_connections SET label = 'locked' WHERE user_id = 'anna' AND slot = 0")
+				})
+			})
+		}
+	}
+}
+
 func TestDisconnectOvertaken(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, d *database) {
