@@ -160,38 +160,41 @@ var contests = topic{"contests", []check{
 	}},
 
 	{"of flows that renew one connection at once each is stored, one after the other", func(t tb, s connect.Store) {
-		first, second := pair(t, s, "anna")
-		flows := make([]connect.Pending, 10)
-		for i := range flows {
-			flows[i] = renews(flow("anna", fmt.Sprint(i)), second.ID)
-		}
-		bind(t, s, flows...)
-		answers := make([]answer, len(flows))
-		race(len(flows), func(i int) {
-			answers[i].complete(t, s, flows[i], finished(flows[i], identity(fmt.Sprint(i))), several)
-		})
-		require.Len(t, won(t, answers), len(flows), "calls of Complete that say they are the first, each of its own flow")
-		connections, err := s.Connections(t.Context(), app, "anna")
-		require.NoError(t, err, "Connections")
-		require.Len(t, connections, 2, "the connections that Connections returns")
-		last := connections[1]
-		require.Equal(t, second.ID, last.ID, "the ID of the connection that was renewed")
-
-		replaced, want := []string{last.IdentityID}, []connect.Task{deletion(second)}
-		stored := []string{second.IdentityID}
-		for i, a := range answers {
-			c := renewal(second, finished(flows[i], identity(fmt.Sprint(i))))
-			require.Equal(t, inUTC(c), inUTC(a.connection), "the connection that Complete returns")
-			requireFlow(t, s, completed(flows[i], c.IdentityID))
-			stored, replaced = append(stored, c.IdentityID), append(replaced, a.replaced)
-			if c.IdentityID == last.IdentityID {
-				requireConnections(t, s, first, c)
-				want = append(want, tag(c))
-				continue
+		var want []connect.Task
+		for i := range rounds / 2 {
+			user := fmt.Sprint("user ", i)
+			first, second := pair(t, s, user)
+			flows := make([]connect.Pending, 6)
+			for j := range flows {
+				flows[j] = renews(flow(user, fmt.Sprint(user, ", ", j)), second.ID)
 			}
-			want = append(want, deletion(c))
+			bind(t, s, flows...)
+			answers := make([]answer, len(flows))
+			race(len(flows), func(j int) {
+				answers[j].complete(t, s, flows[j], finished(flows[j], identity(flows[j].TokenHash)), several)
+			})
+			require.Len(t, won(t, answers), len(flows), "calls of Complete that say they are the first, each of its own flow")
+			connections, err := s.Connections(t.Context(), app, user)
+			require.NoError(t, err, "Connections")
+			require.Len(t, connections, 2, "the connections that Connections returns")
+			last := connections[1]
+
+			stored, replaced := []string{second.IdentityID}, []string{last.IdentityID}
+			want = append(want, deletion(second))
+			for j, a := range answers {
+				c := renewal(second, finished(flows[j], identity(flows[j].TokenHash)))
+				require.Equal(t, inUTC(c), inUTC(a.connection), "the connection that Complete returns")
+				requireFlow(t, s, completed(flows[j], c.IdentityID))
+				stored, replaced = append(stored, c.IdentityID), append(replaced, a.replaced)
+				if c.IdentityID == last.IdentityID {
+					requireConnections(t, s, first, c)
+					want = append(want, tag(c))
+					continue
+				}
+				want = append(want, deletion(c))
+			}
+			require.ElementsMatch(t, stored, replaced, "the identities that were replaced, each once, and the one that is left")
 		}
-		require.ElementsMatch(t, stored, replaced, "the identities that were replaced, each once, and the one that is left")
 		requireTasks(t, s, want...)
 	}},
 
@@ -447,18 +450,25 @@ var contests = topic{"contests", []check{
 			bind(t, s, p)
 			c := finished(p, identity(user))
 			orphan := of(connect.DeleteIdentity, app, "nobody", c.IdentityID)
-			var completing, queuing answer
-			duel(i,
-				func() { completing.complete(t, s, p, c, several) },
-				func() { queuing.err = s.Queue(t.Context(), orphan) })
+			var completing answer
+			errs := make([]error, 5)
+			race(len(errs)+1, func(j int) {
+				if j = (j + i) % (len(errs) + 1); j < len(errs) {
+					errs[j] = s.Queue(t.Context(), orphan)
+					return
+				}
+				completing.complete(t, s, p, c, several)
+			})
 			if completing.first {
 				require.NoError(t, completing.err, "Complete that came first")
-				require.ErrorIs(t, queuing.err, connect.ErrIdentityTaken, "Queue that came second")
+				for _, err := range errs {
+					require.ErrorIs(t, err, connect.ErrIdentityTaken, "Queue that came second")
+				}
 				requireAmong(t, s, c)
 				want = append(want, tag(c))
 				continue
 			}
-			require.NoError(t, queuing.err, "Queue that came first")
+			require.NoError(t, errors.Join(errs...), "Queue that came first")
 			require.ErrorIs(t, completing.err, connect.ErrIdentityRetired, "Complete that came second")
 			requireFlow(t, s, p)
 			want = append(want, orphan)
