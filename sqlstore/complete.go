@@ -22,7 +22,7 @@ func (s *Store) Complete(ctx context.Context, tokenHash string, c connect.Connec
 	how.MaxConnections = max(how.MaxConnections, 1)
 
 	var done connect.Completed
-	err := s.do(ctx, doing, func() (err error) {
+	err := s.doOver(ctx, doing, func() (err error) {
 		if s.sql.completeAtOnce != "" && s.hook == nil {
 			done, err = s.completeAtOnce(ctx, tokenHash, c, how)
 			return err
@@ -36,6 +36,22 @@ func (s *Store) Complete(ctx context.Context, tokenHash string, c connect.Connec
 		return connect.Completed{}, err
 	}
 	return done, nil
+}
+
+// maxOvertaken is how often a call looks again because others were faster. Each time
+// one of them has succeeded, so as many calls may race.
+const maxOvertaken = 50
+
+// doOver is do for a call that many others may overtake.
+func (s *Store) doOver(ctx context.Context, doing string, op func() error) error {
+	return s.do(ctx, doing, func() error {
+		for n := 1; ; n++ {
+			err := op()
+			if err != errOvertaken || n == maxOvertaken || !wait(ctx, min(n, 3)) {
+				return err
+			}
+		}
+	})
 }
 
 // completeAtOnce is Complete in one statement. If it has stored nothing, two more

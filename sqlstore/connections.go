@@ -149,7 +149,7 @@ func (s *Store) SetHealth(ctx context.Context, identityID string, health connect
 	if err := cmp.Or(validNewKey("identity id", identityID), health.Validate()); err != nil {
 		return connect.Connection{}, false, failed(ctx, doing, err)
 	}
-	err = s.do(ctx, doing, func() error {
+	err = s.doOver(ctx, doing, func() error {
 		seen, err := scanConnection(s.db.QueryRowContext(ctx, s.sql.connectionWith, identityID))
 		if errors.Is(err, sql.ErrNoRows) {
 			return connect.ErrNotConnected
@@ -185,7 +185,7 @@ func (s *Store) SetLabel(ctx context.Context, applicationID, userID, connectionI
 	if err := cmp.Or(validUser(applicationID, userID), validLabel(label)); err != nil {
 		return connect.Connection{}, failed(ctx, doing, err)
 	}
-	err = s.do(ctx, doing, func() error {
+	err = s.doOver(ctx, doing, func() error {
 		all, err := queryConnections(ctx, s.db, s.sql.connections, applicationID, userID)
 		if err != nil {
 			return err

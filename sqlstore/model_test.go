@@ -25,9 +25,9 @@ func TestAgainstMemoryStore(t *testing.T) {
 	t.Parallel()
 	const calls, seed = 2000, 3
 	for name, options := range hooked {
-		onEach(t, func(t *testing.T, d *database) {
-			t.Run("random calls"+name, func(t *testing.T) {
-				t.Parallel()
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			onEach(t, func(t *testing.T, d *database) {
 				s := d.migrated(t, options...)
 				m := newModel(rand.New(rand.NewPCG(seed, 0)), connect.NewMemoryStore(), s)
 				for range calls {

@@ -176,9 +176,9 @@ func (o *olderStore) connect(ctx context.Context, user, identity string) error {
 func TestFromOlderVersions(t *testing.T) {
 	t.Parallel()
 	for _, version := range []int{1, 2} {
-		onEach(t, func(t *testing.T, d *database) {
-			t.Run(fmt.Sprintf("from version %d", version), func(t *testing.T) {
-				t.Parallel()
+		t.Run(fmt.Sprintf("from version %d", version), func(t *testing.T) {
+			t.Parallel()
+			onEach(t, func(t *testing.T, d *database) {
 				databaseURL := d.url(t)
 				s := d.emptyIn(t, d.open(t, databaseURL))
 				require.NoError(t, s.migrate(t.Context(), migrationsFor(d.dialect, s.prefix)[:version]))

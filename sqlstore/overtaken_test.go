@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -371,7 +372,7 @@ func TestOvertaken(t *testing.T) {
 		},
 	} {
 		for name, options := range hooked {
-			t.Run("a return is overtaken "+row.name+name, func(t *testing.T) {
+			t.Run("a return is overtaken "+row.name+", "+name, func(t *testing.T) {
 				t.Parallel()
 				on := onEach
 				if row.then != nil {
@@ -432,10 +433,21 @@ func TestNoConnectionOutlivesADisconnect(t *testing.T) {
 	}
 	both := func(ctx context.Context, s *Store) error { return errors.Join(bind(ctx, s), complete(ctx, s)) }
 	nothing := func(context.Context, *Store) error { return nil }
+	// disconnectOne ends the only connection there is, and spends the flow, which could
+	// renew it.
+	disconnectOne := func(ctx context.Context, s *Store) error {
+		d := all("anna")
+		d.ConnectionID = idOf("anna", "0")
+		_, err := s.Disconnect(ctx, d)
+		return err
+	}
 
 	for name, row := range map[string]struct {
 		before, call, other, after call
 	}{
+		"Disconnect of one beside Complete": {bind, complete, disconnectOne, nothing},
+		"Complete beside Disconnect of one": {bind, disconnectOne, complete, nothing},
+
 		"Disconnect beside Bind and Complete": {nothing, both, disconnect, nothing},
 		"Disconnect beside Bind":              {nothing, bind, disconnect, complete},
 		"Disconnect beside Complete":          {bind, complete, disconnect, nothing},
@@ -443,13 +455,17 @@ func TestNoConnectionOutlivesADisconnect(t *testing.T) {
 		"Bind beside Disconnect":              {nothing, disconnect, bind, complete},
 		"Complete beside Disconnect":          {bind, disconnect, complete, nothing},
 	} {
-		for _, old := range []string{"", "0"} {
+		for old, options := range map[string][]Option{"": nil, "0": nil, "0 ": {WithHook(idle)}} {
 			t.Run(fmt.Sprintf("%s, the user connected with %q", name, old), func(t *testing.T) {
 				t.Parallel()
+				old := strings.TrimSuffix(old, " ")
+				if old == "" && strings.Contains(name, "of one") {
+					t.Skip("there is none to end")
+				}
 				onEach(t, func(t *testing.T, d *database) {
 					databaseURL := d.url(t)
 					db, w := watchedAt(t, databaseURL)
-					s := d.emptyIn(t, db)
+					s := d.emptyIn(t, db, options...)
 					besides := New(d.open(t, databaseURL), d.dialect, WithTablePrefix(s.prefix))
 					require.NoError(t, besides.Migrate(t.Context()))
 					ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -555,6 +571,50 @@ func TestOrderOfLocks(t *testing.T) {
 			}, "UPDATE connect_connections SET connected_at = 1 WHERE user_id = 'anna'")
 			requireTasks(t, s, tag("anna", "1"))
 		})
+	}
+}
+
+// The rows of a user's connections are locked by slot. On PostgreSQL they lie in
+// another order once one of them was changed.
+func TestOrderOfConnections(t *testing.T) {
+	t.Parallel()
+	adding := flow("anna", "adding")
+	adding.Adds = true
+	how := connect.Completion{TagAfter: tagDue, MaxConnections: 3}
+	for name, call := range map[string]func(ctx context.Context, s *Store) error{
+		"Disconnect": func(ctx context.Context, s *Store) error { _, err := s.Disconnect(ctx, all("anna")); return err },
+		"Complete": func(ctx context.Context, s *Store) error {
+			_, err := s.Complete(ctx, adding.TokenHash, connection("anna", "3"), how)
+			return err
+		},
+	} {
+		for hookName, options := range hooked {
+			t.Run(name+" "+hookName, func(t *testing.T) {
+				t.Parallel()
+				onServers(t, func(t *testing.T, d *database) {
+					databaseURL := d.url(t)
+					if d.dialect == PostgreSQL { // As it chooses for few rows, and for many at times.
+						databaseURL = withParameters(databaseURL, "enable_indexscan=off&enable_bitmapscan=off")
+					}
+					s := d.emptyIn(t, d.open(t, databaseURL), options...)
+					require.NoError(t, s.Migrate(t.Context()))
+					connected(t, s, "anna", "1")
+					beside(t, s, "anna", "2")
+					bind(t, s, adding)
+					_, err := s.SetLabel(t.Context(), application, "anna", idOf("anna", "1"), "moved")
+					require.NoError(t, err)
+					meanwhileThen(t, s, func() { require.NoError(t, call(t.Context(), s)) }, func() {
+						waiting(t, d, s)
+						tx, err := s.db.BeginTx(t.Context(), s.tx)
+						require.NoError(t, err)
+						defer tx.Rollback()
+						var slot int
+						err = tx.QueryRow(prefixed(s, "SELECT slot FROM connect_connections WHERE application_id = 'application' AND user_id = 'anna' AND slot = 1 FOR UPDATE NOWAIT")).Scan(&slot)
+						require.NoError(t, err, "the second one is not locked while the first one is waited for")
+					}, "UPDATE connect_connections SET label = 'locked' WHERE user_id = 'anna' AND slot = 0")
+				})
+			})
+		}
 	}
 }
 
@@ -730,4 +790,144 @@ func TestClaimSkips(t *testing.T) {
 			require.Len(t, taken, n)
 		})
 	})
+}
+
+// A task is queued for the owner that the identity has when the call comes to an end.
+func TestQueueOvertaken(t *testing.T) {
+	t.Parallel()
+	tagOf := func(user, identity string) connect.Task {
+		task := tag(user, identity)
+		task.NotBefore = tagDue
+		return task
+	}
+	for name, row := range map[string]struct {
+		before func(t *testing.T, s *Store)
+		task   connect.Task
+		locked []string
+		want   error
+		after  []connect.Task
+	}{
+		"a tag, by the end of the connection": {
+			before: func(t *testing.T, s *Store) { connected(t, s, "anna", "1") },
+			task:   tagOf("anna", "1"),
+			locked: []string{
+				"DELETE FROM connect_connections WHERE identity_id = '1'",
+				"INSERT INTO connect_tasks VALUES ('1', 'delete', 'application', 'anna', 0, 0)",
+			},
+			want:  connect.ErrNotConnected,
+			after: []connect.Task{deletion("anna", "1")},
+		},
+		"a tag, by another identity in its place": {
+			before: func(t *testing.T, s *Store) { connected(t, s, "anna", "1") },
+			task:   tagOf("anna", "1"),
+			locked: []string{"UPDATE connect_connections SET identity_id = '2' WHERE identity_id = '1'"},
+			want:   connect.ErrNotConnected,
+		},
+		"a tag, by nothing that matters": {
+			before: func(t *testing.T, s *Store) { connected(t, s, "anna", "1") },
+			task:   tagOf("anna", "1"),
+			locked: []string{"UPDATE connect_connections SET label = 'work' WHERE identity_id = '1'"},
+			after:  []connect.Task{tag("anna", "1")},
+		},
+		"a deletion, by a connection that gets the identity": {
+			before: func(t *testing.T, s *Store) {},
+			task:   deletion("anna", "1"),
+			locked: []string{
+				insertConnection("ben", "1"),
+				"INSERT INTO connect_tasks VALUES ('1', 'tag', 'application', 'ben', 0, 0)",
+			},
+			want:  connect.ErrIdentityTaken,
+			after: []connect.Task{tag("ben", "1")},
+		},
+		"a deletion, by another one": {
+			before: func(t *testing.T, s *Store) {},
+			task:   deletion("anna", "1"),
+			locked: []string{"INSERT INTO connect_tasks VALUES ('1', 'delete', 'application', 'ben', 0, 7)"},
+			after:  []connect.Task{deletion("anna", "1")},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			onEach(t, func(t *testing.T, d *database) {
+				s := d.migrated(t)
+				row.before(t, s)
+				row.task.Attempts = 7
+				if row.task.NotBefore.IsZero() {
+					row.task.NotBefore = deleteDue
+				}
+				var err error
+				meanwhile(t, s, func() { err = s.Queue(t.Context(), row.task) }, row.locked...)
+				require.ErrorIs(t, err, row.want)
+				requireTasks(t, s, row.after...)
+			})
+		})
+	}
+
+	// Each step of one call has the other one before it. Either the identity is
+	// connected, or its deletion is queued.
+	for _, options := range [][]Option{nil, {WithHook(idle)}} {
+		t.Run(fmt.Sprintf("Queue of a deletion beside Complete, with %d options", len(options)), func(t *testing.T) {
+			t.Parallel()
+			onEach(t, func(t *testing.T, d *database) {
+				databaseURL := d.url(t)
+				db, w := watchedAt(t, databaseURL)
+				s := d.emptyIn(t, db, options...)
+				besides := New(d.open(t, databaseURL), d.dialect, append(options, WithTablePrefix(s.prefix))...)
+				require.NoError(t, besides.Migrate(t.Context()))
+				queue := func(s *Store) error {
+					task := deletion("anna", "1")
+					task.NotBefore = deleteDue
+					return s.Queue(t.Context(), task)
+				}
+				complete := func(s *Store) error {
+					_, err := s.Complete(t.Context(), "annas", connection("anna", "1"), tagged)
+					return err
+				}
+				for i, calls := range [][2]func(s *Store) error{{queue, complete}, {complete, queue}} {
+					for step, more := 0, true; more; step++ {
+						empty(t, besides)
+						bind(t, besides, flow("anna", "annas"))
+						errs := make(chan error, 1)
+						sending := 0
+						w.setBefore(func(string) error {
+							if sending++; sending == step+1 {
+								over := make(chan struct{})
+								go func() {
+									defer close(over)
+									errs <- calls[1](besides)
+								}()
+								select {
+								case <-over:
+								case <-time.After(50 * time.Millisecond):
+								}
+							}
+							return nil
+						})
+						err := calls[0](s)
+						w.setBefore(nil)
+						other := error(nil)
+						if more = sending > step; more {
+							other = <-errs
+						} else {
+							other = calls[1](besides)
+						}
+						queued, completed := err, other
+						if i == 1 {
+							queued, completed = other, err
+						}
+						if queued == nil {
+							require.ErrorIs(t, completed, connect.ErrIdentityRetired)
+							requireConnection(t, besides, "anna", "")
+							requireTasks(t, besides, deletion("anna", "1"))
+						} else {
+							require.ErrorIs(t, queued, connect.ErrIdentityTaken)
+							require.NoError(t, completed)
+							requireConnection(t, besides, "anna", "1")
+							requireTasks(t, besides, tag("anna", "1"))
+						}
+					}
+				}
+			})
+		})
+	}
 }

@@ -93,7 +93,9 @@ VALUES (?, 'tag', ?, ?, ?, 0)`,
 
 		connections: selectConnection + `WHERE application_id = ? AND user_id = ?`,
 
+		// In one order, so that no two calls wait for each other.
 		lockConnections: selectConnection + `WHERE application_id = ? AND user_id = ?
+ORDER BY user_id, application_id, slot
 FOR UPDATE`,
 
 		connectionWith: selectConnection + `WHERE identity_id = ?`,
@@ -345,6 +347,7 @@ WITH flow AS MATERIALIZED (
 ), mine AS MATERIALIZED (
 	SELECT id, identity_id, slot FROM connect_connections
 	WHERE application_id = $2 AND user_id = $3 AND EXISTS (SELECT 1 FROM flow WHERE NOT spent)
+	ORDER BY user_id, application_id, slot
 	FOR UPDATE
 ), place AS MATERIALIZED (
 	SELECT m.slot, m.identity_id, TRUE AS renews

@@ -1,7 +1,7 @@
 // Scale measures a PostgreSQL store as it grows: looking a user up among up to
 // five million connections and what each takes on disk, completing flows and
 // making the other calls side by side, working off an outbox, and sweeping a
-// million expired starts while callbacks run. It prints the tables that
+// million expired flows while callbacks run. It prints the tables that
 // bench/README.md shows.
 //
 //	go run ./bench/scale -postgres 'postgres://postgres@127.0.0.1:5432/test?sslmode=disable'
@@ -33,14 +33,14 @@ import (
 const (
 	prefix      = "scale_"
 	application = "11111111-1111-4111-8111-111111111111"
-	// limit is how many starts of a user may be live.
+	// limit is how many flows of a user may be live.
 	limit = 5
 )
 
 func main() {
 	postgres := flag.String("postgres", "postgres://postgres@127.0.0.1:5432/test?sslmode=disable", "the `URL` of a database")
 	largest := flag.Int("connections", 5_000_000, "the most connections to look up among")
-	expired := flag.Int("expired", 1_000_000, "the expired starts to sweep")
+	expired := flag.Int("expired", 1_000_000, "the expired flows to sweep")
 	owed := flag.Int("tasks", 100_000, "the tasks to work off")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -141,7 +141,7 @@ func (b bench) sizes(table string, rows int) (ofTable, ofIndexes float64, err er
 	return float64(tableBytes) / float64(rows), float64(indexBytes) / float64(rows), err
 }
 
-// lookups measures Connection among more and more connections. Each size has
+// lookups measures Connections among more and more connections. Each size has
 // tables of its own, and they take turns, so that whatever else the machine does
 // happens to all of them.
 func (b bench) lookups(largest int) (err error) {
@@ -212,8 +212,8 @@ func (b bench) lookups(largest int) (err error) {
 // connect gives n users a connection.
 func (b bench) connect(n int) error {
 	err := b.exec(`
-		INSERT INTO `+b.prefix+`connections (application_id, user_id, identity_id, connected_at, health, health_at)
-		SELECT $1, `+sqlID("'user '")+`, `+sqlID("'identity '")+`, 1700000000000000 + i, 'ok', 1700000000000000 + i
+		INSERT INTO `+b.prefix+`connections (id, application_id, user_id, identity_id, created_at, connected_at, health, health_at)
+		SELECT `+sqlID("'connection '")+`, $1, `+sqlID("'user '")+`, `+sqlID("'identity '")+`, 1700000000000000 + i, 1700000000000000 + i, 'ok', 1700000000000000 + i
 		FROM generate_series(0, $2::int) i`,
 		application, n-1)
 	if err != nil {
@@ -226,7 +226,10 @@ func (b bench) connect(n int) error {
 func (b bench) lookup(among int) (time.Duration, error) {
 	user := id("user ", rand.IntN(among))
 	begun := time.Now()
-	_, err := b.store.Connection(b.ctx, application, user)
+	found, err := b.store.Connections(b.ctx, application, user)
+	if err == nil && len(found) != 1 {
+		err = fmt.Errorf("%s has %d connections", user, len(found))
+	}
 	return time.Since(begun), err
 }
 
@@ -245,7 +248,7 @@ func (b bench) flow(name string, i int) error {
 	return b.store.Done(b.ctx, connect.Task{Kind: connect.TagIdentity, IdentityID: c.IdentityID})
 }
 
-// begin binds n starts, of as many users.
+// begin binds n flows, of as many users.
 func (b bench) begin(name string, n int) error {
 	now := time.Now()
 	return b.exec(`
@@ -297,7 +300,7 @@ func (b bench) otherCalls() error {
 		name string
 		do   func(i int) (time.Duration, error)
 	}{
-		{"Bind, a user's first start", func(i int) (time.Duration, error) { return bind("first ", i, i) }},
+		{"Bind, a user's first flow", func(i int) (time.Duration, error) { return bind("first ", i, i) }},
 		{"Bind, of 100 users who have all that they may", func(i int) (time.Duration, error) { return bind("more ", i, i%100) }},
 		{"SetHealth, a change", func(i int) (time.Duration, error) {
 			now := time.Now()
@@ -312,9 +315,19 @@ func (b bench) otherCalls() error {
 			_, _, err := b.store.SetHealth(b.ctx, id("identity complete 8 ", i), connect.HealthNeedsSignIn, now.Add(-time.Hour))
 			return time.Since(now), err
 		}},
+		{"SetLabel, another one", func(i int) (time.Duration, error) {
+			now := time.Now()
+			_, err := b.store.SetLabel(b.ctx, application, id("complete 8 ", i), id("connection complete 8 ", i), "work")
+			return time.Since(now), err
+		}},
+		{"List, a page of 100", func(i int) (time.Duration, error) {
+			now := time.Now()
+			_, err := b.store.List(b.ctx, connect.ListQuery{ApplicationID: application, After: id("connection complete 8 ", i), Limit: 100})
+			return time.Since(now), err
+		}},
 		{"Disconnect", func(i int) (time.Duration, error) {
 			now := time.Now()
-			_, err := b.store.Disconnect(b.ctx, application, id("complete 8 ", i), now, now)
+			_, err := b.store.Disconnect(b.ctx, connect.Disconnection{ApplicationID: application, UserID: id("complete 8 ", i), At: now, DeleteAfter: now})
 			return time.Since(now), err
 		}},
 	} {
@@ -402,7 +415,7 @@ func (b bench) sweeping(expired int) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("\nThe store's part of callbacks (Pending, Complete, Done), 4 at once, beside a sweep of %s expired starts (%.0f bytes each in the table, %.0f in indexes) in batches of 100:\n\n",
+	fmt.Printf("\nThe store's part of callbacks (Pending, Complete, Done), 4 at once, beside a sweep of %s expired flows (%.0f bytes each in the table, %.0f in indexes) in batches of 100:\n\n",
 		thousands(expired), ofTable, ofIndexes)
 	fmt.Println("| | callbacks | p50 | p99 | memory of the process |")
 	fmt.Println("|---|---:|---:|---:|---:|")
@@ -460,7 +473,7 @@ func (b bench) sweeping(expired int) error {
 	if err := b.exec("VACUUM " + b.prefix + "pending"); err != nil {
 		return err
 	}
-	fmt.Printf("\n%s batches, p50 %s, p99 %s each: %s starts a second. VACUUM afterwards: %.1f s.\n",
+	fmt.Printf("\n%s batches, p50 %s, p99 %s each: %s flows a second. VACUUM afterwards: %.1f s.\n",
 		thousands(len(batches)), at(batches, 50), at(batches, 99), thousands(int(float64(expired)/sweepTook.Seconds())), time.Since(begun).Seconds())
 	return nil
 }
@@ -477,7 +490,7 @@ func (b bench) sweep(expired int) ([]time.Duration, error) {
 		took = append(took, time.Since(begun))
 		time.Sleep(time.Since(begun))
 		if n == 0 {
-			return nil, fmt.Errorf("%d expired starts were not swept", left)
+			return nil, fmt.Errorf("%d expired flows were not swept", left)
 		}
 		left -= n
 	}

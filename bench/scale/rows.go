@@ -33,9 +33,10 @@ func sqlTokenHash(name string) string {
 	return "encode(sha256(convert_to(" + name + "::text || i, 'UTF8')), 'hex')"
 }
 
-// connection is what the start of that name and number is completed with.
+// connection is what the flow of that name and number is completed with.
 func connection(name string, i int, now time.Time) connect.Connection {
 	return connect.Connection{
+		ID:            id("connection "+name, i),
 		ApplicationID: application,
 		UserID:        id(name, i),
 		IdentityID:    id("identity "+name, i),

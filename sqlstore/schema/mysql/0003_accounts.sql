@@ -1,6 +1,7 @@
 -- Schema version 3 of connect's tables, for MySQL 8.0.13 and MariaDB 10.6 and
 -- later: several connections of a user. Replicas of an older release go on working
--- beside it while no user has more than one. What they do not know of has a default.
+-- beside it while no user has more than one. New columns have defaults for the rows that
+-- they insert.
 
 ALTER TABLE connect_pending ADD COLUMN actor_id VARBINARY(255) NOT NULL DEFAULT '';
 
@@ -13,8 +14,8 @@ ALTER TABLE connect_pending ADD COLUMN label VARBINARY(400) NOT NULL DEFAULT '';
 ALTER TABLE connect_pending DROP INDEX connect_pending_user,
     ADD INDEX connect_pending_user (user_id, application_id, actor_id, expires_at);
 
--- A random default cannot be added with its column where there is a binary log. It
--- comes before the ids of the rows that there are, lest a row come between the two.
+-- With a binary log, a column cannot be added with a random default. The default is
+-- set before the existing rows get their ids, so that none is inserted without one.
 ALTER TABLE connect_connections ADD COLUMN id VARBINARY(255) NOT NULL DEFAULT '';
 
 ALTER TABLE connect_connections ALTER COLUMN id SET DEFAULT (LEFT(SHA2(CONCAT(UUID(), RAND()), 256), 32));

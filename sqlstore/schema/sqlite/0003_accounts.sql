@@ -1,6 +1,7 @@
 -- Schema version 3 of connect's tables, for SQLite 3.37 and later: several
 -- connections of a user. Replicas of an older release go on working beside it while
--- no user has more than one. What they do not know of has a default.
+-- no user has more than one. New columns have defaults for the rows that
+-- they insert.
 
 ALTER TABLE connect_pending ADD COLUMN actor_id TEXT NOT NULL DEFAULT '';
 
