@@ -2,12 +2,15 @@ package anchorhttp
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
+	"io"
 	"iter"
 	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -86,6 +89,12 @@ func (c *Client) Applications(ctx context.Context) ([]Application, error) {
 // Paging is not documented: a server may answer everything at each call, or pages
 // of another size than asked for. The list therefore ends with a page that brings
 // nothing that the page before did not have, not with a short one.
+//
+// An answer of more than 1 MiB, such as a whole list of some thousand identities, is
+// read while the loop runs. It is not limited by the client's timeouts then, except
+// that it must not stall for longer than an attempt may take, and it is not retried:
+// if it breaks off, the loop gets an error after what has arrived. Memory is bounded
+// by 1,000 identities and some 40 bytes for each one in the answer.
 func (c *Client) ApplicationIdentities(ctx context.Context, applicationID string, f IdentityFilter) iter.Seq2[ApplicationIdentity, error] {
 	pages := c.ApplicationIdentityPages(ctx, applicationID, f)
 	return func(yield func(ApplicationIdentity, error) bool) {
@@ -104,7 +113,8 @@ func (c *Client) ApplicationIdentities(ctx context.Context, applicationID string
 }
 
 // ApplicationIdentityPages is [Client.ApplicationIdentities] page by page, for
-// callers that bound the number of calls: each page is one. No page is empty.
+// callers that bound the number of calls: each page is one. No page is empty. An answer
+// of more than 1 MiB comes in parts of up to 1,000 identities.
 func (c *Client) ApplicationIdentityPages(ctx context.Context, applicationID string, f IdentityFilter) iter.Seq2[[]ApplicationIdentity, error] {
 	filter := url.Values{"limit": {strconv.Itoa(pageSize)}}
 	if f.Search != "" {
@@ -115,22 +125,32 @@ func (c *Client) ApplicationIdentityPages(ctx context.Context, applicationID str
 		filter.Set("metadata", string(metadata))
 	}
 	return func(yield func([]ApplicationIdentity, error) bool) {
-		var before map[string]bool // the ids of the page before
+		var before map[uuid]bool // the ids of the page before
 		for page := 1; ; page++ {
-			items, err := c.identitiesPage(ctx, applicationID, filter, page)
-			if err != nil {
+			ids, news, stopped := make(map[uuid]bool), false, false
+			err := c.identitiesPage(ctx, applicationID, filter, page, func(items []ApplicationIdentity) bool {
+				fresh := items[:0]
+				for _, item := range items {
+					id := uuidOf(item.ID)
+					if !ids[id] && !before[id] {
+						fresh = append(fresh, item)
+					}
+					ids[id] = true
+				}
+				if len(fresh) > 0 {
+					news = true
+					stopped = !yield(fresh, nil)
+				}
+				// A long answer that begins with nothing new is the one before again.
+				return !stopped && news
+			})
+			switch {
+			case stopped:
+				return
+			case err != nil:
 				yield(nil, err)
 				return
-			}
-			ids := make(map[string]bool, len(items))
-			var news []ApplicationIdentity
-			for _, item := range items {
-				if !ids[item.ID] && !before[item.ID] {
-					news = append(news, item)
-				}
-				ids[item.ID] = true
-			}
-			if len(news) == 0 || !yield(news, nil) {
+			case !news:
 				return
 			}
 			before = ids
@@ -138,18 +158,48 @@ func (c *Client) ApplicationIdentityPages(ctx context.Context, applicationID str
 	}
 }
 
-func (c *Client) identitiesPage(ctx context.Context, applicationID string, filter url.Values, page int) ([]ApplicationIdentity, error) {
+// identitiesPage gives the identities of a page to each, all at once or, if there are
+// very many, in parts until it returns false.
+func (c *Client) identitiesPage(ctx context.Context, applicationID string, filter url.Values, page int, each func([]ApplicationIdentity) bool) error {
 	query := maps.Clone(filter)
 	query.Set("page", strconv.Itoa(page))
-	r := request{method: http.MethodGet, path: "/v1/applications/{id}/identities", id: applicationID, query: query}
-	return call(ctx, c, r, func(a answer) ([]ApplicationIdentity, error) {
-		items, err := readList[ApplicationIdentity](a, "identities")
-		date := dateOf(a.header)
+	const field = "identities"
+	dated := func(h http.Header, items []ApplicationIdentity) bool {
+		date := dateOf(h)
 		for i := range items {
 			items[i].Date = date
 		}
-		return items, err
+		return each(items)
+	}
+	r := request{
+		method: http.MethodGet, path: "/v1/applications/{id}/identities", id: applicationID, query: query,
+		stream: func(h http.Header, body io.Reader) error {
+			return streamList(body, field, func(items []ApplicationIdentity) bool { return dated(h, items) })
+		},
+	}
+	type list struct {
+		header http.Header
+		items  []ApplicationIdentity
+	}
+	l, err := call(ctx, c, r, func(a answer) (list, error) {
+		if a.streamed {
+			return list{}, nil
+		}
+		items, err := readList[ApplicationIdentity](a, field)
+		return list{a.header, items}, err
 	})
+	if err == nil && len(l.items) > 0 {
+		dated(l.header, l.items)
+	}
+	return err
+}
+
+// uuid is an id in little memory.
+type uuid [16]byte
+
+func uuidOf(id string) (u uuid) {
+	_, _ = hex.Decode(u[:], []byte(strings.ReplaceAll(id, "-", ""))) // It was parsed before.
+	return u
 }
 
 // listed is an item of a list.

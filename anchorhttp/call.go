@@ -31,6 +31,9 @@ type request struct {
 	body   any      // encoded as JSON; nil for none
 	hidden []string // what an error must not repeat, beside the key
 	once   bool     // one attempt that may take as long as the call
+
+	// stream reads a 2xx answer of more than maxBody, which is an error without it.
+	stream func(header http.Header, body io.Reader) error
 }
 
 // failed says what was being done when err happened.
@@ -59,8 +62,9 @@ func (r request) address(base string) (string, error) {
 
 // answer is a 2xx answer.
 type answer struct {
-	header http.Header
-	body   []byte
+	header   http.Header
+	body     []byte
+	streamed bool // request.stream has read it, and body is empty
 }
 
 // failure is an attempt that did not bring an answer.
@@ -100,6 +104,7 @@ func (c *Client) send(ctx context.Context, r request) (answer, error) {
 			return answer{}, fmt.Errorf("encode the body: %w", err)
 		}
 	}
+	caller := ctx
 	if deadline, ok := ctx.Deadline(); c.timeout > 0 && (!ok || time.Until(deadline) > c.timeout) {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.timeout)
@@ -113,17 +118,25 @@ func (c *Client) send(ctx context.Context, r request) (answer, error) {
 	if r.once {
 		retries = 0
 	}
-	return retry(ctx, retries, func() (answer, *failure) { return c.attempt(ctx, r, address, body) })
+	return retry(ctx, retries, func() (answer, *failure) { return c.attempt(ctx, caller, r, address, body) })
 }
 
-// attempt sends the request once and reads the answer.
-func (c *Client) attempt(ctx context.Context, r request, address string, body []byte) (answer, *failure) {
+// attempt sends the request once and reads the answer. ctx is the call's, and caller
+// the one that the caller gave it.
+func (c *Client) attempt(ctx, caller context.Context, r request, address string, body []byte) (answer, *failure) {
 	if c.attemptTimeout > 0 && !r.once {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.attemptTimeout)
 		defer cancel()
 	}
-	req, err := http.NewRequestWithContext(ctx, r.method, address, bytes.NewReader(body))
+	sending := ctx
+	var stream *streaming
+	if r.stream != nil {
+		stream = newStreaming(ctx, caller)
+		defer stream.end()
+		sending = stream
+	}
+	req, err := http.NewRequestWithContext(sending, r.method, address, bytes.NewReader(body))
 	if err != nil {
 		return answer{}, &failure{err: err}
 	}
@@ -140,6 +153,9 @@ func (c *Client) attempt(ctx context.Context, r request, address string, body []
 	if err != nil {
 		return answer{}, c.transportFailure(ctx, r, err)
 	}
+	if res.Body != nil { // Transports made for tests leave it out.
+		defer res.Body.Close()
+	}
 	content, err := readBody(res)
 	switch {
 	case res.StatusCode/100 != 2:
@@ -154,6 +170,8 @@ func (c *Client) attempt(ctx context.Context, r request, address string, body []
 		}
 	case err != nil:
 		return answer{}, c.transportFailure(ctx, r, err)
+	case len(content) > maxBody && r.stream != nil:
+		return answer{header: res.Header, streamed: true}, c.readStream(stream, r, res, content)
 	case len(content) > maxBody:
 		return answer{}, &failure{err: invalid("it is larger than 1 MiB"), answered: true}
 	}
@@ -163,10 +181,9 @@ func (c *Client) attempt(ctx context.Context, r request, address string, body []
 // readBody reads a body to its end, so that the connection can be used again, but
 // at most one byte more than maxBody. Closing a longer one drops the connection.
 func readBody(res *http.Response) ([]byte, error) {
-	if res.Body == nil { // Transports made for tests leave it out.
+	if res.Body == nil {
 		return nil, nil
 	}
-	defer res.Body.Close()
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		return nil, nil // What follows is no body and has no end.
 	}

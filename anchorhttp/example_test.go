@@ -56,6 +56,65 @@ func ExampleClient_CreateSession() {
 	// with identities: 1
 }
 
+// A session for one task of one user, with labels to find it by. It is ended when the
+// task is done, even if that was cancelled.
+func ExampleClient_EndSession() {
+	fake, err := anchortest.Start()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer fake.Close()
+	identityID := signIn(context.Background(), fake, "Ann").ID
+
+	task := func(ctx context.Context, client *anchorhttp.Client) error {
+		// docs: a session
+		request := anchorhttp.AuthenticatedSession(identityID)
+		request.Session.Tags = []string{"user:ada", "task:monthly-report"}
+		session, err := client.CreateSession(ctx, request)
+		if err != nil {
+			return err
+		}
+		defer client.EndSession(context.WithoutCancel(ctx), session.ID)
+		// docs: end
+		return nil
+	}
+	fmt.Println(task(context.Background(), fake.Client()))
+	session := fake.Sessions()[0]
+	fmt.Println(session.Tags, "ended:", !session.EndedAt.IsZero())
+	// Output:
+	// <nil>
+	// [user:ada task:monthly-report] ended: true
+}
+
+// A session is refused because the saved sign-in does not work any more.
+func ExampleNeedsSignIn() {
+	fake, err := anchortest.Start()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer fake.Close()
+	ctx, client := context.Background(), fake.Client()
+	identityID := signIn(ctx, fake, "Ann").ID
+	fake.KillSignIn(identityID)
+
+	_, err = client.CreateSession(ctx, anchorhttp.AuthenticatedSession(identityID))
+	// docs: why a session was not opened
+	var refused *anchorhttp.Error
+	switch {
+	case anchorhttp.NeedsSignIn(err):
+		fmt.Println("ask the user to sign in again")
+	case errors.As(err, &refused) && refused.StatusCode == http.StatusPaymentRequired:
+		fmt.Println("buy credit")
+	case errors.As(err, &refused) && refused.StatusCode == http.StatusTooManyRequests:
+		fmt.Println("wait for", refused.RetryAfter)
+	case err != nil:
+		fmt.Println("try again later:", err)
+	}
+	// docs: end
+	// Output:
+	// ask the user to sign in again
+}
+
 // What Anchor refuses is an [*anchorhttp.Error] with its status.
 func ExampleError() {
 	fake, err := anchortest.Start()
@@ -124,6 +183,7 @@ func ExampleClient_Reauthenticate() {
 // A webhook of an app that wants events of all types.
 func ExampleReadEvent() {
 	const secret = "whsec_of_the_example"
+	// docs: events
 	webhook := func(w http.ResponseWriter, r *http.Request) {
 		event, err := anchorhttp.ReadEvent(r, secret)
 		if err != nil {
@@ -133,6 +193,7 @@ func ExampleReadEvent() {
 		fmt.Println(event.Type, string(event.Data))
 		w.WriteHeader(http.StatusNoContent)
 	}
+	// docs: end
 
 	fake := anchortest.New()
 	fake.SetWebhook("", secret)

@@ -49,9 +49,10 @@ func TestACallbackOfConnectAndOfBareConnects(t *testing.T) {
 	require.NoError(t, err)
 	back := newVisit(http.MethodGet, a.callbackURL+"?identityId="+identityID(0), userID(0), cookies...)
 	require.NoError(t, newTraffic().send(back, h, http.StatusSeeOther))
-	c, err := store.Connection(t.Context(), applicationID, userID(0))
+	connections, err := store.Connections(t.Context(), applicationID, userID(0))
 	require.NoError(t, err)
-	require.Equal(t, identityID(0), c.IdentityID)
+	require.Len(t, connections, 1)
+	require.Equal(t, identityID(0), connections[0].IdentityID)
 
 	b := newBare(newAnchor())
 	back = newVisit(http.MethodGet, publicURL+"/identity-callback?identityId="+identityID(0), userID(0))
