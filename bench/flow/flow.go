@@ -268,7 +268,7 @@ func keep(store connect.Store, i int) error {
 		return err
 	}
 	_, err = store.Complete(ctx, userID(i), connect.Connection{
-		ApplicationID: applicationID, UserID: userID(i), IdentityID: identityID(i), ConnectedAt: now, Health: connect.HealthOK, HealthAt: now,
+		ID: userID(i), ApplicationID: applicationID, UserID: userID(i), IdentityID: identityID(i), ConnectedAt: now, Health: connect.HealthOK, HealthAt: now,
 	}, connect.Completion{TagAfter: now})
 	return err
 }
