@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/anchorconnect/connect"
-	"github.com/anchorconnect/connect/anchorhttp"
 	"github.com/anchorconnect/connect/anchortest"
 )
 
@@ -146,28 +145,4 @@ func ExampleApplication_Adopt() {
 	// ada true <nil>
 	// grace false connect: the user is not connected
 	// ada
-}
-
-func ExampleApplication_NewSession() {
-	app := newDemoApp()
-	defer app.close()
-	app.connectAda()
-	h, anchor := app.connect, app.fake.Client()
-	report := func(ctx context.Context, userID string) error {
-		// docs: running
-		session, err := h.NewSession(ctx, userID, func(r *anchorhttp.SessionRequest) {
-			r.Session.Tags = []string{"nightly-report"}
-		})
-		if err != nil {
-			return err
-		}
-		defer anchor.EndSession(context.WithoutCancel(ctx), session.ID)
-		// docs: end
-		return nil
-	}
-	fmt.Println(report(context.Background(), "ada"))
-	fmt.Println(len(app.fake.Sessions()))
-	// Output:
-	// <nil>
-	// 1
 }

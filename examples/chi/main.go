@@ -57,14 +57,11 @@ func run(ctx context.Context, getenv func(string) string, out io.Writer) error {
 	defer db.close()
 
 	if settings.APIKey == "" {
-		fake, err := settings.StartFake(nil)
+		fake, err := settings.StartFake(ctx, db.store)
 		if err != nil {
 			return err
 		}
 		defer fake.Close()
-		if err := demo.RestoreFake(ctx, fake, db.store); err != nil {
-			return err
-		}
 	}
 
 	listener, err := net.Listen("tcp", settings.Addr)

@@ -3,6 +3,7 @@ package main
 import (
 	"embed"
 	"encoding/json"
+	"fmt"
 	"html/template"
 	"log/slog"
 	"net/http"
@@ -86,6 +87,7 @@ func (a *app) routes() http.Handler {
 	mux.HandleFunc("POST /login", a.login)
 	mux.HandleFunc("POST /logout", a.logout)
 	mux.HandleFunc("POST /act-for", a.actFor)
+	mux.HandleFunc("GET /readyz", a.ready)
 	mux.HandleFunc("GET /dashboard", a.dashboard)
 	mux.Handle("GET /assets/", http.StripPrefix("/assets/", a.assets()))
 	a.connect.Register(mux)
@@ -226,4 +228,14 @@ func localPath(s string) string {
 		return ""
 	}
 	return s
+}
+
+// ready says whether connect can work, for a load balancer.
+func (a *app) ready(w http.ResponseWriter, r *http.Request) {
+	if err := a.connect.Verify(r.Context()); err != nil {
+		slog.ErrorContext(r.Context(), "connect is not ready", "error", err)
+		http.Error(w, "not ready", http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ready")
 }

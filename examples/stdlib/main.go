@@ -53,11 +53,7 @@ func run(ctx context.Context, getenv func(string) string) error {
 	defer listener.Close()
 	var controlURL string
 	if settings.APIKey == "" {
-		known, err := knownConnections(ctx, store)
-		if err != nil {
-			return err
-		}
-		fake, err := settings.StartFake(known)
+		fake, err := settings.StartFake(ctx, store)
 		if err != nil {
 			return err
 		}
@@ -106,6 +102,9 @@ func run(ctx context.Context, getenv func(string) string) error {
 	}()
 	defer func() { cancel(); <-running }()
 
+	if err := app.connect.Verify(ctx); err != nil {
+		slog.ErrorContext(ctx, "connect is not ready", "error", err) // The other pages work.
+	}
 	for _, notice := range settings.Notices {
 		fmt.Fprintln(os.Stderr, notice)
 	}

@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 
 	"github.com/anchorconnect/connect"
@@ -13,10 +14,16 @@ import (
 // that what was connected yesterday works today.
 const calendarID = "fa4e0000-0000-4000-8000-000000000002"
 
-// StartFake starts the stand-in for Anchor and points the settings at it. It
-// keeps nothing over a restart, so it is told of the connections that the app's
-// database still knows.
-func (s *Settings) StartFake(known []connect.Connection) (*anchortest.Server, error) {
+// A Store is what the stand-in is told of.
+type Store interface {
+	connect.Store
+	connect.Lister
+}
+
+// StartFake starts the stand-in for Anchor and points the settings at it. The
+// stand-in keeps nothing over a restart, so it is told of the connections that the
+// app's store knows.
+func (s *Settings) StartFake(ctx context.Context, store Store) (*anchortest.Server, error) {
 	fake, err := anchortest.Start(
 		anchortest.WithApplication("Example Mail", "https://mail.example"),
 		anchortest.WithAnotherApplication(calendarID, "Example Calendar", "https://calendar.example"),
@@ -24,8 +31,8 @@ func (s *Settings) StartFake(known []connect.Connection) (*anchortest.Server, er
 	if err != nil {
 		return nil, fmt.Errorf("start the built-in fake: %w", err)
 	}
-	for _, c := range known {
-		restore(fake, c)
+	if err := restore(ctx, fake, store); err != nil {
+		return nil, errors.Join(fmt.Errorf("read the connections for the built-in fake: %w", err), fake.Close())
 	}
 	s.APIKey, s.ApplicationID = fake.APIKey(), fake.ApplicationID()
 	s.Applications = map[string]string{"calendar": calendarID}
@@ -35,17 +42,18 @@ func (s *Settings) StartFake(known []connect.Connection) (*anchortest.Server, er
 	return fake, nil
 }
 
-// RestoreFake tells the stand-in of the connections that a store knows.
-func RestoreFake(ctx context.Context, fake *anchortest.Server, store connect.Lister) error {
+// restore tells the stand-in of all connections. Those of the real service's
+// applications are none of its own.
+func restore(ctx context.Context, fake *anchortest.Server, store Store) error {
 	for _, applicationID := range []string{fake.ApplicationID(), calendarID} {
 		query := connect.ListQuery{ApplicationID: applicationID, Limit: 500}
 		for {
 			page, err := store.List(ctx, query)
 			if err != nil {
-				return fmt.Errorf("read the connections for the built-in fake: %w", err)
+				return err
 			}
 			for _, c := range page {
-				restore(fake, c)
+				fake.PutIdentity(identityOf(c))
 				query.After = c.ID
 			}
 			if len(page) < query.Limit {
@@ -56,11 +64,8 @@ func RestoreFake(ctx context.Context, fake *anchortest.Server, store connect.Lis
 	return nil
 }
 
-// restore tells the stand-in of one connection.
-func restore(fake *anchortest.Server, c connect.Connection) {
-	if c.ApplicationID != fake.ApplicationID() && c.ApplicationID != calendarID {
-		return // Connected at the real service.
-	}
+// identityOf is the identity of a connection, as the stand-in had it.
+func identityOf(c connect.Connection) anchortest.Identity {
 	identity := anchortest.Identity{
 		ID: c.IdentityID, ApplicationID: c.ApplicationID, Name: c.UserID, CreatedAt: c.ConnectedAt,
 		Metadata: map[string]any{"externalUserId": c.UserID},
@@ -71,5 +76,5 @@ func restore(fake *anchortest.Server, c connect.Connection) {
 	if c.Health == connect.HealthNeedsSignIn {
 		identity.Status = anchortest.StatusFailed
 	}
-	fake.PutIdentity(identity)
+	return identity
 }

@@ -17,10 +17,17 @@ func TestStartFake(t *testing.T) {
 	unstarted := anchortest.New()
 
 	var s Settings
-	fake, err := s.StartFake([]connect.Connection{
-		{ApplicationID: unstarted.ApplicationID(), UserID: "ada", IdentityID: here, ConnectedAt: yesterday},
-		{ApplicationID: "another", UserID: "ada", IdentityID: elsewhere, ConnectedAt: yesterday},
-	})
+	store := connect.NewMemoryStore()
+	for application, identityID := range map[string]string{unstarted.ApplicationID(): here, "another": elsewhere} {
+		require.NoError(t, store.Bind(t.Context(), connect.Pending{
+			TokenHash: identityID, ApplicationID: application, UserID: "ada", ExpiresAt: yesterday.Add(time.Minute),
+		}, 1))
+		_, err := store.Complete(t.Context(), identityID, connect.Connection{
+			ID: identityID, ApplicationID: application, UserID: "ada", IdentityID: identityID, ConnectedAt: yesterday, Health: connect.HealthOK,
+		}, connect.Completion{})
+		require.NoError(t, err)
+	}
+	fake, err := s.StartFake(t.Context(), store)
 	require.NoError(t, err)
 	defer fake.Close()
 	identity, found := fake.Identity(here)
