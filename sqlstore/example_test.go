@@ -12,6 +12,7 @@ import (
 
 	_ "modernc.org/sqlite"
 
+	"github.com/anchorconnect/connect"
 	"github.com/anchorconnect/connect/sqlstore"
 )
 
@@ -118,4 +119,64 @@ func ExampleWithTablePrefix() {
 	fmt.Println(tables, "tables")
 	// Output:
 	// 5 tables
+}
+
+// The app's own table follows the connections, in the same transactions.
+func ExampleWithHook() {
+	dir, err := os.MkdirTemp("", "")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	db, err := sql.Open("sqlite", "file:"+filepath.ToSlash(filepath.Join(dir, "app.db"))+"?_txlock=immediate")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer db.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if _, err := db.ExecContext(ctx, "CREATE TABLE users (id TEXT PRIMARY KEY, connection TEXT); INSERT INTO users VALUES ('ada', NULL)"); err != nil {
+		log.Fatal(err)
+	}
+
+	store := sqlstore.New(db, sqlstore.SQLite, sqlstore.WithHook(
+		func(ctx context.Context, tx *sql.Tx, change sqlstore.Change) error {
+			if change.Kind == sqlstore.ConnectionEnded {
+				_, err := tx.ExecContext(ctx, "UPDATE users SET connection = NULL WHERE id = ?", change.Before.UserID)
+				return err
+			}
+			c := change.After
+			_, err := tx.ExecContext(ctx, "UPDATE users SET connection = ? WHERE id = ?", c.ID+", "+string(c.Health), c.UserID)
+			return err
+		}))
+	if err := store.Migrate(ctx); err != nil {
+		log.Fatal(err)
+	}
+
+	// What a handler does with the store.
+	now := time.Now()
+	p := connect.Pending{TokenHash: "hash", ApplicationID: "app", UserID: "ada", IssuedAt: now, ExpiresAt: now.Add(time.Minute)}
+	c := connect.Connection{
+		ID: "c1", ApplicationID: "app", UserID: "ada", IdentityID: "7d5f1a9e-0000-4000-8000-00000000000a",
+		ConnectedAt: now, Health: connect.HealthOK, HealthAt: now,
+	}
+	show := func(err error) {
+		var connection sql.NullString
+		if err := db.QueryRowContext(ctx, "SELECT connection FROM users").Scan(&connection); err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%q %v\n", connection.String, err)
+	}
+	show(store.Bind(ctx, p, 5))
+	_, err = store.Complete(ctx, p.TokenHash, c, connect.Completion{TagAfter: now})
+	show(err)
+	_, _, err = store.SetHealth(ctx, c.IdentityID, connect.HealthNeedsSignIn, now.Add(time.Second))
+	show(err)
+	_, err = store.Disconnect(ctx, connect.Disconnection{ApplicationID: "app", UserID: "ada", At: now, DeleteAfter: now})
+	show(err)
+	// Output:
+	// "" <nil>
+	// "c1, ok" <nil>
+	// "c1, needs_sign_in" <nil>
+	// "" <nil>
 }

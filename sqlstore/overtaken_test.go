@@ -214,6 +214,21 @@ func TestOvertaken(t *testing.T) {
 			after:    func(t *testing.T, s *Store) { requireConnection(t, s, "anna", "2"); requireTasks(t, s) },
 		},
 		{
+			name:   "by the user's other tab, which replaces that identity and queues its deletion",
+			before: func(t *testing.T, s *Store) { connected(t, s, "anna", "1") },
+			locked: []string{
+				"UPDATE connect_connections SET identity_id = '2' WHERE user_id = 'anna'",
+				"INSERT INTO connect_tasks VALUES ('1', 'delete', 'application', 'anna', 0, 0)",
+			},
+			identity: "1",
+			how:      same,
+			want:     connect.ErrIdentityRetired,
+			after: func(t *testing.T, s *Store) {
+				requireConnection(t, s, "anna", "2")
+				requireTasks(t, s, deletion("anna", "1"))
+			},
+		},
+		{
 			name:   "by the user's other tab, which replaces that identity before the flow is spent, and its deletion is done",
 			before: func(t *testing.T, s *Store) { connected(t, s, "anna", "1") },
 			locked: []string{lockAnnasFlow},
