@@ -323,7 +323,8 @@ func (m *MemoryStore) Disconnect(ctx context.Context, d Disconnection) ([]Connec
 	m.makeMaps()
 
 	all := d.ConnectionID == ""
-	if !all && m.users[d.ApplicationID][d.UserID].withID(d.ConnectionID) == nil {
+	ending := m.users[d.ApplicationID][d.UserID].withID(d.ConnectionID)
+	if !all && ending == nil {
 		return nil, ErrConnectionUnknown
 	}
 	user := m.user(d.ApplicationID, d.UserID)
@@ -331,7 +332,7 @@ func (m *MemoryStore) Disconnect(ctx context.Context, d Disconnection) ([]Connec
 		user.endedAt = d.At.UTC()
 	}
 	for _, f := range user.flows {
-		if all || f.ConnectionID == d.ConnectionID || f.ConnectionID == "" && !f.Adds {
+		if all || f.ConnectionID == d.ConnectionID || f.ConnectionID == "" && !f.Adds || f.IdentityID == ending.IdentityID {
 			// Without its identity a completed flow is no reload any more.
 			f.Spent, f.IdentityID = true, ""
 		}

@@ -121,7 +121,7 @@ type Store interface {
 	//     of the user has c.IdentityID.
 	//   - [ErrConnectionLimit]: c would be one more connection, and the user has
 	//     how.MaxConnections or more; or the flow neither has a ConnectionID nor adds,
-	//     and the user has several. Calls that race to add connections never exceed
+	//     and the user has several, none of which has c.IdentityID. Calls that race to add connections never exceed
 	//     the limit.
 	//
 	// Whether a string that cannot be stored or an unknown Health is refused before
@@ -162,7 +162,8 @@ type Store interface {
 	// connection in this application, it changes nothing and the error is
 	// [ErrConnectionUnknown]. It spends the flows of the user in this application
 	// that could renew the connection: those with this ConnectionID, and those that
-	// neither have a ConnectionID nor add.
+	// neither have a ConnectionID nor add. It also spends the flow that was completed
+	// with the connection's identity, so that a reload does not call it connected.
 	//
 	// Without d.ConnectionID it ends all connections of the user in this application,
 	// and spends all flows. If there is no connection the answer is empty, which is no

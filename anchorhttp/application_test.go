@@ -26,6 +26,8 @@ func TestApplication(t *testing.T) {
 			srv := serve(t, says(200, body))
 			got, err := srv.client().Application(t.Context(), strings.ToUpper(appID))
 			require.NoError(t, err)
+			require.WithinDuration(t, time.Now(), got.Date, time.Minute)
+			got.Date = time.Time{}
 			require.Equal(t, want, got)
 			require.Equal(t, http.MethodGet, srv.requests()[0].method)
 			require.Equal(t, "/v1/applications/"+appID, srv.requests()[0].path)
@@ -35,6 +37,7 @@ func TestApplication(t *testing.T) {
 		t.Parallel()
 		got, err := serve(t, says(200, `{"id":"`+appID+`","url":null}`)).client().Application(t.Context(), appID)
 		require.NoError(t, err)
+		got.Date = time.Time{}
 		require.Equal(t, anchorhttp.Application{ID: appID}, got)
 	})
 	for name, body := range map[string]string{

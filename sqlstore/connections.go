@@ -267,7 +267,7 @@ func (s *Store) end(ctx context.Context, tx *sql.Tx, d connect.Disconnection) ([
 	// the connection by the time that this goes on.
 	spend, args := s.sql.spendFlows, []any{d.ApplicationID, d.UserID}
 	if d.ConnectionID != "" {
-		spend, args = s.sql.spendFlowsFor, append(args, d.ConnectionID)
+		spend, args = s.sql.spendFlowsFor, append(args, d.ConnectionID, d.ApplicationID, d.UserID, d.ConnectionID)
 	}
 	if _, err := send(ctx, tx, spend, args...); err != nil {
 		return nil, err

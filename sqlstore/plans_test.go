@@ -106,13 +106,14 @@ func TestPlans(t *testing.T) {
 			"connections":        {application, user},
 			"lockConnections":    {application, user},
 			"connectionWith":     {identity},
+			"withIdentities":     {identity, "identity 8"},
 			"lockConnectionWith": {identity},
 			"list":               {application, "id 7", limit},
 			"listHealth":         {application, "id 7", "ok", limit},
 			"changeConnection":   {"ok", us, "work", application, user, "id 7", "", identity, us, "ok", us, ""},
 			"recordDisconnect":   nil,
 			"spendFlows":         {application, user},
-			"spendFlowsFor":      {application, user, "id 7"},
+			"spendFlowsFor":      {application, user, "id 7", application, user, "id 7"},
 			"dropConnection":     {application, user, "id 7"},
 			"queueDeletion":      nil,
 			"replaceTag":         nil,
@@ -136,6 +137,9 @@ func TestPlans(t *testing.T) {
 			}
 			if strings.HasSuffix(text, " IN") {
 				text += " (?, ?)"
+				if d.dialect == PostgreSQL { // Of these texts none has parameters before.
+					text = numbered(text)
+				}
 			}
 			if args[name] == nil {
 				continue // It reads nothing.

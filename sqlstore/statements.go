@@ -126,11 +126,12 @@ DELETE FROM connect_connections WHERE application_id = ? AND user_id = ? AND id 
 UPDATE connect_pending SET spent = TRUE, identity_id = ''
 WHERE application_id = ? AND user_id = ? AND (NOT spent OR identity_id <> '')`,
 
-		// Those that could renew one connection.
+		// Those that could renew one connection, and that which made it.
 		spendFlowsFor: `
 UPDATE connect_pending SET spent = TRUE, identity_id = ''
 WHERE application_id = ? AND user_id = ? AND (NOT spent OR identity_id <> '')
-	AND (connection_id = ? OR connection_id = '' AND NOT adds)`,
+	AND (connection_id = ? OR connection_id = '' AND NOT adds OR identity_id = (
+		SELECT c.identity_id FROM connect_connections c WHERE c.application_id = ? AND c.user_id = ? AND c.id = ?))`,
 
 		// The deletion takes the place of the tag.
 		queueDeletion: `

@@ -285,7 +285,7 @@ var flawsOfConnections = map[string][]flaw{
 		{"leaves completed flows of one connection", []string{"the flow that Pending returns", `- IdentityID: (string) ""`, "+ IdentityID: (string) (len=36)"}},
 		{"spends completed flows but keeps their identity", []string{"the flow that Pending returns", `- IdentityID: (string) ""`, "+ IdentityID: (string) (len=36)"}},
 		{"spends completed flows of every connection when one ends", []string{"the flow that Pending returns", "- IdentityID: (string) (len=36)", `+ IdentityID: (string) ""`}},
-		{"takes no reload of who has no connection", []string{"Complete once more, a reload", stateSpent}},
+		{"leaves the flow that made the connection", []string{"the flow that Pending returns", `- IdentityID: (string) ""`, "+ IdentityID: (string) (len=36)"}},
 	},
 	"ending/ending one connection remembers no moment: an earlier flow that is bound afterwards is completed": {
 		{"remembers when one connection was ended", []string{"Complete of a pending flow", stateSpent}},

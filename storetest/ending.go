@@ -88,11 +88,11 @@ var ending = topic{"ending", []check{
 		requireReload(t, s, more, finished(more, second.IdentityID))
 		requireReload(t, s, others, second)
 		requireConnection(t, s, second)
-		// A flow that adds could not renew the connection that it has made.
+		// A flow that adds could not renew a connection, but has made this one.
 		disconnectOne(t, s, second)
-		requireFlow(t, s, completed(more, second.IdentityID))
+		requireFlow(t, s, spent(more))
 		requireFlow(t, s, spent(others))
-		requireReload(t, s, more, finished(more, second.IdentityID))
+		requireRefused(t, s, more, finished(more, second.IdentityID), connect.ErrStateSpent)
 		requireNoConnection(t, s, app, "anna")
 		requireTasks(t, s, deletion(first), deletion(second))
 	}},

@@ -256,7 +256,7 @@ func (s *sketch) Disconnect(ctx context.Context, d connect.Disconnection) ([]con
 		case s.has("says nothing of a connection that is unknown"):
 			return nil, nil
 		case s.has("spends flows before it looks for the connection"):
-			s.spendFlows(d, false)
+			s.spendFlows(d, []connect.Connection{{}})
 			return nil, connect.ErrConnectionUnknown
 		case err == nil:
 			return nil, connect.ErrConnectionUnknown
@@ -286,7 +286,7 @@ func (s *sketch) Disconnect(ctx context.Context, d connect.Disconnection) ([]con
 		ended = append(ended, *c)
 	}
 	s.gap("reads the connection that it ends in a transaction of its own")
-	s.spendFlows(d, len(ending) == 0)
+	s.spendFlows(d, ended)
 	if err != nil {
 		return nil, err
 	}
@@ -320,10 +320,12 @@ func (s *sketch) Disconnect(ctx context.Context, d connect.Disconnection) ([]con
 }
 
 // spendFlows spends the flows that a Disconnect ends.
-func (s *sketch) spendFlows(d connect.Disconnection, alone bool) {
+func (s *sketch) spendFlows(d connect.Disconnection, ending []connect.Connection) {
 	for _, p := range s.flows {
 		all := d.ConnectionID == ""
-		ends := all || s.same("ConnectionID", p.ConnectionID, d.ConnectionID) || p.ConnectionID == "" && !p.Adds
+		made := !all && p.IdentityID != "" && slices.ContainsFunc(ending, func(c connect.Connection) bool { return c.IdentityID == p.IdentityID }) &&
+			!s.has("leaves the flow that made the connection")
+		ends := all || s.same("ConnectionID", p.ConnectionID, d.ConnectionID) || p.ConnectionID == "" && !p.Adds || made
 		switch {
 		case s.has("spends everybody's flows"):
 			p.Spent, p.IdentityID = true, ""
@@ -334,7 +336,7 @@ func (s *sketch) spendFlows(d connect.Disconnection, alone bool) {
 		case !s.sameUser(p.ApplicationID, p.UserID, d.ApplicationID, d.UserID):
 			continue
 		case s.has("leaves live flows") && !p.Spent:
-		case s.has("leaves flows of who is not connected") && alone:
+		case s.has("leaves flows of who is not connected") && len(ending) == 0:
 		case s.has("leaves completed flows") && p.IdentityID != "":
 		case s.has("leaves completed flows of one connection") && p.IdentityID != "" && !all:
 		case s.has("spends completed flows but keeps their identity") && p.Spent:
