@@ -58,6 +58,10 @@ var targets = []target{
 			// Which connection, and whether it is accepted.
 			"Pending.place", "Application.plan", "Handler.ask", "endsFlow", "Handler.discard", "cleanLabel", "Application.setLabel",
 			"Application.disconnect", "Application.DisconnectByID", "first",
+			// What is learned about a connection, and what is deleted at Anchor.
+			"learnedAt", "statusNews", "Handler.Check", "identityEvidence.isDisposable", "isUnmarked", "Handler.clearUp", "Handler.queueDeletion",
+			"isOrphanAge", "reconciler.connection", "reconciler.identitiesOf", "reconciler.identity", "reconciler.found",
+			"Application.Adopt", "Handler.proveAdopted", "startEvidence.refusal",
 			// Where a request comes from and leads to.
 			"Handler.fromOurPages", "isLocalPath", "sendTo", "inASCII", "parsePublicURL", "parseDestination", "hasControls", "isLoopback", "withReturnTo",
 			"Handler.signedIn", "Application.require",
@@ -77,7 +81,7 @@ var targets = []target{
 		fields: map[string]string{
 			"HttpOnly": "false", "Secure": "false", "SameSite": "http.SameSiteNoneMode",
 		},
-		quick: "^Test(EveryProof|AnswerTo|AnswerComes|RunKeeps|FixedCallback|AnUnfinished|AKeptReturn|AnIdentityOfAnApp|TheProject|AnIdentityThatIsRefusedAnyway|AStartCosts|AListWithout|AProject|Clip|LooksRandom|ALogRate|Disconnect|WhatNobody|TheDelay|SessionUser|Clocks|MoreEvents|ARefusalSays|ARefusalBy|WhoIsNotSignedIn|ATaskThat|ARequestFills|AGateways|WhatACallbackSays|AReturnPath|ADestination|WhatAnEvent|AState|AnAltered|ABrowserHolds|New|WhoIs|RequireIdentity|Routes|MemoryStoreContract|Which|TheFirst|AConnection|AColleague|ALabel|Accept|AnAccept|Renewing|ThePersonIs|ARefusal|TwoTabs|AtTheLimit|Disconnecting|AnActor|BehindAFixed)",
+		quick: "^Test(EveryProof|AnswerTo|AnswerComes|RunKeeps|FixedCallback|AnUnfinished|AKeptReturn|AnIdentityOfAnApp|TheProject|AnIdentityThatIsRefusedAnyway|AStartCosts|AListWithout|AProject|Clip|LooksRandom|ALogRate|Disconnect|WhatNobody|TheDelay|SessionUser|Clocks|MoreEvents|ARefusalSays|ARefusalBy|WhoIsNotSignedIn|ATaskThat|ARequestFills|AGateways|WhatACallbackSays|AReturnPath|ADestination|WhatAnEvent|AState|AnAltered|ABrowserHolds|New|WhoIs|RequireIdentity|Routes|MemoryStoreContract|Which|TheFirst|AConnection|AColleague|ALabel|Accept|AnAccept|Renewing|ThePersonIs|ARefusal|TwoTabs|AtTheLimit|Disconnecting|AnActor|BehindAFixed|WhenNews|WhatAStatus|ACheck|ASignIn|AnOldReturn|Reconcile|AMapping|AnAdoption|ASession|ARefused|TheAppIsTold)",
 	},
 	{
 		dir: "anchorhttp",
