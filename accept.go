@@ -15,7 +15,8 @@ type Candidate struct {
 	// User is who is signed in to the app.
 	User User
 	// Identity is the identity that has come back, as Anchor describes it. It fits the
-	// flow and is nobody else's.
+	// flow and nobody else's mark is on it. If Config.Store is a [Lister], no other user
+	// has it. Otherwise that is only known when it is stored.
 	Identity anchorhttp.Identity
 	// Connection is the connection as it would be stored.
 	Connection Connection
@@ -50,21 +51,25 @@ type askFirstError struct{ path string }
 
 func (e *askFirstError) Error() string { return "connect: the user is asked first" }
 
-// ask calls Config.Accept. A refusal or a fault is an error; a path is a page that the
-// browser is to be redirected to.
-func (h *Handler) ask(r *http.Request, start startEvidence, identity anchorhttp.Identity, c Connection) (path string, err error) {
+// ask calls Config.Accept. If that agrees, ask returns what it has agreed to; nil if
+// nobody was asked. A refusal or a fault is an error. A path is a page that the browser
+// is to be redirected to.
+func (h *Handler) ask(r *http.Request, start startEvidence, identity anchorhttp.Identity, c Connection) (accepted *Connection, path string, err error) {
 	if h.accept == nil {
-		return "", nil
+		return nil, "", nil
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), gatherTimeout)
 	defer cancel()
+	if err := h.isElsewhere(ctx, c); err != nil {
+		return nil, "", err
+	}
 	connections, err := start.application.Connections(ctx, c.UserID)
 	if err != nil {
-		return "", err
+		return nil, "", err
 	}
 	at, err := start.pending.place(connections, c.IdentityID, h.maxConnections)
 	if err != nil {
-		return "", err
+		return nil, "", err
 	}
 	candidate := Candidate{User: start.user, Identity: identity, Connection: c}
 	candidate.Connection.CreatedAt = c.ConnectedAt
@@ -76,16 +81,36 @@ func (h *Handler) ask(r *http.Request, start startEvidence, identity anchorhttp.
 	var first *askFirstError
 	switch {
 	case err == nil:
-		return "", nil
+		return &candidate.Replaces, "", nil
 	case errors.Is(err, ErrNotAccepted):
-		return "", err
+		return nil, "", err
 	case !errors.As(err, &first):
-		return "", fmt.Errorf("%w: %w", ErrAcceptFailed, err)
+		return nil, "", fmt.Errorf("%w: %w", ErrAcceptFailed, err)
 	case !isLocalPath(first.path):
-		return "", fmt.Errorf("%w: AskFirst needs a local path", ErrAcceptFailed)
+		return nil, "", fmt.Errorf("%w: AskFirst needs a local path", ErrAcceptFailed)
 	}
 	back := url.URL{Path: h.prefix + route{kind: routeCallback, state: start.state}.path()}
-	return withReturnTo(first.path, &back), nil
+	return nil, withReturnTo(first.path, &back), nil
+}
+
+// isElsewhere returns [ErrIdentityTaken] if another user has the identity, so that the
+// app is not asked about somebody else's account. Store.Complete proves it again. A
+// store that is no [Lister] cannot say.
+func (h *Handler) isElsewhere(ctx context.Context, c Connection) error {
+	lister, ok := h.store.(Lister)
+	if !ok {
+		return nil
+	}
+	held, err := lister.WithIdentities(ctx, []string{c.IdentityID})
+	if err != nil {
+		return storeError("look up connections by identity", err)
+	}
+	for _, other := range held {
+		if other.UserID != c.UserID || other.ApplicationID != c.ApplicationID {
+			return ErrIdentityTaken
+		}
+	}
+	return nil
 }
 
 // renewing returns c as it is stored in place of an old connection.

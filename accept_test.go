@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -277,4 +278,63 @@ func TestBehindAFixedAddressARefusalEndsNoFlow(t *testing.T) {
 	ada.refused(connect.ErrNotAccepted, ada.get("/identity-callback?identity_id="+planted.ID+"&status=success"))
 	refuse = false
 	s.finished(ada.get(s.approve(hosted)))
+}
+
+// Two tabs, and no connection yet: what the app has said to the second is out of date
+// when the first is stored.
+func TestAcceptIsAskedAgainWhenConnectionsHaveChanged(t *testing.T) {
+	t.Parallel()
+	var both sync.WaitGroup
+	both.Add(2)
+	var asked atomic.Int32
+	s := newSite(t, func(c *connect.Config) {
+		c.Accept = func(_ *http.Request, c connect.Candidate) error {
+			if c.Replaces.ID != "" {
+				return connect.NotAccepted("Disconnect the other one first.")
+			}
+			if asked.Add(1) <= 2 {
+				both.Done()
+				both.Wait()
+			}
+			return nil
+		}
+	})
+	ada := s.signedIn("ada")
+	callbacks := []string{s.approve(ada.start()), s.approve(ada.start())}
+	answers := make([]answer, 2)
+	var wait sync.WaitGroup
+	for i, callback := range callbacks {
+		wait.Go(func() { answers[i], _ = ada.try(http.MethodGet, callback, "", "") })
+	}
+	wait.Wait()
+	connected := s.connection("ada").IdentityID
+	for i, a := range answers {
+		<-a.over
+		_, there := s.fake.Identity(identityIn(callbacks[i]))
+		won := identityIn(callbacks[i]) == connected
+		require.Equal(t, won, there, "what was accepted stays, what was refused goes")
+		if won {
+			require.Equal(t, http.StatusSeeOther, a.status)
+		} else {
+			ada.refused(connect.ErrNotAccepted, a)
+		}
+	}
+}
+
+// An identity of somebody else's, before it is tagged, may be signed in to a person's
+// account: the app is not asked about it.
+func TestAcceptIsNotAskedAboutAnotherUsersIdentity(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int32
+	s := newSite(t, func(c *connect.Config) {
+		c.Metadata = func(context.Context, connect.User) (map[string]any, error) { return nil, errors.New("no tags") }
+		c.Accept = func(*http.Request, connect.Candidate) error { asked.Add(1); return nil }
+	})
+	eve := s.signedIn("eve")
+	open := s.approve(eve.start())
+	hers := identityIn(s.signedIn("ada").connect())
+	require.EqualValues(t, 1, asked.Load())
+	eve.refused(connect.ErrIdentityTaken, eve.get(withIdentity(open, hers)))
+	require.EqualValues(t, 1, asked.Load())
+	require.Equal(t, hers, s.connection("ada").IdentityID)
 }

@@ -554,3 +554,12 @@ func TestAStoreThatFailsStartsNothing(t *testing.T) {
 	ada.refused(connect.ErrStoreFailed, ada.post("/connect", nil))
 	require.Empty(t, s.fake.Calls())
 }
+
+func TestAReloadDoesNotCallAnEndedConnectionConnected(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, upTo(2))
+	ada := s.signedIn("ada")
+	callback := ada.connect()
+	require.NoError(t, s.handler.Application("").DisconnectByID(t.Context(), "ada", s.connections("ada")[0].ID))
+	ada.refused(connect.ErrStateSpent, ada.get(callback))
+}

@@ -11,7 +11,7 @@ import (
 )
 
 // adoptTime is how long the flow is live that an adoption is stored by.
-const adoptTime = time.Minute
+const adoptTime = 10 * time.Minute
 
 // Adopt makes an identity that exists at Anchor already a connection of a user, and
 // tags it. It is for mappings that an app stored by itself before it used this package,
@@ -23,12 +23,13 @@ const adoptTime = time.Minute
 // Adopt is idempotent: if the user has the identity already, it returns that connection
 // unchanged. It replaces no other one. The label may be empty.
 //
-// The error is [ErrIdentityNotFound], [ErrIdentityFailed], [ErrWrongApplication],
+// The error is [ErrBadIdentityID], [ErrNotSignedIn] for an id that is nobody's, [ErrIdentityNotFound], [ErrIdentityFailed], [ErrWrongApplication],
 // [ErrIdentityTaken], [ErrIdentityRetired], [ErrConnectionLimit] or [ErrBadLabel] if
 // the identity cannot be adopted; otherwise [ErrStoreFailed] or one of the errors of an
 // upstream failure.
 func (a *Application) Adopt(ctx context.Context, user User, identityID, label string) (Connection, error) {
 	h := a.h
+	now := h.now() // A Disconnect from here on ends the adoption.
 	id, ok := anchorhttp.ParseID(identityID)
 	if !ok {
 		return Connection{}, fmt.Errorf("%w: it is no UUID", ErrBadIdentityID)
@@ -54,7 +55,6 @@ func (a *Application) Adopt(ctx context.Context, user User, identityID, label st
 		return Connection{}, err
 	}
 
-	now := h.now()
 	flow := Pending{
 		TokenHash:     "adopt-" + rand.Text(), // No token has this hash.
 		ApplicationID: a.id,

@@ -128,7 +128,7 @@ func (h *Handler) connect(w http.ResponseWriter, r *http.Request, start startEvi
 		HealthAt:      identity.signedInAt(),
 	}
 	h.logUnknownStatus(ctx, identity.identity)
-	page, err := h.ask(r, start, identity.identity, c)
+	completed, page, err := h.complete(r, start, identity, c)
 	if page != "" {
 		// The page must not be told what came back.
 		if err := h.cookies.keepReturn(w, start.state, start.result.known()); err != nil {
@@ -138,19 +138,9 @@ func (h *Handler) connect(w http.ResponseWriter, r *http.Request, start startEvi
 		sendTo(w, r, page)
 		return
 	}
-	var completed Completed
-	if err == nil {
-		completed, err = h.store.Complete(ctx, start.pending.TokenHash, c, Completion{
-			TagAfter:       c.ConnectedAt.Add(taskLease),
-			SameIdentity:   !isFresh(identity.identity.CreatedAt, identity.issuedAt),
-			MaxConnections: h.maxConnections,
-		})
-		if err != nil {
-			err = storeError("complete the flow", err)
-		}
-	}
+	over := errors.Is(err, ErrStateSpent) || errors.Is(err, ErrStateExpired) // Since it was proved.
 	switch {
-	case endsFlow(err):
+	case endsFlow(err), over && !start.fixed:
 		h.discard(w, r, start, identity, err)
 		return
 	case err != nil:
@@ -169,6 +159,34 @@ func (h *Handler) connect(w http.ResponseWriter, r *http.Request, start startEvi
 	// Nobody waits for the tag, but the request does, so that a graceful shutdown
 	// waits for it too.
 	answerFirst(w, r, func() { h.succeed(w, r, start) }, func() { h.tagNow(ctx, start.user, c, identity.identity) })
+}
+
+// maxAsked is how often Config.Accept is asked in one callback, because the user's
+// connections have changed meanwhile.
+const maxAsked = 3
+
+// complete asks the app and stores the connection. If the app has the user decide first,
+// it returns the page to redirect to.
+func (h *Handler) complete(r *http.Request, start startEvidence, identity identityEvidence, c Connection) (completed Completed, page string, err error) {
+	for range maxAsked {
+		how := Completion{
+			TagAfter:       c.ConnectedAt.Add(taskLease),
+			SameIdentity:   !isFresh(identity.identity.CreatedAt, identity.issuedAt),
+			MaxConnections: h.maxConnections,
+		}
+		how.Accepted, page, err = h.ask(r, start, identity.identity, c)
+		if err != nil || page != "" {
+			return Completed{}, page, err
+		}
+		completed, err = h.store.Complete(r.Context(), start.pending.TokenHash, c, how)
+		if !errors.Is(err, ErrConnectionChanged) {
+			break
+		}
+	}
+	if err != nil {
+		return Completed{}, "", storeError("complete the flow", err)
+	}
+	return completed, "", nil
 }
 
 // spend ends starts without a connection, though the person leaves meanwhile.
@@ -258,8 +276,9 @@ func proveStart(e startEvidence) error {
 // proveIdentity holds proofs 5 to 8 against the evidence, in this order:
 //
 //  5. Anchor knows the identity, and it is usable.
-//  7. It was made with this token, so is no older than it; or it is this
-//     user's connection already.
+//  7. It was made with this token, so is no older than it and has no mark yet; or a
+//     connection of this user has it. The mark of this user alone may be that of
+//     another environment with the same user ids.
 //  8. Nobody else owns it, by its metadata. That no other user has it in the
 //     store is for [Store].Complete to prove, where nothing can come between.
 //  6. It belongs to our application, which may cost calls to find out.
@@ -273,6 +292,8 @@ func proveIdentity(e identityEvidence) error {
 		return ErrIdentityTooOld
 	case !ownedBy(e.identity.Metadata, e.user.ID):
 		return ErrIdentityTaken
+	case !isUnmarked(e.identity.Metadata) && !e.connected:
+		return ErrIdentityTooOld
 	case !e.inApplication:
 		return ErrWrongApplication
 	}

@@ -144,7 +144,10 @@ func TestEveryProofOfAReturn(t *testing.T) {
 		{name: "8: the mark differs in case", identity: func(e *identityEvidence) { e.identity.Metadata = map[string]any{externalUserID: "ADA"} }, want: ErrIdentityTaken},
 		{name: "8: the mark is a number", identity: func(e *identityEvidence) { e.identity.Metadata = map[string]any{externalUserID: float64(7)} }, want: ErrIdentityTaken},
 		{name: "8: the mark is a list with the user in it", identity: func(e *identityEvidence) { e.identity.Metadata = map[string]any{externalUserID: []any{"ada"}} }, want: ErrIdentityTaken},
-		{name: "8: the mark is this user's", identity: func(e *identityEvidence) { e.identity.Metadata = map[string]any{externalUserID: "ada"} }},
+		{name: "7: the mark is this user's, and nobody has it", identity: func(e *identityEvidence) { e.identity.Metadata = map[string]any{externalUserID: "ada"} }, want: ErrIdentityTooOld},
+		{name: "7: the mark is this user's, who has it", identity: func(e *identityEvidence) {
+			e.identity.Metadata, e.connected = map[string]any{externalUserID: "ada"}, true
+		}},
 		{name: "8: the mark is empty", identity: func(e *identityEvidence) { e.identity.Metadata = map[string]any{externalUserID: ""} }},
 		{name: "8: the mark is null", identity: func(e *identityEvidence) { e.identity.Metadata = map[string]any{externalUserID: nil} }},
 		{name: "8: other metadata is no mark", identity: func(e *identityEvidence) { e.identity.Metadata = map[string]any{"plan": "pro"} }},

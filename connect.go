@@ -85,7 +85,7 @@ type Config struct {
 	// the user's id (externalUserId) and the moment of connecting (connectedAt),
 	// which it cannot change: for example {"plan": "pro"}. It is called when the
 	// identity is tagged, in the request that connects and, when that failed, by
-	// [Handler.Run], where User has its ID alone. ctx has five seconds with the
+	// [Handler.Run], where User has its ID and Actor alone. ctx has five seconds with the
 	// call to Anchor. An error puts the tag off; the person is connected all the
 	// same. It is called concurrently. Defaults to none.
 	Metadata func(ctx context.Context, user User) (map[string]any, error)

@@ -373,7 +373,7 @@ func TestEveryCauseIsAProofOrKnownToBeNone(t *testing.T) {
 	none := []error{
 		ErrUserLookup, ErrCrossOrigin, ErrWrongOrigin, ErrBadRequest, ErrReturnTo, ErrBrowserInUse, ErrCancelled, ErrSignInFailed, ErrNotFinished,
 		ErrUpstreamUnavailable, ErrUpstreamInvalid, ErrUpstreamTimeout, ErrStoreFailed,
-		ErrConnectionUnknown, ErrConnectionLimit, ErrIdentityConnected, ErrWhichConnection, ErrBadLabel, ErrAcceptFailed, ErrNotAccepted,
+		ErrConnectionUnknown, ErrConnectionLimit, ErrIdentityConnected, ErrWhichConnection, ErrBadLabel, ErrConnectionChanged, ErrAcceptFailed, ErrNotAccepted,
 		ErrNotConnected, ErrNeedsSignIn, ErrNoCredit, ErrRateLimited,
 	}
 	for _, c := range causes {

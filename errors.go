@@ -172,6 +172,12 @@ var (
 		"the user has several connections",
 		"Choose an account", "You have connected several accounts. Choose the one to use.")
 
+	// ErrConnectionChanged is returned if the user's connections have changed since
+	// Config.Accept was asked, several times in a row. The flow stays open.
+	ErrConnectionChanged = cause("connection_changed", http.StatusConflict,
+		"the user's connections have changed since the app accepted the account",
+		"Please try again", "Your connected accounts have changed in the meantime. Try again: nothing that you have done is lost.")
+
 	// ErrBadLabel is returned if a label has more than 100 characters or a control
 	// character.
 	ErrBadLabel = cause("bad_label", http.StatusBadRequest,

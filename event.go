@@ -116,6 +116,9 @@ func (h *Handler) connectionEvent(kind EventKind, c Connection) Event {
 func (h *Handler) taskEvent(t Task) Event {
 	e := h.connectionEvent(TaskRefused, Connection{ApplicationID: t.ApplicationID, UserID: t.UserID, IdentityID: t.IdentityID})
 	e.Task = t.Kind
+	if e.UserID == orphanOwner {
+		e.UserID = ""
+	}
 	return e
 }
 
@@ -183,7 +186,7 @@ type eventShare int
 
 const (
 	shareUsers     eventShare = iota
-	shareFlows                // A signed-in user causes as many as they like.
+	shareFlows                // Flows and labels: a signed-in user causes as many as they like.
 	shareSessions             // The app itself causes them.
 	shareRefusals             // A user with a pending flow causes them.
 	shareStrangers            // Anybody causes them: proofs 1 to 3.
@@ -193,7 +196,7 @@ const (
 // share returns the part of the queue that an event counts for.
 func (e Event) share() eventShare {
 	switch e.Kind {
-	case Started, Cancelled, SignInFailed, Expired:
+	case Started, Cancelled, SignInFailed, Expired, Renamed:
 		return shareFlows
 	case SessionOpened, SessionRefused:
 		return shareSessions

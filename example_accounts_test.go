@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -140,22 +142,41 @@ func (t asJSON) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.RoundTripper.RoundTrip(r)
 }
 
+// questions are an app's table of decisions, in the examples.
+type questions struct {
+	asked   []string          // user, connection and identity
+	answers map[string]string // by question
+}
+
+func (q *questions) about(userID, connectionID, identityID string) (question, decision string) {
+	row := userID + " " + connectionID + " " + identityID
+	i := slices.Index(q.asked, row)
+	if i < 0 {
+		q.asked, i = append(q.asked, row), len(q.asked)
+	}
+	question = fmt.Sprint("question ", i+1)
+	return url.QueryEscape(question), q.answers[question]
+}
+
+func (q *questions) decide(question, decision string) { q.answers[question] = decision }
+
 func ExampleAskFirst() {
-	decided := "" // In the app's session.
-	decision := func(*http.Request) string { return decided }
+	decisions := &questions{answers: map[string]string{}}
 	app := newDemoApp(func(config *connect.Config) {
 		// docs: accounts
 		config.Accept = func(r *http.Request, c connect.Candidate) error {
 			if c.Replaces.ID == "" {
 				return nil
 			}
-			switch decision(r) { // Kept in the session.
+			// The decision is about this very replacement, not about the next one.
+			question, decision := decisions.about(c.User.ID, c.Replaces.ID, c.Identity.ID)
+			switch decision {
 			case "replace":
 				return nil
 			case "keep":
 				return connect.NotAccepted("Your account stays as it was.")
 			}
-			return connect.AskFirst("/replace-account")
+			return connect.AskFirst("/replace-account?question=" + question)
 		}
 		// docs: end
 	})
@@ -182,7 +203,7 @@ func ExampleAskFirst() {
 	}
 	res.Body.Close()
 	app.get(res.Header.Get("Location"))
-	decided = "replace"
+	decisions.decide("question 1", "replace")
 	app.get(back)
 	// Output:
 	// 200 Replace your account?

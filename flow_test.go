@@ -831,7 +831,7 @@ func TestDisconnectingWhileAnchorIsDown(t *testing.T) {
 	// What is about to be deleted cannot be connected again.
 	again := s.approve(ada.start())
 	identity, _ := s.fake.Identity(identityIn(callback))
-	identity.CreatedAt = time.Now().Add(time.Second)
+	identity.CreatedAt, identity.Metadata = time.Now().Add(time.Second), nil
 	s.fake.PutIdentity(identity)
 	ada.refused(connect.ErrIdentityRetired, ada.get(withIdentity(again, identity.ID)))
 

@@ -60,8 +60,8 @@ const (
 //
 // An identity that is gone, that has a bad status or that cannot sign in makes the
 // health [HealthNeedsSignIn]. A sign-in that works makes it [HealthOK]. A good status
-// does so only if the identity has changed since the health is known, because Anchor may
-// not have noticed yet what a browser session ran into.
+// changes nothing, because Anchor may not have noticed yet what a browser session ran
+// into: use CheckSignIn for connections that need a sign-in.
 //
 // The error is [ErrNotConnected] if no connection has the identity any more,
 // [ErrStoreFailed], or one of the errors of an upstream failure.
@@ -75,6 +75,9 @@ func (h *Handler) Check(ctx context.Context, c Connection, method CheckMethod) (
 	var answer *anchorhttp.Error
 	switch {
 	case anchorhttp.IsNotFound(err) && errors.As(err, &answer):
+		if err := h.verifyApplication(ctx, c.ApplicationID); err != nil {
+			return Connection{}, err
+		}
 		return h.learn(ctx, c.IdentityID, HealthNeedsSignIn, learnedAt(c, answer.Date, took))
 	case err != nil:
 		return Connection{}, upstreamError("get the identity", err)
@@ -90,27 +93,27 @@ func (h *Handler) Check(ctx context.Context, c Connection, method CheckMethod) (
 		}
 		return h.learn(ctx, c.IdentityID, HealthOK, asked)
 	}
-	health, at, news := statusNews(c, identity, asked)
-	if !news {
-		// Whether it still is as it was is for the store to say.
-		health, at = c.Health, c.HealthAt
-	}
 	h.logUnknownStatus(ctx, identity)
-	return h.learn(ctx, c.IdentityID, health, at)
+	if identity.SignIn() == anchorhttp.SignInBad {
+		return h.learn(ctx, c.IdentityID, HealthNeedsSignIn, asked)
+	}
+	return h.learn(ctx, c.IdentityID, c.Health, c.HealthAt) // No news: as the store has it.
 }
 
-// statusNews returns what an identity's status says about the health of a connection,
-// and since when. It reports whether it says anything.
-func statusNews(c Connection, identity anchorhttp.Identity, asked time.Time) (health Health, at time.Time, news bool) {
-	switch identity.SignIn() {
-	case anchorhttp.SignInBad:
-		return HealthNeedsSignIn, asked, true
-	case anchorhttp.SignInGood:
-		if identity.Status != anchorhttp.StatusPending && identity.UpdatedAt.After(c.HealthAt) {
-			return HealthOK, identity.UpdatedAt, true
+// verifyApplication returns an error unless Anchor knows an application under this API
+// key. The key of another project finds no identity at all, which must not be taken for
+// identities that are gone.
+func (h *Handler) verifyApplication(ctx context.Context, applicationID string) error {
+	if sites, err := h.project.ask(ctx); err == nil {
+		if _, known := sites[applicationID]; known {
+			return nil
 		}
 	}
-	return "", time.Time{}, false
+	// The list is kept for minutes, and an endpoint of its own.
+	if _, err := h.anchor.Application(ctx, applicationID); err != nil {
+		return upstreamError("look up the application", err)
+	}
+	return nil
 }
 
 // logUnknownStatus logs a status that nobody has told us of.

@@ -208,9 +208,13 @@ func (m *MemoryStore) Complete(ctx context.Context, tokenHash string, c Connecti
 	case how.SameIdentity && !owned:
 		return Completed{}, ErrIdentityTooOld
 	}
-	at, err := flow.place(user.values(), c.IdentityID, how.MaxConnections)
+	connections := user.values()
+	at, err := flow.place(connections, c.IdentityID, how.MaxConnections)
 	if err != nil {
 		return Completed{}, err
+	}
+	if !how.agrees(connections, at) {
+		return Completed{}, ErrConnectionChanged
 	}
 
 	c.ConnectedAt, c.HealthAt = c.ConnectedAt.UTC(), c.HealthAt.UTC()

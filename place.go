@@ -33,6 +33,16 @@ func (p Pending) place(connections []Connection, identityID string, maxConnectio
 	return 0, ErrConnectionLimit
 }
 
+// agrees reports whether the app has accepted that a connection is renewed, or that one
+// is added if the index is negative.
+func (how Completion) agrees(connections []Connection, index int) bool {
+	var renewed Connection
+	if index >= 0 {
+		renewed = connections[index]
+	}
+	return how.Accepted == nil || how.Accepted.ID == renewed.ID && how.Accepted.IdentityID == renewed.IdentityID
+}
+
 // indexByID returns the index of the connection with an ID, or -1.
 func indexByID(connections []Connection, id string) int {
 	return slices.IndexFunc(connections, func(c Connection) bool { return c.ID == id })

@@ -209,3 +209,23 @@ func TestAProjectThatDoesNotAnswerHoldsNobodyUp(t *testing.T) {
 		require.Less(t, time.Since(begun), patience)
 	}
 }
+
+// Two environments share an application, and their user ids overlap: the mark of one
+// passes for the other's.
+func TestAMarkOfTheSameUserIDElsewhereIsNobodysHere(t *testing.T) {
+	t.Parallel()
+	production := newSite(t)
+	staging := newSite(t, func(c *connect.Config) {
+		c.Anchor, c.ApplicationID = production.fake.Client(anchorhttp.WithMaxRetries(0)), production.fake.ApplicationID()
+	})
+	eve := staging.signedIn("1")
+	open := production.approve(eve.post("/connect", nil).location)
+	victims := identityIn(production.signedIn("1").connect())
+	require.Equal(t, "1", production.tag(victims))
+	eve.refused(connect.ErrIdentityTooOld, eve.get(withIdentity(open, victims)))
+	require.Empty(t, staging.connectionsIn(production.fake.ApplicationID(), "1"))
+	staging.finished(eve.get(open))
+	require.NoError(t, staging.handler.Disconnect(t.Context(), "1"))
+	_, there := production.fake.Identity(victims)
+	require.True(t, there)
+}

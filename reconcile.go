@@ -142,6 +142,11 @@ func (a *Application) Reconcile(ctx context.Context, options ReconcileOptions) (
 		rate = defaultReconcileRate
 	}
 	r.pause = time.Minute / time.Duration(rate)
+	// The key of another project finds no identity at all.
+	err = r.call(ctx, func() error { _, err := a.h.anchor.Application(ctx, a.id); return err })
+	if err != nil {
+		return r.report, upstreamError("look up the application", err)
+	}
 	if options.After != atIdentities {
 		after, ok := strings.CutPrefix(options.After, atConnection)
 		if !ok && options.After != "" {

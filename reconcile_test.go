@@ -213,7 +213,7 @@ func TestReconcileGoesOnWhereItStopped(t *testing.T) {
 func TestReconcileStopsAtATroubleAndSaysWhere(t *testing.T) {
 	t.Parallel()
 	d := newDisagreement(t)
-	d.fake.Fault(anchortest.Fault{Method: "GET", Path: "/v1/applications/", Status: 503})
+	d.fake.Fault(anchortest.Fault{Method: "GET", Path: "/v1/applications/*/identities", Status: 503})
 	report, err := d.handler.Application("").Reconcile(t.Context(), fast)
 	require.ErrorIs(t, err, connect.ErrUpstreamUnavailable)
 	require.Equal(t, "identities", report.Cursor)
@@ -244,6 +244,9 @@ func TestReconcileKeepsToItsPace(t *testing.T) {
 		var calls []time.Duration
 		transport := transport(func(r *http.Request) (*http.Response, error) {
 			calls = append(calls, time.Since(began))
+			if strings.HasSuffix(r.URL.Path, application) {
+				return respond(r, 200, nil, fmt.Sprintf(`{"id":%q}`, application)), nil
+			}
 			if len(calls) == 5 {
 				return respond(r, 429, http.Header{"Retry-After": {"20"}}, `{"error":"slow down"}`), nil
 			}
@@ -262,7 +265,7 @@ func TestReconcileKeepsToItsPace(t *testing.T) {
 		require.NoError(t, err)
 		report, err := h.Application("").Reconcile(t.Context(), connect.ReconcileOptions{})
 		require.NoError(t, err)
-		require.Equal(t, 12, report.Calls, "ten identities, one of them twice, and a list")
+		require.Equal(t, 13, report.Calls, "the application, ten identities, one of them twice, and a list")
 		for i, at := range calls {
 			want := time.Duration(i) * time.Second
 			if i > 4 {

@@ -36,7 +36,8 @@ func (h *Handler) logRefusal(r *http.Request, err error) {
 		level = slog.LevelError
 	case errors.Is(err, ErrNotSignedIn), errors.Is(err, ErrNotConnected),
 		errors.Is(err, ErrNeedsSignIn), errors.Is(err, ErrCancelled), errors.Is(err, ErrNotFinished),
-		errors.Is(err, ErrConnectionLimit), errors.Is(err, ErrWhichConnection), errors.Is(err, ErrBadLabel), errors.Is(err, ErrNotAccepted):
+		errors.Is(err, ErrConnectionLimit), errors.Is(err, ErrWhichConnection), errors.Is(err, ErrBadLabel), errors.Is(err, ErrNotAccepted),
+		errors.Is(err, ErrConnectionChanged):
 		level = slog.LevelInfo
 	}
 	// Not the URL: a callback's path is a state.
@@ -163,7 +164,7 @@ func (h *Handler) signInStep(r *http.Request, at route, err error) (address, tex
 // mayRepeat tells whether the same return can still succeed.
 func mayRepeat(err error) bool {
 	for _, open := range []error{
-		ErrUserLookup, ErrAcceptFailed, ErrUpstreamUnavailable, ErrUpstreamInvalid, ErrUpstreamTimeout, ErrStoreFailed,
+		ErrUserLookup, ErrAcceptFailed, ErrConnectionChanged, ErrUpstreamUnavailable, ErrUpstreamInvalid, ErrUpstreamTimeout, ErrStoreFailed,
 	} {
 		if errors.Is(err, open) {
 			return true

@@ -325,7 +325,7 @@ func (h *Handler) gatherIdentity(ctx context.Context, start startEvidence, id st
 // identity that nothing else refuses.
 func (h *Handler) gatherFor(ctx context.Context, start startEvidence, e identityEvidence) (identityEvidence, error) {
 	e.issuedAt = start.pending.IssuedAt
-	if !isFresh(e.identity.CreatedAt, e.issuedAt) {
+	if !isFresh(e.identity.CreatedAt, e.issuedAt) || !isUnmarked(e.identity.Metadata) {
 		connections, err := start.application.Connections(ctx, start.user.ID)
 		if err != nil {
 			return e, err

@@ -79,14 +79,26 @@ func (a *Application) newSession(ctx context.Context, c Connection, change []fun
 		a.h.happened(ctx, e)
 		return session, nil
 	}
-	if anchorhttp.NeedsSignIn(err) {
-		a.learnRefused(ctx, c, err, time.Since(began))
-	}
-	err = sessionError(err)
+	err = a.refused(ctx, c, err, time.Since(began))
 	e := a.h.connectionEvent(SessionRefused, c)
 	e.Reason = err
 	a.h.happened(ctx, e)
 	return anchorhttp.Session{}, concerning(a, err)
+}
+
+// refused returns what it means that a session was not opened, and stores it if the user
+// has to sign in again.
+func (a *Application) refused(ctx context.Context, c Connection, err error, took time.Duration) error {
+	if !anchorhttp.NeedsSignIn(err) {
+		return sessionError(err)
+	}
+	switch fault := a.h.verifyApplication(ctx, a.id); {
+	case anchorhttp.IsNotFound(fault):
+		return fault // The API key is another project's, and says nothing about the identity.
+	case fault == nil:
+		a.learnRefused(ctx, c, err, took)
+	}
+	return sessionError(err)
 }
 
 // learnRefused stores that a session was refused because the user has to sign in again.

@@ -123,6 +123,8 @@ type Store interface {
 	//     how.MaxConnections or more; or the flow neither has a ConnectionID nor adds,
 	//     and the user has several, none of which has c.IdentityID. Calls that race to add connections never exceed
 	//     the limit.
+	//   - [ErrConnectionChanged]: how.Accepted is not nil, and c would renew another
+	//     connection than that, or one whose identity is another by now, or be one more.
 	//
 	// Whether a string that cannot be stored or an unknown Health is refused before
 	// or after these is undefined.
@@ -313,6 +315,10 @@ type Completion struct {
 	// MaxConnections is how many connections a user may have in the application. A
 	// value below one counts as one.
 	MaxConnections int
+	// Accepted is what the app has agreed to, if it was asked: the connection that is
+	// renewed, as it was then, or the zero Connection for one more. Its ID and
+	// IdentityID count. It is nil if the app was not asked.
+	Accepted *Connection
 }
 
 // Completed is what [Store].Complete has stored.

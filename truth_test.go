@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -135,7 +136,7 @@ func TestACheckReadsTheStatus(t *testing.T) {
 		"it works again": {func(s *site, id string) {
 			s.clock.advance(time.Hour)
 			require.NoError(s.t, s.fake.Reauthenticate(context.Background(), id))
-		}, connect.HealthNeedsSignIn, connect.HealthOK},
+		}, connect.HealthNeedsSignIn, connect.HealthNeedsSignIn}, // A status may move for another reason.
 		"nobody has noticed yet": {func(*site, string) {}, connect.HealthNeedsSignIn, connect.HealthNeedsSignIn},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -530,4 +531,110 @@ func TestAStatusThatNobodyKnowsIsConnectedAndLogged(t *testing.T) {
 		eve := s.signedIn("eve")
 		eve.refused(connect.ErrIdentityFailed, eve.get(s.approve(eve.start(), anchortest.WithStatus(bad))))
 	}
+}
+
+// Our own tag moves the moment that Anchor changed the identity at. Nobody has signed in.
+func TestALateTagDoesNotMakeADeadConnectionLookAlive(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	ada := s.signedIn("ada")
+	s.fake.Fault(anchortest.Fault{Method: "PUT", Status: 503, Times: 1})
+	callback := s.approve(ada.start())
+	s.finished(ada.get(callback))
+	s.clock.advance(time.Minute)
+	require.True(t, s.fake.KillSignIn(identityIn(callback)))
+	_, err := s.handler.NewSession(t.Context(), "ada")
+	require.ErrorIs(t, err, connect.ErrNeedsSignIn)
+	s.clock.advance(time.Minute)
+	s.run()
+	_, err = s.fake.WaitTagged(t.Context(), callback)
+	require.NoError(t, err)
+	c, err := s.handler.Check(t.Context(), s.connection("ada"), connect.CheckStatus)
+	require.NoError(t, err)
+	require.Equal(t, connect.HealthNeedsSignIn, c.Health)
+}
+
+// The key of another project finds no identity at all.
+func TestTheKeyOfAnotherProjectKillsNoConnection(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, withCalendar)
+	s.signedIn("ada").connectTo("/connect/calendar")
+	c := s.connectionsIn(s.calendar, "ada")[0]
+	other := newSite(t, func(c *connect.Config) { c.Store, c.ApplicationID = s.store, s.calendar })
+	require.Error(t, other.handler.Verify(t.Context()))
+
+	_, err := other.handler.Application("").Reconcile(t.Context(), connect.ReconcileOptions{Repair: true, CallsPerMinute: 1_000_000})
+	require.ErrorIs(t, err, connect.ErrUpstreamInvalid)
+	_, err = other.handler.Check(t.Context(), c, connect.CheckStatus)
+	require.ErrorIs(t, err, connect.ErrUpstreamInvalid)
+	_, err = other.handler.NewSession(t.Context(), "ada")
+	require.ErrorIs(t, err, connect.ErrUpstreamInvalid)
+	require.NotErrorIs(t, err, connect.ErrNeedsSignIn)
+	require.Equal(t, c, s.connectionsIn(s.calendar, "ada")[0])
+	_, err = s.handler.Application("calendar").NewSession(t.Context(), "ada")
+	require.NoError(t, err)
+}
+
+// The account is deleted between the proofs and the store.
+func TestAFlowThatEndsWhileItIsStoredLeavesNoSignInBehind(t *testing.T) {
+	t.Parallel()
+	store := &pausedComplete{Store: connect.NewMemoryStore()}
+	s := newSite(t, func(c *connect.Config) { c.Store = store })
+	ada := s.signedIn("ada")
+	callback := s.approve(ada.start())
+	store.pause = func(connect.Connection) { require.NoError(t, s.handler.Disconnect(t.Context(), "ada")) }
+	a := ada.get(callback)
+	ada.refused(connect.ErrStateSpent, a)
+	<-a.over
+	_, there := s.fake.Identity(identityIn(callback))
+	require.False(t, there)
+}
+
+func TestAnAdoptionThatADisconnectOvertakesIsNotStored(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	identity := s.fake.PutIdentity(anchortest.Identity{})
+	hold := s.fake.HoldAnswer("GET", "/v1/identities/")
+	adopted := make(chan error, 1)
+	go func() {
+		_, err := s.handler.Application("").Adopt(context.Background(), connect.User{ID: "ada"}, identity.ID, "")
+		adopted <- err
+	}()
+	require.NoError(t, hold.Wait(t.Context(), 1))
+	s.clock.advance(time.Second)
+	require.NoError(t, s.handler.Disconnect(t.Context(), "ada"))
+	hold.Release()
+	require.ErrorIs(t, <-adopted, connect.ErrStateSpent)
+	require.Empty(t, s.connections("ada"))
+}
+
+// Renaming is cheap and unlimited: it crowds out nothing that others do.
+func TestLabelsCrowdOutNoOtherEvents(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	var mu sync.Mutex
+	told := map[connect.EventKind]int{}
+	s := newSite(t, func(c *connect.Config) {
+		c.OnEvent = func(_ context.Context, e connect.Event) {
+			<-release
+			mu.Lock()
+			defer mu.Unlock()
+			told[e.Kind]++
+		}
+	})
+	eve := s.signedIn("eve")
+	eve.connect()
+	c := s.connection("eve")
+	for range 300 {
+		require.NoError(t, s.handler.Application("").SetLabel(t.Context(), "eve", c.ID, "x"))
+	}
+	require.Contains(t, s.log.String(), "an event was dropped")
+	s.signedIn("ada").connect()
+	require.NoError(t, s.handler.Disconnect(t.Context(), "ada"))
+	close(release)
+	require.Eventually(t, func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return told[connect.Connected] == 2 && told[connect.Disconnected] == 1
+	}, 5*time.Second, 10*time.Millisecond)
 }

@@ -71,18 +71,20 @@ func (i ApplicationIdentity) SignIn() SignIn { return SignInOf(i.Status) }
 // saved sign-in does not work, or the identity is gone. A retry is of no use then.
 //
 // It judges by status and message, because Anchor documents neither. An [*Error]
-// with status 404, 412 or 422 qualifies, and one with status 400 if its message
-// says that the identity was not found or that the sign-in failed. Other 400s are
-// invalid requests. Answers that are not JSON come from a gateway and never
-// qualify.
+// with status 412 qualifies, one with status 404 or 422 unless its message is about
+// another part of the request, and one with status 400 if its message says that the
+// identity was not found or that the sign-in failed. Answers that are not JSON come
+// from a gateway and never qualify.
 func NeedsSignIn(err error) bool {
 	var e *Error
 	if !errors.As(err, &e) || e.foreign {
 		return false
 	}
 	switch e.StatusCode {
-	case http.StatusNotFound, http.StatusPreconditionFailed, http.StatusUnprocessableEntity:
+	case http.StatusPreconditionFailed:
 		return true
+	case http.StatusNotFound, http.StatusUnprocessableEntity:
+		return !saysInvalidRequest.MatchString(e.Message)
 	case http.StatusBadRequest:
 		return saysNeedsSignIn.MatchString(e.Message) && !saysInvalidRequest.MatchString(e.Message)
 	}
@@ -101,5 +103,6 @@ var (
 
 	// saysInvalidRequest matches messages about a part of the request rather than
 	// about the identity that it names.
-	saysInvalidRequest = regexp.MustCompile(`(?i)\b(field|property|parameter|schema|body|required|must)\b|\bidentities[.\[]`)
+	saysInvalidRequest = regexp.MustCompile(`(?i)\b(field|property|parameter|schema|body|required|must|url|proxy|captcha|viewport|extension)\b|\bidentities[.\[]` +
+		`|\b(profile|session|project|application|route|endpoint)\b.{0,80}?\b(not found|not exist)\b`)
 )

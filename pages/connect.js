@@ -23,7 +23,7 @@ export async function connect({ popup = false, returnTo, application, connection
   ]);
   const look = async () => {
     const after = await signIns(route);
-    return after.some((signIn) => !before.includes(signIn)) ? "connected" : "cancelled";
+    return before && after?.some((signIn) => !before.includes(signIn)) ? "connected" : "cancelled";
   };
   if (win?.closed) return "cancelled";
   if (!start.redirectUrl) {
@@ -66,8 +66,8 @@ async function json(url, body) {
 
 /** Identifies each sign-in. @param {string} route */
 async function signIns(route) {
-  const { connections = [] } = await json(`${route}/status`);
-  return connections.map(({ identityId, connectedAt }) => identityId + connectedAt);
+  const { connections } = await json(`${route}/status`);
+  return connections?.map(({ identityId, connectedAt }) => identityId + connectedAt);
 }
 
 /**

@@ -12,7 +12,7 @@ const { connect } = await import(pathToFileURL(`${served}/tools/connect/connect.
 const popupScript = readFileSync(`${served}/popup.js`, "utf8");
 
 // A world is what a page has around it. What happens in it is noted in log.
-function world({ blocked, start = { redirectUrl: "https://hosted.test/?token=t", popup: "id" }, status = [{ connected: false }] } = {}) {
+function world({ blocked, start = { redirectUrl: "https://hosted.test/?token=t", popup: "id" }, status = [{ connected: false, connections: [] }] } = {}) {
   const w = { log: [], focus: true, channels: [], listeners: [], posts: [], closed: [], origin: "https://app.test", start, status };
   w.win = {
     closed: false,
@@ -187,15 +187,16 @@ test("the last word counts though the popup is gone", async () => {
 
 test("when the word was lost, the user's status tells", async () => {
   for (const [before, after, want] of [
-    [{ connected: false }, connected("2"), "connected"],
+    [{ connected: false, connections: [] }, connected("2"), "connected"],
     [connected("1"), connected("2"), "connected"],
     [connected("1"), connected("1"), "cancelled"],
     [connected("1"), connected("1", "2"), "connected"],
     [connected("1", "2"), connected("1", "3"), "connected"],
     [connected("1", "2"), connected("2"), "cancelled"],
-    [connected("1"), { connected: false }, "cancelled"],
+    [connected("1"), { connected: false, connections: [] }, "cancelled"],
     [connected("1"), new Error("offline"), "cancelled"],
     [new Error("offline"), { error: "not_signed_in" }, "cancelled"],
+    [new Error("offline"), connected("1"), "cancelled"],
   ]) {
     const w = await world({ status: [before, after] }).begin();
     w.win.abroad = true;
@@ -297,8 +298,8 @@ test("without a popup none is opened", async () => {
 });
 
 test("the back button may bring the page back", async () => {
-  for (const [after, want] of [[{ connected: false }, "cancelled"], [connected("2"), "connected"]]) {
-    const w = await world({ status: [{ connected: false }, after] }).begin({});
+  for (const [after, want] of [[{ connected: false, connections: [] }, "cancelled"], [connected("2"), "connected"]]) {
+    const w = await world({ status: [{ connected: false, connections: [] }, after] }).begin({});
     assert.deepEqual(w.listeners.map((l) => l.type), ["pageshow"]);
     await w.listeners[0].listener({ persisted: false });
     assert.equal(await w.outcome(), "open");

@@ -58,11 +58,16 @@ func (s *Store) doOver(ctx context.Context, doing string, op func() error) error
 // read why.
 func (s *Store) completeAtOnce(ctx context.Context, tokenHash string, c connect.Connection, how connect.Completion) (connect.Completed, error) {
 	done := connect.Completed{First: true, Connection: c}
+	var accepted connect.Connection
+	if how.Accepted != nil {
+		accepted = *how.Accepted
+	}
 	err := s.writing(ctx, func(ctx context.Context, conn *sql.Conn) error {
 		var createdAt int64
 		err := conn.QueryRowContext(ctx, s.sql.completeAtOnce,
 			tokenHash, c.ApplicationID, c.UserID, c.IdentityID, micros(c.ConnectedAt), micros(how.TagAfter),
 			string(c.Health), micros(c.HealthAt), how.SameIdentity, c.ActorID, c.ID, c.Label, how.MaxConnections,
+			how.Accepted != nil, accepted.ID, accepted.IdentityID,
 		).Scan(&done.Connection.ID, &done.Connection.Label, &createdAt, &done.Replaced)
 		done.Connection.CreatedAt = fromMicros(createdAt)
 		return err
@@ -239,6 +244,22 @@ type place struct {
 // place returns where c is to be stored, or the first reason to refuse it. The
 // statement completeAtOnce decides by the same rules.
 func (f facts) place(c connect.Connection, how connect.Completion) (place, error) {
+	to, err := f.free(c, how)
+	if err != nil || to.reload || how.Accepted == nil {
+		return to, err
+	}
+	var renewed connect.Connection
+	if to.renewed != nil {
+		renewed = to.renewed.Connection
+	}
+	if how.Accepted.ID != renewed.ID || how.Accepted.IdentityID != renewed.IdentityID {
+		return place{}, connect.ErrConnectionChanged
+	}
+	return to, nil
+}
+
+// free is place, whatever the app has accepted.
+func (f facts) free(c connect.Connection, how connect.Completion) (place, error) {
 	p := f.flow
 	same := f.find(func(m stored) bool { return m.IdentityID == c.IdentityID })
 	switch {

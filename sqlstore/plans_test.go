@@ -95,7 +95,7 @@ func TestPlans(t *testing.T) {
 			"bind":               nil,
 			"removeSome":         {application, user, hash, "hash 8"},
 			"spendSome":          {application, user, hash, "hash 8"},
-			"completeAtOnce":     {hash, application, user, "new", us, us, "ok", us, true, "", "id", "", limit},
+			"completeAtOnce":     {hash, application, user, "new", us, us, "ok", us, true, "", "id", "", limit, true, "", ""},
 			"completeFlow":       {"new", hash},
 			"facts":              {identity, identity, application, user, hash},
 			"addConnection":      nil,

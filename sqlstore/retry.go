@@ -72,7 +72,7 @@ func failed(ctx context.Context, doing string, err error) error {
 var answers = []error{
 	connect.ErrStateUnknown, connect.ErrAnotherUser, connect.ErrStateSpent, connect.ErrStateExpired,
 	connect.ErrIdentityRetired, connect.ErrIdentityTaken, connect.ErrIdentityTooOld, connect.ErrNotConnected,
-	connect.ErrConnectionUnknown, connect.ErrIdentityConnected, connect.ErrConnectionLimit,
+	connect.ErrConnectionUnknown, connect.ErrIdentityConnected, connect.ErrConnectionLimit, connect.ErrConnectionChanged,
 }
 
 // isAnswer reports whether err is one of them.

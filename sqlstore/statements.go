@@ -351,13 +351,13 @@ WITH flow AS MATERIALIZED (
 	ORDER BY user_id, application_id, slot
 	FOR UPDATE
 ), place AS MATERIALIZED (
-	SELECT m.slot, m.identity_id, TRUE AS renews
+	SELECT m.slot, m.id, m.identity_id, TRUE AS renews
 	FROM flow p JOIN mine m ON CASE
 		WHEN p.connection_id <> '' THEN m.id = p.connection_id AND NOT EXISTS (SELECT 1 FROM mine o WHERE o.identity_id = $4 AND o.id <> p.connection_id)
 		WHEN EXISTS (SELECT 1 FROM mine WHERE identity_id = $4) THEN m.identity_id = $4
 		ELSE NOT p.adds AND (SELECT COUNT(*) FROM mine) = 1 END
 	UNION ALL
-	SELECT (SELECT MIN(n) FROM generate_series(0, (SELECT COUNT(*) FROM mine)::integer) n WHERE n NOT IN (SELECT slot FROM mine)), '', FALSE
+	SELECT (SELECT MIN(n) FROM generate_series(0, (SELECT COUNT(*) FROM mine)::integer) n WHERE n NOT IN (SELECT slot FROM mine)), '', '', FALSE
 	FROM flow p
 	WHERE p.connection_id = '' AND NOT EXISTS (SELECT 1 FROM mine WHERE identity_id = $4)
 		AND (SELECT COUNT(*) FROM mine) < CASE WHEN p.adds THEN $13::bigint ELSE 1 END
@@ -366,6 +366,7 @@ WITH flow AS MATERIALIZED (
 	SELECT $4, 'tag', p.application_id, p.user_id, $6::bigint, 0 FROM flow p CROSS JOIN place
 	WHERE p.application_id = $2 AND p.user_id = $3 AND p.actor_id = $10 AND NOT p.spent AND p.expires_at > $5
 		AND (NOT $9::boolean OR EXISTS (SELECT 1 FROM mine WHERE identity_id = $4))
+		AND (NOT $14::boolean OR place.id = $15::text AND place.identity_id = $16::text)
 		AND NOT ` + disconnected + `
 		AND NOT EXISTS (SELECT 1 FROM connect_tasks t WHERE t.identity_id = $4 AND t.kind = 'delete')
 		AND NOT EXISTS (SELECT 1 FROM connect_connections c WHERE c.identity_id = $4 AND NOT (c.application_id = $2 AND c.user_id = $3))

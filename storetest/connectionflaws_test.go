@@ -10,6 +10,26 @@ var flawsOfConnections = map[string][]flaw{
 		{"makes room among the flows for the same connection", []string{"the flow that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
 	},
 
+	"accepting/what the app has agreed to is stored: one more, a renewal of the only one, of one that is named and of one that has the identity": {
+		{"takes no agreement to one more", []string{"Complete of a pending flow", changed}},
+	},
+	"accepting/anything else is ErrConnectionChanged, and nothing changes": {
+		{"does not ask what was agreed to", []string{"Complete that must be refused", changed}},
+		{"compares the id alone that was agreed to", []string{"Complete that must be refused", changed}},
+		{"compares the identity alone that was agreed to", []string{"Complete that must be refused", changed}},
+		{"spends what it refuses", []string{"Complete that must be refused", changed}},
+	},
+	"accepting/another reason comes before ErrConnectionChanged": {
+		{"looks first at what was agreed to", []string{"Complete that must be refused", changed}},
+	},
+	"accepting/a reload is one, whatever the app has agreed to since": {
+		{"asks what was agreed to of a reload", []string{"Complete once more, a reload", changed}},
+	},
+	"accepting/of flows that race with one agreement exactly one wins, and the others are ErrConnectionChanged": {
+		{"does not ask what was agreed to", []string{"calls of Complete that have stored what was agreed"}},
+		{"looks for the connection to renew in a transaction of its own", []string{"calls of Complete that have stored what was agreed"}},
+	},
+
 	"adding/a flow that adds is one more connection, and leaves the others as they are": {
 		{"keeps one connection for a user", []string{"the connections that Connections returns", "- ID: (string) (len=31)"}},
 		{"ignores whether a flow adds", []string{"what Complete returns", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},

@@ -18,6 +18,7 @@ var (
 	unknown         = connect.ErrConnectionUnknown.Error()
 	connectedElse   = connect.ErrIdentityConnected.Error()
 	limitReached    = connect.ErrConnectionLimit.Error()
+	changed         = connect.ErrConnectionChanged.Error()
 	notConnected    = connect.ErrNotConnected.Error()
 )
 

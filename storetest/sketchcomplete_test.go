@@ -239,6 +239,22 @@ func (s *sketch) which(p *connect.Pending, c connect.Connection, how connect.Com
 	return mayAdd()
 }
 
+// agreed returns an error unless the app has agreed to the renewal of old, or to one more.
+func (s *sketch) agreed(how connect.Completion, old *connect.Connection) error {
+	if how.Accepted == nil || s.has("does not ask what was agreed to") {
+		return nil
+	}
+	if old == nil {
+		old = new(connect.Connection)
+	}
+	sameID := how.Accepted.ID == old.ID || s.has("compares the identity alone that was agreed to")
+	sameIdentity := how.Accepted.IdentityID == old.IdentityID || s.has("compares the id alone that was agreed to")
+	if !sameID || !sameIdentity || how.Accepted.ID == "" && s.has("takes no agreement to one more") {
+		return connect.ErrConnectionChanged
+	}
+	return nil
+}
+
 func (s *sketch) Complete(ctx context.Context, tokenHash string, c connect.Connection, how connect.Completion) (connect.Completed, error) {
 	late := s.has("looks at its context when half is written")
 	if err := s.enter(ctx, "Complete"); err != nil && !late {
@@ -271,6 +287,8 @@ func (s *sketch) Complete(ctx context.Context, tokenHash string, c connect.Conne
 	reload, err := s.judge(p, c, how)
 	s.gap("judges the flow in a transaction of its own")
 	switch {
+	case reload && how.Accepted != nil && s.has("asks what was agreed to of a reload"):
+		return connect.Completed{}, s.agreed(how, nil)
 	case reload && s.has("stores a reload"):
 		*s.ownedBy(c, c.IdentityID) = c
 		return connect.Completed{}, nil
@@ -286,6 +304,9 @@ func (s *sketch) Complete(ctx context.Context, tokenHash string, c connect.Conne
 	var old *connect.Connection
 	if err = cmp.Or(err, identityErr); err == nil {
 		old, err = s.which(p, c, how)
+	}
+	if agreed := s.agreed(how, old); agreed != nil && (err == nil || s.has("looks first at what was agreed to")) {
+		err = agreed
 	}
 	if err == nil && how.SameIdentity && s.has("judges freshness last") && s.isTooOld(c) {
 		err = connect.ErrIdentityTooOld

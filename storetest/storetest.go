@@ -79,6 +79,7 @@ var topics = []topic{
 	renewing,
 	replacing,
 	freshness,
+	accepting,
 	actors,
 	labelling,
 	health,

@@ -1,0 +1,103 @@
+package storetest
+
+import (
+	"fmt"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect"
+)
+
+// accepted is how, if the app has agreed to a renewal, or to one more connection.
+func accepted(how connect.Completion, renewal connect.Connection) connect.Completion {
+	how.Accepted = &renewal
+	return how
+}
+
+// one is the only more that the app can agree to.
+var one connect.Connection
+
+// accepting is about what the app has agreed to before Complete.
+var accepting = topic{"accepting", []check{
+	{"what the app has agreed to is stored: one more, a renewal of the only one, of one that is named and of one that has the identity", func(t tb, s connect.Store) {
+		p := flow("anna", "first")
+		bind(t, s, p)
+		first := completeHow(t, s, p, finished(p, identity("first")), accepted(tagged, one))
+		p = flow("anna", "only")
+		bind(t, s, p)
+		first = renewHow(t, s, first, p, finished(p, identity("only")), accepted(tagged, first))
+		p = adds(flow("anna", "more"))
+		bind(t, s, p)
+		second := completeHow(t, s, p, finished(p, identity("more")), accepted(several, one))
+		p = renews(flow("anna", "named"), first.ID)
+		bind(t, s, p)
+		first = renewHow(t, s, first, p, finished(p, identity("named")), accepted(several, first))
+		p = adds(flow("anna", "same"))
+		bind(t, s, p)
+		second = renewHow(t, s, second, p, finished(p, second.IdentityID), accepted(several, second))
+		requireConnections(t, s, inOrderOfID(first, second)...)
+	}},
+
+	{"anything else is ErrConnectionChanged, and nothing changes", func(t tb, s connect.Store) {
+		first, second := pair(t, s, "anna")
+		named, more := renews(flow("anna", "named"), first.ID), adds(flow("anna", "more"))
+		only := connected(t, s, flow("ben", "only"), identity("only"))
+		replaces := flow("ben", "replaces")
+		bind(t, s, named, more, replaces)
+		before := first
+		before.IdentityID = identity("before")
+		elsewhere := second
+		elsewhere.IdentityID = first.IdentityID
+		for _, row := range []struct {
+			flow     connect.Pending
+			accepted connect.Connection
+		}{
+			{named, one}, {named, before}, {named, second}, {named, elsewhere},
+			{more, first}, {more, connect.Connection{ID: first.ID}}, {more, connect.Connection{IdentityID: identity("new")}},
+			{replaces, one}, {replaces, first},
+		} {
+			requireRefusedHow(t, s, row.flow, finished(row.flow, identity("new")), accepted(several, row.accepted), connect.ErrConnectionChanged)
+		}
+		requireConnections(t, s, first, second)
+		requireConnection(t, s, only)
+		requireFlow(t, s, named)
+		requireFlow(t, s, more)
+		// The flows are as good as before.
+		renewHow(t, s, first, named, finished(named, identity("new")), accepted(several, first))
+		completeHow(t, s, more, finished(more, identity("newer")), several)
+	}},
+
+	{"another reason comes before ErrConnectionChanged", func(t tb, s connect.Store) {
+		first, _ := pair(t, s, "anna")
+		over, gone := adds(flow("anna", "over")), renews(flow("anna", "gone"), "none")
+		bind(t, s, over, gone)
+		requireRefusedHow(t, s, over, finished(over, identity("new")), accepted(upTo(2), first), connect.ErrConnectionLimit)
+		requireRefusedHow(t, s, gone, finished(gone, identity("new")), accepted(several, first), connect.ErrConnectionUnknown)
+	}},
+
+	{"a reload is one, whatever the app has agreed to since", func(t tb, s connect.Store) {
+		p := flow("anna", "first")
+		first := connected(t, s, p, identity("first"))
+		requireReloadHow(t, s, p, first, accepted(tagged, connect.Connection{ID: "another"}))
+	}},
+
+	{"of flows that race with one agreement exactly one wins, and the others are ErrConnectionChanged", func(t tb, s connect.Store) {
+		for i := range rounds {
+			user := fmt.Sprint("user ", i)
+			var agreed connect.Connection
+			if i%2 == 1 {
+				agreed = connected(t, s, flow(user, user+", had"), identity(user+", had"))
+			}
+			flows := make([]connect.Pending, 5)
+			for j := range flows {
+				flows[j] = flow(user, fmt.Sprint(user, ", ", j))
+			}
+			bind(t, s, flows...)
+			answers := make([]answer, len(flows))
+			race(len(flows), func(j int) {
+				answers[j].complete(t, s, flows[j], finished(flows[j], identity(flows[j].TokenHash)), accepted(tagged, agreed))
+			})
+			require.Len(t, won(t, answers, connect.ErrConnectionChanged), 1, "calls of Complete that have stored what was agreed")
+		}
+	}},
+}}
