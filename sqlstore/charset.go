@@ -1,9 +1,7 @@
 package sqlstore
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"net/url"
 	"regexp"
 	"slices"
@@ -99,25 +97,6 @@ func checkParameter(name, value string) error {
 		return errSession
 	case err != nil || !variableName.MatchString(name) || !variableValue.MatchString(decoded):
 		return errVariable
-	}
-	return nil
-}
-
-// checkCharset asks a server of MySQL which character sets the connection has. A
-// text that is converted between two of them is altered where the second has no
-// such letter.
-func (s *Store) checkCharset(ctx context.Context) error {
-	if s.dialect != MySQL {
-		return nil
-	}
-	var client, connection string
-	err := s.db.QueryRowContext(ctx, "SELECT @@character_set_client, @@character_set_connection").Scan(&client, &connection)
-	if err != nil {
-		return err
-	}
-	if !isUTF8(client) || client != connection {
-		return fmt.Errorf("the connection's character_set_client is %s and its character_set_connection %s, which lets texts break out of their quotes or alters them: open the database with charset=utf8mb4 and no other setting of a character set",
-			client, connection)
 	}
 	return nil
 }

@@ -101,7 +101,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 
 func (s *Store) migrate(ctx context.Context, all []migration) error {
 	return s.do(ctx, "migrate", func() error {
-		if err := s.checkCharset(ctx); err != nil {
+		if err := s.checkServer(ctx); err != nil {
 			return err
 		}
 		version, err := s.schemaVersion(ctx, s.db)

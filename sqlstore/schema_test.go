@@ -41,7 +41,7 @@ func requireReads(t *testing.T, sent []string) {
 	t.Helper()
 	require.NotEmpty(t, sent)
 	for _, statement := range sent {
-		require.Regexp(t, "^(SELECT|EXPLAIN) ", statement)
+		require.Regexp(t, "^(SELECT|EXPLAIN|SHOW|PRAGMA) ", statement)
 	}
 }
 
