@@ -185,23 +185,26 @@ func isRepeated(err error) bool {
 	return false
 }
 
+// isUnprepared reports whether a session has another set of prepared statements than
+// the driver believes.
+func isUnprepared(err error) bool {
+	switch codeOf(err) {
+	case "42P05", "26000": // It exists already, or does not exist.
+		return true
+	case "08P01":
+		return strings.Contains(err.Error(), "prepared statement")
+	}
+	return false
+}
+
 // withRemedy adds what to do to errors whose cause is far from what they say.
 func withRemedy(err error) error {
 	remedy := ""
-	switch text := err.Error(); codeOf(err) {
-	case "42P05", "26000": // A prepared statement exists already, or does not exist.
+	switch {
+	case isUnprepared(err):
 		remedy = poolerRemedy
-	case "08P01": // A pooler's own errors have this code too.
-		switch {
-		case strings.Contains(text, "prepared statement"):
-			remedy = poolerRemedy
-		case strings.Contains(text, "unsupported startup parameter"):
-			remedy = "PgBouncer refuses this parameter of the connection string: set it with ALTER ROLE … SET, or name it in ignore_startup_parameters"
-		}
-	case "08000":
-		if strings.Contains(text, "unsupported startup parameter") {
-			remedy = "PgBouncer refuses this parameter of the connection string: set it with ALTER ROLE … SET, or name it in ignore_startup_parameters"
-		}
+	case strings.Contains(err.Error(), "unsupported startup parameter"):
+		remedy = "PgBouncer refuses this parameter of the connection string: set it with ALTER ROLE … SET, or name it in ignore_startup_parameters"
 	}
 	if remedy == "" {
 		return err
@@ -238,9 +241,9 @@ func sqliteCode(code int64) string { return fmt.Sprint("sqlite ", code&0xff) }
 // codeByShape finds the code in errors that have no method for it, or one with a type
 // of the driver's own.
 func codeByShape(v reflect.Value) string {
-	// github.com/ncruces/go-sqlite3: an *Error with two methods, or its code alone.
-	if v.MethodByName("ExtendedCode").IsValid() {
-		if v.Kind() == reflect.Uint8 {
+	// github.com/ncruces/go-sqlite3: an *Error, or one of its two kinds of codes alone.
+	if v.MethodByName("Temporary").IsValid() {
+		if v.Kind() == reflect.Uint8 || v.Kind() == reflect.Uint16 {
 			return sqliteCode(int64(v.Uint()))
 		}
 		method := v.MethodByName("Code")

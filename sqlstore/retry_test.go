@@ -30,17 +30,20 @@ type (
 		Code         mattnCode
 		ExtendedCode mattnCode
 	}
-	mattnCode    int
-	ncrucesError struct{ code ncrucesCode }
-	ncrucesCode  uint8
+	mattnCode       int
+	ncrucesError    struct{ code ncrucesCode }
+	ncrucesCode     uint8
+	ncrucesExtended uint16
 )
 
-func (mattnError) Error() string                  { return "SQLite has failed" }
-func (*ncrucesError) Error() string               { return "SQLite has failed" }
-func (e *ncrucesError) Code() ncrucesCode         { return e.code }
-func (e *ncrucesError) ExtendedCode() ncrucesCode { return e.code }
-func (ncrucesCode) Error() string                 { return "SQLite has failed" }
-func (c ncrucesCode) ExtendedCode() uint16        { return uint16(c) }
+func (mattnError) Error() string          { return "SQLite has failed" }
+func (*ncrucesError) Error() string       { return "SQLite has failed" }
+func (e *ncrucesError) Code() ncrucesCode { return e.code }
+func (e *ncrucesError) Temporary() bool   { return true }
+func (ncrucesCode) Error() string         { return "SQLite has failed" }
+func (ncrucesCode) Temporary() bool       { return true }
+func (ncrucesExtended) Error() string     { return "SQLite has failed" }
+func (ncrucesExtended) Temporary() bool   { return true }
 
 func TestErrors(t *testing.T) {
 	t.Parallel()
@@ -90,6 +93,7 @@ func TestErrors(t *testing.T) {
 		"mattn, constraint":                 {err: mattnError{Code: 19, ExtendedCode: 2067}},
 		"ncruces, busy":                     {err: &ncrucesError{5}, how: tryAgain},
 		"ncruces, the code alone":           {err: ncrucesCode(6), how: tryAgain},
+		"ncruces, the extended code alone":  {err: ncrucesExtended(5 | 2<<8), how: tryAgain},
 		"ncruces, constraint":               {err: &ncrucesError{19}},
 		"ncruces, nil":                      {err: (*ncrucesError)(nil)},
 		"SQLite, constraint":                {err: sqliteError(19)},

@@ -95,6 +95,11 @@ func (s engine) String() string {
 // checkServer refuses a server that the store does not serve, and a session in which
 // its statements would mean something else. It only reads, from one connection.
 func (s *Store) checkServer(ctx context.Context) error {
+	if s.dialect == PostgreSQL {
+		if err := s.checkPooler(ctx); err != nil {
+			return err
+		}
+	}
 	conn, err := s.db.Conn(ctx)
 	if err != nil {
 		return err

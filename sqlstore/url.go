@@ -40,8 +40,7 @@ func ParseURL(databaseURL string) (driver, dsn string, d Dialect, err error) {
 		dsn, err = sqliteDSN(rest)
 	case "postgres", "postgresql":
 		driver, d = "pgx", PostgreSQL
-		dsn = databaseURL
-		_, err = parseServerURL(databaseURL)
+		dsn, err = postgresDSN(databaseURL)
 	case "mysql":
 		driver, d = "mysql", MySQL
 		dsn, err = mysqlDSN(databaseURL)
@@ -107,6 +106,28 @@ func parseServerURL(databaseURL string) (*url.URL, error) {
 		return nil, errors.New("it cannot be read, perhaps because its user or password is not percent-encoded")
 	}
 	return u, nil
+}
+
+// postgresDSN has pgx send each statement in one round trip, and leave nothing behind
+// in the server's session: behind a pooler in transaction mode the other modes fail, or
+// run another client's statement.
+func postgresDSN(databaseURL string) (string, error) {
+	u, err := parseServerURL(databaseURL)
+	if err != nil {
+		return "", err
+	}
+	given, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return "", errors.New("its parameters cannot be read")
+	}
+	if given.Has("default_query_exec_mode") {
+		return databaseURL, nil
+	}
+	separator := "?"
+	if u.RawQuery != "" || u.ForceQuery {
+		separator = "&"
+	}
+	return databaseURL + separator + "default_query_exec_mode=exec", nil
 }
 
 // mysqlDSN writes a URL the way of go-sql-driver/mysql, which takes users and
