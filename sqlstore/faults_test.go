@@ -667,6 +667,21 @@ func TestSQLiteLocks(t *testing.T) {
 		}))
 	})
 
+	t.Run("a claim with nothing due does not wait for another connection that writes", func(t *testing.T) {
+		t.Parallel()
+		s := New(d.open(t, withParameters(d.url(t), "_timeout=60000")), SQLite)
+		prepare(t, s)
+		holding(t, s, func(func()) {
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			for _, before := range []time.Time{tagDue.Add(-time.Microsecond), time.UnixMicro(0)} {
+				tasks, err := s.Claim(ctx, application, before, noon.AddDate(1, 0, 0), 10)
+				require.NoError(t, err)
+				require.Empty(t, tasks)
+			}
+		}, "UPDATE connect_schema SET version = version")
+	})
+
 	t.Run("a database in memory serves a pool of one connection", func(t *testing.T) {
 		t.Parallel()
 		db := d.open(t, "file::memory:")

@@ -38,12 +38,12 @@ type statements struct {
 	// nextApplication returns the application after a given one, or NULL.
 	applicationsOf, nextApplication string
 
-	// claimAtOnce is all of Claim in one statement, on PostgreSQL. Elsewhere
-	// pick locks tasks and lease sets their new NotBefore; its text ends before
+	// claimAtOnce is all of Claim in one statement, on PostgreSQL. Elsewhere due
+	// returns a row if there is a task to claim, pick locks tasks and lease sets their new NotBefore; its text ends before
 	// the list of their identities. claimAtOnce and pick return the NotBefore
 	// that was and the new Attempts.
-	claimAtOnce, pick, lease string
-	done, postpone           string
+	claimAtOnce, due, pick, lease string
+	done, postpone                string
 }
 
 // statementsFor puts a dialect's texts together.
@@ -136,7 +136,7 @@ func (s *statements) all() []*string {
 		&s.connection, &s.connectionWith, &s.setHealth,
 		&s.recordDisconnect, &s.spendStarts, &s.takeConnection, &s.dropConnection, &s.queueDeletion, &s.forgetDisconnects,
 		&s.applicationsOf, &s.nextApplication,
-		&s.claimAtOnce, &s.pick, &s.lease, &s.done, &s.postpone,
+		&s.claimAtOnce, &s.due, &s.pick, &s.lease, &s.done, &s.postpone,
 	}
 }
 
@@ -163,6 +163,9 @@ const disconnected = `EXISTS (
 
 // Texts of SQLite and MySQL.
 const (
+	due = `
+SELECT 1 FROM connect_tasks WHERE application_id = ? AND not_before <= ? LIMIT 1`
+
 	startsOf = `
 SELECT token_hash, spent FROM connect_pending
 WHERE application_id = ? AND user_id = ? ORDER BY expires_at DESC`
@@ -188,7 +191,7 @@ WHERE token_hash = ? AND application_id = ? AND user_id = ? AND NOT spent AND ex
 // forSQLite adds what SQLite writes in its own way. There is one writer at a
 // time, so nothing can happen between two statements of a transaction.
 func (s *statements) forSQLite() {
-	s.startsOf, s.removeSome, s.spendSome = startsOf, removeSome, spendSome
+	s.startsOf, s.removeSome, s.spendSome, s.due = startsOf, removeSome, spendSome, due
 
 	s.bind = `
 INSERT INTO connect_pending (token_hash, application_id, user_id, return_to, begun_at, issued_at, expires_at, spent, identity_id)
@@ -346,7 +349,7 @@ RETURNING t.identity_id, t.kind, t.application_id, t.user_id, due.not_before, t.
 // both know. Reads inside a writing statement lock nothing in READ COMMITTED, so
 // each step checks what it builds on.
 func (s *statements) forMySQL() {
-	s.startsOf, s.removeSome, s.spendSome = startsOf, removeSome, spendSome
+	s.startsOf, s.removeSome, s.spendSome, s.due = startsOf, removeSome, spendSome, due
 
 	// What IGNORE would let through beside a duplicate, such as a text that is
 	// too long, has been refused before.
