@@ -138,12 +138,21 @@ func (s *Store) migrateUnderLock(ctx context.Context, all []migration) error {
 		return err
 	}
 	defer conn.Close()
-	for locked := false; !locked; {
+	for {
 		// A second at a time, so that the server does not wait on for a client
-		// that has left.
-		err := conn.QueryRowContext(ctx, "SELECT COALESCE(GET_LOCK(?, 1), 0)", s.lockName()).Scan(&locked)
+		// that has left. Vitess takes GET_LOCK in this form alone.
+		var locked sql.NullBool
+		err := conn.QueryRowContext(ctx, "SELECT GET_LOCK(?, 1)", s.lockName()).Scan(&locked)
+		if strings.HasPrefix(codeOf(err), "mysql ") && reactionTo(err) == giveUp {
+			// Percona XtraDB Cluster refuses it. Statements that can be repeated need no
+			// lock. It only keeps replicas from doing the work twice.
+			return s.runMigrations(ctx, conn, all)
+		}
 		if err != nil {
 			return err
+		}
+		if locked.Bool {
+			break
 		}
 	}
 	defer func() {
