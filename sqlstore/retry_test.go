@@ -5,6 +5,9 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"os"
+	"regexp"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -246,4 +249,34 @@ func TestOutlive(t *testing.T) {
 		cancel()
 		require.ErrorIs(t, longer.Err(), context.Canceled)
 	})
+}
+
+// The document lists every error that is retried, and those that cost the connection.
+func TestTheDocumentListsTheErrors(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../docs/databases.md")
+	require.NoError(t, err)
+	_, section, found := strings.Cut(string(text), "## Errors that are retried\n")
+	require.True(t, found)
+	table, rest, found := strings.Cut(section, "\nAfter ")
+	require.True(t, found)
+	closing, _, _ := strings.Cut(rest, "\n")
+	numbers := regexp.MustCompile(`\b[0-9][0-9A-Z]*\b`)
+	var listed, closed []string
+	for row := range strings.Lines(table) {
+		if strings.HasPrefix(row, "| ") {
+			listed = append(listed, numbers.FindAllString(strings.Split(row, "|")[1], -1)...)
+		}
+	}
+	closed = numbers.FindAllString(closing, -1)
+	want, wantClosed := []string{"0A000"}, []string(nil)
+	for code, how := range reactions {
+		code = code[strings.LastIndexByte(code, ' ')+1:]
+		want = append(want, code)
+		if how == tryElsewhere {
+			wantClosed = append(wantClosed, code)
+		}
+	}
+	require.ElementsMatch(t, want, listed)
+	require.ElementsMatch(t, wantClosed, closed)
 }

@@ -2,9 +2,11 @@
 // database/sql: SQLite, PostgreSQL, and MySQL or MariaDB. It imports no driver,
 // so an app brings the one it uses anyway.
 //
-//	db, err := sql.Open("pgx", os.Getenv("DATABASE_URL"))
+//	driver, dsn, dialect, err := sqlstore.ParseURL(os.Getenv("DATABASE_URL"))
 //	…
-//	store := sqlstore.New(db, sqlstore.PostgreSQL)
+//	db, err := sql.Open(driver, dsn)
+//	…
+//	store := sqlstore.New(db, dialect)
 //	if err := store.Migrate(ctx); err != nil {
 //		return err
 //	}
