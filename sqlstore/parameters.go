@@ -114,7 +114,8 @@ var (
 	sslModes = []string{"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
 )
 
-var errTLSValue = errors.New("its value of a parameter about encryption is unknown")
+// invalid is for a parameter about encryption, whose value may be a piece of a password.
+func invalid(plain string) error { return fmt.Errorf("its parameter %s is invalid", plain) }
 
 // tlsModeOf translates a parameter about encryption for MySQL.
 func tlsModeOf(plain, value string) (mode string, ok bool, err error) {
@@ -164,7 +165,7 @@ func tlsModeOf(plain, value string) (mode string, ok bool, err error) {
 		return "", false, nil
 	}
 	if mode == "" {
-		return "", true, errTLSValue
+		return "", true, invalid(plain)
 	}
 	return mode, true, nil
 }
@@ -198,7 +199,7 @@ func sslModeOf(plain, value string) (mode string, ok bool, err error) {
 		return "", false, nil
 	}
 	if !slices.Contains(sslModes, mode) {
-		return "", true, errTLSValue
+		return "", true, invalid(plain)
 	}
 	return mode, true, nil
 }

@@ -64,7 +64,7 @@ func TestGalera(t *testing.T) {
 	db := openNodes(t, "wsrep_sync_wait=3")
 	t.Run("the suite", func(t *testing.T) {
 		t.Parallel()
-		storetest.Run(t, func(t *testing.T) connect.Store { return newStore(t, db, sqlstore.MySQL) })
+		storetest.Run(t, newTables(t, db, sqlstore.MySQL).store)
 	})
 	t.Run("what is written on one node is found on the other at once", func(t *testing.T) {
 		t.Parallel()

@@ -14,7 +14,6 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 
-	"github.com/anchorconnect/connect"
 	"github.com/anchorconnect/connect/sqlstore"
 	"github.com/anchorconnect/connect/storetest"
 )
@@ -49,10 +48,10 @@ func TestHandles(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			db := open(t, need(t, postgres))
+			db := open(t, fast(need(t, postgres)))
 			t.Cleanup(func() { db.Close() })
 			db.SetMaxOpenConns(8)
-			storetest.Run(t, func(t *testing.T) connect.Store { return newStore(t, db, sqlstore.PostgreSQL) })
+			storetest.Run(t, newTables(t, db, sqlstore.PostgreSQL).store)
 		})
 	}
 }
