@@ -117,14 +117,25 @@ func (s *Store) checkPooler(ctx context.Context) error {
 	return nil
 }
 
-// probePooler reports whether the connections take turns at the sessions of a server:
-// a connection to the server itself is always in the same session. It also reports
-// whether statements that are prepared in one session are found in the others.
+// probePooler reports whether the connections share the sessions of a server: a
+// connection to the server itself is always in the same session, and alone. It also
+// reports whether statements that are prepared in one session are found in the others.
 func probePooler(ctx context.Context, one, other *sql.Conn) (pooled, kept bool) {
 	// Texts that nobody has prepared yet.
 	text := fmt.Sprintf("SELECT pg_backend_pid() + $1::integer /* sqlstore %d */", rand.Uint64())
-	texts := []string{text, text + " "}
+	texts := []string{text + " ", text + "  "}
 	last := make(map[*sql.Conn]int)
+	// Two connections to the server itself are never in one session.
+	for _, conn := range []*sql.Conn{one, other} {
+		var pid int
+		if err := conn.QueryRowContext(ctx, text, 0).Scan(&pid); err != nil {
+			return isUnprepared(err), false
+		}
+		last[conn] = pid
+	}
+	if last[one] == last[other] {
+		return true, true
+	}
 	for round := range 4 {
 		// Each connection prepares, in its turn, what the other has prepared before. A
 		// pooler gives out the session that was returned last, or the one that was

@@ -8,6 +8,7 @@ import (
 	"hash/fnv"
 	"io/fs"
 	"strings"
+	"time"
 )
 
 // schemaFiles holds, for each dialect, a file with the tables of the latest
@@ -99,7 +100,20 @@ func (s *Store) Migrate(ctx context.Context) error {
 	return s.do(ctx, "migrate", func() error { return s.checkTables(ctx) })
 }
 
+// migratePatience is how long a migration gives way to others. An app that starts can
+// wait longer than a request can.
+const migratePatience = 30 * time.Second
+
 func (s *Store) migrate(ctx context.Context, all []migration) error {
+	for begun := time.Now(); ; {
+		err := s.migrateOnce(ctx, all)
+		if reactionTo(err) == giveUp || ctx.Err() != nil || time.Since(begun) >= migratePatience {
+			return err
+		}
+	}
+}
+
+func (s *Store) migrateOnce(ctx context.Context, all []migration) error {
 	return s.do(ctx, "migrate", func() error {
 		if err := s.checkServer(ctx); err != nil {
 			return err

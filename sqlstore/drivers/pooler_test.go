@@ -20,7 +20,7 @@ func TestRefusedBehindPgBouncer(t *testing.T) {
 	for name, row := range map[string]struct {
 		driver, parameters, says string
 	}{
-		"pgx, cache_statement": {"pgx", "", "knows nothing of the statements that the driver has prepared"},
+		"pgx, cache_statement": {"pgx", "", "with pgx add default_query_exec_mode=exec to the connection string"},
 		"pgx, describe_exec":   {"pgx", "default_query_exec_mode=describe_exec", "sends a statement in two round trips"},
 		"pq":                   {"postgres", "", "with lib/pq binary_parameters=yes"},
 	} {
@@ -44,7 +44,7 @@ func TestRefusedBehindPgBouncer(t *testing.T) {
 		defer pool.Close()
 		db := stdlib.OpenDBFromPool(pool)
 		defer db.Close()
-		requireRefused(t, db, "add default_query_exec_mode=exec to the connection string, or set max_prepared_statements")
+		requireRefused(t, db, "with pgx add default_query_exec_mode=exec to the connection string")
 	})
 }
 
@@ -52,7 +52,9 @@ func requireRefused(t *testing.T, db *sql.DB, says string) {
 	t.Helper()
 	s := sqlstore.New(db, sqlstore.PostgreSQL, sqlstore.WithTablePrefix(randomPrefix()))
 	for _, err := range []error{s.Migrate(t.Context()), s.Verify(t.Context())} {
-		require.ErrorContains(t, err, "a pooler such as PgBouncer in transaction mode stands before the database")
+		// When others keep the pooler busy, a statement that was prepared may not be found
+		// out. The next one then fails, and says the same.
+		require.ErrorContains(t, err, "a pooler such as PgBouncer in transaction mode")
 		require.ErrorContains(t, err, says)
 		require.NotContains(t, err.Error(), "\n")
 	}
