@@ -13,8 +13,11 @@ import (
 )
 
 const (
-	// taskInterval is how often Run looks for tasks.
-	taskInterval = time.Second
+	// taskInterval is how often Run looks for an application's tasks. When it has found
+	// none for quietAfter, it looks every quietInterval.
+	taskInterval  = time.Second
+	quietInterval = 3 * time.Second
+	quietAfter    = 10 * time.Second
 
 	// taskTimeout bounds the upstream work on one task, and taskLease is how
 	// long the task is nobody else's meanwhile. A process that dies holds a task
@@ -123,11 +126,16 @@ func (h *Handler) logUnserved(ctx context.Context) bool {
 func (a *Application) workOff(ctx context.Context) {
 	calls := lane{freed: make(chan struct{}, 1), running: make(map[string]bool)}
 	defer calls.working.Wait()
-	ticker := time.NewTicker(taskInterval)
-	defer ticker.Stop()
+	var busy time.Time // when it last was
 	for {
-		more := false
-		a.h.guard(ctx, func() { more = a.workOn(ctx, &calls) })
+		none, more := false, false
+		a.h.guard(ctx, func() { none, more = a.workOn(ctx, &calls) })
+		pause := taskInterval
+		if !none {
+			busy = time.Now()
+		} else if time.Since(busy) >= quietAfter {
+			pause = quietInterval
+		}
 		freed := calls.freed
 		if !more {
 			freed = nil
@@ -135,31 +143,31 @@ func (a *Application) workOff(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case <-time.After(pause):
 		case <-freed:
 		}
 	}
 }
 
-// workOn begins to work on tasks, as many as there is room for. It reports
-// whether there may be more.
-func (a *Application) workOn(ctx context.Context, calls *lane) (more bool) {
+// workOn begins to work on tasks, as many as there is room for. It reports whether
+// there were none, or may be more.
+func (a *Application) workOn(ctx context.Context, calls *lane) (none, more bool) {
 	limit := a.h.pace.limit()
 	room := calls.room(limit)
 	// Not one by one, so that a backlog does not cost a query for each task.
 	if ctx.Err() != nil || room < 1 || room < limit/2 {
-		return true
+		return false, true
 	}
 	now := a.h.now()
 	tasks, err := a.h.store.Claim(ctx, a.id, now, now.Add(taskLease), room)
 	if err != nil {
 		a.h.logFault(ctx, "connect: claim tasks", err)
-		return false
+		return false, false
 	}
 	for _, task := range tasks {
 		calls.run(task, func() { a.h.work(ctx, task) })
 	}
-	return len(tasks) == room
+	return len(tasks) == 0, len(tasks) == room
 }
 
 const (

@@ -75,6 +75,46 @@ func (s *slowSweep) Sweep(_ context.Context, _ time.Time, limit int) (int, error
 	return limit, nil
 }
 
+// A store is not asked for tasks once a second when there are none, and the second
+// replica of an app notices no delay once there are some.
+func TestRunRestsWhileNothingIsDue(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &claims{Store: NewMemoryStore()}
+		cfg := goodConfig()
+		cfg.Store = store
+		h, err := New(cfg)
+		require.NoError(t, err)
+		ctx, end := context.WithTimeout(t.Context(), 40500*time.Millisecond)
+		defer end()
+		began := time.Now()
+		store.due = began.Add(20 * time.Second)
+		require.Error(t, h.Run(ctx))
+		var after []float64
+		for _, at := range store.at {
+			after = append(after, at.Sub(began).Seconds())
+		}
+		require.Equal(t, []float64{0, 3, 6, 9, 12, 15, 18, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 34, 37, 40}, after)
+	})
+}
+
+// claims notes when it is asked for tasks, and has one when it is due, of a kind that
+// nothing is done about.
+type claims struct {
+	Store
+	due time.Time
+	at  []time.Time
+}
+
+func (s *claims) Claim(_ context.Context, _ string, now, _ time.Time, _ int) ([]Task, error) {
+	s.at = append(s.at, now)
+	if now.Before(s.due) {
+		return nil, nil
+	}
+	s.due = now.Add(time.Hour)
+	return []Task{{Kind: "of a newer release", IdentityID: "1"}}, nil
+}
+
 // The store has time for the outcome of a tag however long that took, and though
 // the person has left.
 func TestWhatBecameOfATagIsWrittenDown(t *testing.T) {

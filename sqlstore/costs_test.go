@@ -106,12 +106,12 @@ func TestRoundTrips(t *testing.T) {
 			require.ErrorIs(t, err, connect.ErrNotConnected)
 		})
 		holds("Spend", 1, "", func() { require.NoError(t, s.Spend(t.Context(), spent.TokenHash)) })
-		holds("Claim", on(2, 1, 2), commit, func() {
+		holds("Claim", on(3, 1, 3), commit, func() {
 			tasks, err := s.Claim(t.Context(), application, tagDue, tagDue, 10)
 			require.NoError(t, err)
 			require.Len(t, tasks, 2)
 		})
-		holds("Claim, nothing due", 1, commit, func() {
+		holds("Claim, nothing due", 1, "", func() {
 			tasks, err := s.Claim(t.Context(), application, noon.Add(-time.Second), tagDue, 10)
 			require.NoError(t, err)
 			require.Empty(t, tasks)

@@ -58,7 +58,7 @@ func ExampleParseURL() {
 		fmt.Println(driver, dialect, dsn, err)
 	}
 	// Output:
-	// pgx postgres postgres://app:secret@db.internal/app <nil>
+	// pgx postgres postgres://app:secret@db.internal/app?default_query_exec_mode=exec <nil>
 	// mysql mysql app:secret@tcp(db.internal:3306)/app?charset=utf8mb4&interpolateParams=true <nil>
 	//    sqlstore: database URL: unknown scheme "redis": want file:…, postgres://…, postgresql://… or mysql://…
 }

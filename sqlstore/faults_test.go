@@ -301,36 +301,157 @@ func TestDeadlock(t *testing.T) {
 
 func TestKilledConnection(t *testing.T) {
 	t.Parallel()
-	for _, dialect := range []Dialect{PostgreSQL, MySQL} {
-		t.Run("a connection that is killed midway changes nothing, and the next call has another, "+string(dialect), func(t *testing.T) {
-			t.Parallel()
-			d := on(t, dialect)
-			s := d.emptyIn(t, d.open(t, d.url(t)))
-			prepare(t, s)
-			before := contents(t, s)
-
-			for name, locked := range map[string]string{
-				"Complete":   "UPDATE connect_connections SET connected_at = 1 WHERE user_id = 'anna'",
-				"Disconnect": "UPDATE connect_connections SET connected_at = 1 WHERE user_id = 'anna'",
-				"SetHealth":  "UPDATE connect_connections SET connected_at = 1 WHERE user_id = 'anna'",
-				"Spend":      "UPDATE connect_pending SET return_to = '/x' WHERE token_hash = 'live'",
-			} {
-				holding(t, s, func(func()) {
-					done := make(chan error, 1)
-					go func() { done <- calls[name](t.Context(), s) }()
-					kill(t, d, waiting(t, d, s))
-					select {
-					case err := <-done:
-						require.ErrorContains(t, err, "sqlstore: ", name)
-					case <-time.After(10 * time.Second):
-						require.Fail(t, "it has not come back", name)
-					}
-				}, locked)
-				require.Equal(t, before, contents(t, s), name)
-			}
-			require.NoError(t, calls["Complete"](t.Context(), s))
-		})
+	const locked = "UPDATE connect_connections SET connected_at = connected_at WHERE user_id = 'anna'"
+	inTheWay := map[string]string{
+		"Complete":   locked,
+		"Disconnect": locked,
+		"SetHealth":  locked,
+		"Spend":      "UPDATE connect_pending SET return_to = return_to WHERE token_hash = 'live'",
 	}
+	killed := func(t *testing.T, dialect Dialect, test func(s *Store, name string, commit func(), done <-chan error)) {
+		d := on(t, dialect)
+		s := d.emptyIn(t, d.open(t, d.url(t)))
+		for name, locked := range inTheWay {
+			prepare(t, s)
+			holding(t, s, func(commit func()) {
+				done := make(chan error, 1)
+				go func() { done <- calls[name](t.Context(), s) }()
+				kill(t, d, waiting(t, d, s))
+				test(s, name, commit, done)
+			}, locked)
+			empty(t, s)
+		}
+	}
+
+	t.Run("PostgreSQL says that nothing was changed, and the call goes on on another connection", func(t *testing.T) {
+		t.Parallel()
+		killed(t, PostgreSQL, func(s *Store, name string, commit func(), done <-chan error) {
+			waiting(t, on(t, PostgreSQL), s)
+			commit()
+			require.NoError(t, <-done, name)
+		})
+	})
+
+	t.Run("on MySQL nothing is changed, and the next call has another connection", func(t *testing.T) {
+		t.Parallel()
+		killed(t, MySQL, func(s *Store, name string, commit func(), done <-chan error) {
+			select {
+			case err := <-done:
+				require.ErrorContains(t, err, "sqlstore: ", name)
+			case <-time.After(10 * time.Second):
+				require.Fail(t, "it has not come back", name)
+			}
+			commit()
+			require.NoError(t, calls[name](t.Context(), s), name)
+		})
+	})
+}
+
+// After a restart of the server every connection of the pool is dead, also one that
+// was used a moment ago.
+func TestDeadPool(t *testing.T) {
+	t.Parallel()
+	onServers(t, func(t *testing.T, d *database) {
+		db := d.open(t, d.url(t))
+		s := d.emptyIn(t, db)
+		admin, err := d.pool()
+		require.NoError(t, err)
+		other := New(admin, d.dialect, WithTablePrefix(s.prefix))
+		for name, call := range calls {
+			prepare(t, other)
+			var conns []*sql.Conn
+			for range 20 { // more than there are attempts
+				conn, err := db.Conn(t.Context())
+				require.NoError(t, err)
+				conns = append(conns, conn)
+			}
+			var ids []int64
+			find := map[Dialect]string{PostgreSQL: "SELECT pg_backend_pid()", MySQL: "SELECT CONNECTION_ID()"}[d.dialect]
+			for _, conn := range conns {
+				ids = append(ids, scalar[int64](t, conn, find))
+			}
+			for i, conn := range conns {
+				require.NoError(t, conn.Close())
+				kill(t, d, ids[i])
+			}
+			require.NoError(t, call(t.Context(), s), name)
+			db.SetMaxIdleConns(-1)
+			db.SetMaxIdleConns(24)
+			empty(t, other)
+		}
+	})
+}
+
+// After a failover a pool holds sessions on a server that takes no writes any more.
+func TestReadOnlySessions(t *testing.T) {
+	t.Parallel()
+	onServers(t, func(t *testing.T, d *database) {
+		db := d.open(t, d.url(t))
+		s := d.emptyIn(t, db)
+		demote := "SET default_transaction_read_only = on"
+		if d.dialect == MySQL {
+			demote = "SET SESSION TRANSACTION READ ONLY"
+		}
+		for name, call := range calls {
+			prepare(t, s)
+			var conns []*sql.Conn
+			for range 20 {
+				conn, err := db.Conn(t.Context())
+				require.NoError(t, err)
+				_, err = conn.ExecContext(t.Context(), demote)
+				require.NoError(t, err)
+				conns = append(conns, conn)
+			}
+			for _, conn := range conns {
+				require.NoError(t, conn.Close())
+			}
+			require.NoError(t, call(t.Context(), s), name)
+			db.SetMaxIdleConns(-1)
+			db.SetMaxIdleConns(24)
+			empty(t, s)
+		}
+	})
+}
+
+// A table that a migration changes must not fail the statements that were prepared
+// before.
+func TestCachedPlan(t *testing.T) {
+	t.Parallel()
+	d := on(t, PostgreSQL)
+	db, err := sql.Open("pgx", withParameters(d.url(t), "default_query_exec_mode=cache_statement"))
+	require.NoError(t, err)
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	s := d.emptyIn(t, db)
+	prepare(t, s)
+	admin, err := d.pool()
+	require.NoError(t, err)
+	for i, column := range []string{"connections ALTER COLUMN health", "connections ALTER COLUMN identity_id", "tasks ALTER COLUMN kind", "pending ALTER COLUMN return_to"} {
+		for name, call := range calls {
+			require.NoError(t, call(t.Context(), s), name)
+			restore(t, s)
+		}
+		_, err := admin.Exec("ALTER TABLE " + s.prefix + column + ` TYPE varchar(2000) COLLATE "C"`)
+		require.NoError(t, err)
+		for name, call := range calls {
+			require.NoError(t, call(t.Context(), s), "%s after change %d", name, i)
+			restore(t, s)
+		}
+	}
+}
+
+func TestLockTimeout(t *testing.T) {
+	t.Parallel()
+	d := on(t, PostgreSQL)
+	s := d.emptyIn(t, d.open(t, withParameters(d.url(t), "lock_timeout=100")))
+	prepare(t, s)
+	holding(t, s, func(commit func()) {
+		done := make(chan error, 1)
+		go func() { done <- calls["Spend"](t.Context(), s) }()
+		time.Sleep(300 * time.Millisecond)
+		commit()
+		require.NoError(t, <-done)
+	}, "UPDATE connect_pending SET return_to = '/x' WHERE token_hash = 'live'")
 }
 
 // waiting returns the connection of a statement on the tables of s that waits for
@@ -579,6 +700,21 @@ func TestSQLiteLocks(t *testing.T) {
 			require.NoError(t, calls["Connections"](t.Context(), s), "readers do not wait")
 			return nil
 		}))
+	})
+
+	t.Run("a claim with nothing due does not wait for another connection that writes", func(t *testing.T) {
+		t.Parallel()
+		s := New(d.open(t, withParameters(d.url(t), "_timeout=60000")), SQLite)
+		prepare(t, s)
+		holding(t, s, func(func()) {
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			for _, before := range []time.Time{tagDue.Add(-time.Microsecond), time.UnixMicro(0)} {
+				tasks, err := s.Claim(ctx, application, before, noon.AddDate(1, 0, 0), 10)
+				require.NoError(t, err)
+				require.Empty(t, tasks)
+			}
+		}, "UPDATE connect_schema SET version = version")
 	})
 
 	t.Run("a database in memory serves a pool of one connection", func(t *testing.T) {

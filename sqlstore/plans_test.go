@@ -123,6 +123,7 @@ func TestPlans(t *testing.T) {
 			"applicationsOf":     {user, user},
 			"nextApplication":    {"", ""},
 			"claimAtOnce":        {application, us, us, limit},
+			"due":                {application, us},
 			"pick":               {application, us, limit},
 			"lease":              {us, identity, "identity 8"},
 			"done":               {identity, "tag"},

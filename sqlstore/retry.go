@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/anchorconnect/connect"
@@ -34,15 +35,31 @@ var errOvertaken = errors.New("overtaken by other transactions")
 // must have changed nothing when it returns an error.
 func (s *Store) do(ctx context.Context, doing string, op func() error) error {
 	begun := time.Now()
-	for attempt := 1; ; attempt++ {
+	attempt := 1
+	stale := -1 // how many connections of the pool may be useless, unknown at first
+	for {
 		err := op()
-		switch {
-		case err == nil || isAnswer(err):
+		if err == nil || isAnswer(err) {
 			return err
-		case isTransient(err) && attempt < maxAttempts && time.Since(begun) < patience && wait(ctx, attempt):
-		default:
+		}
+		how := reactionTo(err)
+		if how == giveUp || time.Since(begun) >= patience || ctx.Err() != nil {
 			return failed(ctx, doing, err)
 		}
+		if how == tryElsewhere {
+			// After a restart or a failover every connection of the pool fails
+			// once. To go on to the next one is no reason to wait.
+			if stale < 0 {
+				stale = s.db.Stats().OpenConnections
+			}
+			if stale--; stale >= 0 {
+				continue
+			}
+		}
+		if attempt == maxAttempts || !wait(ctx, attempt) {
+			return failed(ctx, doing, err)
+		}
+		attempt++
 	}
 }
 
@@ -62,6 +79,7 @@ func wait(ctx context.Context, attempt int) bool {
 // failed says what could not be done. When ctx has ended that is the cause,
 // whatever the driver makes of it.
 func failed(ctx context.Context, doing string, err error) error {
+	err = withRemedy(err)
 	if ended := ctx.Err(); ended != nil && !errors.Is(err, ended) {
 		return fmt.Errorf("sqlstore: %s: %w: %w", doing, ended, err)
 	}
@@ -78,18 +96,75 @@ var answers = []error{
 // isAnswer reports whether err is one of them.
 func isAnswer(err error) bool { return slices.Contains(answers, err) }
 
-// isTransient tells the errors that go away by trying again.
-func isTransient(err error) bool {
+// A reaction is what the store does about an error of the database.
+type reaction int
+
+const (
+	// giveUp returns the error: it would come again, or nobody knows whether the
+	// statement has taken place.
+	giveUp reaction = iota
+	// tryAgain repeats the operation, on any connection. The database has undone the
+	// statement, and the transaction that it was part of is rolled back.
+	tryAgain
+	// tryElsewhere does the same on another connection, because this one is closed or
+	// leads to a server that takes no writes.
+	tryElsewhere
+)
+
+// reactions are all errors that the store tries again after, by their code in
+// codeOf. Each of them says that the statement has changed nothing: an error after
+// which a write may have taken place, such as a lost connection, is never among them.
+var reactions = map[string]reaction{
+	// PostgreSQL rolls the transaction back.
+	"40001": tryAgain, // serialization_failure
+	"40P01": tryAgain, // deadlock_detected
+	"55P03": tryAgain, // lock_not_available: lock_timeout
+	// It closes the session and rolls back. None of them is reported once a commit has
+	// begun: from then on the connection is closed without a word. A session that was
+	// idle reports it in answer to the next statement, which it has not read.
+	"57P01": tryElsewhere, // admin_shutdown: a restart, a failover, pg_terminate_backend
+	"57P02": tryElsewhere, // crash_shutdown
+	"57P05": tryElsewhere, // idle_session_timeout
+	"25P03": tryElsewhere, // idle_in_transaction_session_timeout
+	// It lets nobody in, and was sent nothing.
+	"57P03": tryAgain, // cannot_connect_now: it is starting up or shutting down
+	// It refuses the write: after a failover the session is on a replica.
+	"25006": tryElsewhere, // read_only_sql_transaction
+
+	// MySQL and MariaDB. What the transaction did before is rolled back with it.
+	"mysql 1213": tryAgain, // deadlock; on Galera also a conflict with another node
+	"mysql 1205": tryAgain, // lock wait timeout
+	"mysql 1020": tryAgain, // record changed since last read: MariaDB's innodb_snapshot_isolation
+	"mysql 3101": tryAgain, // rolled back during commit: group replication
+	"mysql 1412": tryAgain, // table definition has changed
+	"mysql 1615": tryAgain, // prepared statement needs to be re-prepared
+	// As 25006: a read-only transaction, --read-only, innodb_read_only.
+	"mysql 1792": tryElsewhere,
+	"mysql 1290": tryElsewhere,
+	"mysql 1836": tryElsewhere,
+	// It closed the session, which was idle, before it read the statement.
+	"mysql 4031": tryElsewhere,
+	// The node of a Galera cluster is not ready, and has not run the statement.
+	"mysql 1047": tryElsewhere,
+
+	// SQLite has not run the statement.
+	"sqlite 5":  tryAgain, // busy; also SQLITE_BUSY_SNAPSHOT and SQLITE_BUSY_RECOVERY
+	"sqlite 6":  tryAgain, // locked, in a shared cache
+	"sqlite 15": tryAgain, // protocol: too many began to use the WAL at one moment
+}
+
+// reactionTo returns what to do about an error.
+func reactionTo(err error) reaction {
 	if errors.Is(err, errOvertaken) || errors.Is(err, driver.ErrBadConn) { // ErrBadConn: nothing was sent
-		return true
+		return tryAgain
 	}
-	switch codeOf(err) {
-	case "40001", "40P01", // PostgreSQL: serialization failure, deadlock
-		"mysql 1213", "mysql 1205", // deadlock, lock wait timeout
-		"sqlite 5", "sqlite 6": // busy, locked
-		return true
+	code := codeOf(err)
+	// A migration has changed a column under a prepared statement. pgx forgets the
+	// statement by itself. The code alone means any feature that is missing.
+	if code == "0A000" && strings.Contains(err.Error(), "cached plan must not change result type") {
+		return tryAgain
 	}
-	return false
+	return reactions[code]
 }
 
 // isDuplicate tells a row that a unique key has refused.
@@ -111,6 +186,36 @@ func isRepeated(err error) bool {
 	return false
 }
 
+// isUnprepared reports whether a session has another set of prepared statements than
+// the driver believes.
+func isUnprepared(err error) bool {
+	switch codeOf(err) {
+	case "42P05", "26000": // It exists already, or does not exist.
+		return true
+	case "08P01":
+		return strings.Contains(err.Error(), "prepared statement")
+	}
+	return false
+}
+
+// withRemedy adds what to do to errors whose cause is far from what they say.
+func withRemedy(err error) error {
+	remedy := ""
+	switch {
+	case isUnprepared(err):
+		remedy = poolerRemedy
+	case strings.Contains(err.Error(), "unsupported startup parameter"):
+		remedy = "PgBouncer refuses this parameter of the connection string: set it with ALTER ROLE … SET, or name it in ignore_startup_parameters"
+	}
+	if remedy == "" {
+		return err
+	}
+	return fmt.Errorf("%w (%s)", err, remedy)
+}
+
+// poolerRemedy is for prepared statements that a pooler gives to other sessions.
+const poolerRemedy = "a pooler such as PgBouncer in transaction mode seems to stand before the database: with pgx add default_query_exec_mode=exec to the connection string, with lib/pq binary_parameters=yes"
+
 // codeOf returns the database's code of an error: PostgreSQL's SQLSTATE, or the
 // number of MySQL or SQLite after its name. It knows the drivers' error types by
 // their shape alone, since importing one driver would import it into every app.
@@ -119,30 +224,48 @@ func codeOf(err error) string {
 	if errors.As(err, &state) {
 		return state.SQLState()
 	}
-	if number, ok := mysqlNumber(err); ok {
-		return fmt.Sprint("mysql ", number)
-	}
 	var code interface{ Code() int } // modernc.org/sqlite
 	if errors.As(err, &code) {
-		return fmt.Sprint("sqlite ", code.Code()&0xff) // without the extension
+		return sqliteCode(int64(code.Code()))
+	}
+	for ; err != nil; err = errors.Unwrap(err) {
+		if code := codeByShape(reflect.ValueOf(err)); code != "" {
+			return code
+		}
 	}
 	return ""
 }
 
-// mysqlNumber finds the error of go-sql-driver/mysql, a struct with the server's
-// number in a field of its own and no method that tells it.
-func mysqlNumber(err error) (uint16, bool) {
-	for ; err != nil; err = errors.Unwrap(err) {
-		v := reflect.ValueOf(err)
-		if v.Kind() == reflect.Pointer {
-			v = v.Elem()
+// sqliteCode drops what extends a result code of SQLite.
+func sqliteCode(code int64) string { return fmt.Sprint("sqlite ", code&0xff) }
+
+// codeByShape finds the code in errors that have no method for it, or one with a type
+// of the driver's own.
+func codeByShape(v reflect.Value) string {
+	// github.com/ncruces/go-sqlite3: an *Error, or one of its two kinds of codes alone.
+	if v.MethodByName("Temporary").IsValid() {
+		if v.Kind() == reflect.Uint8 || v.Kind() == reflect.Uint16 {
+			return sqliteCode(int64(v.Uint()))
 		}
-		if v.Kind() != reflect.Struct {
-			continue
-		}
-		if number := v.FieldByName("Number"); number.Kind() == reflect.Uint16 {
-			return uint16(number.Uint()), true
+		method := v.MethodByName("Code")
+		if method.IsValid() && method.Type().NumIn() == 0 && method.Type().NumOut() == 1 && method.Type().Out(0).Kind() == reflect.Uint8 &&
+			!(v.Kind() == reflect.Pointer && v.IsNil()) {
+			return sqliteCode(int64(method.Call(nil)[0].Uint()))
 		}
 	}
-	return 0, false
+	if v.Kind() == reflect.Pointer {
+		v = v.Elem()
+	}
+	if v.Kind() != reflect.Struct {
+		return ""
+	}
+	// github.com/go-sql-driver/mysql
+	if number := v.FieldByName("Number"); number.Kind() == reflect.Uint16 {
+		return fmt.Sprint("mysql ", number.Uint())
+	}
+	// github.com/mattn/go-sqlite3
+	if code, extended := v.FieldByName("Code"), v.FieldByName("ExtendedCode"); code.Kind() == reflect.Int && extended.Kind() == reflect.Int {
+		return sqliteCode(code.Int())
+	}
+	return ""
 }

@@ -5,6 +5,9 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"os"
+	"regexp"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,30 +26,83 @@ type sqliteError int
 func (sqliteError) Error() string { return "SQLite has failed" }
 func (e sqliteError) Code() int   { return int(e) }
 
+// mattnError, ncrucesError and ncrucesCode have the shapes of the errors of two other
+// drivers. The drivers themselves are tested in the module sqlstore/drivers.
+type (
+	mattnError struct {
+		Code         mattnCode
+		ExtendedCode mattnCode
+	}
+	mattnCode       int
+	ncrucesError    struct{ code ncrucesCode }
+	ncrucesCode     uint8
+	ncrucesExtended uint16
+)
+
+func (mattnError) Error() string          { return "SQLite has failed" }
+func (*ncrucesError) Error() string       { return "SQLite has failed" }
+func (e *ncrucesError) Code() ncrucesCode { return e.code }
+func (e *ncrucesError) Temporary() bool   { return true }
+func (ncrucesCode) Error() string         { return "SQLite has failed" }
+func (ncrucesCode) Temporary() bool       { return true }
+func (ncrucesExtended) Error() string     { return "SQLite has failed" }
+func (ncrucesExtended) Temporary() bool   { return true }
+
 func TestErrors(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
-		err                            error
-		transient, duplicate, repeated bool
+		err                 error
+		how                 reaction
+		duplicate, repeated bool
 	}{
-		"PostgreSQL, serialization failure": {err: &pgconn.PgError{Code: "40001"}, transient: true},
-		"PostgreSQL, deadlock":              {err: &pgconn.PgError{Code: "40P01"}, transient: true},
+		"PostgreSQL, serialization failure": {err: &pgconn.PgError{Code: "40001"}, how: tryAgain},
+		"PostgreSQL, deadlock":              {err: &pgconn.PgError{Code: "40P01"}, how: tryAgain},
+		"PostgreSQL, lock timeout":          {err: &pgconn.PgError{Code: "55P03"}, how: tryAgain},
+		"PostgreSQL, starting up":           {err: &pgconn.PgError{Code: "57P03"}, how: tryAgain},
+		"PostgreSQL, admin shutdown":        {err: &pgconn.PgError{Code: "57P01"}, how: tryElsewhere},
+		"PostgreSQL, crash shutdown":        {err: &pgconn.PgError{Code: "57P02"}, how: tryElsewhere},
+		"PostgreSQL, idle session":          {err: &pgconn.PgError{Code: "57P05"}, how: tryElsewhere},
+		"PostgreSQL, idle in transaction":   {err: &pgconn.PgError{Code: "25P03"}, how: tryElsewhere},
+		"PostgreSQL, read-only":             {err: &pgconn.PgError{Code: "25006"}, how: tryElsewhere},
+		"PostgreSQL, cached plan":           {err: &pgconn.PgError{Code: "0A000", Message: "cached plan must not change result type"}, how: tryAgain},
+		"PostgreSQL, a missing feature":     {err: &pgconn.PgError{Code: "0A000", Message: "cannot do that"}},
+		"PostgreSQL, connection lost":       {err: &pgconn.PgError{Code: "08006"}},
 		"PostgreSQL, duplicate":             {err: &pgconn.PgError{Code: "23505"}, duplicate: true},
 		"PostgreSQL, null":                  {err: &pgconn.PgError{Code: "23502"}},
 		"PostgreSQL, cancelled":             {err: &pgconn.PgError{Code: "57014"}},
-		"MySQL, deadlock":                   {err: &mysql.MySQLError{Number: 1213}, transient: true},
-		"MySQL, lock wait timeout":          {err: &mysql.MySQLError{Number: 1205}, transient: true},
+		"MySQL, deadlock":                   {err: &mysql.MySQLError{Number: 1213}, how: tryAgain},
+		"MySQL, lock wait timeout":          {err: &mysql.MySQLError{Number: 1205}, how: tryAgain},
+		"MySQL, record changed":             {err: &mysql.MySQLError{Number: 1020}, how: tryAgain},
+		"MySQL, rolled back by a plugin":    {err: &mysql.MySQLError{Number: 3101}, how: tryAgain},
+		"MySQL, table definition changed":   {err: &mysql.MySQLError{Number: 1412}, how: tryAgain},
+		"MySQL, needs to be re-prepared":    {err: &mysql.MySQLError{Number: 1615}, how: tryAgain},
+		"MySQL, read-only transaction":      {err: &mysql.MySQLError{Number: 1792}, how: tryElsewhere},
+		"MySQL, read-only server":           {err: &mysql.MySQLError{Number: 1290}, how: tryElsewhere},
+		"MySQL, read-only mode":             {err: &mysql.MySQLError{Number: 1836}, how: tryElsewhere},
+		"MySQL, disconnected as idle":       {err: &mysql.MySQLError{Number: 4031}, how: tryElsewhere},
+		"Galera, not ready":                 {err: &mysql.MySQLError{Number: 1047}, how: tryElsewhere},
+		"MySQL, killed":                     {err: &mysql.MySQLError{Number: 1927}},
+		"MySQL, a lost connection":          {err: mysql.ErrInvalidConn},
 		"MySQL, duplicate":                  {err: &mysql.MySQLError{Number: 1062}, duplicate: true},
 		"MySQL, no such table":              {err: &mysql.MySQLError{Number: 1146}},
 		"MySQL, duplicate column":           {err: &mysql.MySQLError{Number: 1060}, repeated: true},
 		"MySQL, duplicate key name":         {err: &mysql.MySQLError{Number: 1061}, repeated: true},
-		"SQLite, busy":                      {err: sqliteError(5), transient: true},
-		"SQLite, busy with an old snapshot": {err: sqliteError(5 | 2<<8), transient: true},
-		"SQLite, locked":                    {err: sqliteError(6), transient: true},
+		"SQLite, busy":                      {err: sqliteError(5), how: tryAgain},
+		"SQLite, busy with an old snapshot": {err: sqliteError(5 | 2<<8), how: tryAgain},
+		"SQLite, locked":                    {err: sqliteError(6), how: tryAgain},
+		"SQLite, protocol":                  {err: sqliteError(15), how: tryAgain},
+		"SQLite, read-only":                 {err: sqliteError(8)},
+		"mattn, busy":                       {err: mattnError{Code: 5, ExtendedCode: 517}, how: tryAgain},
+		"mattn, constraint":                 {err: mattnError{Code: 19, ExtendedCode: 2067}},
+		"ncruces, busy":                     {err: &ncrucesError{5}, how: tryAgain},
+		"ncruces, the code alone":           {err: ncrucesCode(6), how: tryAgain},
+		"ncruces, the extended code alone":  {err: ncrucesExtended(5 | 2<<8), how: tryAgain},
+		"ncruces, constraint":               {err: &ncrucesError{19}},
+		"ncruces, nil":                      {err: (*ncrucesError)(nil)},
 		"SQLite, constraint":                {err: sqliteError(19)},
 		"SQLite, constraint, extended":      {err: sqliteError(19 | 5<<8)},
-		"a connection that was never used":  {err: driver.ErrBadConn, transient: true},
-		"overtaken":                         {err: errOvertaken, transient: true},
+		"a connection that was never used":  {err: driver.ErrBadConn, how: tryAgain},
+		"overtaken":                         {err: errOvertaken, how: tryAgain},
 		"any other":                         {err: errors.New("1213")},
 		"none":                              {},
 		"a struct with a number of its own": {err: numberError{Number: "1213"}},
@@ -55,12 +111,12 @@ func TestErrors(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			require.Equal(t, row.transient, isTransient(row.err))
+			require.Equal(t, row.how, reactionTo(row.err))
 			require.Equal(t, row.duplicate, isDuplicate(row.err))
 			require.Equal(t, row.repeated, isRepeated(row.err))
 			if row.err != nil {
 				wrapped := fmt.Errorf("wrapped: %w", row.err)
-				require.Equal(t, row.transient, isTransient(wrapped), "wrapped")
+				require.Equal(t, row.how, reactionTo(wrapped), "wrapped")
 				require.Equal(t, row.duplicate, isDuplicate(wrapped), "wrapped")
 			}
 		})
@@ -193,4 +249,34 @@ func TestOutlive(t *testing.T) {
 		cancel()
 		require.ErrorIs(t, longer.Err(), context.Canceled)
 	})
+}
+
+// The document lists every error that is retried, and those that cost the connection.
+func TestTheDocumentListsTheErrors(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../docs/databases.md")
+	require.NoError(t, err)
+	_, section, found := strings.Cut(string(text), "## Errors that are retried\n")
+	require.True(t, found)
+	table, rest, found := strings.Cut(section, "\nAfter ")
+	require.True(t, found)
+	closing, _, _ := strings.Cut(rest, "\n")
+	numbers := regexp.MustCompile(`\b[0-9][0-9A-Z]*\b`)
+	var listed, closed []string
+	for row := range strings.Lines(table) {
+		if strings.HasPrefix(row, "| ") {
+			listed = append(listed, numbers.FindAllString(strings.Split(row, "|")[1], -1)...)
+		}
+	}
+	closed = numbers.FindAllString(closing, -1)
+	want, wantClosed := []string{"0A000"}, []string(nil)
+	for code, how := range reactions {
+		code = code[strings.LastIndexByte(code, ' ')+1:]
+		want = append(want, code)
+		if how == tryElsewhere {
+			wantClosed = append(wantClosed, code)
+		}
+	}
+	require.ElementsMatch(t, want, listed)
+	require.ElementsMatch(t, wantClosed, closed)
 }

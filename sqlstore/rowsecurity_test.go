@@ -324,7 +324,7 @@ func TestWhatARoleMayDo(t *testing.T) {
 		"a member of the owner":     {admin: []string{"GRANT :owner TO :app"}},
 		"the schema may not be used": {
 			owner: join(grants, onTables(open, tableNames...)), admin: []string{"REVOKE USAGE ON SCHEMA :schema FROM :app"},
-			says: []string{"there are no tables connect_… that this user can see"},
+			says: []string{"and that this role may use: create the schema, or grant USAGE on it"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -335,7 +335,6 @@ func TestWhatARoleMayDo(t *testing.T) {
 			require.NoError(t, New(r.owner, PostgreSQL).Migrate(t.Context()))
 			r.run(t, r.owner, row.owner...)
 			r.run(t, r.admin, row.admin...)
-			r.run(t, r.admin, "ALTER ROLE :app SET default_transaction_read_only = on")
 
 			s := New(app, PostgreSQL)
 			checks := map[string]func() error{"verify": func() error { return s.Verify(t.Context()) }, "migrate": func() error { return s.Migrate(t.Context()) }}
@@ -345,13 +344,9 @@ func TestWhatARoleMayDo(t *testing.T) {
 				}
 				return
 			}
-			hidden := strings.Contains(row.says[0], "no tables")
+			hidden := strings.Contains(row.says[0], "USAGE")
 			for doing, check := range checks {
 				err := check()
-				if hidden && doing == "migrate" {
-					require.Error(t, err) // It may not make them either.
-					continue
-				}
 				require.ErrorContains(t, err, "sqlstore: "+doing+": ")
 				require.NotContains(t, err.Error(), "\n")
 				for _, says := range row.says {

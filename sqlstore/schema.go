@@ -8,6 +8,7 @@ import (
 	"hash/fnv"
 	"io/fs"
 	"strings"
+	"time"
 )
 
 // schemaFiles holds, for each dialect, a file with the tables of the latest
@@ -99,9 +100,22 @@ func (s *Store) Migrate(ctx context.Context) error {
 	return s.do(ctx, "migrate", func() error { return s.checkTables(ctx) })
 }
 
+// migratePatience is how long a migration gives way to others. An app that starts can
+// wait longer than a request can.
+const migratePatience = 30 * time.Second
+
 func (s *Store) migrate(ctx context.Context, all []migration) error {
+	for begun := time.Now(); ; {
+		err := s.migrateOnce(ctx, all)
+		if reactionTo(err) == giveUp || ctx.Err() != nil || time.Since(begun) >= migratePatience {
+			return err
+		}
+	}
+}
+
+func (s *Store) migrateOnce(ctx context.Context, all []migration) error {
 	return s.do(ctx, "migrate", func() error {
-		if err := s.checkCharset(ctx); err != nil {
+		if err := s.checkServer(ctx); err != nil {
 			return err
 		}
 		version, err := s.schemaVersion(ctx, s.db)
@@ -138,12 +152,21 @@ func (s *Store) migrateUnderLock(ctx context.Context, all []migration) error {
 		return err
 	}
 	defer conn.Close()
-	for locked := false; !locked; {
+	for {
 		// A second at a time, so that the server does not wait on for a client
-		// that has left.
-		err := conn.QueryRowContext(ctx, "SELECT COALESCE(GET_LOCK(?, 1), 0)", s.lockName()).Scan(&locked)
+		// that has left. Vitess takes GET_LOCK in this form alone.
+		var locked sql.NullBool
+		err := conn.QueryRowContext(ctx, "SELECT GET_LOCK(?, 1)", s.lockName()).Scan(&locked)
+		if strings.HasPrefix(codeOf(err), "mysql ") && reactionTo(err) == giveUp {
+			// Percona XtraDB Cluster refuses it. Statements that can be repeated need no
+			// lock. It only keeps replicas from doing the work twice.
+			return s.runMigrations(ctx, conn, all)
+		}
 		if err != nil {
 			return err
+		}
+		if locked.Bool {
+			break
 		}
 	}
 	defer func() {

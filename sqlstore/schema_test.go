@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-sql-driver/mysql"
 	"github.com/stretchr/testify/require"
 )
 
@@ -42,7 +43,7 @@ func requireReads(t *testing.T, sent []string) {
 	t.Helper()
 	require.NotEmpty(t, sent)
 	for _, statement := range sent {
-		require.Regexp(t, "^(SELECT|EXPLAIN) ", statement)
+		require.Regexp(t, "^(SELECT|EXPLAIN|SHOW|PRAGMA) ", statement)
 	}
 }
 
@@ -216,6 +217,33 @@ func TestMigrate(t *testing.T) {
 			require.NoError(t, <-done)
 		})
 	}
+}
+
+// Percona XtraDB Cluster knows no GET_LOCK.
+func TestMigrateWithoutLock(t *testing.T) {
+	t.Parallel()
+	d := on(t, MySQL)
+	first, _ := watched(t, d)
+	s := d.emptyIn(t, first)
+	const replicas = 8
+	errs := make([]error, replicas)
+	var starting sync.WaitGroup
+	for i := range replicas {
+		db, w := watched(t, d)
+		w.setBefore(func(sending string) error {
+			if strings.Contains(sending, "GET_LOCK") {
+				return &mysql.MySQLError{Number: 1105, Message: "Percona-XtraDB-Cluster prohibits use of GET_LOCK with pxc_strict_mode = ENFORCING"}
+			}
+			return nil
+		})
+		starting.Go(func() { errs[i] = New(db, MySQL, WithTablePrefix(s.prefix)).Migrate(t.Context()) })
+	}
+	starting.Wait()
+	for _, err := range errs {
+		require.NoError(t, err)
+	}
+	require.Equal(t, tables(t, d.migrated(t)), tables(t, s))
+	connected(t, s, "anna", "1")
 }
 
 // withNote returns the migrations and one more, a step that cannot be made twice.

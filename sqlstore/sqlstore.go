@@ -2,17 +2,19 @@
 // database/sql: SQLite, PostgreSQL, and MySQL or MariaDB. It imports no driver,
 // so an app brings the one it uses anyway.
 //
-//	db, err := sql.Open("pgx", os.Getenv("DATABASE_URL"))
+//	driver, dsn, dialect, err := sqlstore.ParseURL(os.Getenv("DATABASE_URL"))
 //	…
-//	store := sqlstore.New(db, sqlstore.PostgreSQL)
+//	db, err := sql.Open(driver, dsn)
+//	…
+//	store := sqlstore.New(db, dialect)
 //	if err := store.Migrate(ctx); err != nil {
 //		return err
 //	}
 //
-// The drivers it is tested with are modernc.org/sqlite, github.com/jackc/pgx/v5
-// (its stdlib package) and github.com/go-sql-driver/mysql. Others work as long
-// as their errors show the same codes: an SQLState method, a Number field or a
-// Code method, in this order.
+// The drivers it is tested with are modernc.org/sqlite, github.com/mattn/go-sqlite3,
+// github.com/ncruces/go-sqlite3, github.com/jackc/pgx/v5 (its stdlib package),
+// github.com/lib/pq and github.com/go-sql-driver/mysql. Others work if their errors
+// have the shape of one of these.
 //
 // # Time
 //
@@ -25,15 +27,17 @@
 // seconds or the connection have come to an end, it may have taken place, or do
 // so later. Every method may then be called again.
 //
-// What the database breaks off for the sake of another transaction (a deadlock,
-// a serialization failure, SQLite's "database is locked") is tried again a few
-// times, after short random waits.
+// The store retries a few times, after short random waits, what the database has
+// certainly not done: it broke the statement off for another transaction (a deadlock,
+// a lock timeout, SQLite's "database is locked"), closed the session, or is a replica
+// since a failover.
 package sqlstore
 
 import (
 	"cmp"
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"fmt"
 	"regexp"
 	"slices"
@@ -217,7 +221,12 @@ func (s *Store) writing(ctx context.Context, f func(ctx context.Context, conn *s
 	defer conn.Close()
 	longer, cancel := outlive(ctx)
 	defer cancel()
-	return f(longer, conn)
+	err = f(longer, conn)
+	if reactionTo(err) == tryElsewhere {
+		// The pool closes a connection that this error is returned for.
+		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+	}
+	return err
 }
 
 // write sends a statement that commits itself, and returns how many rows it has

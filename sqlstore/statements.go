@@ -42,12 +42,12 @@ type statements struct {
 	// replaceTag for a tag, queueDeletion and isConnected for a deletion.
 	beginWriting, lockConnectionWith, replaceTag, isConnected string
 
-	// claimAtOnce is all of Claim in one statement, on PostgreSQL. Elsewhere
-	// pick locks tasks and lease sets their new NotBefore; its text ends before
-	// the list of their identities. claimAtOnce and pick return the NotBefore
-	// that was and the new Attempts.
-	claimAtOnce, pick, lease string
-	done, postpone           string
+	// claimAtOnce is all of Claim in one statement, on PostgreSQL. Elsewhere due
+	// returns a row if there is a task to claim, pick locks tasks and lease sets their
+	// new NotBefore; its text ends before the list of their identities. claimAtOnce and
+	// pick return the NotBefore that was and the new Attempts.
+	claimAtOnce, due, pick, lease string
+	done, postpone                string
 }
 
 // selectConnection begins every statement that reads connections: see
@@ -192,7 +192,7 @@ func (s *statements) all() []*string {
 		&s.recordDisconnect, &s.spendFlows, &s.spendFlowsFor, &s.dropConnection, &s.queueDeletion, &s.forgetDisconnects,
 		&s.applicationsOf, &s.nextApplication,
 		&s.beginWriting, &s.lockConnectionWith, &s.replaceTag, &s.isConnected,
-		&s.claimAtOnce, &s.pick, &s.lease, &s.done, &s.postpone,
+		&s.claimAtOnce, &s.due, &s.pick, &s.lease, &s.done, &s.postpone,
 	}
 }
 
@@ -226,6 +226,9 @@ ON CONFLICT (identity_id) DO UPDATE SET
 
 // Texts of SQLite and MySQL.
 const (
+	due = `
+SELECT 1 FROM connect_tasks WHERE application_id = ? AND not_before <= ? LIMIT 1`
+
 	flowsOf = `
 SELECT token_hash, spent FROM connect_pending
 WHERE application_id = ? AND user_id = ? AND actor_id = ? ORDER BY expires_at DESC`
@@ -245,7 +248,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, FALSE, '')`
 // time, so nothing can happen between two statements of a transaction that has
 // written: no row needs a lock.
 func (s *statements) forSQLite() {
-	s.flowsOf, s.removeSome, s.spendSome = flowsOf, removeSome, spendSome
+	s.flowsOf, s.removeSome, s.spendSome, s.due = flowsOf, removeSome, spendSome, due
 	s.lockConnections, s.lockConnectionWith = s.connections, s.connectionWith
 
 	s.bind = `
@@ -411,7 +414,7 @@ RETURNING t.identity_id, t.kind, t.application_id, t.user_id, due.not_before, t.
 // forMySQL adds what MySQL and MariaDB write in their own way, in words that
 // both know.
 func (s *statements) forMySQL() {
-	s.flowsOf, s.removeSome, s.spendSome = flowsOf, removeSome, spendSome
+	s.flowsOf, s.removeSome, s.spendSome, s.due = flowsOf, removeSome, spendSome, due
 
 	// What IGNORE would let through beside a duplicate, such as a text that is
 	// too long, has been refused before.

@@ -4,14 +4,16 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"slices"
 	"time"
 
 	"github.com/anchorconnect/connect"
 )
 
-// Claim implements [connect.Store], in one statement on PostgreSQL and in a
-// transaction elsewhere. The answer is ordered, the longest due first.
+// Claim implements [connect.Store], in one statement on PostgreSQL. Elsewhere it is
+// one look and, if a task is due, a transaction. The answer is ordered, the longest due
+// first.
 func (s *Store) Claim(ctx context.Context, applicationID string, now, until time.Time, limit int) ([]connect.Task, error) {
 	const doing = "claim tasks"
 	if limit < 1 {
@@ -27,6 +29,16 @@ func (s *Store) Claim(ctx context.Context, applicationID string, now, until time
 				tasks, err = queryTasks(ctx, conn, s.sql.claimAtOnce, applicationID, micros(now), micros(until), limit)
 				return err
 			})
+		}
+		// Most calls find nothing. A transaction would then only lock out other writers
+		// on SQLite, and fail while one of them holds the lock.
+		err = s.db.QueryRowContext(ctx, s.sql.due, applicationID, micros(now)).Scan(new(int))
+		if errors.Is(err, sql.ErrNoRows) {
+			tasks = nil
+			return nil
+		}
+		if err != nil {
+			return err
 		}
 		return s.inTx(ctx, func(tx *sql.Tx) error {
 			tasks, err = queryTasks(ctx, tx, s.sql.pick, applicationID, micros(now), limit)

@@ -18,20 +18,30 @@ import (
 //	mysql://user:password@host:3306/name       "mysql" (github.com/go-sql-driver/mysql)
 //
 // What has a meaning in a URL is percent-encoded in the user and the password.
-// Parameters after a question mark are the driver's own and are kept. What the
-// store works best with is added, unless it is given: on SQLite
-// _txlock=immediate, write-ahead logging and a busy_timeout of 2 seconds; on
-// MySQL charset=utf8mb4, and interpolateParams=true, which saves a round trip for
-// each statement, and is left out if multiStatements is given.
+// Parameters after a question mark are the driver's own and are kept. ParseURL adds
+// what the store works best with, unless it is given:
 //
-// On MySQL it refuses every charset and collation but those of UTF-8. With
-// interpolateParams the driver quotes texts itself, and gbk, big5, sjis or cp932
-// let a text break out of its quotes, which is SQL injection. For the same reason
-// a session variable must not set a character set, and its value must be a single
-// number, word or quoted string.
+//   - On SQLite _txlock=immediate, write-ahead logging and a busy_timeout of 2 seconds.
+//   - On PostgreSQL default_query_exec_mode=exec, with which pgx works behind a pooler
+//     such as PgBouncer. Without a pooler, cache_statement is faster.
+//   - On MySQL charset=utf8mb4, and interpolateParams=true, which saves a round trip for
+//     each statement, and is left out if multiStatements is given.
+//
+// Parameters of other languages' drivers that PlanetScale, DigitalOcean, Aiven, ClearDB,
+// Cloud SQL, Neon, Supabase, Prisma or Node.js write are translated if they have a
+// meaning here, such as sslaccept=strict, ssl-mode=REQUIRED or socket=. The others are
+// refused by name. A parameter about encryption is never ignored; of several, the
+// strictest counts.
+//
+// ParseURL refuses what [Store.Verify] would refuse, such as autocommit=0. On MySQL it
+// also refuses every charset and collation but those of UTF-8. With interpolateParams
+// the driver quotes texts itself, and gbk, big5, sjis or cp932 let a text break out of
+// its quotes, which is SQL injection. For the same reason a session variable must not
+// set a character set, and its value must be a single number, word or quoted string.
 //
 // An error says what is wrong in one line. It holds no part of the URL but the
-// scheme, because a piece of a broken URL could be a piece of the password.
+// scheme and names of known parameters, because a piece of a broken URL could be a
+// piece of the password.
 func ParseURL(databaseURL string) (driver, dsn string, d Dialect, err error) {
 	scheme, rest, _ := strings.Cut(databaseURL, ":")
 	switch strings.ToLower(scheme) {
@@ -40,8 +50,7 @@ func ParseURL(databaseURL string) (driver, dsn string, d Dialect, err error) {
 		dsn, err = sqliteDSN(rest)
 	case "postgres", "postgresql":
 		driver, d = "pgx", PostgreSQL
-		dsn = databaseURL
-		_, err = parseServerURL(databaseURL)
+		dsn, err = postgresDSN(databaseURL)
 	case "mysql":
 		driver, d = "mysql", MySQL
 		dsn, err = mysqlDSN(databaseURL)
@@ -70,6 +79,14 @@ func sqliteDSN(rest string) (string, error) {
 	given, err := url.ParseQuery(query)
 	if err != nil {
 		return "", errors.New("its parameters cannot be read")
+	}
+	for _, name := range []string{"immutable", "nolock"} {
+		if given.Has(name) && given.Get(name) != "0" {
+			return "", fmt.Errorf("with %s several connections damage the file: leave it out", name)
+		}
+	}
+	if given.Get("mode") == "ro" {
+		return "", errors.New("with mode=ro nothing can be written: leave it out")
 	}
 	dsn := "file:" + path
 	add := func(parameter string) {
@@ -109,6 +126,22 @@ func parseServerURL(databaseURL string) (*url.URL, error) {
 	return u, nil
 }
 
+// postgresDSN has pgx send each statement in one round trip, and leave nothing behind
+// in the server's session: behind a pooler in transaction mode the other modes fail, or
+// run another client's statement.
+func postgresDSN(databaseURL string) (string, error) {
+	u, err := parseServerURL(databaseURL)
+	if err != nil {
+		return "", err
+	}
+	parameters, err := postgresParameters(u.RawQuery)
+	if err != nil {
+		return "", err
+	}
+	base, _, _ := strings.Cut(databaseURL, "?")
+	return base + "?" + parameters, nil
+}
+
 // mysqlDSN writes a URL the way of go-sql-driver/mysql, which takes users and
 // passwords as they are.
 func mysqlDSN(databaseURL string) (string, error) {
@@ -117,17 +150,16 @@ func mysqlDSN(databaseURL string) (string, error) {
 		return "", err
 	}
 	name := strings.TrimPrefix(u.Path, "/")
+	parameters, socket, err := mysqlParameters(u.RawQuery)
 	switch {
-	case u.Hostname() == "":
+	case err != nil:
+		return "", err
+	case u.Hostname() == "" && socket == "":
 		return "", errors.New("it names no host")
 	case name == "":
 		return "", errors.New("it names no database")
 	case strings.Contains(u.User.Username(), ":"):
 		return "", errors.New("its user holds a colon, which the driver cannot take")
-	}
-	parameters, err := mysqlParameters(u.RawQuery)
-	if err != nil {
-		return "", err
 	}
 
 	var dsn strings.Builder
@@ -142,7 +174,12 @@ func mysqlDSN(databaseURL string) (string, error) {
 	if port == "" {
 		port = "3306"
 	}
-	dsn.WriteString("tcp(" + net.JoinHostPort(u.Hostname(), port) + ")/" + url.PathEscape(name))
+	if socket != "" {
+		dsn.WriteString("unix(" + socket + ")/")
+	} else {
+		dsn.WriteString("tcp(" + net.JoinHostPort(u.Hostname(), port) + ")/")
+	}
+	dsn.WriteString(url.PathEscape(name))
 	// The driver looks for the last slash of all.
 	dsn.WriteString("?" + strings.ReplaceAll(parameters, "/", "%2F"))
 	return dsn.String(), nil

@@ -36,9 +36,12 @@ func TestParseURL(t *testing.T) {
 		},
 		"PostgreSQL": {
 			"postgres://user:pass@db.example:5433/app?sslmode=require", "pgx",
-			"postgres://user:pass@db.example:5433/app?sslmode=require", PostgreSQL,
+			"postgres://user:pass@db.example:5433/app?sslmode=require&default_query_exec_mode=exec", PostgreSQL,
 		},
-		"PostgreSQL by its other scheme": {"postgresql://db.example/app", "pgx", "postgresql://db.example/app", PostgreSQL},
+		"PostgreSQL in a mode of its own": {
+			"postgres://h/app?default_query_exec_mode=cache_statement", "pgx", "postgres://h/app?default_query_exec_mode=cache_statement", PostgreSQL,
+		},
+		"PostgreSQL by its other scheme": {"postgresql://db.example/app", "pgx", "postgresql://db.example/app?default_query_exec_mode=exec", PostgreSQL},
 		"MySQL": {
 			"mysql://user:pass@db.example:3307/app", "mysql", "user:pass@tcp(db.example:3307)/app?charset=utf8mb4&interpolateParams=true", MySQL,
 		},

@@ -1,7 +1,10 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -41,12 +44,13 @@ func rightsOn(table string) []right {
 // expression is true, unless the role is exempt from row level security, as owners
 // and superusers are. It cannot judge other expressions, and refuses them.
 //
-// On MySQL it refuses a connection whose character set is not UTF-8: with
-// interpolateParams it lets a text break out of its quotes, as gbk does, or alters
-// texts. It looks at one connection of the pool.
+// It also refuses servers that it does not serve, and sessions whose settings would
+// lose writes, mix users up or make statements fail, such as autocommit=0 on MySQL, a
+// search_path whose first schema does not exist, or a character set other than UTF-8.
+// The README of the module lists them. Verify looks at one connection of the pool, or at two.
 func (s *Store) Verify(ctx context.Context) error {
 	return s.do(ctx, "verify", func() error {
-		if err := s.checkCharset(ctx); err != nil {
+		if err := s.checkServer(ctx); err != nil {
 			return err
 		}
 		version, err := s.schemaVersion(ctx, s.db)
@@ -55,7 +59,7 @@ func (s *Store) Verify(ctx context.Context) error {
 		}
 		switch latest := len(migrationsFor(s.dialect, s.prefix)); {
 		case version == 0:
-			return fmt.Errorf("there are no tables %s… that this user can see: call Migrate, or run what Schema returns", s.prefix)
+			return s.noTables(ctx)
 		case version < latest:
 			return fmt.Errorf("the tables %s… have schema version %d, and this release needs %d: call Migrate, or run what SchemaSince returns for version %d",
 				s.prefix, version, latest, version)
@@ -64,6 +68,23 @@ func (s *Store) Verify(ctx context.Context) error {
 		}
 		return s.checkTables(ctx)
 	})
+}
+
+func (s *Store) noTables(ctx context.Context) error {
+	if s.dialect == PostgreSQL {
+		var there, here string
+		err := s.db.QueryRowContext(ctx, `SELECT n.nspname::text, current_schema()::text
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relname = '`+s.prefix+`schema' AND n.nspname = ANY (current_schemas(false)) LIMIT 1`).Scan(&there, &here)
+		switch {
+		case err == nil:
+			return fmt.Errorf("there are tables %s… in the schema %s, but none in %s, which comes first in the search_path: set the search_path to the one that is meant, or call Migrate to make tables in %s",
+				s.prefix, there, here, here)
+		case !errors.Is(err, sql.ErrNoRows):
+			return err
+		}
+	}
+	return fmt.Errorf("there are no tables %s… that this user can see: call Migrate, or run what Schema returns", s.prefix)
 }
 
 func (s *Store) newer(version, latest int) error {
@@ -90,10 +111,58 @@ func (s *Store) checkTables(ctx context.Context) error {
 	if err := s.checkAccess(ctx, s.db, found); err != nil {
 		return err
 	}
-	if s.dialect == MySQL {
+	switch s.dialect {
+	case SQLite:
+		return s.checkMemory(ctx)
+	case MySQL:
+		if err := s.checkEngines(ctx); err != nil {
+			return err
+		}
 		return s.checkGrants(ctx)
 	}
 	return nil
+}
+
+// checkMemory refuses a pool in which each connection to SQLite is a database of its
+// own, as of ":memory:". It asks two connections for the tables at once.
+func (s *Store) checkMemory(ctx context.Context) error {
+	if s.db.Stats().MaxOpenConnections == 1 {
+		return nil
+	}
+	one, err := s.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer one.Close()
+	var file sql.NullString
+	err = one.QueryRowContext(ctx, "SELECT file FROM pragma_database_list WHERE name = 'main'").Scan(&file)
+	if err != nil || file.String != "" {
+		return err
+	}
+	other, err := s.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer other.Close()
+	for _, conn := range []*sql.Conn{one, other} {
+		if found, err := s.findTables(ctx, conn, tableNames...); err != nil || len(found) < len(tableNames) {
+			return cmp.Or(err, errors.New("each connection of the pool has a database of its own in memory, so that the store finds and misses its rows at random: use a file, or db.SetMaxOpenConns(1)"))
+		}
+	}
+	return nil
+}
+
+// checkEngines refuses tables on MySQL that are not transactional: ROLLBACK would
+// leave half of a change. A server or a tool may have replaced InnoDB.
+func (s *Store) checkEngines(ctx context.Context) error {
+	var name, engine string
+	list := "'" + s.prefix + strings.Join(tableNames, "', '"+s.prefix) + "'"
+	err := s.db.QueryRowContext(ctx, `SELECT table_name, engine FROM information_schema.tables
+WHERE table_schema = DATABASE() AND table_name IN (`+list+`) AND engine <> 'InnoDB' LIMIT 1`).Scan(&name, &engine)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	return cmp.Or(err, fmt.Errorf("the table %s has the engine %s, which cannot roll back: ALTER TABLE %s ENGINE=InnoDB", name, engine, name))
 }
 
 // A table is one that was found. What follows the name is for PostgreSQL.
@@ -150,12 +219,9 @@ var findTables = map[Dialect]string{
 		CASE WHEN NOT has_table_privilege(t.oid, 'UPDATE') THEN 'UPDATE' END,
 		CASE WHEN NOT has_table_privilege(t.oid, 'DELETE') THEN 'DELETE' END),
 	row_security_active(t.oid)
-FROM (
-	SELECT DISTINCT ON (c.relname) c.relname, c.oid, c.relowner, c.relkind
-	FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-	WHERE n.nspname = ANY (current_schemas(false)) AND c.relname IN (%s)
-	ORDER BY c.relname, array_position(current_schemas(false), n.nspname)
-) t WHERE t.relkind IN ('r', 'p')`,
+FROM pg_catalog.pg_class t
+WHERE t.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = current_schema())
+	AND t.relname IN (%s) AND t.relkind IN ('r', 'p')`,
 }
 
 // checkGrants asks MySQL whether the user may do all that the store does. To

@@ -1,0 +1,175 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"time"
+)
+
+// A transport is how a driver of PostgreSQL sends a statement with parameters.
+type transport int
+
+const (
+	// oneTrip sends it at once. So does every driver that is not known here.
+	oneTrip transport = iota
+	// twoTrips sends its text, waits for the answer, and then sends the parameters. A
+	// pooler in transaction mode may give the second half to another session of the
+	// server, which runs whatever text another client has left there.
+	twoTrips
+	// prepared keeps statements by name in the session of the server, where a pooler in
+	// transaction mode gives them to other clients.
+	prepared
+)
+
+// transportOf looks at a driver's connection: at github.com/jackc/pgx/v5/stdlib's
+// query mode and github.com/lib/pq's binary_parameters. It knows them by their shape,
+// since importing a driver would import it into every app.
+func transportOf(driverConn any) transport {
+	v := reflect.ValueOf(driverConn)
+	s := reflect.Indirect(v)
+	if s.Kind() != reflect.Struct {
+		return oneTrip
+	}
+	switch s.Type().PkgPath() {
+	case "github.com/lib/pq":
+		binary := s.FieldByName("binaryParameters") // before 1.11
+		if config := s.FieldByName("cfg"); config.Kind() == reflect.Struct {
+			binary = config.FieldByName("BinaryParameters")
+		}
+		if binary.Kind() == reflect.Bool && !binary.Bool() {
+			return twoTrips
+		}
+	case "github.com/jackc/pgx/v5/stdlib":
+		conn, ok := result(v.MethodByName("Conn"))
+		if !ok {
+			return oneTrip
+		}
+		config, ok := result(conn.MethodByName("Config"))
+		if config = reflect.Indirect(config); !ok || config.Kind() != reflect.Struct {
+			return oneTrip
+		}
+		mode, ok := result(config.FieldByName("DefaultQueryExecMode").MethodByName("String"))
+		switch {
+		case ok && mode.String() == "cache statement":
+			return prepared
+		case ok && mode.String() == "describe exec":
+			return twoTrips
+		}
+	default: // Drivers that trace or count embed another one's connection.
+		if inner := s.FieldByName("Conn"); inner.Kind() == reflect.Interface && inner.CanInterface() {
+			return transportOf(inner.Interface())
+		}
+	}
+	return oneTrip
+}
+
+// result calls a method without parameters and with one result.
+func result(method reflect.Value) (reflect.Value, bool) {
+	if !method.IsValid() || method.Type().NumIn() != 0 || method.Type().NumOut() != 1 {
+		return reflect.Value{}, false
+	}
+	return method.Call(nil)[0], true
+}
+
+// poolerPatience is how long checkPooler waits for two connections and their answers.
+const poolerPatience = time.Second
+
+var (
+	errTwoTrips = errors.New("a pooler such as PgBouncer in transaction mode stands before the database, and the driver sends a statement in two round trips, so that the pooler can run another client's statement with these parameters: " +
+		"with pgx add default_query_exec_mode=exec to the connection string, with lib/pq binary_parameters=yes")
+	errPrepared = errors.New("a pooler such as PgBouncer in transaction mode stands before the database, and knows nothing of the statements that the driver has prepared: " +
+		"with pgx add default_query_exec_mode=exec to the connection string, or set max_prepared_statements of PgBouncer 1.21 or later")
+)
+
+// checkPooler refuses a driver that would write wrong rows or fail behind the pooler
+// that stands before PostgreSQL, if there is one. It takes two connections and only
+// reads. What it cannot find out in a second it lets pass.
+func (s *Store) checkPooler(ctx context.Context) error {
+	if s.db.Stats().MaxOpenConnections == 1 {
+		return nil
+	}
+	short, cancel := context.WithTimeout(ctx, poolerPatience)
+	defer cancel()
+	one, err := s.db.Conn(short)
+	if err != nil {
+		return nil
+	}
+	defer one.Close()
+	how := oneTrip
+	if err := one.Raw(func(conn any) error { how = transportOf(conn); return nil }); err != nil || how == oneTrip {
+		return nil
+	}
+	other, err := s.db.Conn(short)
+	if err != nil {
+		return nil
+	}
+	defer other.Close()
+	switch pooled, kept := probePooler(short, one, other); {
+	case pooled && how == twoTrips:
+		return errTwoTrips
+	case pooled && how == prepared && !kept:
+		return errPrepared
+	}
+	return nil
+}
+
+// probePooler reports whether the connections share the sessions of a server: a
+// connection to the server itself is always in the same session, and alone. It also
+// reports whether statements that are prepared in one session are found in the others.
+func probePooler(ctx context.Context, one, other *sql.Conn) (pooled, kept bool) {
+	// Texts that nobody has prepared yet.
+	text := fmt.Sprintf("SELECT pg_backend_pid() + $1::integer /* sqlstore %d */", rand.Uint64())
+	texts := []string{text + " ", text + "  "}
+	last := make(map[*sql.Conn]int)
+	// Two connections to the server itself are never in one session.
+	for _, conn := range []*sql.Conn{one, other} {
+		var pid int
+		if err := conn.QueryRowContext(ctx, text, 0).Scan(&pid); err != nil {
+			return isUnprepared(err), false
+		}
+		last[conn] = pid
+	}
+	if last[one] == last[other] {
+		return true, true
+	}
+	for round := range 4 {
+		// Each connection prepares, in its turn, what the other has prepared before. A
+		// pooler gives out the session that was returned last, or the one that was
+		// returned first.
+		conns := []*sql.Conn{one, other}
+		if round >= 2 {
+			conns[0], conns[1] = other, one
+		}
+		var open []*sql.Tx
+		for _, conn := range conns {
+			tx, err := conn.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+			if err != nil {
+				return pooled, false
+			}
+			defer tx.Rollback()
+			open = append(open, tx)
+			which := round % 2
+			if conn == other {
+				which = 1 - which
+			}
+			var pid int
+			if err := tx.QueryRowContext(ctx, texts[which], 0).Scan(&pid); err != nil {
+				return pooled || isUnprepared(err), false
+			}
+			if seen, ok := last[conn]; ok && seen != pid {
+				pooled = true
+			}
+			last[conn] = pid
+		}
+		for _, tx := range open {
+			if err := tx.Commit(); err != nil {
+				return pooled, false
+			}
+		}
+	}
+	return pooled, true
+}

@@ -1,0 +1,358 @@
+package sqlstore
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// An engine is the kind of database and its version, as it reports them itself.
+type engine struct {
+	kind         string
+	major, minor int
+}
+
+// The kinds that the store serves. MySQL includes Percona Server, Aurora and Vitess,
+// PostgreSQL the services that run PostgreSQL itself.
+const (
+	kindSQLite     = "SQLite"
+	kindPostgreSQL = "PostgreSQL"
+	kindMySQL      = "MySQL"
+	kindMariaDB    = "MariaDB"
+)
+
+// refusedEngines are engines that speak a dialect and lack a part that the store
+// relies on. Each is found by a text in what the server says of its version.
+var refusedEngines = []struct {
+	dialect         Dialect
+	sign            string
+	kind, why, want string
+}{
+	{PostgreSQL, "CockroachDB", "CockroachDB", "it refuses statements that change one table twice, and has no advisory locks", "PostgreSQL 12 or later"},
+	{PostgreSQL, "-YB-", "YugabyteDB", "it is not tested, and its older line lacks MATERIALIZED and advisory locks", "PostgreSQL 12 or later"},
+	{PostgreSQL, "Redshift", "Amazon Redshift", "it enforces no unique keys", "PostgreSQL 12 or later"},
+	{PostgreSQL, "Greenplum", "Greenplum", "it is not tested", "PostgreSQL 12 or later"},
+	{PostgreSQL, "openGauss", "openGauss", "it is not tested", "PostgreSQL 12 or later"},
+	{PostgreSQL, "GaussDB", "GaussDB", "it is not tested", "PostgreSQL 12 or later"},
+	{MySQL, "TiDB", "TiDB", "it parses SKIP LOCKED and locks nothing, so that a task is given out several times", "MySQL 8.0 or MariaDB 10.6, or later"},
+	{MySQL, "OceanBase", "OceanBase", "it is not tested", "MySQL 8.0 or MariaDB 10.6, or later"},
+	{MySQL, "SingleStore", "SingleStore", "it is not tested", "MySQL 8.0 or MariaDB 10.6, or later"},
+	{MySQL, "Dolt", "Dolt", "it parses FOR UPDATE and locks nothing", "MySQL 8.0 or MariaDB 10.6, or later"},
+}
+
+// minimalVersions are the first versions that understand the store's statements.
+var minimalVersions = map[string]engine{
+	kindSQLite:     {kindSQLite, 3, 37},
+	kindPostgreSQL: {kindPostgreSQL, 12, 0},
+	kindMySQL:      {kindMySQL, 8, 0},
+	kindMariaDB:    {kindMariaDB, 10, 6},
+}
+
+var versionNumber = regexp.MustCompile(`\d+(\.\d+)?`)
+
+// engineOf reads what a server says of its version. It refuses the engines and
+// versions that the store does not serve.
+func engineOf(d Dialect, said string) (engine, error) {
+	for _, r := range refusedEngines {
+		if d == r.dialect && strings.Contains(said, r.sign) {
+			return engine{}, fmt.Errorf("the database is %s, which this release of sqlstore does not serve, because %s: use %s", r.kind, r.why, r.want)
+		}
+	}
+	s := engine{kind: kindSQLite}
+	switch {
+	case d == PostgreSQL:
+		s.kind = kindPostgreSQL
+	case d == MySQL && strings.Contains(said, "MariaDB"):
+		s.kind = kindMariaDB
+		said = strings.TrimPrefix(said, "5.5.5-") // For clients that expect MySQL.
+	case d == MySQL:
+		s.kind = kindMySQL
+	}
+	major, minor, _ := strings.Cut(versionNumber.FindString(said), ".")
+	var err error
+	if s.major, err = strconv.Atoi(major); err != nil {
+		return s, nil // Nothing is known of it. Its own errors have to tell.
+	}
+	s.minor, _ = strconv.Atoi(minor)
+	if least := minimalVersions[s.kind]; cmp.Or(cmp.Compare(s.major, least.major), cmp.Compare(s.minor, least.minor)) < 0 {
+		return s, fmt.Errorf("the database is %s, and this release of sqlstore needs %s or later: upgrade it", s, least)
+	}
+	return s, nil
+}
+
+func (s engine) String() string {
+	if s.kind == kindPostgreSQL {
+		return fmt.Sprintf("%s %d", s.kind, s.major)
+	}
+	return fmt.Sprintf("%s %d.%d", s.kind, s.major, s.minor)
+}
+
+// checkServer refuses a server that the store does not serve, and a session in which
+// its statements would mean something else. It only reads, from one connection.
+func (s *Store) checkServer(ctx context.Context) error {
+	if s.dialect == PostgreSQL {
+		if err := s.checkPooler(ctx); err != nil {
+			return err
+		}
+	}
+	conn, err := s.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	switch s.dialect {
+	case SQLite:
+		return s.checkSQLite(ctx, conn)
+	case PostgreSQL:
+		return s.checkPostgreSQL(ctx, conn)
+	default:
+		return s.checkMySQL(ctx, conn)
+	}
+}
+
+// checkSQLite reads the PRAGMAs that change what the store's statements do.
+func (s *Store) checkSQLite(ctx context.Context, conn *sql.Conn) error {
+	var version string
+	if err := conn.QueryRowContext(ctx, "SELECT sqlite_version()").Scan(&version); err != nil {
+		return err
+	}
+	if _, err := engineOf(SQLite, version); err != nil {
+		return err
+	}
+	settings := make(map[string]string)
+	for _, name := range []string{"journal_mode", "query_only", "read_uncommitted"} {
+		var value string
+		if err := conn.QueryRowContext(ctx, "PRAGMA "+name).Scan(&value); err != nil {
+			return err
+		}
+		settings[name] = value
+	}
+	return judgeSQLite(settings)
+}
+
+func judgeSQLite(settings map[string]string) error {
+	switch {
+	case strings.EqualFold(settings["journal_mode"], "off"):
+		return errors.New("the connection has journal_mode = OFF, so that nothing can be rolled back: use WAL, or leave the pragma out")
+	case settings["query_only"] == "1":
+		return errors.New("the connection has query_only = 1, so that it writes nothing: leave the pragma out")
+	case settings["read_uncommitted"] == "1":
+		return errors.New("the connection has read_uncommitted = 1, so that it reads what is never committed: leave the pragma out")
+	}
+	return nil
+}
+
+// checkPostgreSQL reads the settings that change what the store's statements do.
+func (s *Store) checkPostgreSQL(ctx context.Context, conn *sql.Conn) error {
+	var version string
+	if err := conn.QueryRowContext(ctx, "SELECT version()").Scan(&version); err != nil {
+		return err
+	}
+	if _, err := engineOf(PostgreSQL, version); err != nil {
+		return err
+	}
+	var p postgresSession
+	err := conn.QueryRowContext(ctx, `SELECT current_setting('search_path'), COALESCE(current_schema(), ''), current_user::text,
+	current_setting('client_encoding'), current_setting('transaction_read_only')`,
+	).Scan(&p.searchPath, &p.schema, &p.role, &p.encoding, &p.readOnly)
+	if err != nil {
+		return err
+	}
+	return p.judge()
+}
+
+// A postgresSession is what is looked at of a session on PostgreSQL.
+type postgresSession struct {
+	searchPath string
+	schema     string // the schema in which tables are made, or "" if there is none
+	role       string
+	encoding   string
+	readOnly   string
+}
+
+func (p postgresSession) judge() error {
+	switch {
+	case p.readOnly == "on":
+		return errors.New("the session is read-only, as on a replica or with default_transaction_read_only: open the server that takes writes, for example with target_session_attrs=read-write")
+	case p.encoding != "UTF8" && p.encoding != "SQL_ASCII":
+		return fmt.Errorf("the session's client_encoding is %s, which alters texts: leave the parameter out, or use UTF8", p.encoding)
+	case p.schema == "":
+		return fmt.Errorf("the search_path %s names no schema that exists and that this role may use: create the schema, or grant USAGE on it", p.searchPath)
+	}
+	// PostgreSQL passes over a schema that does not exist or may not be used. The
+	// tables would be made in the next one, which other tenants may share.
+	for i, name := range pathNames(p.searchPath) {
+		if i == 0 && name == "$user" {
+			if p.schema == p.role {
+				return nil
+			}
+			continue
+		}
+		if name != p.schema {
+			return fmt.Errorf("the search_path %s begins with the schema %s, which does not exist or which this role may not use, and the tables would be in %s: create the schema or grant USAGE on it, or take it out of the search_path",
+				p.searchPath, name, p.schema)
+		}
+		return nil
+	}
+	return nil
+}
+
+// pathNames splits a search_path as PostgreSQL writes it.
+func pathNames(path string) (names []string) {
+	for path != "" {
+		path = strings.TrimLeft(path, " ,")
+		var name string
+		if rest, quoted := strings.CutPrefix(path, `"`); quoted {
+			for {
+				part, after, _ := strings.Cut(rest, `"`)
+				name += part
+				rest = after
+				if !strings.HasPrefix(rest, `"`) {
+					break
+				}
+				name, rest = name+`"`, rest[1:]
+			}
+			path = rest
+		} else {
+			name, path, _ = strings.Cut(path, ",")
+			name = strings.ToLower(strings.TrimSpace(name))
+		}
+		if name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// mysqlEverywhere are variables that every server has, and mysqlSomewhere those that
+// have several names or that only some servers have.
+const (
+	mysqlEverywhere = `SELECT VERSION(), @@version_comment, @@autocommit, @@sql_mode, @@sql_select_limit,
+	@@character_set_client, @@character_set_connection`
+	mysqlSomewhere = `SHOW VARIABLES WHERE Variable_name IN ('completion_type', 'unique_checks', 'sql_safe_updates', 'sql_log_bin',
+	'tx_isolation', 'transaction_isolation', 'tx_read_only', 'transaction_read_only', 'read_only', 'innodb_read_only',
+	'log_bin', 'binlog_format', 'wsrep_on', 'wsrep_provider', 'wsrep_sync_wait')`
+)
+
+// checkMySQL reads the variables that change what the store's statements do.
+func (s *Store) checkMySQL(ctx context.Context, conn *sql.Conn) error {
+	var version, comment, autocommit, mode, limit, client, connection string
+	err := conn.QueryRowContext(ctx, mysqlEverywhere).Scan(&version, &comment, &autocommit, &mode, &limit, &client, &connection)
+	if err != nil {
+		return err
+	}
+	if _, err := engineOf(MySQL, version+" "+comment); err != nil {
+		return err
+	}
+	variables := map[string]string{
+		"autocommit":               autocommit,
+		"sql_mode":                 mode,
+		"sql_select_limit":         limit,
+		"character_set_client":     client,
+		"character_set_connection": connection,
+	}
+	rows, err := conn.QueryContext(ctx, mysqlSomewhere)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name, value string
+		if err := rows.Scan(&name, &value); err != nil {
+			return err
+		}
+		variables[strings.ToLower(name)] = value
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	return judgeMySQL(variables)
+}
+
+// leastSelectLimit is a sql_select_limit that no query of the store comes near to.
+const leastSelectLimit = 1 << 20
+
+// judgeMySQL returns the first variable that would lose data, mix it up or make a
+// statement fail.
+func judgeMySQL(v map[string]string) error {
+	is := func(name string, values ...string) bool {
+		value, known := v[name]
+		for _, want := range values {
+			if known && strings.EqualFold(value, want) {
+				return true
+			}
+		}
+		return false
+	}
+	off := []string{"0", "OFF"}
+	refuse := func(setting, effect, remedy string) error {
+		return fmt.Errorf("the session has %s, %s: %s", setting, effect, remedy)
+	}
+	leaveOut := func(name string) string {
+		return "take " + name + " out of the connection string, or out of the server's init_connect or configuration"
+	}
+	switch {
+	case is("autocommit", off...):
+		return refuse("autocommit = 0", "so that nothing that the store writes is ever committed", leaveOut("autocommit"))
+	case is("completion_type", "CHAIN", "1", "RELEASE", "2"):
+		return refuse("completion_type = "+v["completion_type"], "so that the statement after a COMMIT is not committed, or the connection is closed", leaveOut("completion_type"))
+	case !isUTF8(v["character_set_client"]) || v["character_set_client"] != v["character_set_connection"]:
+		return fmt.Errorf("the connection's character_set_client is %s and its character_set_connection %s, which lets texts break out of their quotes or alters them: open the database with charset=utf8mb4 and no other setting of a character set",
+			v["character_set_client"], v["character_set_connection"])
+	case is("tx_isolation", "READ-UNCOMMITTED"), is("transaction_isolation", "READ-UNCOMMITTED"):
+		return refuse("isolation level READ UNCOMMITTED", "so that it reads what is never committed", leaveOut("transaction_isolation"))
+	case is("unique_checks", off...):
+		return refuse("unique_checks = 0", "so that two users could be given one identity", leaveOut("unique_checks"))
+	case is("sql_safe_updates", "1", "ON"):
+		return refuse("sql_safe_updates = 1", "so that deletions fail when the server chooses not to use an index", leaveOut("sql_safe_updates"))
+	case is("tx_read_only", "1", "ON"), is("transaction_read_only", "1", "ON"):
+		return refuse("transaction_read_only = 1", "so that it writes nothing", leaveOut("transaction_read_only"))
+	case v["read_only"] != "" && !is("read_only", off...), is("innodb_read_only", "1", "ON"):
+		return errors.New("the server is read-only, as a replica is: open the server that takes writes")
+	case is("log_bin", "1", "ON") && is("sql_log_bin", off...):
+		return refuse("sql_log_bin = 0", "so that replicas never receive what it writes", leaveOut("sql_log_bin"))
+	case is("log_bin", "1", "ON") && is("binlog_format", "STATEMENT"):
+		return refuse("binlog_format = STATEMENT", "which READ COMMITTED does not allow", "set binlog_format to ROW or MIXED")
+	}
+	for mode := range strings.SplitSeq(v["sql_mode"], ",") {
+		switch mode {
+		case "EMPTY_STRING_IS_NULL", "ORACLE":
+			return refuse("sql_mode "+mode, "in which '' is no text or the store's statements mean something else", "take it out of sql_mode")
+		}
+	}
+	if limit, err := strconv.ParseUint(v["sql_select_limit"], 10, 64); err == nil && limit < leastSelectLimit {
+		return refuse("sql_select_limit = "+v["sql_select_limit"], "so that the store misses rows", leaveOut("sql_select_limit"))
+	}
+	return judgeGalera(v)
+}
+
+// Bits of wsrep_sync_wait: reads wait for what other nodes have committed, and so do
+// UPDATE and DELETE.
+const (
+	waitOnRead   = 1
+	waitOnUpdate = 2
+)
+
+// judgeGalera judges the node of a Galera cluster, be it of MariaDB or Percona XtraDB
+// Cluster. A pool may have connections to several nodes, and a flow that was bound on
+// one of them must be found on the others.
+func judgeGalera(v map[string]string) error {
+	provider := v["wsrep_provider"]
+	if provider == "" || provider == "none" {
+		return nil
+	}
+	if on := v["wsrep_on"]; on != "ON" && on != "1" {
+		return errors.New("the session has wsrep_on = OFF on a node of a Galera cluster, so that other nodes never receive what it writes: set it to ON")
+	}
+	const both = waitOnRead | waitOnUpdate
+	if bits, err := strconv.Atoi(v["wsrep_sync_wait"]); err != nil || bits&both != both {
+		return fmt.Errorf("the server is a node of a Galera cluster and the session has wsrep_sync_wait = %s, so that it misses what was just written on another node: add wsrep_sync_wait=3 to the connection string, or set it on all nodes",
+			v["wsrep_sync_wait"])
+	}
+	return nil
+}
