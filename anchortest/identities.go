@@ -223,16 +223,27 @@ func (s *Server) updateIdentity(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) deleteIdentity(w http.ResponseWriter, r *http.Request) {
+	identity := s.dropIdentity(w, r)
+	if identity != nil && s.backend != nil {
+		s.backend.ForgetIdentity(identity.ID)
+	}
+}
+
+// dropIdentity deletes the identity that the path names, answers, and returns it.
+// It returns nil when there is none.
+func (s *Server) dropIdentity(w http.ResponseWriter, r *http.Request) *Identity {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if identity := s.pathIdentity(w, r); identity != nil {
+	identity := s.pathIdentity(w, r)
+	if identity != nil {
 		s.identities.delete(identity.ID)
 		s.identityChanged()
 		writeJSON(w, http.StatusOK, map[string]string{"message": "Identity deleted successfully."})
 	}
+	return identity
 }
 
-// reauthenticateIdentity signs in again, which on the fake always works and
+// reauthenticateIdentity signs in again, which without a [Backend] always works and
 // takes no time: a [Fault] with status 422 is one that fails.
 func (s *Server) reauthenticateIdentity(w http.ResponseWriter, r *http.Request) {
 	body := struct {
@@ -242,8 +253,22 @@ func (s *Server) reauthenticateIdentity(w http.ResponseWriter, r *http.Request) 
 		return
 	}
 	id, _ := parseUUID(r.PathValue("identity"))
-	if !s.endSignIn(id, StatusValidated) {
+	var failed error
+	if s.backend != nil {
+		if _, found := s.Identity(id); found {
+			failed = s.backend.SignInAgain(r.Context(), id)
+		}
+	}
+	status := StatusValidated
+	if failed != nil {
+		status = StatusFailed
+	}
+	if !s.endSignIn(id, status) {
 		writeError(w, http.StatusNotFound, noIdentity)
+		return
+	}
+	if failed != nil {
+		writeBackendError(w, failed)
 		return
 	}
 	writeJSON(w, http.StatusOK, map[string]any{"identityId": id, "async": !body.Sync})

@@ -30,6 +30,7 @@ type Server struct {
 	applicationID string
 	logger        *slog.Logger
 	handler       http.Handler // the API and the page, without faults
+	backend       Backend      // nil for none
 
 	// Of a listening server, and nil otherwise.
 	server *http.Server
@@ -82,6 +83,7 @@ type config struct {
 	webhookURL      string
 	webhookSecrets  []string
 	logger          *slog.Logger
+	backend         Backend
 }
 
 // WithAddr has [Start] listen on a TCP address, such as "127.0.0.1:9000".
@@ -191,6 +193,7 @@ func newServer(c config) (*Server, error) {
 		apiKey:        c.apiKey,
 		applicationID: id,
 		logger:        cmp.Or(c.logger, slog.New(slog.DiscardHandler)),
+		backend:       c.backend,
 		now:           time.Now,
 		tokens:        make(map[string]*identityToken),
 		webhook:       hook,
