@@ -38,6 +38,7 @@ var args = []string{
 	"--metrics-recording-only",
 	"--no-pings",
 	"--mute-audio",
+	"--test-type=webdriver", // No bar that warns of flags, which takes its height from the page.
 	"--hide-scrollbars",
 	"--force-color-profile=srgb",
 	"--password-store=basic",
