@@ -209,4 +209,3 @@ func (s *Server) serveOverview(w http.ResponseWriter, r *http.Request) {
 	}
 	writePage(w, http.StatusOK, "'none'", overviewTemplate, "overview", page)
 }
-

@@ -264,8 +264,8 @@ func attach(ctx context.Context, caller *chromium.Caller, page string) (sessionI
 	return attached.SessionID, err
 }
 
-// resize gives the page its size. A window is larger than its page, by what the
-// browser would show around it.
+// resize gives the page its size exactly, whatever the browser's version would show
+// around it.
 func resize(ctx context.Context, caller *chromium.Caller, page string, width, height int) error {
 	var window struct {
 		ID int `json:"windowId"`

@@ -18,6 +18,9 @@ import (
 // a lot to do.
 const patience = 60 * time.Second
 
+// frameHeight is how much higher a window is than its page, in current versions.
+const frameHeight = 87
+
 // args are what every browser is started with.
 var args = []string{
 	"--headless=new", // The browser itself, without a window.
@@ -64,8 +67,8 @@ type Browser struct {
 	end     sync.Once
 }
 
-// Start starts the program with a window of this size, in CSS pixels, and an empty
-// page. ctx bounds the start, not the browser, which runs until [Browser.Close].
+// Start starts the program with an empty page of this size, in CSS pixels, as are
+// those in further windows. ctx bounds the start, not the browser, which runs until [Browser.Close].
 func Start(ctx context.Context, program string, width, height int) (*Browser, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -100,7 +103,7 @@ func (b *Browser) start(program string, width, height int) error {
 	b.pipes = []*os.File{ourR, ourW}
 	all := append([]string{
 		userDataDir + b.scratch.profile(),
-		fmt.Sprintf("--window-size=%d,%d", width, height),
+		fmt.Sprintf("--window-size=%d,%d", width, height+frameHeight),
 	}, args...)
 	if Unsandboxed() {
 		all = append(all, "--no-sandbox")

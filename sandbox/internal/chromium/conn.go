@@ -174,6 +174,11 @@ func (c *Conn) write(text []byte) error {
 
 // call calls a method outside of any session.
 func (c *Conn) call(ctx context.Context, method string, params, result any) error {
+	select {
+	case <-c.done:
+		return ErrClosed
+	default:
+	}
 	answer := make(chan message, 1)
 	c.mu.Lock()
 	c.lastID++

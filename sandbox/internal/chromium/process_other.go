@@ -20,3 +20,4 @@ func owned(os.FileInfo) bool                          { return false }
 func ownGroup(*exec.Cmd)                              {}
 func killGroup(int)                                   {}
 func killOwners(context.Context, string) (int, error) { return 0, errUnsupported }
+func processes(context.Context) ([]process, error)    { return nil, errUnsupported }

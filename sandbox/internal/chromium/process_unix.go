@@ -106,9 +106,3 @@ func kill(ctx context.Context, pid int, dir string) bool {
 	}
 	return handle.Kill() == nil
 }
-
-// A process is one that runs.
-type process struct {
-	pid, group, uid int
-	args            []string
-}

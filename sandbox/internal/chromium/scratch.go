@@ -139,3 +139,9 @@ func sweep(ctx context.Context, home string, log *slog.Logger) error {
 	}
 	return errors.Join(errs...)
 }
+
+// A process is one that runs.
+type process struct {
+	pid, group, uid int
+	args            []string
+}
