@@ -15,11 +15,11 @@ type pages struct {
 	mu    sync.Mutex
 	urls  map[string]string // by target
 	order []string          // the targets, the one that has changed last at the end
-	some  chan struct{}     // closed when there has been a page
+	news  chan struct{}     // closed and replaced when something has changed
 }
 
 func newPages() *pages {
-	return &pages{urls: make(map[string]string), some: make(chan struct{})}
+	return &pages{urls: make(map[string]string), news: make(chan struct{})}
 }
 
 // event takes an event of the browser's (CDP, domain Target).
@@ -43,16 +43,11 @@ func (p *pages) event(method string, params json.RawMessage) {
 		if e.Info.Type != "page" || known && url == e.Info.URL {
 			return
 		}
-		if len(p.order) == 0 {
-			select {
-			case <-p.some:
-			default:
-				close(p.some)
-			}
-		}
 		p.drop(e.Info.ID)
 		p.urls[e.Info.ID] = e.Info.URL
 		p.order = append(p.order, e.Info.ID)
+		close(p.news)
+		p.news = make(chan struct{})
 	case "Target.targetDestroyed":
 		p.drop(e.ID)
 	}
@@ -73,7 +68,7 @@ func (p *pages) current() (id, url string, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i := len(p.order) - 1; i >= 0; i-- {
-		if id, url = p.order[i], p.urls[p.order[i]]; url != "" && url != "about:blank" {
+		if id, url = p.order[i], p.urls[p.order[i]]; !blank(url) {
 			return id, url, true
 		}
 	}
@@ -82,11 +77,35 @@ func (p *pages) current() (id, url string, ok bool) {
 
 // first waits for the page that a browser begins with.
 func (p *pages) first(ctx context.Context) (id string, err error) {
-	select {
-	case <-p.some:
-		id, _, _ = p.current()
-		return id, nil
-	case <-ctx.Done():
-		return "", ctx.Err()
+	err = p.wait(ctx, func() bool {
+		if len(p.order) > 0 {
+			id = p.order[0]
+		}
+		return id != ""
+	})
+	return id, err
+}
+
+// left waits until a page shows something else than an empty page.
+func (p *pages) left(ctx context.Context, id string) error {
+	return p.wait(ctx, func() bool { return !blank(p.urls[id]) })
+}
+
+// wait waits until something is so, which it asks with the lock held.
+func (p *pages) wait(ctx context.Context, so func() bool) error {
+	for {
+		p.mu.Lock()
+		ok, news := so(), p.news
+		p.mu.Unlock()
+		if ok {
+			return nil
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 }
+
+func blank(url string) bool { return url == "" || url == "about:blank" }

@@ -19,6 +19,8 @@ import (
 const (
 	defaultWidth, defaultHeight = 1440, 900
 	defaultMaxDuration          = 180 * time.Minute
+	// navigationTimeout is how long a session waits for its initial page to be shown.
+	navigationTimeout = 5 * time.Second
 	// maxSide is the longest side of a viewport, in pixels.
 	maxSide = 10_000
 )
@@ -252,6 +254,10 @@ func prepare(ctx context.Context, browser *chromium.Browser, r request, site str
 	if err := caller.Call(ctx, sessionID, "Page.navigate", map[string]any{"url": r.initialURL}, nil); err != nil {
 		return nil, err
 	}
+	// What is no page, such as a download, is never shown.
+	shown, cancel := context.WithTimeout(ctx, navigationTimeout)
+	defer cancel()
+	_ = pages.left(shown, page)
 	return pages, caller.Call(ctx, "", "Target.detachFromTarget", map[string]any{"sessionId": sessionID}, nil)
 }
 
