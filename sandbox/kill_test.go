@@ -46,10 +46,20 @@ func launch(t *testing.T, dir string) (cmd *exec.Cmd, browserDir string) {
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait() // It was killed.
+		ends(t, browserDir)
 	})
 	lines := bufio.NewScanner(stdout)
 	require.True(t, lines.Scan(), "it ended early")
 	return cmd, lines.Text()
+}
+
+// ends waits until no process of a browser is left, whose sandbox was killed.
+func ends(t *testing.T, browserDir string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		n, err := chromium.Running(context.Background(), browserDir)
+		return err == nil && n == 0
+	}, 20*time.Second, 20*time.Millisecond)
 }
 
 func TestAKillLeavesNothingAfterTheNextStart(t *testing.T) {
@@ -63,10 +73,7 @@ func TestAKillLeavesNothingAfterTheNextStart(t *testing.T) {
 	_ = killed.Wait() // It was killed.
 
 	// The browser notices by itself, since its pipe is closed. The profile stays.
-	require.Eventually(t, func() bool {
-		n, err := chromium.Running(t.Context(), leftover)
-		return err == nil && n == 0
-	}, 20*time.Second, 20*time.Millisecond)
+	ends(t, leftover)
 	require.DirExists(t, leftover)
 
 	_, third := launch(t, dir)
