@@ -18,6 +18,9 @@
 //
 //	ANCHOR_WEBHOOK_SECRET=T5XQ…
 //
+// Its sessions have no browser. With -browser it says how to run the sandbox, a module
+// of its own, which serves the same with real browsers.
+//
 // All other values are the same after a restart; identities are not kept. Calls
 // and events are logged on the standard error stream, without keys, tokens,
 // secrets and bodies, and so is the address of a page on which sign-ins can be
@@ -136,6 +139,7 @@ func parseFlags(args []string, stderr io.Writer) (opts []anchortest.Option, webh
 	})
 	webhookURL := flags.String("webhook-url", "", "`URL` that is told of sign-ins that work and that fail (default none)")
 	flags.StringVar(&webhookSecret, "webhook-secret", "", "`secret` that events are signed with (default a random one)")
+	browser := flags.Bool("browser", false, "say how to serve a sandbox, in which sessions are real browsers")
 
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -148,6 +152,9 @@ func parseFlags(args []string, stderr io.Writer) (opts []anchortest.Option, webh
 	}
 	if flags.NArg() > 0 {
 		return nil, "", fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	if *browser {
+		return nil, "", errors.New("browsers are a module of their own: run go run github.com/anchorconnect/connect/sandbox/cmd/fakeanchor -browser")
 	}
 	name, err := siteName(*site)
 	if err != nil {

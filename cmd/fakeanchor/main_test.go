@@ -260,6 +260,7 @@ func TestFlags(t *testing.T) {
 		{"another application's id that is no UUID", []string{"-another-application", "7=https://two.example"}, `"7" is not a UUID`},
 		{"a webhook that is no URL", []string{"-webhook-url", "app.example"}, "webhook"},
 		{"a webhook's secret without a webhook", []string{"-webhook-secret", "s3 cret"}, "-webhook-url"},
+		{"a browser", []string{"-browser"}, "go run github.com/anchorconnect/connect/sandbox/cmd/fakeanchor -browser"},
 		{"a key with a space", []string{"-key", "s3 cret"}, "API key"},
 	} {
 		t.Run(test.name+" is one line and exit status 2", func(t *testing.T) {
@@ -288,8 +289,8 @@ func TestFlags(t *testing.T) {
 		var stdout, stderr bytes.Buffer
 		require.Zero(t, run(t.Context(), []string{"-h"}, &stdout, &stderr))
 		require.Empty(t, stdout.String())
-		for _, name := range []string{"-addr", "-key", "-application", "-site", "-another-application", "-webhook-url", "-webhook-secret"} {
-			require.Contains(t, stderr.String(), "  "+name+" ")
+		for _, name := range []string{"-addr", "-key", "-application", "-site", "-another-application", "-webhook-url", "-webhook-secret", "-browser"} {
+			require.Regexp(t, `(?m)^  `+name+`\b`, stderr.String())
 		}
 	})
 }
