@@ -244,8 +244,9 @@ func proveIdentity(e identityEvidence) error {
 	return nil
 }
 
+// isUsable reports whether an identity's status is not one that is known to be bad.
 func isUsable(identity anchorhttp.Identity) bool {
-	return identity.Status == anchorhttp.StatusPending || identity.Status == anchorhttp.StatusValidated
+	return identity.SignIn() != anchorhttp.SignInBad
 }
 
 // isFresh tells whether an identity may have been made with a token. One without

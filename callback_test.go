@@ -105,9 +105,12 @@ func TestEveryProofOfAReturn(t *testing.T) {
 		// 5. Anchor knows the identity, and it is usable.
 		{name: "5: Anchor does not know the identity", identity: func(e *identityEvidence) { e.identityErr = ErrIdentityNotFound }, want: ErrIdentityNotFound},
 		{name: "5: the identity failed", identity: func(e *identityEvidence) { e.identity.Status = "failed" }, want: ErrIdentityFailed},
-		{name: "5: the identity's status is a new one", identity: func(e *identityEvidence) { e.identity.Status = "suspended" }, want: ErrIdentityFailed},
-		{name: "5: the identity has no status", identity: func(e *identityEvidence) { e.identity.Status = "" }, want: ErrIdentityFailed},
+		{name: "5: the identity failed for Anchor's agent", identity: func(e *identityEvidence) { e.identity.Status = "agent_failed" }, want: ErrIdentityFailed},
+		{name: "5: the identity is invalid for Anchor's agent", identity: func(e *identityEvidence) { e.identity.Status = "agent_invalid" }, want: ErrIdentityFailed},
+		{name: "5: the identity's status is a new one", identity: func(e *identityEvidence) { e.identity.Status = "suspended" }},
+		{name: "5: the identity has no status", identity: func(e *identityEvidence) { e.identity.Status = "" }},
 		{name: "5: a pending identity is usable", identity: func(e *identityEvidence) { e.identity.Status = anchorhttp.StatusPending }},
+		{name: "5: an active identity is usable", identity: func(e *identityEvidence) { e.identity.Status = anchorhttp.StatusActive }},
 
 		// 6. It belongs to our application. That may cost calls, so it comes last.
 		{name: "6: the identity is another application's", identity: func(e *identityEvidence) { e.inApplication = false }, want: ErrWrongApplication},

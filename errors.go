@@ -119,7 +119,7 @@ var (
 		"Anchor knows no such identity",
 		"That sign-in could not be found", "We looked for the sign-in that you came back from and did not find it. Start again to connect your account.")
 
-	// ErrIdentityFailed: the identity's status is neither pending nor validated.
+	// ErrIdentityFailed: the identity's status is bad, by anchorhttp.SignInOf.
 	ErrIdentityFailed = cause("identity_failed", http.StatusForbidden,
 		"the identity is not usable",
 		"The sign-in did not work", "Signing in to your account did not succeed, so it cannot be used. Start again to give it another try.")

@@ -189,6 +189,31 @@ func TestAWebhookLetsBeWhatDoesNotConcernIt(t *testing.T) {
 	require.NotContains(t, h.log.String(), webhookSecret)
 }
 
+// "id" may be the id of anything.
+func TestABareIDCountsWhereAConnectionHasIt(t *testing.T) {
+	t.Parallel()
+	h := newHook(t)
+	id := identityIn(h.signedIn("ada").connect())
+	h.clock.advance(time.Minute)
+	bare := func(id string) string {
+		return `{"type":"identity.authentication_failed","data":{"id":"` + id + `","reason":"ada@example.com"}}`
+	}
+	before := len(h.log.String())
+	require.Equal(t, http.StatusNoContent, h.send(webhookSecret, bare("99999999-9999-4999-8999-999999999999")))
+	require.Len(t, h.log.String(), before)
+	require.Equal(t, connect.HealthOK, h.connection("ada").Health)
+	require.Equal(t, http.StatusNoContent, h.send(webhookSecret, bare(id)))
+	require.Equal(t, connect.HealthNeedsSignIn, h.connection("ada").Health)
+
+	before = len(h.log.String())
+	require.Equal(t, http.StatusNoContent, h.send(webhookSecret, bare("acct_7")))
+	log := h.log.String()[before:]
+	require.Contains(t, log, "WARN", "nobody would notice otherwise")
+	require.Contains(t, log, "[id reason]")
+	require.NotContains(t, log, "acct_7", "names only")
+	require.NotContains(t, log, "ada@example.com", "names only")
+}
+
 // Anchor gives up after ten seconds, and so does what is done for it.
 func TestAWebhookIsAnsweredBeforeAnchorGivesUp(t *testing.T) {
 	t.Parallel()
@@ -340,6 +365,8 @@ func TestTheFakesOwnEventsMoveTheHealth(t *testing.T) {
 		{anchortest.TextEventTime, anchortest.SnakeEventIdentity},
 		{anchortest.TextEventTime, anchortest.CamelEventIdentity},
 		{anchortest.UnixEventTime, anchortest.NestedEventIdentity},
+		{anchortest.TextEventTime, anchortest.TextEventIdentity},
+		{anchortest.UnixEventTime, anchortest.BareEventIdentity},
 	} {
 		t.Run(fmt.Sprint(shape), func(t *testing.T) {
 			t.Parallel()

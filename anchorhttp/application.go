@@ -48,6 +48,8 @@ type ApplicationIdentity struct {
 	// CreatedAt and UpdatedAt are by Anchor's clock; zero if not told.
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
+	// Date is when Anchor answered with this page of the list, as in an [Identity].
+	Date time.Time `json:"-"`
 }
 
 // An IdentityFilter narrows the list of an application's identities, as Anchor
@@ -137,7 +139,14 @@ func (c *Client) identitiesPage(ctx context.Context, applicationID string, filte
 	query := maps.Clone(filter)
 	query.Set("page", strconv.Itoa(page))
 	r := request{method: http.MethodGet, path: "/v1/applications/{id}/identities", id: applicationID, query: query}
-	return call(ctx, c, r, func(a answer) ([]ApplicationIdentity, error) { return readList[ApplicationIdentity](a, "identities") })
+	return call(ctx, c, r, func(a answer) ([]ApplicationIdentity, error) {
+		items, err := readList[ApplicationIdentity](a, "identities")
+		date := dateOf(a.header)
+		for i := range items {
+			items[i].Date = date
+		}
+		return items, err
+	})
 }
 
 // listed is an item of a list.

@@ -115,6 +115,7 @@ func TestApplicationIdentities(t *testing.T) {
 				for v, err := range seq {
 					n++
 					require.NoError(t, err)
+					requireDated(t, &v.Date)
 					require.Equal(t, anchorhttp.ApplicationIdentity{
 						ID: nthID(n), Name: fmt.Sprintf("n%d", n), Status: anchorhttp.StatusPending,
 						CreatedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), UpdatedAt: time.Date(2026, 1, 2, 3, 4, 6, 0, time.UTC),

@@ -11,8 +11,6 @@ import (
 	"net/url"
 	"strings"
 	"time"
-
-	"github.com/cenkalti/backoff/v5"
 )
 
 // maxBody is how much of an answer is read, in bytes, after decompression.
@@ -27,7 +25,7 @@ const userAgent = "anchorhttp (+https://github.com/anchorconnect/connect)"
 // request is one call of the API.
 type request struct {
 	method string
-	path   string // with {id} in the place of id
+	path   string // with {id} in the place of id, or {session} if that is a session's
 	id     string
 	query  url.Values
 	body   any      // encoded as JSON; nil for none
@@ -38,6 +36,25 @@ type request struct {
 // failed says what was being done when err happened.
 func (r request) failed(err error) error {
 	return fmt.Errorf("anchorhttp: %s %s: %w", r.method, r.path, err)
+}
+
+// address returns the URL of the request, below base.
+func (r request) address(base string) (string, error) {
+	id := r.id
+	switch {
+	case strings.Contains(r.path, "{id}"):
+		var ok bool
+		if id, ok = ParseID(r.id); !ok {
+			return "", errNoUUID
+		}
+	case strings.Contains(r.path, "{session}") && !isSessionID(r.id):
+		return "", errNoSession
+	}
+	address := base + strings.NewReplacer("{id}", url.PathEscape(id), "{session}", url.PathEscape(id)).Replace(r.path)
+	if len(r.query) > 0 {
+		address += "?" + r.query.Encode()
+	}
+	return address, nil
 }
 
 // answer is a 2xx answer.
@@ -53,8 +70,6 @@ type failure struct {
 	answered bool        // err is an answer of Anchor's, though not the one hoped for
 	header   http.Header // of that answer
 }
-
-func (f *failure) Error() string { return f.err.Error() }
 
 // call makes a call and reads its answer. Errors of both come back with the
 // method and the path's template before them.
@@ -75,20 +90,12 @@ func call[T any](ctx context.Context, c *Client, r request, read func(answer) (T
 
 // send makes attempts until one brings an answer or no other is to be made.
 func (c *Client) send(ctx context.Context, r request) (answer, error) {
-	address := c.baseURL + r.path
-	if strings.Contains(r.path, "{id}") {
-		id, ok := ParseID(r.id)
-		if !ok {
-			return answer{}, ErrInvalidID
-		}
-		address = c.baseURL + strings.Replace(r.path, "{id}", url.PathEscape(id), 1)
-	}
-	if len(r.query) > 0 {
-		address += "?" + r.query.Encode()
+	address, err := r.address(c.baseURL)
+	if err != nil {
+		return answer{}, err
 	}
 	var body []byte
 	if r.body != nil {
-		var err error
 		if body, err = json.Marshal(r.body); err != nil {
 			return answer{}, fmt.Errorf("encode the body: %w", err)
 		}
@@ -102,43 +109,11 @@ func (c *Client) send(ctx context.Context, r request) (answer, error) {
 		return answer{}, err
 	}
 
-	tries := uint(c.maxRetries) + 1
+	retries := c.maxRetries
 	if r.once {
-		tries = 1
+		retries = 0
 	}
-	p := new(pace)
-	p.deadline, _ = ctx.Deadline()
-	var last error // how the last attempt failed that ran to its own end
-	a, err := backoff.Retry(ctx, func() (answer, error) {
-		a, f := c.attempt(ctx, r, address, body)
-		switch {
-		case f == nil:
-			return a, nil
-		case ctx.Err() != nil && !f.answered:
-			return a, ctx.Err() // cut short
-		}
-		last, p.header = f.err, f.header
-		if !f.retry {
-			return a, backoff.Permanent(f)
-		}
-		return a, f
-	},
-		backoff.WithBackOff(p),
-		backoff.WithMaxTries(tries),
-		backoff.WithMaxElapsedTime(0), // ctx has the time
-	)
-	var f *failure
-	switch {
-	case err == nil:
-		return a, nil
-	case errors.As(err, &f):
-		return answer{}, f.err
-	case last == nil:
-		return answer{}, ctx.Err()
-	}
-	// ctx ended, and not Retry's err is wrapped but ctx's own: Retry gives the
-	// cause of a cancellation instead.
-	return answer{}, fmt.Errorf("%w, after this: %w", ctx.Err(), last)
+	return retry(ctx, retries, func() (answer, *failure) { return c.attempt(ctx, r, address, body) })
 }
 
 // attempt sends the request once and reads the answer.

@@ -125,6 +125,7 @@ func calls(c *anchorhttp.Client, id string) map[string]func(context.Context) err
 			_, err := c.CreateSession(ctx, anchorhttp.AuthenticatedSession(id))
 			return err
 		},
+		"EndSession": func(ctx context.Context) error { return c.EndSession(ctx, id) },
 	}
 }
 
@@ -317,8 +318,8 @@ func TestTheKeyIsInNoError(t *testing.T) {
 	for name, rt := range transports {
 		c := through(rt, anchorhttp.WithMaxRetries(0))
 		for call, do := range calls(c, idA) {
-			if name == "the answer is the key" && call == "CreateSession" {
-				continue // Any id is a session's id.
+			if name == "the answer is the key" && (call == "CreateSession" || call == "EndSession") {
+				continue // Any id is a session's id, and any JSON says that one has ended.
 			}
 			t.Run(name+", "+call, func(t *testing.T) {
 				t.Parallel()
@@ -388,6 +389,7 @@ func TestErrorsNameTheCall(t *testing.T) {
 		"Application":           "anchorhttp: GET /v1/applications/{id}: ",
 		"ApplicationIdentities": "anchorhttp: GET /v1/applications/{id}/identities: ",
 		"CreateSession":         "anchorhttp: POST /v1/sessions: ",
+		"EndSession":            "anchorhttp: DELETE /v1/sessions/{session}: ",
 	}
 	for name, call := range calls(srv.client(), idA) {
 		err := call(t.Context())

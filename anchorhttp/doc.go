@@ -7,13 +7,19 @@
 // # Errors
 //
 // A refusal by Anchor is an [*Error] with the HTTP status. An answer that cannot
-// be right is [ErrInvalidAnswer]. An id that is no UUID is [ErrInvalidID], and a
+// be right is [ErrInvalidAnswer]. An id that is none is [ErrInvalidID], and a
 // client that cannot be used gives the error of [Client.Validate], both before
 // anything is sent. A call that ran out of time, or whose context was cancelled,
 // wraps [context.DeadlineExceeded] or [context.Canceled], and beside it the last
 // failure before that, when there was one: errors.As for [*Error] tells "Anchor
 // answered 503 until the time was over" from "Anchor did not answer". What is
 // left is a connection that failed.
+//
+// [NeedsSignIn] reports whether a session was not opened because the user has to sign
+// in again. [SignInOf] decides which statuses of an identity are good and which are
+// bad. An error's Date, like that of a [Session] and an [Identity], is by Anchor's
+// clock, so that what was learned from different answers and events can be put in
+// order.
 //
 // # Retries
 //

@@ -37,6 +37,10 @@ type Error struct {
 	// RetryAfter is how long Anchor asks to wait before the next call, by
 	// retry-after-ms or Retry-After: at most a day, zero when it does not say.
 	RetryAfter time.Duration
+	// Date is when Anchor answered, by its own clock: the Date header, in whole
+	// seconds. It is zero if the answer has none. Events and identities are dated by
+	// the same clock, so what this error says can be put in order with them.
+	Date time.Time
 
 	// foreign says that the body is no JSON: the answer of something between
 	// here and Anchor.
@@ -69,7 +73,7 @@ func (e *Error) Error() string {
 // newError reads an answer that is not 2xx. redact takes out what must not be
 // repeated.
 func newError(status int, h http.Header, body []byte, now time.Time, redact func(string) string) *Error {
-	e := &Error{StatusCode: status, foreign: len(bytes.TrimSpace(body)) > 0 && !json.Valid(body)}
+	e := &Error{StatusCode: status, Date: dateOf(h), foreign: len(bytes.TrimSpace(body)) > 0 && !json.Valid(body)}
 	if status/100 == 3 {
 		e.Message = "a redirect, which is never followed: the base URL should be the API's own address"
 	} else {
@@ -84,6 +88,15 @@ func newError(status int, h http.Header, body []byte, now time.Time, redact func
 		e.RetryAfter = max(wait, 0)
 	}
 	return e
+}
+
+// dateOf returns the moment of an answer by the server's clock, or the zero time.
+func dateOf(h http.Header) time.Time {
+	t, err := http.ParseTime(h.Get("Date"))
+	if err != nil {
+		return time.Time{}
+	}
+	return t
 }
 
 // message finds the message in the forms that Anchor is known to use:

@@ -78,6 +78,9 @@ func TestNewError(t *testing.T) {
 	}{
 		{"everything", 429, header("X-Request-Id", "req_1", "Retry-After", "58"), `{"error":{"message":"Slow down"}}`,
 			Error{StatusCode: 429, Message: "Slow down", RequestID: "req_1", RetryAfter: 58 * time.Second}, "Anchor answered 429 Too Many Requests: Slow down (request req_1)"},
+		{"the server's own time", 422, header("Date", "Fri, 02 Jan 2026 03:09:05 GMT"), ``,
+			Error{StatusCode: 422, Date: now.Add(5 * time.Minute)}, "Anchor answered 422 Unprocessable Entity"},
+		{"a time that is none", 422, header("Date", "now"), ``, Error{StatusCode: 422}, "Anchor answered 422 Unprocessable Entity"},
 		{"nothing but a status", 402, nil, ``, Error{StatusCode: 402}, "Anchor answered 402 Payment Required"},
 		{"a status without a name", 599, nil, ``, Error{StatusCode: 599}, "Anchor answered 599"},
 		{"the other header of a request's id", 500, header("Request-Id", "req_2"), ``,

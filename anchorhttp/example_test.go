@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"net/http"
+	"net/http/httptest"
 	"time"
 
 	"github.com/anchorconnect/connect/anchorhttp"
@@ -117,6 +119,33 @@ func ExampleClient_Reauthenticate() {
 	fmt.Println(patient.Reauthenticate(ctx, identity.ID))
 	// Output:
 	// <nil>
+}
+
+// A webhook of an app that wants events of all types.
+func ExampleReadEvent() {
+	const secret = "whsec_of_the_example"
+	webhook := func(w http.ResponseWriter, r *http.Request) {
+		event, err := anchorhttp.ReadEvent(r, secret)
+		if err != nil {
+			http.Error(w, "", http.StatusUnauthorized)
+			return
+		}
+		fmt.Println(event.Type, string(event.Data))
+		w.WriteHeader(http.StatusNoContent)
+	}
+
+	fake := anchortest.New()
+	fake.SetWebhook("", secret)
+	r, err := fake.NewWebhookRequest(context.Background(), "/webhooks/anchor", anchortest.Event{Type: "session.completed"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	webhook(w, r)
+	fmt.Println(w.Code)
+	// Output:
+	// session.completed {}
+	// 204
 }
 
 // Ids are checked before they become a part of a path.

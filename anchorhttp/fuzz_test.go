@@ -56,6 +56,9 @@ func FuzzAnAnswer(f *testing.F) {
 		if session, err := c.CreateSession(ctx, anchorhttp.AuthenticatedSession(idA)); check(err) {
 			require.NotEmpty(t, session.ID)
 		}
+		if err := c.EndSession(ctx, "s-1"); err != nil {
+			check(err)
+		}
 		check(c.UpdateIdentity(ctx, idA, anchorhttp.IdentityUpdate{Name: "x"}))
 		check(c.Reauthenticate(ctx, idA))
 		if err := c.DeleteIdentity(ctx, idA); err != nil {

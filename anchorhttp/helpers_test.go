@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -119,6 +120,14 @@ func requireJSON(t *testing.T, want, got string) {
 	t.Helper()
 	require.True(t, json.Valid([]byte(got)), "not JSON: %s", got)
 	require.JSONEq(t, want, got)
+}
+
+// requireDated checks that an answer's moment is about now, and clears it for a
+// comparison of the rest.
+func requireDated(t *testing.T, date *time.Time) {
+	t.Helper()
+	require.WithinDuration(t, time.Now(), *date, time.Minute)
+	*date = time.Time{}
 }
 
 // countingJar is a cookie jar that counts how often it is used.

@@ -109,21 +109,11 @@ func readToken(a answer) (IdentityToken, error) {
 	if t.ExpiresAt, err = time.Parse(time.RFC3339, v.ExpiresAt); err != nil {
 		return t, invalid("the token has no expiry")
 	}
-	if t.IssuedAt, err = http.ParseTime(a.header.Get("Date")); err != nil {
+	if t.IssuedAt = dateOf(a.header); t.IssuedAt.IsZero() {
 		return t, invalid("it has no Date header")
 	}
 	return t, nil
 }
-
-// The statuses of an identity.
-const (
-	// StatusPending: the sign-in has not been tried out yet.
-	StatusPending = "pending"
-	// StatusValidated: the sign-in works.
-	StatusValidated = "validated"
-	// StatusFailed: the sign-in does not work.
-	StatusFailed = "failed"
-)
 
 // An Identity is a person's account at a site, held by Anchor.
 type Identity struct {
@@ -133,7 +123,8 @@ type Identity struct {
 	Name string `json:"name"`
 	// Source is the URL of the site.
 	Source string `json:"source"`
-	// Status is one of the constants above, or one that Anchor added since.
+	// Status is StatusPending, another of the constants, or one that Anchor has added
+	// since. [Identity.SignIn] says what it means.
 	Status string `json:"status"`
 	// Metadata is what apps have written on it; nil if there is none. Numbers in
 	// it are [encoding/json.Number], so that what is written back is what was
@@ -142,6 +133,9 @@ type Identity struct {
 	// CreatedAt and UpdatedAt are by Anchor's clock; zero if not told.
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
+	// Date is when Anchor answered, by its own clock: the Date header, in whole
+	// seconds. It is zero if the answer has none.
+	Date time.Time `json:"-"`
 }
 
 // Identity returns the identity with this id. An unknown one is an [*Error] with
@@ -152,6 +146,7 @@ func (c *Client) Identity(ctx context.Context, id string) (Identity, error) {
 		v, err := decode[Identity](a)
 		if err == nil {
 			v.ID, err = sameID(v.ID, id)
+			v.Date = dateOf(a.header)
 		}
 		return v, err
 	})
@@ -188,26 +183,27 @@ func (c *Client) DeleteIdentity(ctx context.Context, id string) error {
 	return err
 }
 
-// Reauthenticate has Anchor look whether an identity is still signed in and, when
-// it is not, sign in anew with what it has saved, without the person. Nil means
-// that the sign-in works. Nothing in this module calls it by itself: it costs a
-// browser at Anchor, and a sign-in at the site.
+// Reauthenticate makes Anchor check whether an identity is still signed in and, if
+// it is not, sign in again with what it has saved, without the user. It returns nil
+// if the sign-in works. Each call uses a browser at Anchor, and possibly a sign-in
+// at the site.
 //
-// It is an [*Error] with status 404 when the identity is unknown, 412 when it has
-// no credentials to sign in with, and 422 when the sign-in has failed: after the
-// last two only the person can help, by connecting again.
+// The error is an [*Error] with status 404 if the identity is unknown, 412 if it has
+// no credentials to sign in with, and 422 if the sign-in failed. [NeedsSignIn]
+// reports true for these three: only the user can help, by connecting again.
 //
-// The answer comes when Anchor is through, which takes as long as signing in does
-// in a browser. So there is one attempt and no retry, which would sign in beside
-// it, and it may take all the time of the call, which [WithTimeout] sets; neither
-// [WithAttemptTimeout] nor the Timeout of [WithHTTPClient] ends it sooner. The
-// default of 30 seconds is short. A client of its own has more time:
+// Anchor answers when it is done, which takes as long as signing in does in a
+// browser. Reauthenticate therefore makes one attempt, since a retry would sign in a
+// second time, and the attempt may use all the time of the call, which
+// [WithTimeout] sets. Neither [WithAttemptTimeout] nor the Timeout of
+// [WithHTTPClient] ends it sooner. The default of 30 seconds is short; use a client
+// with more:
 //
 //	patient := anchorhttp.New(apiKey, anchorhttp.WithTimeout(3*time.Minute))
 //	err := patient.Reauthenticate(ctx, identityID)
 //
-// A call that ran out of time says nothing of the sign-in, which may go on at
-// Anchor: [Client.Identity] tells later what came of it.
+// After a timeout the sign-in may still be under way at Anchor. [Client.Identity]
+// returns its outcome later.
 func (c *Client) Reauthenticate(ctx context.Context, identityID string) error {
 	r := request{
 		method: http.MethodPost,
@@ -237,7 +233,7 @@ func (c *Client) Reauthenticate(ctx context.Context, identityID string) error {
 
 // acknowledged reads an answer that need not say anything. What it says must be
 // JSON, though (a page of some gateway is no sign that anything was done), and
-// not about another identity.
+// not about another identity. An empty id stands for any.
 func acknowledged(id string) func(answer) (struct{}, error) {
 	return func(a answer) (none struct{}, err error) {
 		if len(bytes.TrimSpace(a.body)) == 0 {
@@ -246,7 +242,7 @@ func acknowledged(id string) func(answer) (struct{}, error) {
 		v, err := decode[struct {
 			ID string `json:"id"`
 		}](a)
-		if err == nil && v.ID != "" {
+		if err == nil && v.ID != "" && id != "" {
 			_, err = sameID(v.ID, id)
 		}
 		return none, err

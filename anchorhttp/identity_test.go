@@ -153,6 +153,7 @@ func TestIdentity(t *testing.T) {
 			srv := serve(t, says(200, body))
 			got, err := srv.client().Identity(t.Context(), strings.ToUpper(idA))
 			require.NoError(t, err)
+			requireDated(t, &got.Date)
 			require.Equal(t, want, got)
 			require.Equal(t, http.MethodGet, srv.requests()[0].method)
 			require.Equal(t, "/v1/identities/"+idA, srv.requests()[0].path)
@@ -165,7 +166,7 @@ func TestIdentity(t *testing.T) {
 			`{"id":"` + idA + `"}`,
 			`{"id":"` + idA + `","name":null,"source":null,"status":null,"metadata":null,"created_at":null,"updated_at":null}`,
 		} {
-			got, err := serve(t, says(200, body)).client().Identity(t.Context(), idA)
+			got, err := serve(t, says(200, body, "Date", "")).client().Identity(t.Context(), idA)
 			require.NoError(t, err)
 			require.Equal(t, anchorhttp.Identity{ID: idA}, got)
 		}
@@ -176,6 +177,7 @@ func TestIdentity(t *testing.T) {
 		_, err := srv.client().Identity(t.Context(), idA)
 		var e *anchorhttp.Error
 		require.ErrorAs(t, err, &e)
+		requireDated(t, &e.Date)
 		require.Equal(t, anchorhttp.Error{StatusCode: 404, Message: "Identity not found", RequestID: "req_1"}, *e)
 	})
 }

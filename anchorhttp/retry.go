@@ -1,13 +1,13 @@
 package anchorhttp
 
 import (
+	"context"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"time"
-
-	"github.com/cenkalti/backoff/v5"
 )
 
 const (
@@ -79,22 +79,55 @@ func units(s string, unit time.Duration) (time.Duration, bool) {
 	return time.Duration(n), true
 }
 
-// pace is the [backoff.BackOff] of one call.
-type pace struct {
-	deadline time.Time // of the call; zero if it has none
-	retries  int
-	header   http.Header // of the last answer; nil if there was none
+// retry makes attempts until one succeeds, one fails for good, or retries have
+// been made after the first.
+func retry(ctx context.Context, retries int, attempt func() (answer, *failure)) (answer, error) {
+	var last error // of the last attempt that ctx did not cut short
+	for made := 0; ; made++ {
+		a, f := attempt()
+		switch {
+		case f == nil:
+			return a, nil
+		case ctx.Err() != nil && !f.answered:
+			return answer{}, cutShort(ctx, last)
+		case !f.retry || made == retries:
+			return answer{}, f.err
+		}
+		last = f.err
+		now := time.Now()
+		wait := waitFor(f.header, made, now, rand.Float64())
+		if !endsInTime(ctx, now.Add(wait)) {
+			return answer{}, f.err
+		}
+		if !sleep(ctx, wait) {
+			return answer{}, cutShort(ctx, last)
+		}
+	}
 }
 
-func (p *pace) Reset() { p.retries = 0 }
+// endsInTime reports whether a wait until then ends before ctx's deadline.
+func endsInTime(ctx context.Context, then time.Time) bool {
+	deadline, ok := ctx.Deadline()
+	return !ok || then.Before(deadline)
+}
 
-// NextBackOff stops when the wait would not end before the deadline.
-func (p *pace) NextBackOff() time.Duration {
-	now := time.Now()
-	wait := waitFor(p.header, p.retries, now, rand.Float64())
-	p.retries++
-	if !p.deadline.IsZero() && !now.Add(wait).Before(p.deadline) {
-		return backoff.Stop
+// sleep waits, and reports false if ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
-	return wait
+}
+
+// cutShort is the error of a call that its context ended. last is the failure
+// before that, or nil.
+func cutShort(ctx context.Context, last error) error {
+	if last == nil {
+		return ctx.Err()
+	}
+	return fmt.Errorf("%w, after this: %w", ctx.Err(), last)
 }

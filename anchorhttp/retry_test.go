@@ -1,11 +1,11 @@
 package anchorhttp
 
 import (
+	"context"
 	"net/http"
 	"testing"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/stretchr/testify/require"
 )
 
@@ -122,10 +122,13 @@ func TestAskedWait(t *testing.T) {
 	}
 }
 
-func TestPaceStopsAtTheDeadline(t *testing.T) {
+func TestAWaitEndsBeforeTheDeadline(t *testing.T) {
 	t.Parallel()
-	asks := header("Retry-After", "10")
-	require.Equal(t, 10*time.Second, (&pace{header: asks}).NextBackOff(), "no deadline")
-	require.Equal(t, 10*time.Second, (&pace{header: asks, deadline: time.Now().Add(11 * time.Second)}).NextBackOff())
-	require.Equal(t, backoff.Stop, (&pace{header: asks, deadline: time.Now().Add(9 * time.Second)}).NextBackOff())
+	now := time.Now()
+	require.True(t, endsInTime(t.Context(), now.Add(time.Hour)), "no deadline")
+	ctx, cancel := context.WithDeadline(t.Context(), now.Add(10*time.Second))
+	defer cancel()
+	require.True(t, endsInTime(ctx, now.Add(9*time.Second)))
+	require.False(t, endsInTime(ctx, now.Add(10*time.Second)))
+	require.False(t, endsInTime(ctx, now.Add(11*time.Second)))
 }

@@ -2,9 +2,11 @@ package anchorhttp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"time"
 )
 
 // A Session is a browser that runs at Anchor. The two URLs are left out when it
@@ -18,6 +20,9 @@ type Session struct {
 	// LiveViewURL shows the browser, and lets its viewer use it unless
 	// [LiveView] says otherwise: a secret.
 	LiveViewURL string `json:"-"`
+	// Date is when Anchor answered, by its own clock: the Date header, in whole
+	// seconds. It is zero if the answer has none.
+	Date time.Time `json:"-"`
 }
 
 // String leaves out the URLs.
@@ -47,6 +52,10 @@ type SessionRequest struct {
 	Session *SessionConfig
 	// Browser is about the browser in it.
 	Browser *BrowserConfig
+	// SkipValidation opens the session without checking first that the identities
+	// are still signed in, which is faster. A sign-in that does not work then shows
+	// in the browser rather than as an error that [NeedsSignIn] recognizes.
+	SkipValidation bool
 }
 
 // AuthenticatedSession is the request that Anchor recommends for a browser that is
@@ -75,7 +84,9 @@ type Toggle struct {
 type SessionConfig struct {
 	// InitialURL is the page to begin with, instead of an empty one.
 	InitialURL string `json:"initial_url,omitzero"`
-	// Tags are labels to find the session by.
+	// Tags are labels to find the session by, in Anchor's dashboard and API. Give it
+	// those of the user and the task, to tell later what it was opened for. They are
+	// not secret.
 	Tags []string `json:"tags,omitempty"`
 	// Recording makes a video. On by default.
 	Recording *Toggle `json:"recording,omitempty"`
@@ -174,12 +185,14 @@ type Viewport struct {
 	Height int `json:"height,omitzero"`
 }
 
-// CreateSession opens a browser. Without credit that is an [*Error] with status
-// 402; when too many were opened, one with status 429, which says in RetryAfter
-// when to come back. An identity's id that is no UUID is [ErrInvalidID].
+// CreateSession opens a browser. If it returns an error for which [NeedsSignIn]
+// reports true, the user has to sign in again. Without credit the error is an
+// [*Error] with status 402. If too many sessions were opened it has status 429 and
+// RetryAfter says when to come back. An identity's id that is not a UUID is
+// [ErrInvalidID].
 //
-// When an answer is lost on the way, the session that it was about runs until its
-// timeout, and a retry opens another one.
+// If an answer is lost, a retry opens another session, and the first one runs until
+// its timeout.
 func (c *Client) CreateSession(ctx context.Context, sr SessionRequest) (Session, error) {
 	if err := c.Validate(); err != nil {
 		return Session{}, err
@@ -201,7 +214,50 @@ func readSession(a answer) (Session, error) {
 	if err == nil && !visible(v.ID) {
 		err = invalid("it has no id of up to 255 visible ASCII characters")
 	}
-	return Session(v), err
+	return Session{ID: v.ID, CDPURL: v.CDPURL, LiveViewURL: v.LiveViewURL, Date: dateOf(a.header)}, err
+}
+
+// EndSession ends a session. It is idempotent: a session that has ended or that
+// Anchor does not know is no error. A session that nobody ends runs, and costs,
+// until its [SessionTimeout]:
+//
+//	session, err := client.CreateSession(ctx, request)
+//	if err != nil { … }
+//	defer client.EndSession(context.WithoutCancel(ctx), session.ID)
+//
+// Anchor documents one answer, 401, for a wrong key and a wrong session alike.
+// EndSession then asks for the session, to tell one from the other. An id that
+// cannot be one of a session is [ErrInvalidID].
+func (c *Client) EndSession(ctx context.Context, sessionID string) error {
+	r := request{method: http.MethodDelete, path: "/v1/sessions/{session}", id: sessionID}
+	_, err := call(ctx, c, r, acknowledged(""))
+	var e *Error
+	switch {
+	case IsNotFound(err):
+		return nil
+	case errors.As(err, &e) && e.StatusCode == http.StatusUnauthorized:
+		if over, askErr := c.sessionIsOver(ctx, sessionID); askErr == nil && over {
+			return nil
+		}
+	}
+	return err
+}
+
+// sessionIsOver reports whether a session has ended or is unknown.
+func (c *Client) sessionIsOver(ctx context.Context, sessionID string) (bool, error) {
+	r := request{method: http.MethodGet, path: "/v1/sessions/{session}", id: sessionID}
+	over, err := call(ctx, c, r, func(a answer) (bool, error) {
+		v, err := decode[struct {
+			Status string `json:"status"`
+		}](a)
+		// The words for the end are undocumented. Anchor accepted the key, so the 401
+		// was about the session, unless this says that it runs.
+		return v.Status != "running" && v.Status != "active", err
+	})
+	if IsNotFound(err) {
+		return true, nil
+	}
+	return over, err
 }
 
 // body is the request as the API takes it, and what of it must not be repeated.
@@ -218,14 +274,15 @@ func (sr SessionRequest) body() (body any, hidden []string, err error) {
 		Proxy *proxy `json:"proxy,omitempty"`
 	}
 	var b struct {
-		Session    *session       `json:"session,omitempty"`
-		Browser    *BrowserConfig `json:"browser,omitempty"`
-		Identities []identity     `json:"identities,omitempty"`
+		Session        *session       `json:"session,omitempty"`
+		Browser        *BrowserConfig `json:"browser,omitempty"`
+		Identities     []identity     `json:"identities,omitempty"`
+		SkipValidation bool           `json:"identity_skip_validation,omitzero"`
 	}
 	for _, id := range sr.IdentityIDs {
 		id, ok := ParseID(id)
 		if !ok {
-			return nil, nil, ErrInvalidID
+			return nil, nil, errNoUUID
 		}
 		b.Identities = append(b.Identities, identity{id})
 	}
@@ -236,6 +293,6 @@ func (sr SessionRequest) body() (body any, hidden []string, err error) {
 			hidden = append(hidden, p.Password)
 		}
 	}
-	b.Browser = sr.Browser
+	b.Browser, b.SkipValidation = sr.Browser, sr.SkipValidation
 	return b, hidden, nil
 }

@@ -3,6 +3,7 @@ package anchorhttp_test
 import (
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -34,6 +35,8 @@ func TestCreateSession(t *testing.T) {
 			"identities": [{"id": "` + idA + `"}],
 			"session": {"proxy": {"active": true}},
 			"browser": {"captcha_solver": {"active": true}, "extra_stealth": {"active": true}}}`},
+		{"without a check of the sign-in", anchorhttp.SessionRequest{IdentityIDs: []string{idA}, SkipValidation: true},
+			`{"identities":[{"id":"` + idA + `"}],"identity_skip_validation":true}`},
 		{"empty structs", anchorhttp.SessionRequest{Session: &anchorhttp.SessionConfig{}, Browser: &anchorhttp.BrowserConfig{}},
 			`{"session":{},"browser":{}}`},
 		{"everything on", anchorhttp.SessionRequest{
@@ -75,6 +78,7 @@ func TestCreateSession(t *testing.T) {
 			srv := serve(t, says(200, `{"data":`+opened+`}`))
 			got, err := srv.client().CreateSession(t.Context(), tt.req)
 			require.NoError(t, err)
+			requireDated(t, &got.Date)
 			require.Equal(t, want, got)
 			require.Equal(t, http.MethodPost, srv.requests()[0].method)
 			require.Equal(t, "/v1/sessions", srv.requests()[0].path)
@@ -86,6 +90,7 @@ func TestCreateSession(t *testing.T) {
 		t.Parallel()
 		got, err := serve(t, says(200, opened)).client().CreateSession(t.Context(), anchorhttp.AuthenticatedSession(idA))
 		require.NoError(t, err)
+		requireDated(t, &got.Date)
 		require.Equal(t, want, got)
 	})
 	for name, body := range map[string]string{
@@ -112,6 +117,7 @@ func TestCreateSession(t *testing.T) {
 		_, err := srv.client(anchorhttp.WithMaxRetries(2)).CreateSession(t.Context(), anchorhttp.AuthenticatedSession(idA))
 		var e *anchorhttp.Error
 		require.ErrorAs(t, err, &e)
+		requireDated(t, &e.Date)
 		require.Equal(t, anchorhttp.Error{StatusCode: 402, Message: "Insufficient credits"}, *e)
 		require.Len(t, srv.requests(), 1)
 	})
@@ -134,6 +140,75 @@ func TestCreateSession(t *testing.T) {
 		require.ErrorContains(t, err, "is down")
 		require.NotContains(t, err.Error(), "proxy-secret")
 	})
+}
+
+func TestEndSession(t *testing.T) {
+	t.Parallel()
+	const (
+		unauthorized = `{"error":{"code":401,"message":"Invalid API Key or browser session ID"}}`
+		odd          = "s-1~:@!$&'()*+,;=_."
+	)
+	tests := []struct {
+		name        string
+		status      int // of the DELETE
+		body        string
+		asked       int // status of the GET; 0: there is none
+		askedBody   string
+		fails       int // status of the *Error; 0: none
+		failsInText string
+	}{
+		{name: "it ends", status: 200, body: `{"data":{"status":"success"}}`},
+		{name: "the answer may be empty", status: 204},
+		{name: "the answer may name the session", status: 200, body: `{"data":{"id":"s-1"}}`},
+		{name: "one that is unknown is over", status: 404, body: `{"error":{"code":404,"message":"Session not found"}}`},
+		{name: "the 404 of a gateway says nothing", status: 404, body: "<html>", fails: 404},
+		{name: "a page is no answer", status: 200, body: "<html>", failsInText: "the answer is invalid"},
+		{name: "a failure is told", status: 500, body: `{"message":"no"}`, fails: 500},
+		{name: "401 for one that has ended is success", status: 401, body: unauthorized, asked: 200, askedBody: `{"data":{"session_id":"s-1","status":"ended"}}`},
+		{name: "401 for one that is unknown is success", status: 401, body: unauthorized, asked: 404, askedBody: `{"message":"Session not found"}`},
+		{name: "401 for one that runs is told", status: 401, body: unauthorized, asked: 200, askedBody: `{"data":{"status":"running"}}`, fails: 401},
+		{name: "401 for a key that is wrong is told", status: 401, body: unauthorized, asked: 401, askedBody: unauthorized, fails: 401},
+		{name: "401 is told when the question fails", status: 401, body: unauthorized, asked: 503, askedBody: ``, fails: 401},
+		{name: "401 is told when the answer to the question is a page", status: 401, body: unauthorized, asked: 200, askedBody: `<html>`, fails: 401},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodDelete {
+					says(tt.status, tt.body)(w, r)
+					return
+				}
+				says(tt.asked, tt.askedBody)(w, r)
+			})
+			err := srv.client().EndSession(t.Context(), odd)
+			for i, method := range []string{"DELETE", "GET"} {
+				if i == 1 && tt.asked == 0 {
+					require.Len(t, srv.requests(), 1)
+					break
+				}
+				require.Equal(t, method, srv.requests()[i].method)
+				require.Equal(t, "/v1/sessions/"+url.PathEscape(odd), srv.requests()[i].path)
+				require.Empty(t, srv.requests()[i].body)
+			}
+			var e *anchorhttp.Error
+			switch {
+			case tt.fails != 0:
+				require.ErrorAs(t, err, &e)
+				require.Equal(t, tt.fails, e.StatusCode)
+				require.ErrorContains(t, err, "anchorhttp: DELETE /v1/sessions/{session}: ")
+			case tt.failsInText != "":
+				require.ErrorContains(t, err, tt.failsInText)
+			default:
+				require.NoError(t, err)
+			}
+		})
+	}
+	for _, id := range []string{"", ".", "..", "a/b", "a%2fb", "a?b", "a#b", `a\b`, "a b", "é", strings.Repeat("a", 256)} {
+		srv := serve(t, says(200, `{}`))
+		require.ErrorIs(t, srv.client().EndSession(t.Context(), id), anchorhttp.ErrInvalidID, "%q", id)
+		require.Empty(t, srv.requests())
+	}
 }
 
 func TestSessionsAreNotPrinted(t *testing.T) {

@@ -102,6 +102,18 @@ func TestABackendDoesForRealWhatTheFakeSays(t *testing.T) {
 		require.Equal(t, []string{"again " + identity.ID, "again " + identity.ID}, b.asked)
 	})
 
+	t.Run("it finds out by itself whether a sign-in that has failed works again", func(t *testing.T) {
+		t.Parallel()
+		b := &backend{}
+		s := start(t, WithBackend(b))
+		identity := s.PutIdentity(Identity{Status: StatusFailed})
+		asked := `{"identities":[{"id":"` + identity.ID + `"}]}`
+		require.Equal(t, 200, call(t, s, "POST", "/v1/sessions", asked).status)
+		require.True(t, s.KillSignIn(identity.ID))
+		call(t, s, "POST", "/v1/sessions", asked).requireError(t, 422)
+		require.Len(t, b.asked, 1)
+	})
+
 	t.Run("a deleted identity is forgotten", func(t *testing.T) {
 		t.Parallel()
 		b := &backend{}

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/anchorconnect/connect/anchorhttp"
 )
 
 // controlPath is the control page's path.
@@ -15,9 +17,10 @@ const controlPath = "/fake"
 // shownDeliveries is how many the control page shows.
 const shownDeliveries = 20
 
-// ControlURL is the address of a page for a person. It lists the identities,
-// each with a button that makes its sign-in fail and one that signs in again,
-// and what was sent to the webhook. Whoever reaches the fake can use it.
+// ControlURL is the address of a page for a person. It lists the identities, each with
+// buttons that make its sign-in fail, let it die unnoticed, make it work again and
+// delete it, and what was sent to the webhook. It also has the switches of
+// [Server.Switch]. Whoever reaches the fake can use it.
 func (s *Server) ControlURL() string { return s.URL() + controlPath }
 
 // control is what the control page's template shows, the newest first.
@@ -26,12 +29,24 @@ type control struct {
 	Sending    bool   // something is on its way: the page comes again by itself
 	Identities []controlIdentity
 	Deliveries []controlDelivery
+	Settings   []controlSetting
+}
+
+type controlSetting struct {
+	Name, Label string
+	Choices     []controlChoice
+}
+
+type controlChoice struct {
+	Value, Label string
+	Chosen       bool
 }
 
 type controlIdentity struct {
 	ID, Name, Application, Owner string
 	Status                       Status
 	Mood                         string
+	Killed                       bool // its sign-in has died unnoticed
 }
 
 type controlDelivery struct {
@@ -68,12 +83,31 @@ func (s *Server) showControl(w http.ResponseWriter, _ *http.Request) {
 
 // submitControl does what the pressed button says.
 func (s *Server) submitControl(w http.ResponseWriter, r *http.Request) {
-	var status Status
+	id := r.PostFormValue("identity")
+	anchor, found := "i-"+url.PathEscape(id), true
 	switch outcome(r.PostFormValue("outcome")) {
 	case approve:
-		status = StatusValidated
+		found = s.endSignIn(id, StatusValidated)
 	case fail:
-		status = StatusFailed
+		found = s.endSignIn(id, StatusFailed)
+	case "kill":
+		found = s.KillSignIn(id)
+	case "forget":
+		found, anchor = s.forgetIdentity(id), ""
+	case "orphan":
+		anchor = "i-" + s.AddOrphans(1, 48*time.Hour)[0].ID
+	case "switch":
+		anchor = "switches"
+		for _, setting := range settings {
+			value := r.PostFormValue(setting.name)
+			if value == "" {
+				continue
+			}
+			if err := s.Switch(setting.name, value); err != nil {
+				writePage(w, http.StatusBadRequest, "", page{Title: "That did not work", Help: strings.TrimPrefix(err.Error(), "anchortest: ") + "."})
+				return
+			}
+		}
 	default:
 		writePage(w, http.StatusBadRequest, "", page{
 			Title: "That did not work",
@@ -81,8 +115,7 @@ func (s *Server) submitControl(w http.ResponseWriter, r *http.Request) {
 		})
 		return
 	}
-	id := r.PostFormValue("identity")
-	if !s.endSignIn(id, status) {
+	if !found {
 		writePage(w, http.StatusNotFound, "", page{
 			Title: "This identity is gone",
 			Help:  "The app has deleted it, or the fake was restarted. Go back and refresh the page.",
@@ -92,7 +125,11 @@ func (s *Server) submitControl(w http.ResponseWriter, r *http.Request) {
 	setPageHeaders(w, "'none'")
 	// Written by hand: [http.Redirect] would make it a path, which is another
 	// one behind a prefix.
-	w.Header().Set("Location", strings.TrimPrefix(controlPath, "/")+"#i-"+url.PathEscape(id))
+	location := strings.TrimPrefix(controlPath, "/")
+	if anchor != "" {
+		location += "#" + anchor
+	}
+	w.Header().Set("Location", location)
 	w.WriteHeader(http.StatusSeeOther)
 }
 
@@ -113,6 +150,7 @@ func (s *Server) control() control {
 			ID: identity.ID, Name: identity.Name,
 			Application: s.applications.get(identity.ApplicationID).name,
 			Status:      identity.Status, Mood: identityMood(identity.Status),
+			Killed: s.refusals.killed[identity.ID],
 		}
 		if owner, found := identity.Metadata["externalUserId"]; found {
 			shown.Owner = asText(owner)
@@ -122,14 +160,50 @@ func (s *Server) control() control {
 	for i := len(s.deliveries) - 1; i >= 0 && len(c.Deliveries) < shownDeliveries; i-- {
 		c.Deliveries = append(c.Deliveries, showDelivery(s.deliveries[i], names))
 	}
+	for _, setting := range settings {
+		c.Settings = append(c.Settings, showSetting(setting, setting.get(s)))
+	}
 	return c
 }
 
+// showSetting is a switch as a list to choose from. A value that is none of its
+// choices is one more.
+func showSetting(t setting, value string) controlSetting {
+	shown := controlSetting{Name: t.name, Label: t.label}
+	known := false
+	for _, choice := range t.choices {
+		known = known || choice.value == value
+		shown.Choices = append(shown.Choices, controlChoice{choice.value, choice.label, choice.value == value})
+	}
+	if !known {
+		shown.Choices = append(shown.Choices, controlChoice{value, "is set to " + value, true})
+	}
+	return shown
+}
+
+// forgetIdentity deletes an identity, as the API's call does, and reports whether it
+// was there.
+func (s *Server) forgetIdentity(identityID string) bool {
+	id, _ := parseUUID(identityID)
+	s.mu.Lock()
+	found := s.identities.delete(id)
+	if found {
+		s.identityChanged()
+	}
+	s.mu.Unlock()
+	if found && s.backend != nil {
+		s.backend.ForgetIdentity(id)
+	}
+	return found
+}
+
 func identityMood(status Status) string {
-	switch status {
-	case StatusValidated:
-		return moodGood
-	case StatusFailed:
+	switch anchorhttp.SignInOf(string(status)) {
+	case anchorhttp.SignInGood:
+		if status != StatusPending {
+			return moodGood
+		}
+	case anchorhttp.SignInBad:
 		return moodBad
 	}
 	return moodNone

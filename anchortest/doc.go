@@ -28,19 +28,31 @@
 // was sent before, and [Server.NewWebhookRequest] makes the signed request for a
 // handler that is called without a server.
 //
+// # Sign-ins that die
+//
+// A session with a sign-in that does not work is refused, as [Server.SetDeadSignIn]
+// says: after [Server.FailIdentity], of which the webhook is told, after
+// [Server.KillSignIn], which nobody notices before, and with a bad status of
+// [Server.SetStatus]. [Server.RefuseSessions] refuses them for any other cause, such
+// as no credit. [Server.RefuseReauthentication] makes Anchor's own attempt to sign in
+// again fail. [Server.AddOrphans] adds identities whose users never came back, and
+// [Server.SetClockOffset] sets Anchor's clock apart from the app's.
+//
 // # What is not documented
 //
 // It answers what Anchor's API reference says. Where that leaves room, or says
 // something else than it used to, a switch chooses ([Server.SetCallbackStyle],
 // [Server.SetCallbackAppend], [Server.SetSilentFailure],
 // [Server.SetTokenShape], [Server.SetMetadataMerge], [Server.SetEventTime],
-// [Server.SetEventIdentity]), so that a test can show that an app holds either
+// [Server.SetEventIdentity], [Server.SetGoneStatus], [Server.SetListStyle],
+// [Server.SetPageLimit]), so that a test can show that an app holds either
 // way. [Server.Fault] and [Server.Hold] make the service fail, or stop at an
 // exact point.
 //
 // # For people
 //
 // The page at [Server.ControlURL] lists the identities, with buttons that make a
-// sign-in fail and work again, and what was sent to the webhook. The command
-// fakeanchor serves the same fake to programs in other languages.
+// sign-in fail, die unnoticed and work again, the switches of [Server.Switch], and
+// what was sent to the webhook. The command fakeanchor serves the same fake to programs
+// in other languages.
 package anchortest

@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/anchorconnect/connect/anchorhttp"
 )
 
 // unnamedIdentity is the name of an identity that was given none.
@@ -22,13 +24,17 @@ const unnamedIdentity = "Unnamed Identity"
 // defaultPage is how many identities a page has when no limit is given.
 const defaultPage = 50
 
-// A Status is how far an identity's sign-in has come.
+// A Status is how far an identity's sign-in has come. Anchor documents the first three.
 type Status string
 
 const (
-	StatusPending   Status = "pending"
-	StatusValidated Status = "validated"
-	StatusFailed    Status = "failed"
+	StatusPending   Status = anchorhttp.StatusPending
+	StatusValidated Status = anchorhttp.StatusValidated
+	StatusFailed    Status = anchorhttp.StatusFailed
+
+	StatusActive       Status = anchorhttp.StatusActive
+	StatusAgentFailed  Status = anchorhttp.StatusAgentFailed
+	StatusAgentInvalid Status = anchorhttp.StatusAgentInvalid
 )
 
 // An Identity is what the fake knows of one.
@@ -223,28 +229,15 @@ func (s *Server) updateIdentity(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) deleteIdentity(w http.ResponseWriter, r *http.Request) {
-	identity := s.dropIdentity(w, r)
-	if identity != nil && s.backend != nil {
-		s.backend.ForgetIdentity(identity.ID)
+	if !s.forgetIdentity(r.PathValue("identity")) {
+		writeError(w, http.StatusNotFound, noIdentity)
+		return
 	}
+	writeJSON(w, http.StatusOK, map[string]string{"message": "Identity deleted successfully."})
 }
 
-// dropIdentity deletes the identity that the path names, answers, and returns it.
-// It returns nil when there is none.
-func (s *Server) dropIdentity(w http.ResponseWriter, r *http.Request) *Identity {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	identity := s.pathIdentity(w, r)
-	if identity != nil {
-		s.identities.delete(identity.ID)
-		s.identityChanged()
-		writeJSON(w, http.StatusOK, map[string]string{"message": "Identity deleted successfully."})
-	}
-	return identity
-}
-
-// reauthenticateIdentity signs in again, which without a [Backend] always works and
-// takes no time: a [Fault] with status 422 is one that fails.
+// reauthenticateIdentity signs in again, which takes no time on the fake, unless
+// RefuseReauthentication or a [Backend] says that it fails.
 func (s *Server) reauthenticateIdentity(w http.ResponseWriter, r *http.Request) {
 	body := struct {
 		Sync bool `json:"sync"`
@@ -253,17 +246,30 @@ func (s *Server) reauthenticateIdentity(w http.ResponseWriter, r *http.Request) 
 		return
 	}
 	id, _ := parseUUID(r.PathValue("identity"))
+	s.mu.Lock()
+	identity, refused := s.identities.get(id), cmp.Or(s.refusals.reauthenticationOf[id], s.refusals.reauthentication)
+	s.mu.Unlock()
+	switch {
+	case identity == nil:
+		writeError(w, http.StatusNotFound, noIdentity)
+		return
+	case refused == http.StatusPreconditionFailed:
+		writeError(w, refused, noCredentials)
+		return
+	case refused == http.StatusUnprocessableEntity:
+		s.endSignIn(id, StatusFailed)
+		writeError(w, refused, signInFailed)
+		return
+	}
 	var failed error
 	if s.backend != nil {
-		if _, found := s.Identity(id); found {
-			failed = s.backend.SignInAgain(r.Context(), id)
-		}
+		failed = s.backend.SignInAgain(r.Context(), id)
 	}
 	status := StatusValidated
 	if failed != nil {
 		status = StatusFailed
 	}
-	if !s.endSignIn(id, status) {
+	if !s.endSignIn(id, status) { // It was deleted meanwhile.
 		writeError(w, http.StatusNotFound, noIdentity)
 		return
 	}
@@ -283,7 +289,10 @@ func (s *Server) listIdentities(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusBadRequest, err.Error()+".")
 		return
 	}
-	from, to, err := pageBounds(query.Get("page"), query.Get("limit"))
+	s.mu.Lock()
+	lists := s.lists
+	s.mu.Unlock()
+	from, to, err := lists.bounds(query.Get("page"), query.Get("limit"))
 	if err != nil {
 		writeError(w, http.StatusBadRequest, err.Error()+".")
 		return
@@ -303,24 +312,30 @@ func (s *Server) listIdentities(w http.ResponseWriter, r *http.Request) {
 	if app == nil {
 		return
 	}
-	items := []item{}
-	for _, identity := range s.identities.all() {
-		if identity.ApplicationID == app.id && nameMatches(identity.Name, query.Get("search")) && wanted.in(identity.Metadata) {
-			items = append(items, item{
-				identity.ID, identity.Name, orNull(standardFlow), identity.Status,
-				timestamp(identity.CreatedAt), timestamp(identity.UpdatedAt),
-			})
+	items, found := []item{}, int64(0)
+	for _, id := range s.identities.order {
+		identity := s.identities.rows[id]
+		if identity.ApplicationID != app.id || !nameMatches(identity.Name, query.Get("search")) || !wanted.in(identity.Metadata) {
+			continue
+		}
+		if found++; found <= from {
+			continue
+		}
+		items = append(items, item{
+			identity.ID, identity.Name, orNull(standardFlow), identity.Status,
+			timestamp(identity.CreatedAt), timestamp(identity.UpdatedAt),
+		})
+		if found == to {
+			break
 		}
 	}
-	all := int64(len(items))
-	items = items[min(from, all):min(to, all)]
 	writeJSON(w, http.StatusOK, map[string]any{"identities": items})
 }
 
-// pageBounds is where a page begins and ends, counted from zero. Without page
-// and limit the list is whole.
-func pageBounds(page, limit string) (from, to int64, err error) {
-	if page == "" && limit == "" {
+// bounds is where a page begins and ends, counted from zero. Without page and limit
+// the list is whole, unless pages are limited.
+func (l lists) bounds(page, limit string) (from, to int64, err error) {
+	if l.style == WholeLists || page == "" && limit == "" && l.pageLimit == 0 {
 		return 0, math.MaxInt64, nil
 	}
 	number, err := positive("page", page, 1)
@@ -330,6 +345,9 @@ func pageBounds(page, limit string) (from, to int64, err error) {
 	size, err := positive("limit", limit, defaultPage)
 	if err != nil {
 		return 0, 0, err
+	}
+	if l.pageLimit > 0 {
+		size = min(size, l.pageLimit)
 	}
 	return (number - 1) * size, number * size, nil
 }

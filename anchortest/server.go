@@ -47,6 +47,9 @@ type Server struct {
 	mu            sync.Mutex
 	url           string
 	now           func() time.Time
+	clockOffset   time.Duration
+	refusals      refusals
+	lists         lists
 	callbackStyle CallbackStyle
 	appendBlindly bool
 	silentFailure bool
@@ -84,6 +87,9 @@ type config struct {
 	webhookSecrets  []string
 	logger          *slog.Logger
 	backend         Backend
+	switches        [][2]string // name and value
+	orphans         int
+	orphanAge       time.Duration
 }
 
 // WithAddr has [Start] listen on a TCP address, such as "127.0.0.1:9000".
@@ -195,6 +201,7 @@ func newServer(c config) (*Server, error) {
 		logger:        cmp.Or(c.logger, slog.New(slog.DiscardHandler)),
 		backend:       c.backend,
 		now:           time.Now,
+		refusals:      newRefusals(),
 		tokens:        make(map[string]*identityToken),
 		webhook:       hook,
 		roundTrip:     ownTransport.RoundTrip,
@@ -212,6 +219,14 @@ func newServer(c config) (*Server, error) {
 			return nil, fmt.Errorf("anchortest: two applications have the id %q", other.id)
 		}
 		s.addApplication(id, other.name, other.url, "")
+	}
+	for _, v := range c.switches {
+		if err := s.Switch(v[0], v[1]); err != nil {
+			return nil, err
+		}
+	}
+	if c.orphans > 0 {
+		s.AddOrphans(c.orphans, c.orphanAge)
 	}
 	return s, nil
 }
@@ -260,9 +275,9 @@ func (s *Server) SetNow(now func() time.Time) {
 // lock only to find the clock, which is the caller's code.
 func (s *Server) time() time.Time {
 	s.mu.Lock()
-	now := s.now
+	now, offset := s.now, s.clockOffset
 	s.mu.Unlock()
-	return toMillisecond(now())
+	return toMillisecond(now().Add(offset))
 }
 
 func toMillisecond(t time.Time) time.Time {

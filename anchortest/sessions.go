@@ -19,6 +19,10 @@ type Session struct {
 	ID string
 	// IdentityIDs are the identities that it is signed in with.
 	IdentityIDs []string
+	// Tags are the labels that the request gave it.
+	Tags []string
+	// SkipValidation says that the request asked for no check of the sign-in.
+	SkipValidation bool
 	// Configuration is the request that made it, as JSON. It is empty when the
 	// request had no body.
 	Configuration []byte
@@ -30,6 +34,7 @@ type Session struct {
 
 func (s Session) clone() *Session {
 	s.IdentityIDs = slices.Clone(s.IdentityIDs)
+	s.Tags = slices.Clone(s.Tags)
 	s.Configuration = slices.Clone(s.Configuration)
 	return &s
 }
@@ -52,7 +57,8 @@ func (s *Server) createSession(w http.ResponseWriter, r *http.Request) {
 	}
 	var body struct {
 		Session struct {
-			Proxy active `json:"proxy"`
+			Proxy active   `json:"proxy"`
+			Tags  []string `json:"tags"`
 		} `json:"session"`
 		Browser struct {
 			CaptchaSolver active `json:"captcha_solver"`
@@ -60,6 +66,7 @@ func (s *Server) createSession(w http.ResponseWriter, r *http.Request) {
 		Identities []struct {
 			ID string `json:"id"`
 		} `json:"identities"`
+		SkipValidation bool `json:"identity_skip_validation"`
 	}
 	var configuration json.RawMessage
 	if r.ContentLength != 0 {
@@ -76,18 +83,18 @@ func (s *Server) createSession(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 
-	session := Session{ID: newUUID(), Configuration: configuration, CreatedAt: s.time()}
-	for _, identity := range body.Identities {
-		id, _ := parseUUID(identity.ID)
-		if _, found := s.Identity(id); !found {
-			writeError(w, http.StatusBadRequest, "Identity not found.")
-			return
-		}
+	session := Session{
+		ID: newUUID(), Tags: body.Session.Tags, SkipValidation: body.SkipValidation,
+		Configuration: configuration, CreatedAt: s.time(),
+	}
+	for _, named := range body.Identities {
+		id, _ := parseUUID(named.ID)
 		session.IdentityIDs = append(session.IdentityIDs, id)
 	}
-	s.mu.Lock()
-	s.sessions.put(session.ID, session.clone()) // First: its browser may end at any moment.
-	s.mu.Unlock()
+	if refusal, gone := s.keepSession(session); refusal != NoRefusal {
+		writeRefusal(w, refusal, gone)
+		return
+	}
 	urls := s.unansweredURLs(r, session.ID)
 	if s.backend != nil {
 		var err error
@@ -104,6 +111,28 @@ func (s *Server) createSession(w http.ResponseWriter, r *http.Request) {
 		"cdp_url":       urls.CDP,
 		"live_view_url": urls.LiveView,
 	}})
+}
+
+// keepSession keeps a session, or returns why it is refused, and the status of an
+// identity that is gone. It is kept before its browser is there, which may end at any
+// moment.
+func (s *Server) keepSession(session Session) (refusal SessionRefusal, gone int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.refusals.sessions; r != NoRefusal && !(session.SkipValidation && r.isSignIn()) {
+		return r, s.refusals.gone
+	}
+	for _, id := range session.IdentityIDs {
+		refusal := RefuseGone
+		if identity := s.identities.get(id); identity != nil {
+			refusal = s.refusalOf(identity, session.SkipValidation)
+		}
+		if refusal != NoRefusal {
+			return refusal, s.refusals.gone
+		}
+	}
+	s.sessions.put(session.ID, session.clone())
+	return NoRefusal, 0
 }
 
 // unansweredURLs are addresses at which nothing answers.

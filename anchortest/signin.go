@@ -86,8 +86,9 @@ func (s *Server) Fail(ctx context.Context, hostedURL string) (callbackURL string
 
 // FailIdentity is the saved sign-in of an identity that has stopped working, as
 // when its password was changed at the site. The identity is [StatusFailed] then
-// and the webhook is told, even when it was before. An identity that is not
-// there is an error.
+// and the webhook is told, even when it was before. Sessions with it are refused: see
+// [Server.SetDeadSignIn], and [Server.KillSignIn] for one that nobody notices. An
+// identity that is not there is an error.
 //
 // No call is made: [Server.Calls], faults and holds know nothing of it.
 func (s *Server) FailIdentity(ctx context.Context, identityID string) error {
@@ -95,7 +96,7 @@ func (s *Server) FailIdentity(ctx context.Context, identityID string) error {
 }
 
 // Reauthenticate is the saved sign-in of an identity that works (again), as after
-// the API's call of this name, which always succeeds on the fake. The identity is
+// the API's call of this name, whose outcome [Server.RefuseReauthentication] chooses. The identity is
 // [StatusValidated] then and the webhook is told, even when it was before. An
 // identity that is not there is an error.
 //
@@ -128,6 +129,7 @@ func (s *Server) endSignIn(identityID string, status Status) bool {
 		return false
 	}
 	identity.Status, identity.UpdatedAt = status, now
+	delete(s.refusals.killed, id)
 	s.tell(identity, now)
 	return true
 }
@@ -186,6 +188,7 @@ func (s *Server) finish(token, userName string, o outcome, a approval) (callback
 			}
 			identity = copyOf(existing)
 			identity.Status, identity.UpdatedAt = StatusValidated, now
+			delete(s.refusals.killed, id)
 		}
 		for _, change := range a.changes {
 			change(&identity)

@@ -16,12 +16,14 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/anchorconnect/connect/anchorhttp"
 )
 
 // The types of the events that the fake makes by itself.
 const (
-	EventAuthenticated        = "identity.authenticated"
-	EventAuthenticationFailed = "identity.authentication_failed"
+	EventAuthenticated        = anchorhttp.EventIdentityAuthenticated
+	EventAuthenticationFailed = anchorhttp.EventIdentityAuthenticationFailed
 )
 
 // An Event is what a webhook tells. The fake makes one when a sign-in has ended
@@ -78,10 +80,13 @@ func (e Event) text() string {
 // signInEvent is the type of the event that a sign-in with this outcome makes.
 // One that has not been tried out makes none.
 func signInEvent(status Status) (eventType string, made bool) {
-	switch status {
-	case StatusValidated:
+	if status == StatusPending {
+		return "", false
+	}
+	switch anchorhttp.SignInOf(string(status)) {
+	case anchorhttp.SignInGood:
 		return EventAuthenticated, true
-	case StatusFailed:
+	case anchorhttp.SignInBad:
 		return EventAuthenticationFailed, true
 	}
 	return "", false
@@ -117,6 +122,12 @@ const (
 	CamelEventIdentity
 	// NestedEventIdentity is {"identity": {"id": "…"}}.
 	NestedEventIdentity
+	// TextEventIdentity is {"identity": "…"}.
+	TextEventIdentity
+	// BareEventIdentity is {"id": "…"}.
+	BareEventIdentity
+	// UnreadableEventIdentity is {"account": {"ref": "…"}}, which nobody can know.
+	UnreadableEventIdentity
 )
 
 // SetEventIdentity chooses where events name their identity from now on.
@@ -154,6 +165,12 @@ func (shape eventShape) write(e Event) []byte {
 			envelope.Data["identityId"] = e.IdentityID
 		case NestedEventIdentity:
 			envelope.Data["identity"] = map[string]string{"id": e.IdentityID}
+		case TextEventIdentity:
+			envelope.Data["identity"] = e.IdentityID
+		case BareEventIdentity:
+			envelope.Data["id"] = e.IdentityID
+		case UnreadableEventIdentity:
+			envelope.Data["account"] = map[string]string{"ref": e.IdentityID}
 		default:
 			envelope.Data["identity_id"] = e.IdentityID
 		}

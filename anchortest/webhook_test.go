@@ -55,6 +55,12 @@ func TestEventShape(t *testing.T) {
 			`{"id":"evt_1","type":"identity.authenticated","created":"2026-05-24T12:18:05.123Z","project_id":"` + teamID + `",` + text + `,"data":{"identityId":"` + unknownID + `"}}`},
 		{"nested", eventShape{identity: NestedEventIdentity}, event,
 			`{"id":"evt_1","type":"identity.authenticated","created":"2026-05-24T12:18:05.123Z","project_id":"` + teamID + `",` + text + `,"data":{"identity":{"id":"` + unknownID + `"}}}`},
+		{"as a text", eventShape{identity: TextEventIdentity}, event,
+			`{"id":"evt_1","type":"identity.authenticated","created":"2026-05-24T12:18:05.123Z","project_id":"` + teamID + `",` + text + `,"data":{"identity":"` + unknownID + `"}}`},
+		{"as id", eventShape{identity: BareEventIdentity}, event,
+			`{"id":"evt_1","type":"identity.authenticated","created":"2026-05-24T12:18:05.123Z","project_id":"` + teamID + `",` + text + `,"data":{"id":"` + unknownID + `"}}`},
+		{"unreadable", eventShape{identity: UnreadableEventIdentity}, event,
+			`{"id":"evt_1","type":"identity.authenticated","created":"2026-05-24T12:18:05.123Z","project_id":"` + teamID + `",` + text + `,"data":{"account":{"ref":"` + unknownID + `"}}}`},
 		{"a failure", eventShape{}, Event{ID: "evt_2", Type: EventAuthenticationFailed, IdentityID: "x", Created: created},
 			`{"id":"evt_2","type":"identity.authentication_failed","created":"2026-05-24T12:18:05.123Z","project_id":"` + teamID + `","text":"Identity x could not be signed in.","data":{"identity_id":"x"}}`},
 		{"another type, without an identity", eventShape{identity: NestedEventIdentity}, Event{ID: "evt_3", Type: "task.completed", Created: created},
@@ -74,7 +80,8 @@ func TestEventShape(t *testing.T) {
 func TestSignInEvent(t *testing.T) {
 	t.Parallel()
 	for status, want := range map[Status]string{
-		StatusValidated: EventAuthenticated, StatusFailed: EventAuthenticationFailed, StatusPending: "", "new": "",
+		StatusValidated: EventAuthenticated, StatusActive: EventAuthenticated, StatusPending: "", "new": "",
+		StatusFailed: EventAuthenticationFailed, StatusAgentFailed: EventAuthenticationFailed, StatusAgentInvalid: EventAuthenticationFailed,
 	} {
 		eventType, made := signInEvent(status)
 		require.Equal(t, want, eventType, status)

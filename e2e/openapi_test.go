@@ -42,6 +42,9 @@ var (
 		"GET /v1/applications/{applicationId}/identities": {"page", "limit"},
 	}
 
+	// undocumentedFields: of a request to open a session.
+	undocumentedFields = map[string][]string{"SessionCreateRequestSchema": {"identity_skip_validation"}}
+
 	// undocumentedStatuses, the empty operation being all of them: every one wants
 	// a key, but only one has a status for a wrong one; of what hangs below an
 	// application, only its tokens have one for no such application; and most have
@@ -52,6 +55,8 @@ var (
 		"GET /v1/applications/{applicationId}/auth-flows":  {http.StatusNotFound},
 		"POST /v1/applications/{applicationId}/auth-flows": {http.StatusNotFound},
 		"PUT /v1/identities/{identityId}":                  {http.StatusBadRequest},
+		// Anchor's own clients know them, for sign-ins that do not work.
+		"POST /v1/sessions": {http.StatusNotFound, http.StatusPreconditionFailed, http.StatusUnprocessableEntity},
 	}
 )
 
@@ -80,6 +85,11 @@ func loadContract(t *testing.T, path string) *contract {
 	doc, err := openapi3.NewLoader().LoadFromData(text)
 	require.NoError(t, err)
 	doc.Servers = nil // The fake is somewhere else.
+	for schema, fields := range undocumentedFields {
+		for _, field := range fields {
+			doc.Components.Schemas[schema].Value.Properties[field] = openapi3.NewBoolSchema().NewRef()
+		}
+	}
 
 	for _, item := range doc.Paths.Map() {
 		for _, operation := range item.Operations() {
@@ -224,8 +234,11 @@ func (c *contract) check(r *http.Request, checkRequest bool, answer *httptest.Re
 		if !slices.Contains(undocumentedStatuses[operation], status) && !slices.Contains(undocumentedStatuses[""], status) {
 			return fmt.Errorf("the answer: the document has no status %d", status)
 		}
-		// What an error looks like it has at every operation's 500.
+		// What an error looks like it has at every operation's 500, or else its 400.
 		status = http.StatusInternalServerError
+		if route.Operation.Responses.Status(status) == nil {
+			status = http.StatusBadRequest
+		}
 	}
 	if err := openapi3filter.ValidateResponse(r.Context(), &openapi3filter.ResponseValidationInput{
 		RequestValidationInput: input,
@@ -382,6 +395,20 @@ var clientCalls = map[string]clientCall{
 		}
 		return nil
 	}},
+	"EndSession": {"DELETE /v1/sessions/{session_id}", func(ctx context.Context, u upstream) error {
+		if len(u.fake.Sessions()) == 0 {
+			if _, err := u.anchor.CreateSession(ctx, anchorhttp.SessionRequest{}); err != nil {
+				return err
+			}
+		}
+		id := u.fake.Sessions()[0].ID
+		for range 2 { // What has ended is ended again.
+			if err := u.anchor.EndSession(ctx, id); err != nil {
+				return err
+			}
+		}
+		return nil
+	}},
 }
 
 // sessionRequests set every field that a request has.
@@ -391,7 +418,8 @@ func sessionRequests(identityID string) []anchorhttp.SessionRequest {
 		{},
 		anchorhttp.AuthenticatedSession(identityID),
 		{
-			IdentityIDs: []string{identityID},
+			IdentityIDs:    []string{identityID},
+			SkipValidation: true,
 			Session: &anchorhttp.SessionConfig{
 				InitialURL: "https://example.com/reports",
 				Tags:       []string{"production", "customer-123"},
@@ -509,6 +537,13 @@ func TestOpenAPI(t *testing.T) {
 		u.do(t, 404, "GET", "/v1/sessions/"+noSuchID, "")
 		u.do(t, 400, "POST", "/v1/sessions", `{"browser":{"captcha_solver":{"active":true}}}`)
 		u.do(t, 400, "POST", "/v1/sessions", `{"identities":[{"id":"`+noSuchID+`"}]}`)
+		for refusal, status := range map[string]int{
+			"gone": 400, "no-credentials": 412, "sign-in-failed": 422, "not-authenticated": 400, "no-credit": 402, "rate-limited": 429, "open": 200,
+		} {
+			require.NoError(t, u.fake.Switch("sessions", refusal))
+			u.do(t, status, "POST", "/v1/sessions", "")
+		}
+		require.NoError(t, u.fake.Switch("sessions", "open"))
 	})
 
 	t.Run("every operation that the fake serves, with every status", func(t *testing.T) {

@@ -21,10 +21,18 @@
 // Its sessions have no browser. With -browser it says how to run the sandbox, a module
 // of its own, which serves the same with real browsers.
 //
+// With -switch it does what Anchor's documentation leaves open, and what goes wrong in
+// production, such as sessions that are refused:
+//
+//	go run ./cmd/fakeanchor -switch sessions=no-credit -switch lists=whole
+//
+// [anchortest.Server.Switch] has the names and values, and the control page has them as
+// a form. With -orphans it begins with identities whose users never came back.
+//
 // All other values are the same after a restart; identities are not kept. Calls
 // and events are logged on the standard error stream, without keys, tokens,
-// secrets and bodies, and so is the address of a page on which sign-ins can be
-// made to fail. The exit status is 2 for unusable flags and 1 for other errors.
+// secrets and bodies, and so is the address of the control page, on which sign-ins can
+// be made to fail. The exit status is 2 for unusable flags and 1 for other errors.
 package main
 
 import (
@@ -137,6 +145,12 @@ func parseFlags(args []string, stderr io.Writer) (opts []anchortest.Option, webh
 		}
 		return err
 	})
+	flags.Func("switch", "`name=value` of a switch of the fake, such as sessions=no-credit; may be repeated (see the package comment)", func(text string) error {
+		name, value, _ := strings.Cut(text, "=")
+		opts = append(opts, anchortest.WithSwitch(name, value))
+		return nil
+	})
+	orphans := flags.Int("orphans", 0, "`number` of identities to begin with that were left behind two days ago")
 	webhookURL := flags.String("webhook-url", "", "`URL` that is told of sign-ins that work and that fail (default none)")
 	flags.StringVar(&webhookSecret, "webhook-secret", "", "`secret` that events are signed with (default a random one)")
 	browser := flags.Bool("browser", false, "say how to serve a sandbox, in which sessions are real browsers")
@@ -161,6 +175,10 @@ func parseFlags(args []string, stderr io.Writer) (opts []anchortest.Option, webh
 		return nil, "", fmt.Errorf("-site %w", err)
 	}
 	opts = append(opts, anchortest.WithAddr(*addr), anchortest.WithApplication(name, *site))
+	if *orphans < 0 {
+		return nil, "", errors.New("-orphans is a number that is not negative")
+	}
+	opts = append(opts, anchortest.WithOrphans(*orphans, 48*time.Hour))
 	if *key != "" {
 		opts = append(opts, anchortest.WithAPIKey(*key))
 	}

@@ -205,6 +205,27 @@ func TestProgram(t *testing.T) {
 		}
 	})
 
+	t.Run("its switches are those that it is given", func(t *testing.T) {
+		t.Parallel()
+		_, vars, _ := launch(t, "-switch", "sessions=no-credit", "-switch", "clock=-1h", "-orphans", "3")
+		req, err := http.NewRequestWithContext(t.Context(), "POST", vars["ANCHORBROWSER_BASE_URL"]+"/v1/sessions", nil)
+		require.NoError(t, err)
+		req.Header.Set("anchor-api-key", vars["ANCHORBROWSER_API_KEY"])
+		require.Contains(t, send(t, req, 402), "Insufficient credits")
+		req, err = http.NewRequestWithContext(t.Context(), "GET", vars["ANCHORBROWSER_BASE_URL"]+"/v1/applications/"+vars["ANCHOR_APPLICATION_ID"]+"/identities", nil)
+		require.NoError(t, err)
+		req.Header.Set("anchor-api-key", vars["ANCHORBROWSER_API_KEY"])
+		res, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		require.NoError(t, err)
+		require.Equal(t, 3, strings.Count(string(body), `"created_at"`))
+		date, err := http.ParseTime(res.Header.Get("Date"))
+		require.NoError(t, err)
+		require.WithinDuration(t, time.Now().Add(-time.Hour), date, time.Minute)
+	})
+
 	t.Run("an address in use is one line and exit status 1", func(t *testing.T) {
 		t.Parallel()
 		_, vars, _ := launch(t)
@@ -261,6 +282,9 @@ func TestFlags(t *testing.T) {
 		{"a webhook that is no URL", []string{"-webhook-url", "app.example"}, "webhook"},
 		{"a webhook's secret without a webhook", []string{"-webhook-secret", "s3 cret"}, "-webhook-url"},
 		{"a browser", []string{"-browser"}, "go run github.com/anchorconnect/connect/sandbox/cmd/fakeanchor -browser"},
+		{"a switch that there is not", []string{"-switch", "luck=good"}, `no switch "luck"`},
+		{"a value that a switch has not", []string{"-switch", "gone=410"}, "use one of 400, 404, 422"},
+		{"fewer than no orphans", []string{"-orphans", "-1"}, "-orphans"},
 		{"a key with a space", []string{"-key", "s3 cret"}, "API key"},
 	} {
 		t.Run(test.name+" is one line and exit status 2", func(t *testing.T) {
@@ -289,7 +313,7 @@ func TestFlags(t *testing.T) {
 		var stdout, stderr bytes.Buffer
 		require.Zero(t, run(t.Context(), []string{"-h"}, &stdout, &stderr))
 		require.Empty(t, stdout.String())
-		for _, name := range []string{"-addr", "-key", "-application", "-site", "-another-application", "-webhook-url", "-webhook-secret", "-browser"} {
+		for _, name := range []string{"-addr", "-key", "-application", "-site", "-another-application", "-switch", "-orphans", "-webhook-url", "-webhook-secret", "-browser"} {
 			require.Regexp(t, `(?m)^  `+name+`\b`, stderr.String())
 		}
 	})

@@ -69,20 +69,24 @@ var targets = []target{
 			// What is bounded.
 			"clip", "clipError", "Handler.compareClocks", "logRate.allows", "Event.share", "events.add",
 			// Events.
-			"signature.signs", "readSignature", "readWebhookEvent", "eventIdentity", "readMoment",
+			"readWebhookEvent",
 		},
 		fields: map[string]string{
 			"HttpOnly": "false", "Secure": "false", "SameSite": "http.SameSiteNoneMode",
 		},
-		quick: "^Test(EveryProof|AnswerTo|AnswerComes|RunKeeps|FixedCallback|AnUnfinished|AKeptReturn|AnIdentityOfAnApp|TheProject|AnIdentityThatIsRefusedAnyway|AStartCosts|AListWithout|AProject|Clip|LooksRandom|ALogRate|Disconnect|WhatNobody|TheDelay|SessionUser|Clocks|MoreEvents|ARefusalSays|ARefusalBy|WhoIsNotSignedIn|ATaskThat|ARequestFills|AGateways|WhatACallbackSays|AReturnPath|ADestination|TheSignature|WhatAnEvent|AState|AnAltered|ABrowserHolds|New|WhoIs|RequireIdentity|Routes|MemoryStoreContract)",
+		quick: "^Test(EveryProof|AnswerTo|AnswerComes|RunKeeps|FixedCallback|AnUnfinished|AKeptReturn|AnIdentityOfAnApp|TheProject|AnIdentityThatIsRefusedAnyway|AStartCosts|AListWithout|AProject|Clip|LooksRandom|ALogRate|Disconnect|WhatNobody|TheDelay|SessionUser|Clocks|MoreEvents|ARefusalSays|ARefusalBy|WhoIsNotSignedIn|ATaskThat|ARequestFills|AGateways|WhatACallbackSays|AReturnPath|ADestination|WhatAnEvent|AState|AnAltered|ABrowserHolds|New|WhoIs|RequireIdentity|Routes|MemoryStoreContract)",
 	},
 	{
 		dir: "anchorhttp",
 		functions: []string{
 			// Ids before paths, answers about something else, redirects, bounds.
-			"ParseID", "sameID", "Client.send", "Client.ApplicationIdentityPages", "readToken", "IsNotFound", "parseURL", "visible", "acknowledged",
+			"ParseID", "sameID", "Client.send", "Client.ApplicationIdentityPages", "readToken", "IsNotFound", "parseURL", "visible", "acknowledged", "isSessionID",
+			// Events.
+			"ReadEvent", "ReadSignature", "Signature.Verify", "ParseEvent", "Event.IdentityID", "readMoment",
+			// What a refusal means.
+			"NeedsSignIn", "Client.EndSession", "Client.sessionIsOver", "retry",
 		},
-		quick: "^Test(ParseID|Identity|CreateIdentityToken|Validate|AnswersThatCannotBeRight|Acknowledgements|OnlyAnchor)",
+		quick: "^Test(TheSignature|ParseEvent|TheIdentityOf|ReadEvent|NeedsSignIn|EndSession|Retries|ParseID|Identity|CreateIdentityToken|Validate|AnswersThatCannotBeRight|Acknowledgements|OnlyAnchor)",
 	},
 }
 
@@ -96,9 +100,9 @@ var equivalent = map[string]string{
 	`isLocalPath: err == nil && u.Scheme == "" && u.Host == "" && u.User == nil, without: u.User == nil`:                          "what has no host has no user",
 	"listing.search: found || err != nil, without: err != nil":                                                                    "the whole list fails as well",
 	"Client.send: c.timeout > 0 && (!ok || time.Until(deadline) > c.timeout), without: (!ok || time.Until(deadline) > c.timeout)": "it only saves a timer",
-	"inASCII without: done == 0":                              "it only saves work",
-	"stateCookies.open without: !ok":                          "what we have sealed can be unpacked",
-	"readMoment: err != nil || !(n > 0), without: err != nil": "what is no number is zero, or out of range",
+	"inASCII without: done == 0":                               "it only saves work",
+	"stateCookies.open without: !ok":                           "what we have sealed can be unpacked",
+	"readMoment: err != nil || !(n >= 1), without: err != nil": "what is no number is zero, or out of range",
 }
 
 func main() {
