@@ -3,7 +3,7 @@ module github.com/anchorconnect/connect/sandbox
 go 1.25.0
 
 require (
-	github.com/anchorconnect/connect v0.0.0-00010101000000-000000000000
+	github.com/anchorconnect/connect v0.0.0
 	github.com/chromedp/chromedp v0.23.0
 	github.com/coder/websocket v1.8.15
 	github.com/stretchr/testify v1.12.1

@@ -201,6 +201,9 @@ func (s *Server) Site() *Site { return s.site }
 // stored to sign in with.
 func (s *Server) Fake() *anchortest.Server { return s.fake }
 
+// BrowserPath returns the path of the program that sessions are run with.
+func (s *Server) BrowserPath() string { return s.program }
+
 // OverviewURL returns the address of a page for people, which cannot be guessed. It
 // shows the site's accounts with their passwords and codes, and the sessions.
 func (s *Server) OverviewURL() string { return s.URL() + overviewPath + s.secret }
