@@ -39,8 +39,8 @@
 //
 // # Guards
 //
-// Everything listens on loopback alone. The addresses of sessions cannot be guessed,
-// and a request from a page of another origin, or by another host's name, is refused.
-// The sandbox keeps passwords as they are, and shows them: it is for development, and
+// Everything listens on loopback alone, and refuses requests by another host's name.
+// The addresses of sessions cannot be guessed, and pages of other origins cannot drive
+// one. The sandbox keeps passwords as they are, and shows them: it is for development, and
 // for accounts that are made up.
 package sandbox

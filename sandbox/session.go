@@ -25,7 +25,7 @@ const (
 	maxSide = 10_000
 )
 
-// A request is what a session was asked for, as far as the sandbox heeds it.
+// A request is what a session was asked for, as far as the sandbox applies it.
 type request struct {
 	initialURL     string
 	width, height  int
@@ -106,7 +106,7 @@ func readRequest(configuration []byte, identities []string, idle time.Duration) 
 		*side = *asked
 	}
 	for limit, asked := range map[*time.Duration]*int{&r.idle: body.Session.Timeout.Idle, &r.max: body.Session.Timeout.Max} {
-		if asked != nil {
+		if asked != nil && *asked != 0 {
 			*limit = time.Duration(*asked) * time.Minute
 		}
 	}

@@ -199,6 +199,7 @@ func TestWhatASessionIsAskedFor(t *testing.T) {
 			want: func(r *request) { r.max, r.idle = 2*time.Minute, 3*time.Minute }},
 		{name: "no limits", body: `{"session":{"timeout":{"max_duration":-1,"idle_timeout":-1}}}`,
 			want: func(r *request) { r.max, r.idle = -time.Minute, -time.Minute }},
+		{name: "limits of zero are the defaults", body: `{"session":{"timeout":{"max_duration":0,"idle_timeout":0}}}`},
 		{name: "half a viewport", body: `{"browser":{"viewport":{"width":10}}}`, want: func(r *request) { r.width = 10 }},
 		{name: "without a check", body: `{"identity_skip_validation":true}`, want: func(r *request) { r.skipValidation = true }},
 		{name: "all that is left out", body: `{"session":{"recording":{"active":true},"proxy":{"active":true},"live_view":{"one_time_url":true}},

@@ -46,6 +46,10 @@ var args = []string{
 	"--force-color-profile=srgb",
 	"--password-store=basic",
 	"--use-mock-keychain",
+	// Processes that take time to start: three renderers of the address bar, which
+	// nobody sees, and the network's own.
+	"--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup,WebUIOmniboxFullPopup,Translate,OptimizationHints,MediaRouter",
+	"--enable-features=NetworkServiceInProcess2",
 	// Nobody looks at any tab; Chromium slows those down.
 	"--disable-background-timer-throttling",
 	"--disable-backgrounding-occluded-windows",

@@ -7,7 +7,6 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,8 +20,7 @@ type browser struct {
 	r    *bufio.Reader
 	w    io.WriteCloser
 
-	mu       sync.Mutex
-	sessions int
+	sessions int                 // that were attached
 	got      chan map[string]any // what clients have sent
 }
 
