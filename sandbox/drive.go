@@ -191,11 +191,11 @@ func (s *Server) serveOverview(w http.ResponseWriter, r *http.Request) {
 		Notes        []string
 	}
 	var page struct {
-		Site, Control string
-		Accounts      []account
-		Sessions      []row
+		Self, Site, Control string
+		Accounts            []account
+		Sessions            []row
 	}
-	page.Site, page.Control = s.site.URL(), s.fake.ControlURL()
+	page.Self, page.Site, page.Control = s.OverviewURL(), s.site.URL(), s.fake.ControlURL()
 	for _, a := range s.site.Accounts() {
 		code, _ := s.site.Code(a.Name)
 		page.Accounts = append(page.Accounts, account{a, code})

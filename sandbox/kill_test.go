@@ -19,7 +19,11 @@ import (
 // prints the directory of a session's browser, and waits to be killed.
 func TestMain(m *testing.M) {
 	if os.Getenv("SANDBOX_TEST_KILL") == "" {
-		os.Exit(m.Run())
+		code := m.Run()
+		if nodeDir != "" {
+			_ = os.RemoveAll(nodeDir) // It is in the system's own place for such.
+		}
+		os.Exit(code)
 	}
 	ctx := context.Background()
 	s, err := Start(ctx)

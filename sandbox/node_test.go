@@ -5,11 +5,13 @@ import (
 	"bytes"
 	"context"
 	"embed"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -20,23 +22,55 @@ import (
 //go:embed node/package.json node/package-lock.json node/.npmrc node/sandbox.test.mjs
 var nodeFiles embed.FS
 
+// node is a directory with the packages of node/package.json.
+var node = sync.OnceValues(func() (dir string, err error) {
+	npm, err := exec.LookPath("npm")
+	if err != nil {
+		return "", err
+	}
+	dir, err = os.MkdirTemp("", "connect-sandbox-node")
+	if err != nil {
+		return "", err
+	}
+	nodeDir = dir
+	files, err := fs.Sub(nodeFiles, "node")
+	if err != nil {
+		return "", err
+	}
+	if err := os.CopyFS(dir, files); err != nil {
+		return "", err
+	}
+	cmd := exec.Command(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("npm ci: %w: %s", err, out)
+	}
+	return dir, nil
+})
+
+// nodeDir is where node has put the packages, for TestMain to remove.
+var nodeDir string
+
+// needNode skips the test where there is no Node.js.
+func needNode(t *testing.T) (dir string) {
+	t.Helper()
+	_, nodeErr := exec.LookPath("node")
+	_, npmErr := exec.LookPath("npm")
+	if nodeErr != nil || npmErr != nil {
+		t.Skip("Node.js is not installed: apt-get install nodejs npm")
+	}
+	dir, err := node()
+	require.NoError(t, err)
+	return dir
+}
+
 // Anchor's own SDK for Node, Playwright and Puppeteer work against the sandbox's
 // program, configured with nothing but the variables that it prints.
 func TestTheSDKPlaywrightAndPuppeteerOfNode(t *testing.T) {
 	t.Parallel()
 	start(t) // It skips.
-	node, nodeErr := exec.LookPath("node")
-	npm, npmErr := exec.LookPath("npm")
-	if nodeErr != nil || npmErr != nil {
-		t.Skip("Node.js is not installed: apt-get install nodejs npm")
-	}
-	files, err := fs.Sub(nodeFiles, "node")
-	require.NoError(t, err)
-	dir := t.TempDir()
-	require.NoError(t, os.CopyFS(dir, files))
-	runIn(t, dir, nil, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
-
-	output := runIn(t, dir, startFakeanchor(t), node, "--test-reporter=tap", "sandbox.test.mjs")
+	dir := needNode(t)
+	output := runIn(t, dir, startFakeanchor(t), "node", "--test-reporter=tap", "sandbox.test.mjs")
 	require.Contains(t, output, "\n# pass 4\n", "all of them have run")
 	require.Contains(t, output, "\n# skipped 0\n")
 }
