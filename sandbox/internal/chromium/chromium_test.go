@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -99,6 +100,32 @@ func TestWhatWasLeftBehindIsSweptAndNothingElse(t *testing.T) {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
+}
+
+func TestASweepDoesNotMindOwnersWhoCleanUpMeanwhile(t *testing.T) {
+	t.Parallel()
+	home := newHome(t)
+	var owners sync.WaitGroup
+	for range 4 {
+		owners.Go(func() {
+			for range 25 {
+				s, err := newScratch(home)
+				if err == nil {
+					err = s.remove()
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for range 25 {
+		require.NoError(t, sweep(t.Context(), home, quiet))
+	}
+	owners.Wait()
+	left, err := filepath.Glob(filepath.Join(home, prefix+"*"))
+	require.NoError(t, err)
+	require.Empty(t, left)
 }
 
 func TestAPlaceThatOthersCanUseIsRefused(t *testing.T) {

@@ -104,7 +104,8 @@ func removeAll(dir string) error {
 
 // Sweep ends the browsers that a process has left behind which was killed, and
 // removes their profiles. It touches a process only if its command line names such
-// a profile, whose directory has a random name and a lock that nobody holds.
+// a profile, whose directory has a random name and a lock that nobody holds. What
+// cannot be removed is logged, and tried again by the next one.
 func Sweep(ctx context.Context, log *slog.Logger) error { return sweep(ctx, home(), log) }
 
 func sweep(ctx context.Context, home string, log *slog.Logger) error {
@@ -120,24 +121,31 @@ func sweep(ctx context.Context, home string, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	var errs []error
 	for _, dir := range dirs {
-		own, err := lock(filepath.Join(dir, lockName), false)
-		if errors.Is(err, errLocked) {
-			continue // Its owner lives.
+		killed, err := sweepDir(ctx, dir)
+		switch {
+		case errors.Is(err, errLocked), errors.Is(err, os.ErrNotExist):
+			// Its owner lives, or has just removed it.
+		case err != nil:
+			log.WarnContext(ctx, "a browser that was left behind stays", "dir", dir, "error", err)
+		default:
+			log.InfoContext(ctx, "a browser that was left behind is removed", "processes_ended", killed)
 		}
-		if err == nil {
-			var killed int
-			killed, err = killOwners(ctx, dir)
-			if err == nil {
-				err = removeAll(dir)
-			}
-			own.Close()
-			log.InfoContext(ctx, "a browser was left behind", "processes_ended", killed, "removed", err == nil)
-		}
-		errs = append(errs, err)
 	}
-	return errors.Join(errs...)
+	return nil
+}
+
+// sweepDir ends the processes of a directory whose owner has ended, and removes it.
+func sweepDir(ctx context.Context, dir string) (killed int, err error) {
+	own, err := lock(filepath.Join(dir, lockName), false)
+	if err != nil {
+		return 0, err
+	}
+	defer own.Close()
+	if killed, err = killOwners(ctx, dir); err != nil {
+		return killed, err
+	}
+	return killed, removeAll(dir)
 }
 
 // A process is one that runs.
