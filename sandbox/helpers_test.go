@@ -157,8 +157,8 @@ func call(t *testing.T, s *Server, status int, method, path, body string) map[st
 	return v
 }
 
-// gone waits until a file is not there any more.
-func gone(t *testing.T, path string) {
+// waitGone waits until a file is not there any more.
+func waitGone(t *testing.T, path string) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		_, err := os.Stat(path)

@@ -339,7 +339,7 @@ func TestASessionThatHasEndedLeavesNothing(t *testing.T) {
 		require.NoError(t, err)
 		b := s.session(open(t, s, identity(t, s, "ada", "ada-letters")).ID)
 		cancel()
-		gone(t, b.browser.Dir())
+		waitGone(t, b.browser.Dir())
 		require.NoError(t, s.Close())
 	})
 }
