@@ -49,6 +49,8 @@ func TestNoPageOfAnotherSiteDrivesABrowser(t *testing.T) {
 		{name: "a program", status: 101},
 		{name: "a program that says where it goes", origin: []string{"http://" + u.Host}, status: 101},
 		{name: "a program by another name of this machine", host: "localhost:" + u.Port(), status: 101},
+		{name: "a program by a name under localhost", host: "letters.localhost:" + u.Port(), status: 101},
+		{name: "an origin that is none", origin: []string{"http://["}, status: 403},
 		{name: "a page of another site", origin: []string{"https://evil.example"}, status: 403},
 		{name: "a page of another port", origin: []string{"http://127.0.0.1:1"}, status: 403},
 		{name: "a page of the site", origin: []string{s.Site().URL()}, status: 403},

@@ -96,7 +96,7 @@ var targets = []target{
 			// What an identity's cookies are worth.
 			"Server.works", "Server.cookiesOf",
 		},
-		quick: "^Test(NoPageOfAnother|UnusableStart|CookiesThat|AnIdentityThatCannot)",
+		quick: "^Test(NoPageOfAnother|AnUnusableStart|CookiesThat|AnIdentityThatCannot)",
 	},
 	{
 		dir:       "sandbox/internal/chromium",
