@@ -63,7 +63,10 @@ func (b *browser) serve() {
 	}
 }
 
-func number(v any) string { return strconv.Itoa(int(v.(float64))) }
+func number(v any) string {
+	n, _ := v.(float64)
+	return strconv.Itoa(int(n))
+}
 
 func (b *browser) send(text string) {
 	if _, err := io.WriteString(b.w, text+"\x00"); err != nil {
@@ -78,11 +81,26 @@ func (b *browser) attach(ctx context.Context) *Client {
 	return client
 }
 
+// receive waits for a message, but not forever.
 func receive(t *testing.T, c *Client) string {
 	t.Helper()
+	stop := time.AfterFunc(5*time.Second, c.queue.close)
+	defer stop.Stop()
 	text, err := c.Receive()
 	require.NoError(t, err)
 	return string(text)
+}
+
+// sent waits for the next message that a client has sent, but not forever.
+func (b *browser) sent() map[string]any {
+	b.t.Helper()
+	select {
+	case m := <-b.got:
+		return m
+	case <-time.After(5 * time.Second):
+		b.t.Error("nothing was sent")
+		return nil
+	}
 }
 
 func TestClientsOfOnePipeDoNotSeeEachOther(t *testing.T) {
@@ -91,9 +109,9 @@ func TestClientsOfOnePipeDoNotSeeEachOther(t *testing.T) {
 	ada, grace := b.attach(t.Context()), b.attach(t.Context())
 
 	require.NoError(t, ada.Send([]byte(` {"id":1,"method":"Target.getTargets"}`)))
-	require.Equal(t, map[string]any{"id": 1.0, "method": "Target.getTargets", "sessionId": "S1"}, <-b.got)
+	require.Equal(t, map[string]any{"id": 1.0, "method": "Target.getTargets", "sessionId": "S1"}, b.sent())
 	require.NoError(t, grace.Send([]byte(`{"id":1,"method":"Target.getTargets","sessionId":""}`)))
-	require.Equal(t, map[string]any{"id": 1.0, "method": "Target.getTargets", "sessionId": "S2"}, <-b.got)
+	require.Equal(t, map[string]any{"id": 1.0, "method": "Target.getTargets", "sessionId": "S2"}, b.sent())
 
 	// The same id is in use twice; each gets the answer to its own, as if alone.
 	b.send(`{"id":1,"result":{"of":"grace"},"sessionId":"S2"}`)
@@ -107,7 +125,7 @@ func TestClientsOfOnePipeDoNotSeeEachOther(t *testing.T) {
 	require.JSONEq(t, `{"method":"Target.attachedToTarget","params":{"sessionId":"P1","targetInfo":{}}}`, receive(t, ada))
 	require.JSONEq(t, `{"method":"Page.loadEventFired","params":{},"sessionId":"P1"}`, receive(t, ada))
 	require.NoError(t, ada.Send([]byte(`{"id":2,"method":"Page.reload","sessionId":"P1"}`)))
-	require.Equal(t, map[string]any{"id": 2.0, "method": "Page.reload", "sessionId": "P1"}, <-b.got)
+	require.Equal(t, map[string]any{"id": 2.0, "method": "Page.reload", "sessionId": "P1"}, b.sent())
 
 	// Another's session, and another's browser session, are not there for Grace.
 	for _, session := range []string{"P1", "S1", "S2", "unknown"} {
@@ -127,7 +145,7 @@ func TestAClientThatGoesIsDetached(t *testing.T) {
 	b := newBrowser(t)
 	ada, grace := b.attach(t.Context()), b.attach(t.Context())
 	ada.Detach(t.Context())
-	m := <-b.got
+	m := b.sent()
 	require.Equal(t, "Target.detachFromTarget", m["method"])
 	require.Equal(t, map[string]any{"sessionId": "S1"}, m["params"])
 	_, err := ada.Receive()
@@ -156,7 +174,7 @@ func TestABrowserThatHangsUpEndsEverything(t *testing.T) {
 	b.send(`{"id":1,"result":{},"sessionId":"S1"}`)
 	called := make(chan error)
 	go func() { called <- caller.Call(context.Background(), "", "Browser.getVersion", nil, nil) }()
-	<-b.got
+	b.sent()
 	require.NoError(t, b.w.Close())
 	require.ErrorIs(t, <-called, ErrClosed)
 	require.JSONEq(t, `{"id":1,"result":{}}`, receive(t, client), "what had arrived is still delivered")
@@ -175,8 +193,8 @@ func TestACall(t *testing.T) {
 
 	go func() {
 		b.send(`{"method":"Target.targetCreated","params":{},"sessionId":"S1"}`)
-		b.send(`{"id":` + number((<-b.got)["id"]) + `,"result":{"windowId":7},"sessionId":"S1"}`)
-		b.send(`{"id":` + number((<-b.got)["id"]) + `,"error":{"code":-32601,"message":"not found"},"sessionId":"S1"}`)
+		b.send(`{"id":` + number(b.sent()["id"]) + `,"result":{"windowId":7},"sessionId":"S1"}`)
+		b.send(`{"id":` + number(b.sent()["id"]) + `,"error":{"code":-32601,"message":"not found"},"sessionId":"S1"}`)
 	}()
 	var window struct{ WindowID int }
 	require.NoError(t, caller.Call(t.Context(), "", "Browser.getWindowForTarget", map[string]any{"targetId": "T"}, &window))
