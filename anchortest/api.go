@@ -35,8 +35,12 @@ func (s *Server) routes() http.Handler {
 	api.HandleFunc("/", notFound)
 
 	page := http.NewServeMux()
-	page.HandleFunc("GET "+hostedPath, s.showPage)
-	page.HandleFunc("POST "+hostedPath, s.submitPage)
+	if s.backend != nil {
+		page.HandleFunc(hostedPath, s.backend.ServeHostedPage)
+	} else {
+		page.HandleFunc("GET "+hostedPath, s.showPage)
+		page.HandleFunc("POST "+hostedPath, s.submitPage)
+	}
 	page.Handle(controlPath, s.controlRoutes())
 	page.HandleFunc("/", notFound)
 

@@ -186,12 +186,15 @@ func showSetting(t setting, value string) controlSetting {
 func (s *Server) forgetIdentity(identityID string) bool {
 	id, _ := parseUUID(identityID)
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.identities.delete(id) {
-		return false
+	found := s.identities.delete(id)
+	if found {
+		s.identityChanged()
 	}
-	s.identityChanged()
-	return true
+	s.mu.Unlock()
+	if found && s.backend != nil {
+		s.backend.ForgetIdentity(id)
+	}
+	return found
 }
 
 func identityMood(status Status) string {

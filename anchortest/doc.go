@@ -55,4 +55,9 @@
 // sign-in fail, die unnoticed and work again, the switches of [Server.Switch], and
 // what was sent to the webhook. The command fakeanchor serves the same fake to programs
 // in other languages.
+//
+// # Real browsers
+//
+// The module sandbox is a [Backend] of a fake. It adds a site to sign in to, and
+// sessions that are a local Chromium.
 package anchortest

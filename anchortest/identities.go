@@ -229,17 +229,15 @@ func (s *Server) updateIdentity(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) deleteIdentity(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if identity := s.pathIdentity(w, r); identity != nil {
-		s.identities.delete(identity.ID)
-		s.identityChanged()
-		writeJSON(w, http.StatusOK, map[string]string{"message": "Identity deleted successfully."})
+	if !s.forgetIdentity(r.PathValue("identity")) {
+		writeError(w, http.StatusNotFound, noIdentity)
+		return
 	}
+	writeJSON(w, http.StatusOK, map[string]string{"message": "Identity deleted successfully."})
 }
 
 // reauthenticateIdentity signs in again, which takes no time on the fake, unless
-// RefuseReauthentication says that it fails.
+// RefuseReauthentication or a [Backend] says that it fails.
 func (s *Server) reauthenticateIdentity(w http.ResponseWriter, r *http.Request) {
 	body := struct {
 		Sync bool `json:"sync"`
@@ -262,8 +260,21 @@ func (s *Server) reauthenticateIdentity(w http.ResponseWriter, r *http.Request) 
 		s.endSignIn(id, StatusFailed)
 		writeError(w, refused, signInFailed)
 		return
-	case !s.endSignIn(id, StatusValidated): // It was deleted meanwhile.
+	}
+	var failed error
+	if s.backend != nil {
+		failed = s.backend.SignInAgain(r.Context(), id)
+	}
+	status := StatusValidated
+	if failed != nil {
+		status = StatusFailed
+	}
+	if !s.endSignIn(id, status) { // It was deleted meanwhile.
 		writeError(w, http.StatusNotFound, noIdentity)
+		return
+	}
+	if failed != nil {
+		writeBackendError(w, failed)
 		return
 	}
 	writeJSON(w, http.StatusOK, map[string]any{"identityId": id, "async": !body.Sync})

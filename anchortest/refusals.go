@@ -138,7 +138,9 @@ func checkReauthentication(status int) {
 // lock held.
 func (s *Server) refusalOf(identity *Identity, skipValidation bool) SessionRefusal {
 	r := s.refusals.sessionsOf[identity.ID]
-	if r == NoRefusal && (s.refusals.killed[identity.ID] || anchorhttp.SignInOf(string(identity.Status)) == anchorhttp.SignInBad) {
+	// Whether a sign-in that has failed works again, a backend finds out.
+	failed := s.backend == nil && anchorhttp.SignInOf(string(identity.Status)) == anchorhttp.SignInBad
+	if r == NoRefusal && (s.refusals.killed[identity.ID] || failed) {
 		r = s.refusals.dead
 	}
 	if skipValidation && r.isSignIn() {

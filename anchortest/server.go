@@ -30,6 +30,7 @@ type Server struct {
 	applicationID string
 	logger        *slog.Logger
 	handler       http.Handler // the API and the page, without faults
+	backend       Backend      // nil for none
 
 	// Of a listening server, and nil otherwise.
 	server *http.Server
@@ -85,6 +86,7 @@ type config struct {
 	webhookURL      string
 	webhookSecrets  []string
 	logger          *slog.Logger
+	backend         Backend
 	switches        [][2]string // name and value
 	orphans         int
 	orphanAge       time.Duration
@@ -197,6 +199,7 @@ func newServer(c config) (*Server, error) {
 		apiKey:        c.apiKey,
 		applicationID: id,
 		logger:        cmp.Or(c.logger, slog.New(slog.DiscardHandler)),
+		backend:       c.backend,
 		now:           time.Now,
 		refusals:      newRefusals(),
 		tokens:        make(map[string]*identityToken),

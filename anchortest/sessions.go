@@ -12,8 +12,8 @@ import (
 // teamID is the team that the API key belongs to.
 const teamID = "fa4e0000-0000-4000-8000-00000000000a"
 
-// A Session is a browser session that was asked for. There is no browser behind
-// it.
+// A Session is a browser session that was asked for. Without a [Backend] there is
+// no browser behind it.
 type Session struct {
 	// ID is a UUID.
 	ID string
@@ -87,36 +87,65 @@ func (s *Server) createSession(w http.ResponseWriter, r *http.Request) {
 		ID: newUUID(), Tags: body.Session.Tags, SkipValidation: body.SkipValidation,
 		Configuration: configuration, CreatedAt: s.time(),
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if r := s.refusals.sessions; r != NoRefusal && !(body.SkipValidation && r.isSignIn()) {
-		writeRefusal(w, r, s.refusals.gone)
-		return
-	}
 	for _, named := range body.Identities {
 		id, _ := parseUUID(named.ID)
-		refusal := RefuseGone
-		if identity := s.identities.get(id); identity != nil {
-			refusal = s.refusalOf(identity, body.SkipValidation)
-		}
-		if refusal != NoRefusal {
-			writeRefusal(w, refusal, s.refusals.gone)
-			return
-		}
 		session.IdentityIDs = append(session.IdentityIDs, id)
 	}
-	s.sessions.put(session.ID, session.clone())
+	if refusal, gone := s.keepSession(session); refusal != NoRefusal {
+		writeRefusal(w, refusal, gone)
+		return
+	}
+	urls := s.unansweredURLs(r, session.ID)
+	if s.backend != nil {
+		var err error
+		if urls, err = s.backend.OpenSession(r.Context(), *session.clone()); err != nil {
+			s.mu.Lock()
+			s.sessions.delete(session.ID)
+			s.mu.Unlock()
+			writeBackendError(w, err)
+			return
+		}
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"data": map[string]string{
+		"id":            session.ID,
+		"cdp_url":       urls.CDP,
+		"live_view_url": urls.LiveView,
+	}})
+}
 
-	base := s.url
+// keepSession keeps a session, or returns why it is refused, and the status of an
+// identity that is gone. It is kept before its browser is there, which may end at any
+// moment.
+func (s *Server) keepSession(session Session) (refusal SessionRefusal, gone int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.refusals.sessions; r != NoRefusal && !(session.SkipValidation && r.isSignIn()) {
+		return r, s.refusals.gone
+	}
+	for _, id := range session.IdentityIDs {
+		refusal := RefuseGone
+		if identity := s.identities.get(id); identity != nil {
+			refusal = s.refusalOf(identity, session.SkipValidation)
+		}
+		if refusal != NoRefusal {
+			return refusal, s.refusals.gone
+		}
+	}
+	s.sessions.put(session.ID, session.clone())
+	return NoRefusal, 0
+}
+
+// unansweredURLs are addresses at which nothing answers.
+func (s *Server) unansweredURLs(r *http.Request, sessionID string) SessionURLs {
+	base := s.URL()
 	if base == "" {
 		base = requestOrigin(r)
 	}
-	query := "?" + url.Values{"sessionId": {session.ID}}.Encode()
-	writeJSON(w, http.StatusOK, map[string]any{"data": map[string]string{
-		"id":            session.ID,
-		"cdp_url":       strings.Replace(base, "http", "ws", 1) + "/cdp" + query,
-		"live_view_url": base + "/live" + query,
-	}})
+	query := "?" + url.Values{"sessionId": {sessionID}}.Encode()
+	return SessionURLs{
+		CDP:      strings.Replace(base, "http", "ws", 1) + "/cdp" + query,
+		LiveView: base + "/live" + query,
+	}
 }
 
 // requestOrigin is the fake's address as this caller knows it.
@@ -163,14 +192,13 @@ func (s *Server) getSession(w http.ResponseWriter, r *http.Request) {
 // deleteSession ends a session. One that does not run is a 401, which the API's
 // reference has for a wrong key and a wrong session id alike.
 func (s *Server) deleteSession(w http.ResponseWriter, r *http.Request) {
-	now := s.time()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	session := s.sessions.get(r.PathValue("session"))
-	if session == nil || !session.EndedAt.IsZero() {
+	id := r.PathValue("session")
+	if !s.EndSession(id) {
 		writeError(w, http.StatusUnauthorized, "Invalid API Key or browser session ID.")
 		return
 	}
-	session.EndedAt = now
+	if s.backend != nil {
+		s.backend.EndSession(r.Context(), id)
+	}
 	writeJSON(w, http.StatusOK, map[string]any{"data": map[string]string{"status": "success"}})
 }

@@ -5,7 +5,9 @@ go 1.25.0
 require (
 	github.com/alexedwards/scs/v2 v2.9.0
 	github.com/anchorconnect/connect v0.0.0
+	github.com/anchorconnect/connect/sandbox v0.0.0
 	github.com/anchorconnect/connect/sqlstore v0.0.0
+	github.com/chromedp/chromedp v0.23.0
 	github.com/go-jose/go-jose/v4 v4.0.5
 	github.com/gorilla/sessions v1.4.0
 	github.com/jackc/pgx/v5 v5.12.0
@@ -17,7 +19,10 @@ require (
 )
 
 require (
+	github.com/chromedp/cdproto v0.159.0 // indirect
+	github.com/coder/websocket v1.8.15 // indirect
 	github.com/dustin/go-humanize v1.0.1 // indirect
+	github.com/go-json-experiment/json v0.0.0-20260213210345-44df1a37e875 // indirect
 	github.com/mattn/go-isatty v0.0.24 // indirect
 	github.com/ncruces/go-strftime v1.0.0 // indirect
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
@@ -55,5 +60,6 @@ require (
 
 replace (
 	github.com/anchorconnect/connect => ../
+	github.com/anchorconnect/connect/sandbox => ../sandbox
 	github.com/anchorconnect/connect/sqlstore => ../sqlstore
 )

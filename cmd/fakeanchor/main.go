@@ -18,6 +18,9 @@
 //
 //	ANCHOR_WEBHOOK_SECRET=T5XQ…
 //
+// Its sessions have no browser. With -browser it says how to run the sandbox, a module
+// of its own, which serves the same with real browsers.
+//
 // With -switch it does what Anchor's documentation leaves open, and what goes wrong in
 // production, such as sessions that are refused:
 //
@@ -150,6 +153,7 @@ func parseFlags(args []string, stderr io.Writer) (opts []anchortest.Option, webh
 	orphans := flags.Int("orphans", 0, "`number` of identities to begin with that were left behind two days ago")
 	webhookURL := flags.String("webhook-url", "", "`URL` that is told of sign-ins that work and that fail (default none)")
 	flags.StringVar(&webhookSecret, "webhook-secret", "", "`secret` that events are signed with (default a random one)")
+	browser := flags.Bool("browser", false, "say how to serve a sandbox, in which sessions are real browsers")
 
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -162,6 +166,9 @@ func parseFlags(args []string, stderr io.Writer) (opts []anchortest.Option, webh
 	}
 	if flags.NArg() > 0 {
 		return nil, "", fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	if *browser {
+		return nil, "", errors.New("browsers are a module of their own: run go run github.com/anchorconnect/connect/sandbox/cmd/fakeanchor -browser")
 	}
 	name, err := siteName(*site)
 	if err != nil {

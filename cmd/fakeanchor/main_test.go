@@ -281,6 +281,7 @@ func TestFlags(t *testing.T) {
 		{"another application's id that is no UUID", []string{"-another-application", "7=https://two.example"}, `"7" is not a UUID`},
 		{"a webhook that is no URL", []string{"-webhook-url", "app.example"}, "webhook"},
 		{"a webhook's secret without a webhook", []string{"-webhook-secret", "s3 cret"}, "-webhook-url"},
+		{"a browser", []string{"-browser"}, "go run github.com/anchorconnect/connect/sandbox/cmd/fakeanchor -browser"},
 		{"a switch that there is not", []string{"-switch", "luck=good"}, `no switch "luck"`},
 		{"a value that a switch has not", []string{"-switch", "gone=410"}, "use one of 400, 404, 422"},
 		{"fewer than no orphans", []string{"-orphans", "-1"}, "-orphans"},
@@ -312,8 +313,8 @@ func TestFlags(t *testing.T) {
 		var stdout, stderr bytes.Buffer
 		require.Zero(t, run(t.Context(), []string{"-h"}, &stdout, &stderr))
 		require.Empty(t, stdout.String())
-		for _, name := range []string{"-addr", "-key", "-application", "-site", "-another-application", "-switch", "-orphans", "-webhook-url", "-webhook-secret"} {
-			require.Contains(t, stderr.String(), "  "+name+" ")
+		for _, name := range []string{"-addr", "-key", "-application", "-site", "-another-application", "-switch", "-orphans", "-webhook-url", "-webhook-secret", "-browser"} {
+			require.Regexp(t, `(?m)^  `+name+`\b`, stderr.String())
 		}
 	})
 }

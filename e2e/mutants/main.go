@@ -95,6 +95,21 @@ var targets = []target{
 		},
 		quick: "^Test(TheSignature|ParseEvent|TheIdentityOf|ReadEvent|NeedsSignIn|EndSession|Retries|ParseID|Identity|CreateIdentityToken|Validate|AnswersThatCannotBeRight|Acknowledgements|OnlyAnchor)",
 	},
+	{
+		dir: "sandbox",
+		functions: []string{
+			// Who may drive a browser.
+			"loopbackHost", "ownOrigin", "listenLoopback", "onlyLoopback", "Server.pathSession", "Server.serveCDP", "equal",
+			// What an identity's cookies are worth.
+			"Server.works", "Server.cookiesOf",
+		},
+		quick: "^Test(NoPageOfAnother|AnUnusableStart|CookiesThat|AnIdentityThatCannot)",
+	},
+	{
+		dir:       "sandbox/internal/chromium",
+		functions: []string{"owns", "openHome", "sweepDir", "killOwners", "kill", "Client.Send"},
+		quick:     "^Test(WhatWas|ASweep|APlace|Clients|WhatIsNo)",
+	},
 }
 
 // equivalent are mutants that change nothing that anybody could notice, by what

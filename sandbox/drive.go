@@ -1,0 +1,211 @@
+package sandbox
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/anchorconnect/connect/anchortest"
+)
+
+// The paths beside those of the fake. Each goes on with a secret.
+const (
+	overviewPath = "/sandbox/"
+	cdpPath      = "/cdp/"
+	livePath     = "/live/"
+)
+
+// frameTimeout is how long a picture of a page may take.
+const frameTimeout = 5 * time.Second
+
+// urls are the session's addresses. That of the browser ends as Chromium's own does,
+// which clients take for one that needs no looking up.
+func (b *session) urls() anchortest.SessionURLs {
+	base := b.server.URL()
+	return anchortest.SessionURLs{
+		CDP:      strings.Replace(base, "http", "ws", 1) + cdpPath + b.secret + "/devtools/browser/" + b.id,
+		LiveView: base + livePath + b.secret + "/" + b.id,
+	}
+}
+
+// routes is what listens: the fake, and what it does not have.
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc(cdpPath+"{secret}/devtools/browser/{session}", s.serveCDP)
+	mux.HandleFunc("GET "+livePath+"{secret}/{session}", s.serveLive)
+	mux.HandleFunc("GET "+livePath+"{secret}/{session}/frame", s.serveFrame)
+	mux.HandleFunc("GET "+overviewPath+"{secret}", s.serveOverview)
+	mux.Handle("/", s.fake)
+	return onlyLoopback(mux)
+}
+
+// pathSession returns the session whose address a request knows, or answers 404.
+func (s *Server) pathSession(w http.ResponseWriter, r *http.Request) *session {
+	found := s.session(r.PathValue("session"))
+	if found == nil || !equal(r.PathValue("secret"), found.secret) {
+		http.Error(w, "There is no such session, or it has ended.", http.StatusNotFound)
+		return nil
+	}
+	return found
+}
+
+func equal(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
+
+// serveCDP lets a program drive a session's browser.
+func (s *Server) serveCDP(w http.ResponseWriter, r *http.Request) {
+	if !ownOrigin(r) {
+		http.Error(w, "A page of another origin cannot drive a browser.", http.StatusForbidden)
+		return
+	}
+	b := s.pathSession(w, r)
+	if b == nil {
+		return
+	}
+	// The Origin has been judged above, more strictly than Accept does.
+	socket, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true, CompressionMode: websocket.CompressionDisabled})
+	if err != nil {
+		return // It has been answered.
+	}
+	defer socket.CloseNow()
+	socket.SetReadLimit(-1)
+	if !b.connect() {
+		socket.Close(websocket.StatusGoingAway, "the session has ended")
+		return
+	}
+	defer b.disconnect()
+	ctx, cancel := context.WithCancel(context.Background()) // The request's says nothing after Accept.
+	defer cancel()
+	client, err := b.browser.Conn().Attach(ctx)
+	if err != nil {
+		socket.Close(websocket.StatusGoingAway, "the session has ended")
+		return
+	}
+	defer client.Detach(ctx)
+	go func() {
+		defer cancel()
+		for {
+			message, err := client.Receive()
+			if err != nil {
+				socket.Close(websocket.StatusGoingAway, "the session has ended")
+				return
+			}
+			if socket.Write(ctx, websocket.MessageText, message) != nil {
+				return
+			}
+		}
+	}()
+	for {
+		_, message, err := socket.Read(ctx)
+		if err != nil {
+			return
+		}
+		if err := client.Send(message); err != nil {
+			socket.Close(websocket.StatusInvalidFramePayloadData, "the message is not understood, or the session has ended")
+			return
+		}
+	}
+}
+
+// serveLive shows a session to a person.
+func (s *Server) serveLive(w http.ResponseWriter, r *http.Request) {
+	b := s.pathSession(w, r)
+	if b == nil {
+		return
+	}
+	setPageHeaders(w.Header())
+	// An app may show it in a page of its own.
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src "+styleHash+"; script-src "+scriptHash+
+		"; img-src blob: data:; connect-src 'self'; form-action 'none'; base-uri 'none'")
+	_ = liveTemplate.ExecuteTemplate(w, "live", map[string]any{ // An error is that of a viewer who has gone.
+		"Notes": b.request.notes, "Width": b.request.width, "Height": b.request.height,
+	})
+}
+
+// serveFrame answers with a picture of the page that a session shows now. Its address
+// is in the header Page-Url, escaped.
+func (s *Server) serveFrame(w http.ResponseWriter, r *http.Request) {
+	b := s.pathSession(w, r)
+	if b == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), frameTimeout)
+	defer cancel()
+	picture, address, err := b.frame(ctx)
+	if err != nil {
+		http.Error(w, "There is no picture at this moment.", http.StatusServiceUnavailable)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "image/jpeg")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Page-Url", url.PathEscape(address))
+	w.Write(picture)
+}
+
+// frame takes a picture of the current page.
+func (b *session) frame(ctx context.Context) (picture []byte, address string, err error) {
+	id, address, ok := b.pages.current()
+	if !ok {
+		return nil, "", errNoPage
+	}
+	caller, err := b.browser.Conn().NewCaller(ctx, nil)
+	if err != nil {
+		return nil, "", err
+	}
+	defer caller.Close(context.WithoutCancel(ctx))
+	sessionID, err := attach(ctx, caller, id)
+	if err != nil {
+		return nil, "", err
+	}
+	var shot struct {
+		Data string `json:"data"`
+	}
+	params := map[string]any{"format": "jpeg", "quality": 75, "optimizeForSpeed": true}
+	if err := caller.Call(ctx, sessionID, "Page.captureScreenshot", params, &shot); err != nil {
+		return nil, "", err
+	}
+	picture, err = base64.StdEncoding.DecodeString(shot.Data)
+	return picture, address, err
+}
+
+// serveOverview shows what there is, and codes, to a person.
+func (s *Server) serveOverview(w http.ResponseWriter, r *http.Request) {
+	if !equal(r.PathValue("secret"), s.secret) {
+		http.Error(w, "There is no such page.", http.StatusNotFound)
+		return
+	}
+	type account struct {
+		Account
+		Code string
+	}
+	type row struct {
+		ID, LiveView string
+		Connections  int
+		Notes        []string
+	}
+	var page struct {
+		Self, Site, Control string
+		Accounts            []account
+		Sessions            []row
+	}
+	page.Self, page.Site, page.Control = s.OverviewURL(), s.site.URL(), s.fake.ControlURL()
+	for _, a := range s.site.Accounts() {
+		code, _ := s.site.Code(a.Name)
+		page.Accounts = append(page.Accounts, account{a, code})
+	}
+	for _, kept := range s.fake.Sessions() { // In the order in which they were opened.
+		if b := s.session(kept.ID); b != nil {
+			b.mu.Lock()
+			page.Sessions = append(page.Sessions, row{b.id, b.urls().LiveView, b.connections, b.request.notes})
+			b.mu.Unlock()
+		}
+	}
+	writePage(w, http.StatusOK, "'none'", overviewTemplate, "overview", page)
+}

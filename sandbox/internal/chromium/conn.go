@@ -1,0 +1,358 @@
+package chromium
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+)
+
+// ErrClosed is the error of whatever is asked of a browser that has ended.
+var ErrClosed = errors.New("the browser has ended")
+
+// maxQueue is how many bytes may wait for a client that does not read. A client
+// that lets more pile up is cut off: a screenshot of a long page is far smaller.
+const maxQueue = 256 << 20
+
+// A Conn shares the one connection that a browser has, a pipe, among any number of
+// clients. Each client gets a browser session of its own
+// (Target.attachToBrowserTarget), so what one has enabled or attached to is not
+// seen by another, and ends when it goes.
+//
+// Messages are JSON objects, each followed by a NUL byte (Chromium's
+// --remote-debugging-pipe).
+type Conn struct {
+	writing sync.Mutex
+	w       io.Writer
+
+	mu      sync.Mutex
+	lastID  int
+	answers map[int]chan<- message // of calls outside of any session
+	clients map[string]*Client     // by session, those that a client has attached too
+	done    chan struct{}
+}
+
+// message is what routing needs to know of a message.
+type message struct {
+	ID        json.RawMessage `json:"id"`
+	Method    string          `json:"method"`
+	SessionID *string         `json:"sessionId"`
+	Params    json.RawMessage `json:"params"`
+	Result    json.RawMessage `json:"result"`
+	Error     *struct {
+		Code    int    `json:"code"`
+		Message string `json:"message"`
+	} `json:"error"`
+}
+
+func newConn(r io.Reader, w io.Writer) *Conn {
+	c := &Conn{
+		w:       w,
+		answers: make(map[int]chan<- message),
+		clients: make(map[string]*Client),
+		done:    make(chan struct{}),
+	}
+	go c.read(r)
+	return c
+}
+
+// read delivers messages until the browser hangs up.
+func (c *Conn) read(r io.Reader) {
+	defer c.hangUp()
+	buffered := bufio.NewReaderSize(r, 64<<10)
+	for {
+		text, err := buffered.ReadBytes(0)
+		if err != nil {
+			return
+		}
+		c.deliver(text[:len(text)-1])
+	}
+}
+
+func (c *Conn) hangUp() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	close(c.done)
+	for _, client := range c.clients {
+		client.queue.close()
+	}
+	c.clients = nil
+}
+
+func (c *Conn) deliver(text []byte) {
+	stripped, sessionID, plain := cutSession(text)
+	var m message
+	if !plain || bytes.Contains(text, []byte(`"Target.attachedToTarget"`)) || bytes.Contains(text, []byte(`"Target.detachedFromTarget"`)) {
+		if json.Unmarshal(text, &m) != nil {
+			return // Chromium writes JSON.
+		}
+		if !plain && m.SessionID != nil {
+			sessionID = *m.SessionID
+			stripped = withoutSession(text)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if sessionID == "" {
+		var id int
+		if json.Unmarshal(m.ID, &id) == nil {
+			if answer := c.answers[id]; answer != nil {
+				delete(c.answers, id)
+				answer <- m
+			}
+		}
+		return
+	}
+	client := c.clients[sessionID]
+	if client == nil {
+		return // It went while this was on its way.
+	}
+	switch m.Method {
+	case "Target.attachedToTarget":
+		c.clients[childSession(m.Params)] = client
+	case "Target.detachedFromTarget":
+		delete(c.clients, childSession(m.Params))
+	}
+	if sessionID == client.sessionID {
+		text = stripped
+	}
+	client.queue.put(text)
+}
+
+func childSession(params json.RawMessage) string {
+	var p struct {
+		SessionID string `json:"sessionId"`
+	}
+	_ = json.Unmarshal(params, &p) // Without it there is no child.
+	return p.SessionID
+}
+
+// cutSession takes the session off a message that ends with it, which is where
+// Chromium writes it, without decoding the rest: a screenshot has megabytes. It
+// reports false for any other message. The bytes that it looks for cannot stand
+// inside a JSON string, where quotes are escaped.
+func cutSession(text []byte) (stripped []byte, sessionID string, ok bool) {
+	const before = `,"sessionId":"`
+	text = bytes.TrimRight(text, " \r\n\t")
+	i := bytes.LastIndex(text, []byte(before))
+	if i < 0 || !bytes.HasSuffix(text, []byte(`"}`)) {
+		return nil, "", false
+	}
+	id := text[i+len(before) : len(text)-2]
+	if len(id) == 0 || bytes.ContainsAny(id, `"\{}`) {
+		return nil, "", false
+	}
+	return append(bytes.Clone(text[:i]), '}'), string(id), true
+}
+
+// withoutSession is cutSession for any JSON object.
+func withoutSession(text []byte) []byte {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(text, &fields) != nil {
+		return text
+	}
+	delete(fields, "sessionId")
+	stripped, err := json.Marshal(fields)
+	if err != nil {
+		return text
+	}
+	return stripped
+}
+
+func (c *Conn) write(text []byte) error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	if _, err := c.w.Write(append(text, 0)); err != nil {
+		return ErrClosed
+	}
+	return nil
+}
+
+// call calls a method outside of any session.
+func (c *Conn) call(ctx context.Context, method string, params, result any) error {
+	select {
+	case <-c.done:
+		return ErrClosed
+	default:
+	}
+	answer := make(chan message, 1)
+	c.mu.Lock()
+	c.lastID++
+	id := c.lastID
+	c.answers[id] = answer
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.answers, id)
+	}()
+	text, err := json.Marshal(map[string]any{"id": id, "method": method, "params": params})
+	if err != nil {
+		return err
+	}
+	if err := c.write(text); err != nil {
+		return err
+	}
+	select {
+	case m := <-answer:
+		return m.into(method, result)
+	case <-c.done:
+		return ErrClosed
+	case <-ctx.Done():
+		return fmt.Errorf("%s: %w", method, ctx.Err())
+	}
+}
+
+// into reads the result of a call, or returns its error.
+func (m message) into(method string, result any) error {
+	if m.Error != nil {
+		return fmt.Errorf("%s: %s (%d)", method, m.Error.Message, m.Error.Code)
+	}
+	if result == nil {
+		return nil
+	}
+	if err := json.Unmarshal(m.Result, result); err != nil {
+		return fmt.Errorf("%s: %w", method, err)
+	}
+	return nil
+}
+
+// A Client is one of those who share a [Conn]. Its methods are safe for concurrent
+// use, but [Client.Receive], which one goroutine calls.
+type Client struct {
+	conn      *Conn
+	sessionID string
+	queue     *queue
+}
+
+// Attach adds a client.
+func (c *Conn) Attach(ctx context.Context) (*Client, error) {
+	var session struct {
+		SessionID string `json:"sessionId"`
+	}
+	if err := c.call(ctx, "Target.attachToBrowserTarget", struct{}{}, &session); err != nil {
+		return nil, err
+	}
+	client := &Client{conn: c, sessionID: session.SessionID, queue: newQueue()}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.clients == nil {
+		return nil, ErrClosed
+	}
+	c.clients[client.sessionID] = client
+	return client, nil
+}
+
+// Receive waits for the next message to the client, as the browser would have
+// written it to a connection of the client's own. It returns [ErrClosed] when the
+// browser has ended, the client was detached or has let too much pile up.
+func (c *Client) Receive() ([]byte, error) { return c.queue.take() }
+
+// Send sends a message of the client's to the browser. It is an error when the
+// message is no JSON object. A session that is not the client's own is answered as
+// Chromium answers an unknown one.
+func (c *Client) Send(text []byte) error {
+	text = bytes.TrimSpace(text)
+	var m message
+	if len(text) == 0 || text[0] != '{' {
+		return errors.New("the message is no JSON object")
+	}
+	if err := json.Unmarshal(text, &m); err != nil {
+		return fmt.Errorf("the message is no JSON object: %w", err)
+	}
+	if m.SessionID == nil || *m.SessionID == "" {
+		session, _ := json.Marshal(c.sessionID)
+		if m.SessionID != nil {
+			text = withoutSession(text)
+		}
+		text = append([]byte(`{"sessionId":`+string(session)+`,`), text[1:]...)
+		return c.conn.write(text)
+	}
+	c.conn.mu.Lock()
+	own := c.conn.clients[*m.SessionID] == c && *m.SessionID != c.sessionID
+	c.conn.mu.Unlock()
+	if own {
+		return c.conn.write(bytes.Clone(text))
+	}
+	answer, err := json.Marshal(map[string]any{
+		"id": m.ID, "error": map[string]any{"code": -32001, "message": "Session with given id not found."},
+	})
+	if err != nil {
+		return err
+	}
+	c.queue.put(answer)
+	return nil
+}
+
+// Detach ends everything that the client has attached to. What the browser still
+// sends it is dropped.
+func (c *Client) Detach(ctx context.Context) {
+	c.queue.close()
+	// An error is that of a browser which has ended.
+	_ = c.conn.call(ctx, "Target.detachFromTarget", map[string]any{"sessionId": c.sessionID}, nil)
+	c.conn.mu.Lock()
+	defer c.conn.mu.Unlock()
+	for id, client := range c.conn.clients {
+		if client == c {
+			delete(c.conn.clients, id)
+		}
+	}
+}
+
+// A queue holds messages for a client, so that one who does not read holds up no
+// other.
+type queue struct {
+	mu       sync.Mutex
+	waiting  [][]byte
+	bytes    int
+	closed   bool
+	nonEmpty *sync.Cond
+}
+
+func newQueue() *queue {
+	q := &queue{}
+	q.nonEmpty = sync.NewCond(&q.mu)
+	return q
+}
+
+func (q *queue) put(text []byte) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return
+	}
+	q.waiting = append(q.waiting, text)
+	q.bytes += len(text)
+	if q.bytes > maxQueue {
+		q.waiting, q.closed = nil, true
+	}
+	q.nonEmpty.Broadcast()
+}
+
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	q.nonEmpty.Broadcast()
+}
+
+// take returns what waits even after the queue was closed.
+func (q *queue) take() ([]byte, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.waiting) == 0 {
+		if q.closed {
+			return nil, ErrClosed
+		}
+		q.nonEmpty.Wait()
+	}
+	text := q.waiting[0]
+	q.waiting[0] = nil
+	q.waiting = q.waiting[1:]
+	q.bytes -= len(text)
+	return text, nil
+}
