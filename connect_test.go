@@ -143,7 +143,7 @@ func TestNewTakesWhatServes(t *testing.T) {
 			cfg.PublicURL = test.publicURL
 			h, err := New(cfg)
 			require.NoError(t, err)
-			require.Equal(t, test.origin, h.origin)
+			require.Equal(t, test.origin, h.hosts.origin)
 			require.Equal(t, test.prefix, h.prefix)
 			require.Equal(t, "/", h.successURL)
 		})
@@ -371,7 +371,7 @@ func TestEveryCauseIsExplained(t *testing.T) {
 func TestEveryCauseIsAProofOrKnownToBeNone(t *testing.T) {
 	t.Parallel()
 	none := []error{
-		ErrUserLookup, ErrCrossOrigin, ErrWrongOrigin, ErrBadRequest, ErrReturnTo, ErrBrowserInUse, ErrCancelled, ErrSignInFailed, ErrNotFinished,
+		ErrUserLookup, ErrHostLookup, ErrCrossOrigin, ErrWrongOrigin, ErrBadRequest, ErrReturnTo, ErrBrowserInUse, ErrCancelled, ErrSignInFailed, ErrNotFinished,
 		ErrUpstreamUnavailable, ErrUpstreamInvalid, ErrUpstreamTimeout, ErrStoreFailed,
 		ErrConnectionUnknown, ErrConnectionLimit, ErrIdentityConnected, ErrWhichConnection, ErrBadLabel, ErrAcceptFailed, ErrNotAccepted,
 		ErrNotConnected, ErrNeedsSignIn, ErrNoCredit, ErrRateLimited,

@@ -41,6 +41,9 @@ func (h *Handler) logRefusal(r *http.Request, err error) {
 	}
 	// Not the URL: a callback's path is a state.
 	args := []any{"code", e.Code, "status", e.Status, "error", clipError(err)}
+	if origin, ok := r.Context().Value(originKey{}).(string); ok {
+		args = append(args, "origin", origin)
+	}
 	if a := aboutOf(err).application; a != nil {
 		args = append(args, "application", a.id)
 	}
@@ -85,7 +88,10 @@ func (h *Handler) defaultErrorHandler(w http.ResponseWriter, r *http.Request, er
 // nextStep is the one thing to do after an error.
 func (h *Handler) nextStep(r *http.Request, err error) (address, text string) {
 	at := findRoute(r.URL.Path, h.prefix)
+	var wrong *WrongOriginError
 	switch {
+	case errors.Is(err, ErrWrongOrigin) && !errors.As(err, &wrong):
+		return "", "" // The host is none of the app's, so which one was meant is not known.
 	case errors.Is(err, ErrNotSignedIn):
 		return h.signInStep(r, at, err)
 	case at.kind == routeCallback && mayRepeat(err):
@@ -109,8 +115,8 @@ func (h *Handler) nextStep(r *http.Request, err error) (address, text string) {
 	returnTo := wantedReturn(r, err)
 	connect := a.connectPage(returnTo)
 	switch {
-	case errors.Is(err, ErrWrongOrigin):
-		return h.origin + connect, "Open the site there"
+	case wrong != nil:
+		return wrong.PublicOrigin + connect, "Open the site there"
 	case at.kind == routeDisconnect, at.kind == routeLabel:
 		return cmp.Or(returnTo, connect), "Go back"
 	case mayRepeat(err):
@@ -163,7 +169,7 @@ func (h *Handler) signInStep(r *http.Request, at route, err error) (address, tex
 // mayRepeat tells whether the same return can still succeed.
 func mayRepeat(err error) bool {
 	for _, open := range []error{
-		ErrUserLookup, ErrAcceptFailed, ErrUpstreamUnavailable, ErrUpstreamInvalid, ErrUpstreamTimeout, ErrStoreFailed,
+		ErrHostLookup, ErrUserLookup, ErrAcceptFailed, ErrUpstreamUnavailable, ErrUpstreamInvalid, ErrUpstreamTimeout, ErrStoreFailed,
 	} {
 		if errors.Is(err, open) {
 			return true
