@@ -339,8 +339,10 @@ func (h *Handler) Register(mux interface {
 			register(mux, path, kind, h)
 		}
 	}
-	mount(callbackPath, routeCallback)
-	mount(callbackPath+"/{state}", routeCallback)
+	for _, path := range []string{callbackPath, callbackPath + "/{state}"} {
+		mount(path, routeCallback)
+		mount(path+"/", routeCallback)
+	}
 	mount(modulePath, routeModule)
 	for _, a := range h.applications {
 		for _, kind := range applicationRoutes {

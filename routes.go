@@ -126,6 +126,8 @@ func findRoute(path, prefix string) route {
 		if state == "" {
 			return route{kind: routeCallback}
 		}
+		// A gateway may add a slash, and the callback is not to be lost for it.
+		state = strings.TrimSuffix(state, "/")
 		return segment(state, route{kind: routeCallback, state: state})
 	}
 	return route{}
@@ -149,6 +151,9 @@ func register(mux registrar, path string, kind routeKind, h http.Handler) {
 	if _, ok := mux.(*http.ServeMux); !ok {
 		mux.Handle(path, h)
 		return
+	}
+	if strings.HasSuffix(path, "/") {
+		path += "{$}" // Not everything below it.
 	}
 	// A ServeMux refuses a pattern for all methods beside "GET /", the way in which
 	// many apps serve their pages.
