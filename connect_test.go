@@ -375,7 +375,7 @@ func TestEveryCauseIsExplained(t *testing.T) {
 func TestEveryCauseIsAProofOrKnownToBeNone(t *testing.T) {
 	t.Parallel()
 	none := []error{
-		ErrUserLookup, ErrHostLookup, ErrCrossOrigin, ErrWrongOrigin, ErrBadRequest, ErrReturnTo, ErrBrowserInUse, ErrCancelled, ErrSignInFailed, ErrNotFinished,
+		ErrUserLookup, ErrHostLookup, ErrFramed, ErrCrossOrigin, ErrWrongOrigin, ErrBadRequest, ErrReturnTo, ErrBrowserInUse, ErrCancelled, ErrSignInFailed, ErrNotFinished,
 		ErrUpstreamUnavailable, ErrUpstreamInvalid, ErrUpstreamTimeout, ErrStoreFailed,
 		ErrConnectionUnknown, ErrConnectionLimit, ErrIdentityConnected, ErrWhichConnection, ErrBadLabel, ErrAcceptFailed, ErrNotAccepted,
 		ErrNotConnected, ErrNeedsSignIn, ErrNoCredit, ErrRateLimited,

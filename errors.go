@@ -42,6 +42,13 @@ var (
 		"the address of the request could not be looked up",
 		"Please try again", "We could not find out which site this is. Try again in a moment.")
 
+	// ErrFramed is returned if a flow begins where the browser does not keep the state
+	// cookie: in a frame, such as another site's, or with cookies switched off. It
+	// comes before an identity token is issued.
+	ErrFramed = cause("framed", http.StatusForbidden,
+		"the page is in a frame, or keeps no cookies",
+		"Open this in a window of its own", "This browser keeps no cookies of this site here, because the page is shown inside another one or cookies are switched off. Open it in a tab of its own, and connect your account there.")
+
 	// ErrBadRequest: a form or JSON body that cannot be read, or is too large.
 	ErrBadRequest = cause("bad_request", http.StatusBadRequest,
 		"the request could not be read",

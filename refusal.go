@@ -36,7 +36,7 @@ func (h *Handler) logRefusal(r *http.Request, err error) {
 		level = slog.LevelError
 	case errors.Is(err, ErrNotSignedIn), errors.Is(err, ErrNotConnected),
 		errors.Is(err, ErrNeedsSignIn), errors.Is(err, ErrCancelled), errors.Is(err, ErrNotFinished),
-		errors.Is(err, ErrConnectionLimit), errors.Is(err, ErrWhichConnection), errors.Is(err, ErrBadLabel), errors.Is(err, ErrNotAccepted):
+		errors.Is(err, ErrConnectionLimit), errors.Is(err, ErrWhichConnection), errors.Is(err, ErrBadLabel), errors.Is(err, ErrNotAccepted), errors.Is(err, ErrFramed):
 		level = slog.LevelInfo
 	}
 	// Not the URL: a callback's path is a state.
@@ -76,7 +76,7 @@ func (h *Handler) defaultErrorHandler(w http.ResponseWriter, r *http.Request, er
 		h.pages.render(w, e.Status, alertName, NoticePage{e, address, text})
 	case acceptsJSON(r.Header) || findRoute(r.URL.Path, h.prefix).kind == routeStatus:
 		body := map[string]any{"error": e.Code, "message": e.Title + ". " + e.Help}
-		if errors.Is(err, ErrNotConnected) || errors.Is(err, ErrNeedsSignIn) || errors.Is(err, ErrWhichConnection) {
+		if errors.Is(err, ErrNotConnected) || errors.Is(err, ErrNeedsSignIn) || errors.Is(err, ErrWhichConnection) || errors.Is(err, ErrFramed) {
 			body["connectUrl"] = e.ConnectURL
 		}
 		writeJSON(w, e.Status, body)
@@ -121,6 +121,8 @@ func (h *Handler) nextStep(r *http.Request, err error) (address, text string) {
 		return cmp.Or(returnTo, connect), "Go back"
 	case mayRepeat(err):
 		return connect, "Try again"
+	case errors.Is(err, ErrFramed):
+		return connect, "Open a new tab"
 	case errors.Is(err, ErrNotConnected):
 		return connect, "Connect your account"
 	case errors.Is(err, ErrConnectionUnknown), errors.Is(err, ErrConnectionLimit), errors.Is(err, ErrWhichConnection), errors.Is(err, ErrBadLabel):

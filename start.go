@@ -30,6 +30,17 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request, a *Application) 
 		a.fail(w, r, err)
 		return
 	}
+	again, err := h.cookiesAt(r).try(w, r)
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	if again != "" {
+		// fetch and XMLHttpRequest follow it, with the same method and body.
+		w.Header().Set("Location", again)
+		w.WriteHeader(http.StatusTemporaryRedirect)
+		return
+	}
 	if h.fixedCallback && ofAnother(h.cookiesAt(r).all(r), user) {
 		a.fail(w, r, ErrBrowserInUse)
 		return
