@@ -329,7 +329,8 @@ func New(cfg Config) (*Handler, error) {
 //
 //	mux.Handle("/integrations/", limit(h)) // PublicURL: "https://your-app.com/integrations"
 //
-// The Handler finds its own routes on any router.
+// The Handler finds its own routes on any router. [Handler.Routes] lists them for
+// routers with another Handle.
 func (h *Handler) Register(mux interface {
 	Handle(pattern string, handler http.Handler)
 }) {
@@ -339,15 +340,8 @@ func (h *Handler) Register(mux interface {
 			register(mux, path, kind, h)
 		}
 	}
-	for _, path := range []string{callbackPath, callbackPath + "/{state}"} {
-		mount(path, routeCallback)
-		mount(path+"/", routeCallback)
-	}
-	mount(modulePath, routeModule)
-	for _, a := range h.applications {
-		for _, kind := range applicationRoutes {
-			mount(a.route(kind).path(), kind)
-		}
+	for path, kind := range h.paths("{state}") {
+		mount(path, kind)
 	}
 }
 

@@ -41,7 +41,11 @@ func withFramedPage(next http.Handler) http.Handler {
 					const response = await fetch("/connect", { method: "POST", headers: { "Content-Type": "application/json" }, body: "{}" });
 					tell(response.status + " " + ((await response.json()).error ?? "begun"));
 				};
-				tell("ready");
+				// connect.js asks each time that it looks after its window.
+				const { hasFocus } = document;
+				document.hasFocus = () => (tell("looked"), hasFocus.call(document));
+				// Chromium passes clicks on to a frame that it has drawn.
+				requestAnimationFrame(() => requestAnimationFrame(() => tell("ready")));
 			</script>`)
 	})
 }
@@ -50,7 +54,10 @@ func withFramedPage(next http.Handler) http.Handler {
 func frameIn(t *testing.T, a *app, tab *chromium.Tab, host, query string) {
 	t.Helper()
 	tab.Open("https://" + host + ":" + startStranger(t, fmt.Sprintf(
-		`<script>onmessage = ({ data }) => window.said = data</script><iframe width="300" height="200" src="%s/framed?%s"></iframe>`, a.origin, query)))
+		`<script>
+			window.looked = 0;
+			onmessage = ({ data }) => data === "looked" ? window.looked++ : window.said = data;
+		</script><iframe width="300" height="200" src="%s/framed?%s"></iframe>`, a.origin, query)))
 	tab.Wait(`window.said === "ready"`)
 }
 
@@ -97,6 +104,7 @@ func TestConnectJSInAnotherSitesFrameOpensAWindow(t *testing.T) {
 	require.Zero(t, a.countStarts())
 	window.Click("form[action='/connect'] button")
 	atHostedPage(a, window)
+	vera.Wait(fmt.Sprintf(`window.looked > %v + 1`, vera.Number(`window.looked`)))
 	window.Click(approveButton)
 	window.At(a.origin + "/welcome")
 	require.NotEmpty(t, a.connection(t, "vera"))
