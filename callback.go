@@ -67,7 +67,7 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request, state string)
 		case errors.Is(err, ErrNotSignedIn) && start.cookieErr == nil && result.says():
 			// The way back leads through the app's sign-in page, which must not be
 			// told what came back.
-			if err := h.cookies.keepReturn(w, state, result.known()); err != nil {
+			if err := h.cookiesAt(r).keepReturn(w, state, result.known()); err != nil {
 				h.fail(w, r, err)
 				return
 			}
@@ -131,7 +131,7 @@ func (h *Handler) connect(w http.ResponseWriter, r *http.Request, start startEvi
 	completed, page, err := h.complete(r, start, identity, c)
 	if page != "" {
 		// The page must not be told what came back.
-		if err := h.cookies.keepReturn(w, start.state, start.result.known()); err != nil {
+		if err := h.cookiesAt(r).keepReturn(w, start.state, start.result.known()); err != nil {
 			h.fail(w, r, err)
 			return
 		}
@@ -208,7 +208,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, start startEvid
 		h.happened(r.Context(), e)
 	}
 	if start.proved && !mayRepeat(err) {
-		h.cookies.dropReturn(w, r, start.state)
+		h.cookiesAt(r).dropReturn(w, r, start.state)
 	}
 	if start.application != nil {
 		about := &applicationError{error: err, application: start.application}
@@ -227,7 +227,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, start startEvid
 
 // succeed sends the browser on, or ends the popup.
 func (h *Handler) succeed(w http.ResponseWriter, r *http.Request, start startEvidence) {
-	h.cookies.dropReturn(w, r, start.state)
+	h.cookiesAt(r).dropReturn(w, r, start.state)
 	if popup := start.popup(); popup != "" && !acceptsJSON(r.Header) {
 		h.endPopup(w, popup, nil)
 		return

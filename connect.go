@@ -45,7 +45,31 @@ type Config struct {
 	// it; the Host header is never believed. It is https, or http on a loopback
 	// host for development (Anchor itself takes only https callbacks). Cookies
 	// are Secure, and bound to the host by their name, exactly when it is https.
+	//
+	// If the app has several hosts, it is the main one: see PublicURLs.
 	PublicURL string
+
+	// PublicURLs are further addresses of the same app, such as
+	// "https://your-app.de", with the scheme and the path of PublicURL. The Host
+	// header chooses among them and PublicURL, and a request with any other Host is
+	// [ErrWrongOrigin]. A flow returns to the host that it began at. With several
+	// hosts, SuccessURL and SignInURL must be local paths, and a user id must mean
+	// the same user on all of them: see [TenantUserID] if it does not. Defaults to
+	// none; docs/hosts.md has examples.
+	PublicURLs []string
+
+	// PublicURLOf returns which of the app's own addresses a request is at, in the
+	// form of PublicURL and with its scheme and path, such as
+	// "https://acme.your-app.com". It is for apps whose hosts are in a database, or
+	// behind a proxy that rewrites Host. It must look the host up among the app's
+	// own: if it trusts any Host header, others choose where flows return to.
+	//
+	// If the host is none of the app's, return "" or [ErrWrongOrigin]. Any other error
+	// answers 503 ([ErrHostLookup]). It is called once for each request of the
+	// handler's routes, before User, and must be safe for concurrent use. What is
+	// said of PublicURLs applies too. Defaults to nil: every request is at PublicURL,
+	// or at what its Host header names of PublicURLs.
+	PublicURLOf func(*http.Request) (string, error)
 
 	// MaxConnections is how many accounts of one application a user may connect, at
 	// most 100. With more than one, a user adds further accounts beside the first:
@@ -197,11 +221,10 @@ type Handler struct {
 	log            *slog.Logger
 	errorHandler   func(http.ResponseWriter, *http.Request, error)
 
-	origin       string // scheme://host[:port] of PublicURL, as browsers write it
-	prefix       string // path of PublicURL without a trailing slash
-	returnURL    string // of the callback, without a state
+	hosts        hosts
+	prefix       string // of hosts
 	cookies      stateCookies
-	crossOrigin  *http.CrossOriginProtection
+	crossOrigin  *http.CrossOriginProtection // trusts no origin: see fromOurPages
 	pages        pages
 	clockLogged  *logRate // of the difference between the clocks
 	statusLogged *logRate // of a status that nobody knows
@@ -238,19 +261,8 @@ func New(cfg Config) (*Handler, error) {
 	} else if err := cfg.Anchor.Validate(); err != nil {
 		unusable("Anchor", "is unusable: %w", err)
 	}
-	public, err := parsePublicURL(cfg.PublicURL)
-	if err != nil {
-		unusable("PublicURL", "%w", err)
-	} else {
-		h.origin = public.Scheme + "://" + public.Host
-		h.prefix = public.Path
-		h.returnURL = h.origin + h.prefix + callbackPath
-		// Behind a proxy that rewrites Host an old browser's Origin would look
-		// foreign. The configured origin is ours whatever Host says.
-		if err := h.crossOrigin.AddTrustedOrigin(h.origin); err != nil {
-			unusable("PublicURL", "is unusable: %w", err)
-		}
-	}
+	h.hosts = newHosts(cfg, unusable)
+	h.prefix = h.hosts.prefix
 	h.applications = newApplications(h, cfg, unusable) // Their names must suit the prefix.
 	if cfg.MaxConnections < 0 || cfg.MaxConnections > maxMaxConnections {
 		unusable("MaxConnections", "is %d: use 1 to %d, or leave it out for 1", cfg.MaxConnections, maxMaxConnections)
@@ -275,22 +287,28 @@ func New(cfg Config) (*Handler, error) {
 	if cfg.FixedCallbackURL && cfg.MaxConnections > 1 {
 		unusable("MaxConnections", "is %d with FixedCallbackURL: the callback could not tell which account a user has signed in to", cfg.MaxConnections)
 	}
-	h.successURL, err = parseDestination(cfg.SuccessURL, "/")
-	if err != nil {
-		unusable("SuccessURL", "%w", err)
+	destination := func(field, address, otherwise string) string {
+		parsed, err := parseDestination(address, otherwise)
+		switch {
+		case err != nil:
+			unusable(field, "%w", err)
+		case parsed != "" && h.hosts.several() && !isLocalPath(parsed):
+			unusable(field, "is %q with several hosts: use a local path, so that users stay on theirs", address)
+		}
+		return parsed
 	}
-	h.signInURL, err = parseDestination(cfg.SignInURL, "")
-	if err != nil {
-		unusable("SignInURL", "%w", err)
-	}
+	h.successURL = destination("SuccessURL", cfg.SuccessURL, "/")
+	h.signInURL = destination("SignInURL", cfg.SignInURL, "")
 	h.pages = newPages(cfg, unusable)
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)
 	}
 
-	if h.cookies, err = newStateCookies(cfg.Secrets, public.Scheme == "https"); err != nil {
+	cookies, err := newStateCookies(cfg.Secrets, h.hosts.scheme == "https")
+	if err != nil {
 		return nil, fmt.Errorf("connect: Config.Secrets: %w", err)
 	}
+	h.cookies = cookies
 	if h.log == nil {
 		h.log = slog.Default()
 	}
@@ -311,7 +329,8 @@ func New(cfg Config) (*Handler, error) {
 //
 //	mux.Handle("/integrations/", limit(h)) // PublicURL: "https://your-app.com/integrations"
 //
-// The Handler finds its own routes on any router.
+// The Handler finds its own routes on any router. [Handler.Routes] lists them for
+// routers with another Handle.
 func (h *Handler) Register(mux interface {
 	Handle(pattern string, handler http.Handler)
 }) {
@@ -321,13 +340,8 @@ func (h *Handler) Register(mux interface {
 			register(mux, path, kind, h)
 		}
 	}
-	mount(callbackPath, routeCallback)
-	mount(callbackPath+"/{state}", routeCallback)
-	mount(modulePath, routeModule)
-	for _, a := range h.applications {
-		for _, kind := range applicationRoutes {
-			mount(a.route(kind).path(), kind)
-		}
+	for path, kind := range h.paths("{state}") {
+		mount(path, kind)
 	}
 }
 
@@ -356,6 +370,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if allowed := methods[to.kind]; !slices.Contains(allowed, r.Method) {
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
 		http.Error(w, http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed)
+		return
+	}
+	r, err := h.withOrigin(r)
+	if err != nil {
+		h.fail(w, r, concerning(a, err))
 		return
 	}
 	switch to.kind {

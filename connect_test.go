@@ -143,7 +143,7 @@ func TestNewTakesWhatServes(t *testing.T) {
 			cfg.PublicURL = test.publicURL
 			h, err := New(cfg)
 			require.NoError(t, err)
-			require.Equal(t, test.origin, h.origin)
+			require.Equal(t, test.origin, h.hosts.origin)
 			require.Equal(t, test.prefix, h.prefix)
 			require.Equal(t, "/", h.successURL)
 		})
@@ -263,6 +263,10 @@ func TestRoutesAreFoundWithThePrefixAndWithoutIt(t *testing.T) {
 		{"a callback", "/identity-callback/STATE", "", callback("STATE")},
 		{"a callback without a state", "/identity-callback", "", callback("")},
 		{"a callback with an empty state", "/identity-callback/", "", callback("")},
+		{"a callback with a closing slash", "/identity-callback/STATE/", "", callback("STATE")},
+		{"a callback with two closing slashes", "/identity-callback/STATE//", "", route{}},
+		{"a callback without a state and with two closing slashes", "/identity-callback//", "", route{}},
+		{"a callback under a prefix, with a closing slash", "/tools/identity-callback/STATE/", "/tools", callback("STATE")},
 		{"disconnect", "/disconnect", "", disconnect},
 		{"a prefix that is there", "/tools/connect", "/tools", connect},
 		{"a prefix that was stripped", "/connect", "/tools", connect},
@@ -371,7 +375,7 @@ func TestEveryCauseIsExplained(t *testing.T) {
 func TestEveryCauseIsAProofOrKnownToBeNone(t *testing.T) {
 	t.Parallel()
 	none := []error{
-		ErrUserLookup, ErrCrossOrigin, ErrWrongOrigin, ErrBadRequest, ErrReturnTo, ErrBrowserInUse, ErrCancelled, ErrSignInFailed, ErrNotFinished,
+		ErrUserLookup, ErrHostLookup, ErrFramed, ErrCrossOrigin, ErrWrongOrigin, ErrBadRequest, ErrReturnTo, ErrBrowserInUse, ErrCancelled, ErrSignInFailed, ErrNotFinished,
 		ErrUpstreamUnavailable, ErrUpstreamInvalid, ErrUpstreamTimeout, ErrStoreFailed,
 		ErrConnectionUnknown, ErrConnectionLimit, ErrIdentityConnected, ErrWhichConnection, ErrBadLabel, ErrConnectionChanged, ErrAcceptFailed, ErrNotAccepted,
 		ErrNotConnected, ErrNeedsSignIn, ErrNoCredit, ErrRateLimited,

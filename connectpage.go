@@ -8,6 +8,10 @@ import (
 // connectPage shows the button. It never issues a token: a GET can be made by
 // anybody who gets a link or an image in front of the user.
 func (h *Handler) connectPage(w http.ResponseWriter, r *http.Request, a *Application) {
+	if isFramed(r.Header) {
+		a.fail(w, r, ErrFramed) // Its button could not do anything.
+		return
+	}
 	returnTo := r.URL.Query().Get("return_to")
 	if returnTo != "" && !isLocalPath(returnTo) {
 		a.fail(w, r, ErrReturnTo)

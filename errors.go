@@ -29,11 +29,25 @@ var (
 		"the request came from a page of another origin",
 		"Stopped for your safety", "Another website asked for this, so it was not done. If it is what you want, start it from here.")
 
-	// ErrWrongOrigin: the start came from another address of the app than
-	// Config.PublicURL, where the state cookie would be lost on the way back.
+	// ErrWrongOrigin is returned if a request comes from a page at another address
+	// than the one that it is sent to, where the state cookie would be lost, or if its
+	// host is none of the app's: see Config.PublicURLOf.
 	ErrWrongOrigin = cause("wrong_origin", http.StatusBadRequest,
 		"the page's origin is not that of the public URL",
 		"Open this site at its own address", "This page was opened at an address where connecting does not work. Open the site at its own address and try again.")
+
+	// ErrHostLookup is returned if Config.PublicURLOf failed, or returned an address
+	// that cannot be used. A pending flow stays open.
+	ErrHostLookup = cause("host_lookup", http.StatusServiceUnavailable,
+		"the address of the request could not be looked up",
+		"Please try again", "We could not find out which site this is. Try again in a moment.")
+
+	// ErrFramed is returned if a flow begins where the browser does not keep the state
+	// cookie: in a frame, such as another site's, or with cookies switched off. It
+	// comes before an identity token is issued.
+	ErrFramed = cause("framed", http.StatusForbidden,
+		"the page is in a frame, or keeps no cookies",
+		"Open this in a window of its own", "This browser keeps no cookies of this site here, because the page is shown inside another one or cookies are switched off. Open it in a tab of its own, and connect your account there.")
 
 	// ErrBadRequest: a form or JSON body that cannot be read, or is too large.
 	ErrBadRequest = cause("bad_request", http.StatusBadRequest,
@@ -244,12 +258,13 @@ var (
 type WrongOriginError struct {
 	// Origin is where the page was opened, from the Origin header.
 	Origin string
-	// PublicOrigin is the origin of Config.PublicURL.
+	// PublicOrigin is the origin that the request was sent to: that of
+	// Config.PublicURL, or the one of several.
 	PublicOrigin string
 }
 
 func (e *WrongOriginError) Error() string {
-	return fmt.Sprintf("%v: the page was opened at %q, Config.PublicURL is at %q", ErrWrongOrigin, e.Origin, e.PublicOrigin)
+	return fmt.Sprintf("%v: the page was opened at %q, the app is at %q", ErrWrongOrigin, e.Origin, e.PublicOrigin)
 }
 
 // Unwrap makes errors.Is(err, ErrWrongOrigin) true.

@@ -1256,6 +1256,21 @@ func TestSigningInLeadsBackToWhatWasWanted(t *testing.T) {
 	}
 }
 
+func TestACallbackWithAClosingSlashIsTheSame(t *testing.T) {
+	t.Parallel()
+	for _, fixed := range []bool{false, true} {
+		s := newSite(t, func(c *connect.Config) { c.FixedCallbackURL = fixed })
+		ada := s.signedIn("ada")
+		callback := s.approve(ada.start())
+		address, query, _ := strings.Cut(callback, "?")
+		s.finished(ada.get(address + "/?" + query))
+		require.Equal(t, identityIn(callback), s.connection("ada").IdentityID)
+		if !fixed {
+			require.Equal(t, http.StatusNotFound, ada.get(address+"/more/?"+query).status)
+		}
+	}
+}
+
 func TestAStateInThePathCountsThoughTheAddressIsFixed(t *testing.T) {
 	t.Parallel()
 	store := connect.NewMemoryStore()

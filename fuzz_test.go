@@ -84,7 +84,7 @@ func FuzzACallback(f *testing.F) {
 		h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/connect", nil))
 		require.Equal(t, http.StatusSeeOther, w.Code)
 		cookie := w.Result().Cookies()[0]
-		state, err := h.cookies.open(cookie)
+		state, err := h.cookies.at(h.hosts.origin).open(cookie)
 		require.NoError(t, err)
 
 		r := httptest.NewRequest(http.MethodGet, "/", nil)

@@ -186,8 +186,11 @@ func (p pages) policy(name, hostedOrigin string) string {
 		script = "script-src " + hashSource(popupScript) + "; "
 	}
 	return "default-src 'none'; style-src " + style + "; " + load + script +
-		"base-uri 'none'; frame-ancestors 'none'; form-action " + form
+		"base-uri 'none'; " + noAncestors + "form-action " + form
 }
+
+// noAncestors lets nobody frame a page.
+const noAncestors = "frame-ancestors 'none'; "
 
 // hashSource allows one element's content (Content Security Policy Level 3,
 // section 2.3.1).
@@ -205,6 +208,11 @@ func (p pages) render(w http.ResponseWriter, status int, name string, data any) 
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Del("Content-Length") // A redirect of htmx's may have said that there is none.
 	if policy := p.policies[name]; policy != "" {
+		if notice, ok := data.(NoticePage); ok && notice.Code == Explain(ErrFramed).Code {
+			// It is about the frame that it is in. It shows nothing of the user's, and
+			// its link does nothing but open a page.
+			policy = strings.Replace(policy, noAncestors, "", 1)
+		}
 		w.Header().Set("Content-Security-Policy", policy)
 	}
 	w.WriteHeader(status)

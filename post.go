@@ -32,16 +32,24 @@ func (h *Handler) readPost(w http.ResponseWriter, r *http.Request) (user User, f
 }
 
 // fromOurPages refuses what a page of another origin sent, and what one of our
-// own pages sent that was opened at another address than PublicURL's.
+// own pages sent that was opened at another address than the one that the request is
+// at. The pages of the app's other hosts are of another origin, too: what runs on one
+// tenant's host acts for nobody on another's.
 func (h *Handler) fromOurPages(r *http.Request) error {
+	origin, own := r.Header.Get("Origin"), h.originAt(r)
+	if origin == own {
+		// Behind a proxy that rewrites Host an old browser's Origin would look
+		// foreign to the check below.
+		return nil
+	}
 	if err := h.crossOrigin.Check(r); err != nil {
 		return fmt.Errorf("%w: %w", ErrCrossOrigin, err)
 	}
 	// Origin is the browser's own view; Host may be a proxy's. Clients that
 	// send none (curl, and pages under no-referrer: "null") have passed the
 	// check above and are let through.
-	if origin := r.Header.Get("Origin"); origin != "" && origin != "null" && origin != h.origin {
-		return &WrongOriginError{Origin: clip(origin), PublicOrigin: h.origin}
+	if origin != "" && origin != "null" {
+		return &WrongOriginError{Origin: clip(origin), PublicOrigin: own}
 	}
 	return nil
 }

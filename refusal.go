@@ -37,11 +37,14 @@ func (h *Handler) logRefusal(r *http.Request, err error) {
 	case errors.Is(err, ErrNotSignedIn), errors.Is(err, ErrNotConnected),
 		errors.Is(err, ErrNeedsSignIn), errors.Is(err, ErrCancelled), errors.Is(err, ErrNotFinished),
 		errors.Is(err, ErrConnectionLimit), errors.Is(err, ErrWhichConnection), errors.Is(err, ErrBadLabel), errors.Is(err, ErrNotAccepted),
-		errors.Is(err, ErrConnectionChanged):
+		errors.Is(err, ErrConnectionChanged), errors.Is(err, ErrFramed):
 		level = slog.LevelInfo
 	}
 	// Not the URL: a callback's path is a state.
 	args := []any{"code", e.Code, "status", e.Status, "error", clipError(err)}
+	if origin, ok := r.Context().Value(originKey{}).(string); ok {
+		args = append(args, "origin", origin)
+	}
 	if a := aboutOf(err).application; a != nil {
 		args = append(args, "application", a.id)
 	}
@@ -74,7 +77,7 @@ func (h *Handler) defaultErrorHandler(w http.ResponseWriter, r *http.Request, er
 		h.pages.render(w, e.Status, alertName, NoticePage{e, address, text})
 	case acceptsJSON(r.Header) || findRoute(r.URL.Path, h.prefix).kind == routeStatus:
 		body := map[string]any{"error": e.Code, "message": e.Title + ". " + e.Help}
-		if errors.Is(err, ErrNotConnected) || errors.Is(err, ErrNeedsSignIn) || errors.Is(err, ErrWhichConnection) {
+		if errors.Is(err, ErrNotConnected) || errors.Is(err, ErrNeedsSignIn) || errors.Is(err, ErrWhichConnection) || errors.Is(err, ErrFramed) {
 			body["connectUrl"] = e.ConnectURL
 		}
 		writeJSON(w, e.Status, body)
@@ -86,7 +89,10 @@ func (h *Handler) defaultErrorHandler(w http.ResponseWriter, r *http.Request, er
 // nextStep is the one thing to do after an error.
 func (h *Handler) nextStep(r *http.Request, err error) (address, text string) {
 	at := findRoute(r.URL.Path, h.prefix)
+	var wrong *WrongOriginError
 	switch {
+	case errors.Is(err, ErrWrongOrigin) && !errors.As(err, &wrong):
+		return "", "" // The host is none of the app's, so which one was meant is not known.
 	case errors.Is(err, ErrNotSignedIn):
 		return h.signInStep(r, at, err)
 	case at.kind == routeCallback && mayRepeat(err):
@@ -110,12 +116,14 @@ func (h *Handler) nextStep(r *http.Request, err error) (address, text string) {
 	returnTo := wantedReturn(r, err)
 	connect := a.connectPage(returnTo)
 	switch {
-	case errors.Is(err, ErrWrongOrigin):
-		return h.origin + connect, "Open the site there"
+	case wrong != nil:
+		return wrong.PublicOrigin + connect, "Open the site there"
 	case at.kind == routeDisconnect, at.kind == routeLabel:
 		return cmp.Or(returnTo, connect), "Go back"
 	case mayRepeat(err):
 		return connect, "Try again"
+	case errors.Is(err, ErrFramed):
+		return connect, "Open a new tab"
 	case errors.Is(err, ErrNotConnected):
 		return connect, "Connect your account"
 	case errors.Is(err, ErrConnectionUnknown), errors.Is(err, ErrConnectionLimit), errors.Is(err, ErrWhichConnection), errors.Is(err, ErrBadLabel):
@@ -164,7 +172,7 @@ func (h *Handler) signInStep(r *http.Request, at route, err error) (address, tex
 // mayRepeat tells whether the same return can still succeed.
 func mayRepeat(err error) bool {
 	for _, open := range []error{
-		ErrUserLookup, ErrAcceptFailed, ErrConnectionChanged, ErrUpstreamUnavailable, ErrUpstreamInvalid, ErrUpstreamTimeout, ErrStoreFailed,
+		ErrHostLookup, ErrUserLookup, ErrAcceptFailed, ErrConnectionChanged, ErrUpstreamUnavailable, ErrUpstreamInvalid, ErrUpstreamTimeout, ErrStoreFailed,
 	} {
 		if errors.Is(err, open) {
 			return true

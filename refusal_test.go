@@ -37,7 +37,7 @@ func TestTheNextStepAfterAnError(t *testing.T) {
 		{"an application's own", "GET /tools/connect/calendar", "", concerning(calendar, ErrUserLookup), "/tools/connect/calendar", "Try again"},
 		{"a way back that is refused is not kept", "GET /connect?return_to=//evil.test", "", concerning(mail, ErrReturnTo), "/tools/connect", "Start again"},
 		{"a start from elsewhere", "POST /connect", "", concerning(mail, ErrCrossOrigin), "/tools/connect", "Start again"},
-		{"a start at another address", "POST /connect", "", concerning(mail, &WrongOriginError{}), "https://app.example/tools/connect", "Open the site there"},
+		{"a start at another address", "POST /connect", "", concerning(mail, &WrongOriginError{PublicOrigin: "https://app.example"}), "https://app.example/tools/connect", "Open the site there"},
 
 		{"a return that may work in a moment", "GET /identity-callback/S?identity_id=x", "", started(ErrUpstreamTimeout), "?identity_id=x&repeated=1", "Try again"},
 		{"a return that was cancelled ends where the start would have", "GET /identity-callback/S", "", started(ErrCancelled), "/tools/connect/calendar?return_to=%2Fevents", "Start again"},

@@ -84,7 +84,7 @@ func (r returned) says() bool {
 // keptReturn is what the hosted page said when nobody was signed in, if this
 // browser has it for this state. Otherwise it is the result that is given.
 func (h *Handler) keptReturn(r *http.Request, state string, result returned) returned {
-	query, ok := h.cookies.keptReturn(r, state)
+	query, ok := h.cookiesAt(r).keptReturn(r, state)
 	if !ok {
 		return result
 	}
@@ -159,7 +159,7 @@ func (h *Handler) gatherStart(r *http.Request, state string, result returned) (s
 	if e.fixed {
 		return h.gatherFixed(r, e)
 	}
-	if e.cookie, e.cookieErr = h.cookies.find(r, state); e.cookieErr != nil || e.user.ID == "" {
+	if e.cookie, e.cookieErr = h.cookiesAt(r).find(r, state); e.cookieErr != nil || e.user.ID == "" {
 		return e, nil
 	}
 	return h.gatherPending(r.Context(), e)
@@ -191,7 +191,7 @@ const maxLookups = 4 * maxStateCookies
 // very identity, or else every one that proves. Where none does, the newest
 // tells why.
 func (h *Handler) gatherFixed(r *http.Request, e startEvidence) (startEvidence, error) {
-	cookies := h.cookies.all(r)
+	cookies := h.cookiesAt(r).all(r)
 	if len(cookies) == 0 {
 		e.cookieErr = ErrNoStateCookie
 		return e, nil

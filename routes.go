@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"iter"
 	"net/http"
 	"net/url"
 	"slices"
@@ -126,6 +127,8 @@ func findRoute(path, prefix string) route {
 		if state == "" {
 			return route{kind: routeCallback}
 		}
+		// A gateway may add a slash, and the callback is not to be lost for it.
+		state = strings.TrimSuffix(state, "/")
 		return segment(state, route{kind: routeCallback, state: state})
 	}
 	return route{}
@@ -139,6 +142,47 @@ func segment(name string, r route) route {
 	return r
 }
 
+// Routes returns an iterator over the method and the path of each route, with the path
+// of PublicURL, for routers that [Handler.Register] does not fit. The Handler serves
+// all of them:
+//
+//	for method, path := range h.Routes(":state") {
+//		router.Handle(method, path, gin.WrapH(h))
+//	}
+//
+// state is how the router writes a parameter that is one segment of a path: "{state}"
+// for net/http, chi and gorilla/mux, ":state" for gin, echo, httprouter and fiber. The
+// Handler reads the path itself, so any name will do.
+func (h *Handler) Routes(state string) iter.Seq2[string, string] {
+	return func(yield func(method, path string) bool) {
+		for path, kind := range h.paths(state) {
+			for _, method := range methods[kind] {
+				if !yield(method, h.prefix+path) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// paths returns an iterator over the paths of all routes below PublicURL. state stands
+// for a state.
+func (h *Handler) paths(state string) iter.Seq2[string, routeKind] {
+	return func(yield func(string, routeKind) bool) {
+		all := []route{{kind: routeCallback}, {kind: routeCallback, state: state}, {kind: routeModule}}
+		for _, a := range h.applications {
+			for _, kind := range applicationRoutes {
+				all = append(all, a.route(kind))
+			}
+		}
+		for _, r := range all {
+			if !yield(r.path(), r.kind) || r.kind == routeCallback && !yield(r.path()+"/", r.kind) {
+				return
+			}
+		}
+	}
+}
+
 // A registrar is what [Handler.Register] mounts routes on.
 type registrar interface {
 	Handle(pattern string, handler http.Handler)
@@ -149,6 +193,9 @@ func register(mux registrar, path string, kind routeKind, h http.Handler) {
 	if _, ok := mux.(*http.ServeMux); !ok {
 		mux.Handle(path, h)
 		return
+	}
+	if strings.HasSuffix(path, "/") {
+		path += "{$}" // Not everything below it.
 	}
 	// A ServeMux refuses a pattern for all methods beside "GET /", the way in which
 	// many apps serve their pages.
@@ -168,6 +215,6 @@ func isTaken(mux registrar, path string, kind routeKind) bool {
 		if _, withoutMethod, ok := strings.Cut(pattern, " "); ok {
 			pattern = withoutMethod
 		}
-		return pattern == path
+		return strings.TrimSuffix(pattern, "{$}") == path
 	})
 }

@@ -30,7 +30,18 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request, a *Application) 
 		a.fail(w, r, err)
 		return
 	}
-	if h.fixedCallback && ofAnother(h.cookies.all(r), user) {
+	again, err := h.cookiesAt(r).try(w, r)
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	if again != "" {
+		// fetch and XMLHttpRequest follow it, with the same method and body.
+		w.Header().Set("Location", again)
+		w.WriteHeader(http.StatusTemporaryRedirect)
+		return
+	}
+	if h.fixedCallback && ofAnother(h.cookiesAt(r).all(r), user) {
 		a.fail(w, r, ErrBrowserInUse)
 		return
 	}
@@ -45,7 +56,7 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request, a *Application) 
 	if form.Popup && asJSON {
 		state = newPopupState()
 	}
-	token, err := h.anchor.CreateIdentityToken(ctx, a.id, h.callbackURL(state))
+	token, err := h.anchor.CreateIdentityToken(ctx, a.id, h.callbackURL(r, state))
 	if err != nil {
 		a.fail(w, r, upstreamError("issue an identity token", err))
 		return
@@ -68,7 +79,7 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request, a *Application) 
 		a.fail(w, r, storeError("bind the flow", err))
 		return
 	}
-	if err := h.cookies.set(w, r, sealedState{state: state, tokenHash: token.Hash, user: user.mark()}, begun); err != nil {
+	if err := h.cookiesAt(r).set(w, r, sealedState{state: state, tokenHash: token.Hash, user: user.mark()}, begun); err != nil {
 		a.fail(w, r, err)
 		return
 	}
@@ -130,12 +141,13 @@ func (h *Handler) compareClocks(ctx context.Context, anchors, ours time.Time) {
 	}
 }
 
-// callbackURL is where the hosted page shall return to. The state is a segment
-// of the path, because a path survives however the hosted page adds its own
-// parameters.
-func (h *Handler) callbackURL(state string) string {
+// callbackURL returns where the hosted page shall return to: the host that the flow
+// begins at. The state is a segment of the path, because a path survives however the
+// hosted page adds its own parameters.
+func (h *Handler) callbackURL(r *http.Request, state string) string {
+	address := h.originAt(r) + h.prefix + callbackPath
 	if h.fixedCallback {
-		return h.returnURL
+		return address
 	}
-	return h.returnURL + "/" + state
+	return address + "/" + state
 }

@@ -77,6 +77,7 @@ func newState() string {
 type stateCookies struct {
 	codecs []securecookie.Codec // the first seals, all open
 	prefix string
+	origin string      // of the host; see at
 	cookie http.Cookie // with the attributes of all
 }
 
@@ -115,6 +116,23 @@ func newStateCookies(secrets [][]byte, secure bool) (stateCookies, error) {
 	return c, nil
 }
 
+// at returns the cookies of a host. What is sealed for one host opens for no other:
+// browsers keep hosts apart, but whoever owns a browser can copy a cookie.
+func (c stateCookies) at(origin string) stateCookies {
+	c.origin = origin
+	return c
+}
+
+// sealed and unsealed seal and open the value of a cookie of this host.
+func (c stateCookies) sealed(name string, value []byte) (string, error) {
+	return securecookie.EncodeMulti(c.origin+" "+name, value, c.codecs...)
+}
+
+func (c stateCookies) unsealed(cookie *http.Cookie) (value []byte, err error) {
+	err = securecookie.DecodeMulti(c.origin+" "+cookie.Name, cookie.Value, &value, c.codecs...)
+	return value, err
+}
+
 // name is the name of a start's cookie: the moment it began, so that names sort
 // by age, and the mark of the state.
 func (c stateCookies) name(state string, begun time.Time) string {
@@ -126,7 +144,7 @@ func (c stateCookies) name(state string, begun time.Time) string {
 // those it sent when there would be more than maxStateCookies.
 func (c stateCookies) set(w http.ResponseWriter, r *http.Request, s sealedState, begun time.Time) error {
 	name := c.name(s.state, begun)
-	value, err := securecookie.EncodeMulti(name, s.pack(), c.codecs...)
+	value, err := c.sealed(name, s.pack())
 	if err != nil {
 		return fmt.Errorf("seal the state cookie: %w", err)
 	}
@@ -236,8 +254,8 @@ func ofAnother(cookies []sealedState, user User) bool {
 }
 
 func (c stateCookies) open(cookie *http.Cookie) (sealedState, error) {
-	var value []byte
-	if err := securecookie.DecodeMulti(cookie.Name, cookie.Value, &value, c.codecs...); err != nil {
+	value, err := c.unsealed(cookie)
+	if err != nil {
 		// The cause stays out of the error: it tells an attacker how far a
 		// forged cookie got.
 		return sealedState{}, ErrStateInvalid
@@ -262,7 +280,7 @@ func (c stateCookies) returnName(state string) string {
 // keepReturn seals what the hosted page said into a cookie.
 func (c stateCookies) keepReturn(w http.ResponseWriter, state string, query url.Values) error {
 	name := c.returnName(state)
-	value, err := securecookie.EncodeMulti(name, []byte(state+"?"+query.Encode()), c.codecs...)
+	value, err := c.sealed(name, []byte(state+"?"+query.Encode()))
 	if err != nil {
 		return fmt.Errorf("seal what the hosted page said: %w", err)
 	}
@@ -276,8 +294,8 @@ func (c stateCookies) keptReturn(r *http.Request, state string) (url.Values, boo
 	if err != nil {
 		return nil, false
 	}
-	var sealed []byte
-	if securecookie.DecodeMulti(cookie.Name, cookie.Value, &sealed, c.codecs...) != nil {
+	sealed, err := c.unsealed(cookie)
+	if err != nil {
 		return nil, false
 	}
 	of, text, _ := strings.Cut(string(sealed), "?")

@@ -36,6 +36,21 @@ type User struct {
 	Name string
 }
 
+// TenantUserID returns a User.ID for an app whose tenants have users of their own, so
+// that equal ids of two tenants are two users:
+//
+//	connect.User{ID: connect.TenantUserID("acme", "7")} // "acme/7"
+//
+// Two different pairs never give the same id: a slash or a percent sign within them is
+// escaped. If either is nobody's id (see [User]), it returns "", which is nobody's.
+func TenantUserID(tenant, id string) string {
+	if isNobody(tenant) || isNobody(id) {
+		return ""
+	}
+	escape := strings.NewReplacer("%", "%25", "/", "%2F")
+	return escape.Replace(tenant) + "/" + escape.Replace(id)
+}
+
 // isNobody reports whether an id is that of nobody: see [User].
 func isNobody(id string) bool {
 	return strings.Trim(id, " \t\r\n0-") == ""

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/anchorconnect/connect/anchorhttp"
@@ -22,7 +21,9 @@ const verifyTimeout = 10 * time.Second
 //   - an application of the configuration does not exist, or not in the key's project;
 //   - the store does not answer, or its schema is not the one that this release needs;
 //   - Anchor's clock and the app's differ by more than two minutes;
-//   - PublicURL is http, and the service is Anchor's own, which takes only https.
+//   - PublicURL is http, and the service is Anchor's own, which takes only https;
+//   - PublicURLOf takes a host of nobody's (under ".invalid") for one of the app's, or
+//     fails for it.
 //
 // Call it when the app starts, and log what it returns rather than stopping: the app
 // can do its other work. It suits a readiness check too. It changes nothing, makes one
@@ -30,8 +31,9 @@ const verifyTimeout = 10 * time.Second
 // or ends when ctx does.
 func (h *Handler) Verify(ctx context.Context) error {
 	problems := []error{h.verifyStore(ctx)}
-	if strings.HasPrefix(h.origin, "http:") && !isLoopbackURL(h.anchor.AppOrigin()) {
-		problems = append(problems, fmt.Errorf("connect: PublicURL is %s, and Anchor takes only https callbacks: serve the app over https, or use cmd/fakeanchor for development", h.origin))
+	problems = append(problems, h.hosts.verify(ctx))
+	if h.hosts.scheme == "http" && !isLoopbackURL(h.anchor.AppOrigin()) {
+		problems = append(problems, fmt.Errorf("connect: PublicURL is %s, and Anchor takes only https callbacks: serve the app over https, or use cmd/fakeanchor for development", h.hosts.origin))
 	}
 	for _, a := range h.applications {
 		stop, err := a.verify(ctx)

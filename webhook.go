@@ -43,7 +43,7 @@ const (
 // repeated letters.
 //
 // An event that is not signed by any of them, or longer ago than two minutes, is
-// answered with 401; one over 256 KiB with 413; a store that failed with 503, so
+// answered with 401, and the log says so if middleware has read the body before; one over 256 KiB with 413; a store that failed with 503, so
 // that Anchor tries again.
 func (h *Handler) Webhook(secrets ...string) http.Handler {
 	var keys []string
@@ -69,7 +69,8 @@ func (h *Handler) Webhook(secrets ...string) http.Handler {
 		ctx, cancel := context.WithTimeout(r.Context(), webhookTimeout)
 		defer cancel()
 		limitReading(w, webhookTimeout) // Nor is a body waited for longer.
-		status, err := h.receive(ctx, keys, r.Header, http.MaxBytesReader(w, r.Body, maxWebhookBytes), func() { hasRead(w) })
+		body := http.MaxBytesReader(w, r.Body, maxWebhookBytes)
+		status, err := h.receive(ctx, keys, r.Header, body, r.ContentLength, func() { hasRead(w) })
 		if err != nil {
 			h.log.WarnContext(ctx, "connect: webhook", "status", status, "error", clipError(err))
 		}
@@ -90,10 +91,10 @@ func webhookSecretProblem(secret string) string {
 	return ""
 }
 
-// receive takes an event in and returns the status to answer with. It calls hasRead
-// after reading the body. An error is only for the log: senders of forged events
+// receive takes an event in and returns the status to answer with. length is what the
+// request announced, -1 for nothing. It calls hasRead after reading the body. An error is only for the log: senders of forged events
 // learn nothing.
-func (h *Handler) receive(ctx context.Context, secrets []string, header http.Header, body io.Reader, hasRead func()) (status int, err error) {
+func (h *Handler) receive(ctx context.Context, secrets []string, header http.Header, body io.Reader, length int64, hasRead func()) (status int, err error) {
 	// Reading the headers first saves reading the body of what they refuse.
 	signature, err := anchorhttp.ReadSignature(header, h.now())
 	if err != nil {
@@ -109,6 +110,11 @@ func (h *Handler) receive(ctx context.Context, secrets []string, header http.Hea
 	}
 	hasRead()
 	if err := signature.Verify(content, secrets...); err != nil {
+		// The server reports a body that did not arrive, so somebody else has read this.
+		if n := int64(len(content)); n < length || n == 0 && length < 0 {
+			err = fmt.Errorf("%w: %d bytes of the body were left, so middleware has read it before: mount the webhook outside of that, "+
+				"or have it put back the body byte for byte", err, n)
+		}
 		return http.StatusUnauthorized, err
 	}
 	event, err := readWebhookEvent(content, signature.SignedAt)

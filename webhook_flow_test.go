@@ -1,12 +1,14 @@
 package connect_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -134,6 +136,50 @@ func TestAWebhookMovesTheHealth(t *testing.T) {
 	require.Equal(t, id, changes[0].IdentityID)
 	require.Equal(t, h.fake.ApplicationID(), changes[0].ApplicationID)
 	require.NotEqual(t, identityIn(graces), id)
+}
+
+func TestABodyThatMiddlewareHasReadIsToldApartFromAWrongSignature(t *testing.T) {
+	t.Parallel()
+	const hint = "middleware has read it before"
+	for name, read := range map[string]func(*http.Request){
+		"all of it": func(r *http.Request) { _, _ = io.ReadAll(r.Body) },
+		"a form": func(r *http.Request) {
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			_ = r.ParseForm()
+		},
+		"a part":                  func(r *http.Request) { _, _ = r.Body.Read(make([]byte, 3)) },
+		"without a length":        func(r *http.Request) { _, _ = io.ReadAll(r.Body); r.ContentLength = -1 },
+		"a body that is put back": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHook(t)
+			if read == nil {
+				read = func(r *http.Request) {
+					body, _ := io.ReadAll(r.Body)
+					r.Body = io.NopCloser(bytes.NewReader(body))
+				}
+			}
+			inner := h.server.Config.Handler
+			h.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/webhooks/anchor" {
+					read(r)
+				}
+				inner.ServeHTTP(w, r)
+			})
+			body := event(failed, identityIn(h.signedIn("ada").connect()), h.clock.now())
+			putBack := name == "a body that is put back"
+			want := http.StatusUnauthorized
+			if putBack {
+				want = http.StatusNoContent
+			}
+			require.Equal(t, want, h.send(webhookSecret, body))
+			require.Equal(t, !putBack, strings.Contains(h.log.String(), hint), h.log)
+		})
+	}
+	h := newHook(t)
+	require.Equal(t, http.StatusUnauthorized, h.send("another secret", "{}"))
+	require.NotContains(t, h.log.String(), hint)
 }
 
 func TestAWebhookTakesOnlyWhatIsSigned(t *testing.T) {

@@ -1,13 +1,18 @@
 package e2e
 
 import (
+	"net"
 	"net/http"
-	"strings"
+	"net/http/httputil"
+	"net/url"
 	"testing"
 
 	"github.com/gin-gonic/gin"
 	"github.com/go-chi/chi/v5"
+	"github.com/gofiber/fiber/v3"
+	"github.com/gofiber/fiber/v3/middleware/adaptor"
 	"github.com/gorilla/mux"
+	"github.com/julienschmidt/httprouter"
 	echov4 "github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v5"
 
@@ -61,17 +66,11 @@ func chiStripped(r chi.Router, h *connect.Handler, reports http.Handler) {
 	r.With(h.RequireIdentity).Handle("/reports", reports)
 }
 
-// docs: routes
-// routes lets Register add its routes to a router whose Handle is another one.
-type routes func(pattern string, handler http.Handler)
-
-func (add routes) Handle(pattern string, handler http.Handler) { add(pattern, handler) }
-
-// docs: end
-
 func gorillaAtTheRoot(r *mux.Router, h *connect.Handler, reports http.Handler) {
 	// docs: gorilla/mux
-	h.Register(routes(func(pattern string, handler http.Handler) { r.Handle(pattern, handler) }))
+	for method, path := range h.Routes("{state}") {
+		r.Handle(path, h).Methods(method)
+	}
 	r.Handle("/reports", h.RequireIdentity(reports))
 	// docs: end
 }
@@ -94,10 +93,9 @@ func gorillaStripped(r *mux.Router, h *connect.Handler, reports http.Handler) {
 
 func ginAtTheRoot(r *gin.Engine, h *connect.Handler, reports http.Handler) {
 	// docs: gin
-	colons := strings.NewReplacer("{", ":", "}", "")
-	h.Register(routes(func(pattern string, handler http.Handler) {
-		r.Any(colons.Replace(pattern), gin.WrapH(handler))
-	}))
+	for method, path := range h.Routes(":state") {
+		r.Handle(method, path, gin.WrapH(h))
+	}
 	r.GET("/reports", requireIdentity(h), func(c *gin.Context) {
 		connection, _ := connect.FromContext(c.Request.Context())
 		c.String(http.StatusOK, "reports of "+connection.IdentityID)
@@ -137,10 +135,9 @@ func ginStripped(r *gin.Engine, h *connect.Handler, reports http.Handler) {
 
 func echoAtTheRoot(e *echo.Echo, h *connect.Handler, reports http.Handler) {
 	// docs: echo
-	colons := strings.NewReplacer("{", ":", "}", "")
-	h.Register(routes(func(pattern string, handler http.Handler) {
-		e.Any(colons.Replace(pattern), echo.WrapHandler(handler))
-	}))
+	for method, path := range h.Routes(":state") {
+		e.Add(method, path, echo.WrapHandler(h))
+	}
 	e.GET("/reports", echo.WrapHandler(reports), echo.WrapMiddleware(h.RequireIdentity))
 	// docs: end
 }
@@ -163,10 +160,9 @@ func echoStripped(e *echo.Echo, h *connect.Handler, reports http.Handler) {
 // echo v4 is wired in the very words of v5.
 
 func echoV4AtTheRoot(e *echov4.Echo, h *connect.Handler, reports http.Handler) {
-	colons := strings.NewReplacer("{", ":", "}", "")
-	h.Register(routes(func(pattern string, handler http.Handler) {
-		e.Any(colons.Replace(pattern), echov4.WrapHandler(handler))
-	}))
+	for method, path := range h.Routes(":state") {
+		e.Add(method, path, echov4.WrapHandler(h))
+	}
 	e.GET("/reports", echov4.WrapHandler(reports), echov4.WrapMiddleware(h.RequireIdentity))
 }
 
@@ -179,6 +175,36 @@ func echoV4UnderAPath(e *echov4.Echo, h *connect.Handler, reports http.Handler) 
 func echoV4Stripped(e *echov4.Echo, h *connect.Handler, reports http.Handler) {
 	e.Any("/tools/*", echov4.WrapHandler(http.StripPrefix("/tools", h)))
 	e.GET("/reports", echov4.WrapHandler(reports), echov4.WrapMiddleware(h.RequireIdentity))
+}
+
+func httprouterAnywhere(r *httprouter.Router, h *connect.Handler, reports http.Handler) {
+	// docs: httprouter
+	for method, path := range h.Routes(":state") {
+		r.Handler(method, path, h)
+	}
+	r.Handler("GET", "/reports", h.RequireIdentity(reports))
+	// docs: end
+}
+
+func fiberAnywhere(f *fiber.App, h *connect.Handler, reports http.Handler) {
+	// docs: fiber
+	for method, path := range h.Routes(":state") {
+		f.Add([]string{method}, path, adaptor.HTTPHandler(h))
+	}
+	f.Get("/reports", adaptor.HTTPHandler(h.RequireIdentity(reports)))
+	// docs: end
+}
+
+// served serves a fiber app by its own server, which is not net/http's, behind a proxy
+// that does TLS.
+func served(f *fiber.App) http.Handler {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	go func() { _ = f.Listener(listener, fiber.ListenConfig{DisableStartupMessage: true}) }() // As long as the tests run.
+	target := &url.URL{Scheme: "http", Host: listener.Addr().String()}
+	return &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
 }
 
 // wiringsOf are the ways of one router. newRouter makes one on which people can
@@ -214,6 +240,7 @@ func wirings() (all []wiring) {
 	}, "/tools/reports", gorillaAtTheRoot, gorillaUnderAPath, gorillaStripped)...)
 	all = append(all, wiringsOf("gin", func(login http.Handler) *gin.Engine {
 		r := gin.New()
+		r.HandleMethodNotAllowed = true
 		r.POST("/login", gin.WrapH(login))
 		return r
 	}, "/reports", ginAtTheRoot, ginUnderAPath, ginStripped)...)
@@ -222,6 +249,19 @@ func wirings() (all []wiring) {
 		e.POST("/login", echo.WrapHandler(login))
 		return e
 	}, "/tools/reports", echoAtTheRoot, echoUnderAPath, echoStripped)...)
+	for name, prefix := range map[string]string{" at the root": "", " under a path": "/tools"} {
+		all = append(all, wiring{name: "httprouter" + name, prefix: prefix, reports: "/reports", wire: func(p parts) http.Handler {
+			r := httprouter.New()
+			r.Handler(http.MethodPost, "/login", p.login)
+			httprouterAnywhere(r, p.connect, p.reports)
+			return r
+		}}, wiring{name: "fiber" + name, prefix: prefix, reports: "/reports", wire: func(p parts) http.Handler {
+			f := fiber.New()
+			f.Post("/login", adaptor.HTTPHandler(p.login))
+			fiberAnywhere(f, p.connect, p.reports)
+			return served(f)
+		}})
+	}
 	all = append(all, wiringsOf("echo v4", func(login http.Handler) *echov4.Echo {
 		e := echov4.New()
 		e.POST("/login", echov4.WrapHandler(login))

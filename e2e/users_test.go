@@ -158,6 +158,7 @@ func userCases() []userCase {
 		}},
 		{"gin's context", contextUser(), func(p parts) http.Handler {
 			r := gin.New()
+			r.HandleMethodNotAllowed = true
 			r.Use(func(c *gin.Context) {
 				user, _ := c.Cookie(plain)
 				c.Set("user_id", user)

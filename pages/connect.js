@@ -11,11 +11,17 @@ const routes = new URL("..", import.meta.url);
  * "cancelled"; one that "failed" stays and says why. Without a popup the browser leaves
  * this page, and ends at the local path returnTo.
  *
+ * A page in a frame always opens a window. If the frame is another site's, the window
+ * shows the connect page, and when it closes the user's status tells the outcome, as far
+ * as the frame may know it.
+ *
  * @param {{ popup?: boolean, returnTo?: string, application?: string, connection?: string, label?: string }} [options]
  * @returns {Promise<Outcome>}
  */
 export async function connect({ popup = false, returnTo, application, connection, label } = {}) {
-  const win = popup ? openWindow() : null;
+  const framed = globalThis.top !== globalThis.self;
+  const win = popup || framed ? openWindow() : null;
+  if (framed && !win) return "failed"; // The frame cannot come back from the hosted page.
   const route = new URL(application ? `connect/${encodeURIComponent(application)}` : "connect", routes).href;
   const [before, start] = await Promise.all([
     signIns(route),
@@ -27,6 +33,11 @@ export async function connect({ popup = false, returnTo, application, connection
   };
   if (win?.closed) return "cancelled";
   if (!start.redirectUrl) {
+    if (win && framed && ["framed", "not_signed_in"].includes(start.error)) {
+      const page = new URL(route);
+      if (returnTo) page.searchParams.set("return_to", returnTo);
+      return end(win, { redirectUrl: page.href, popup: crypto.randomUUID() }, look);
+    }
     if (win) say(win, `${start.message ?? "That did not work."} You can close this window.`);
     return "failed";
   }

@@ -12,7 +12,7 @@ const { connect } = await import(pathToFileURL(`${served}/tools/connect/connect.
 const popupScript = readFileSync(`${served}/popup.js`, "utf8");
 
 // A world is what a page has around it. What happens in it is noted in log.
-function world({ blocked, start = { redirectUrl: "https://hosted.test/?token=t", popup: "id" }, status = [{ connected: false, connections: [] }] } = {}) {
+function world({ blocked, framed, start = { redirectUrl: "https://hosted.test/?token=t", popup: "id" }, status = [{ connected: false, connections: [] }] } = {}) {
   const w = { log: [], focus: true, channels: [], listeners: [], posts: [], closed: [], origin: "https://app.test", start, status };
   w.win = {
     closed: false,
@@ -67,6 +67,8 @@ function world({ blocked, start = { redirectUrl: "https://hosted.test/?token=t",
     addEventListener: (type, listener) => w.listeners.push({ type, listener }),
     setInterval: (f) => (w.tick = f),
     clearInterval: () => (w.stopped = true),
+    top: framed ? {} : globalThis,
+    self: globalThis,
     screenX: 0,
     screenY: 0,
     outerWidth: 1000,
@@ -114,6 +116,31 @@ test("the token is minted by a JSON post, and the popup goes to the hosted page 
   assert.equal(w.channels[0].name, "connect-id");
   assert.match(w.asked, /\/tools\/connect\/status$/);
   w.say("failed");
+});
+
+test("in a frame a window opens unasked, and shows the connect page where the frame keeps no cookies", async () => {
+  for (const error of ["framed", "not_signed_in"]) {
+    const w = await world({ framed: true, start: { error, message: "No." } }).begin({ returnTo: "/reports", application: "calendar" });
+    assert.equal(w.left, undefined, "the frame stays");
+    const url = new URL(w.at.url);
+    assert.match(url.pathname, /\/tools\/connect\/calendar$/);
+    assert.equal(url.search, "?return_to=%2Freports");
+    assert.notEqual(w.channels[0].name, "connect-undefined");
+    w.status = [connected("now")];
+    w.win.closed = true;
+    w.focus = false;
+    await w.ticks(1);
+    w.focus = true;
+    await w.ticks(4);
+    assert.equal(await w.outcome(), "connected");
+  }
+});
+
+test("in a frame whose windows are blocked nothing begins", async () => {
+  const w = world({ framed: true, blocked: "null" });
+  assert.equal(await connect({ popup: true }), "failed");
+  assert.deepEqual(w.posts, []);
+  assert.equal(w.left, undefined);
 });
 
 test("one account of several is named by its id, and a new one by its label", async () => {

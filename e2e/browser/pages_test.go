@@ -175,9 +175,9 @@ func init() {
 		connect.ErrSignInFailed, connect.ErrNotFinished, connect.ErrBadIdentityID, connect.ErrIdentityNotFound,
 		connect.ErrIdentityFailed, connect.ErrWrongApplication, connect.ErrIdentityTooOld, connect.ErrIdentityTaken,
 		connect.ErrIdentityRetired, connect.ErrUpstreamUnavailable, connect.ErrUpstreamInvalid, connect.ErrUpstreamTimeout,
-		connect.ErrStoreFailed, connect.ErrNotConnected, connect.ErrNeedsSignIn, connect.ErrNoCredit, connect.ErrRateLimited,
-		connect.ErrConnectionUnknown, connect.ErrConnectionLimit, connect.ErrIdentityConnected, connect.ErrWhichConnection,
-		connect.ErrBadLabel, connect.ErrAcceptFailed, connect.ErrNotAccepted,
+		connect.ErrStoreFailed, connect.ErrHostLookup, connect.ErrFramed, connect.ErrConnectionUnknown, connect.ErrConnectionLimit,
+		connect.ErrIdentityConnected, connect.ErrWhichConnection, connect.ErrBadLabel, connect.ErrConnectionChanged, connect.ErrAcceptFailed, connect.ErrNotAccepted,
+		connect.ErrNotConnected, connect.ErrNeedsSignIn, connect.ErrNoCredit, connect.ErrRateLimited,
 		fmt.Errorf("something else"),
 	} {
 		notices[connect.Explain(err).Code] = err

@@ -200,13 +200,17 @@ func TestPagesAreNotFramed(t *testing.T) {
 		}
 		before := len(frame(a.origin + "/welcome")) // a page of the app's own, which does not mind
 		for _, address := range []string{
-			a.origin + "/connect", a.origin + "/notice/cancelled", a.origin + "/identity-callback/unknown?status=success",
+			a.origin + "/notice/cancelled", a.origin + "/identity-callback/unknown?status=success",
 			a.hosted + "/identity/create", a.hosted + "/fake",
 		} {
 			said := frame(address)
 			require.Contains(t, said[before:], "frame-ancestors", address)
 			before = len(said)
 		}
+		// The connect page is replaced by a notice, which has no button.
+		require.Empty(t, frame(a.origin + "/connect")[before:])
+		asked := a.last(t, http.MethodGet, "/connect")
+		require.Equal(t, "iframe", asked.Header.Get("Sec-Fetch-Dest"))
 	}
 }
 

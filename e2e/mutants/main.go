@@ -59,11 +59,11 @@ var targets = []target{
 			"Pending.place", "Application.plan", "Handler.ask", "endsFlow", "Handler.discard", "cleanLabel", "Application.setLabel",
 			"Application.disconnect", "Application.DisconnectByID", "first",
 			// What is learned about a connection, and what is deleted at Anchor.
-			"learnedAt", "statusNews", "Handler.Check", "identityEvidence.isDisposable", "isUnmarked", "Handler.clearUp", "Handler.queueDeletion",
+			"learnedAt", "Handler.verifyApplication", "Handler.Check", "Application.refused", "Handler.isElsewhere", "Completion.agrees", "identityEvidence.isDisposable", "isUnmarked", "Handler.clearUp", "Handler.queueDeletion",
 			"isOrphanAge", "reconciler.connection", "reconciler.identitiesOf", "reconciler.identity", "reconciler.found",
 			"Application.Adopt", "Handler.proveAdopted", "startEvidence.refusal",
 			// Where a request comes from and leads to.
-			"Handler.fromOurPages", "isLocalPath", "sendTo", "inASCII", "parsePublicURL", "parseDestination", "hasControls", "isLoopback", "withReturnTo",
+			"Handler.fromOurPages", "newHosts", "hosts.parse", "hosts.at", "hosts.verify", "TenantUserID", "isFramed", "stateCookies.try", "isLocalPath", "sendTo", "inASCII", "parsePublicURL", "parseDestination", "hasControls", "isLoopback", "withReturnTo",
 			"Handler.signedIn", "Application.require",
 			// Tokens whose clocks disagree.
 			"Handler.start",
@@ -81,7 +81,7 @@ var targets = []target{
 		fields: map[string]string{
 			"HttpOnly": "false", "Secure": "false", "SameSite": "http.SameSiteNoneMode",
 		},
-		quick: "^Test(EveryProof|AnswerTo|AnswerComes|RunKeeps|FixedCallback|AnUnfinished|AKeptReturn|AnIdentityOfAnApp|TheProject|AnIdentityThatIsRefusedAnyway|AStartCosts|AListWithout|AProject|Clip|LooksRandom|ALogRate|Disconnect|WhatNobody|TheDelay|SessionUser|Clocks|MoreEvents|ARefusalSays|ARefusalBy|WhoIsNotSignedIn|ATaskThat|ARequestFills|AGateways|WhatACallbackSays|AReturnPath|ADestination|WhatAnEvent|AState|AnAltered|ABrowserHolds|New|WhoIs|RequireIdentity|Routes|MemoryStoreContract|Which|TheFirst|AConnection|AColleague|ALabel|Accept|AnAccept|Renewing|ThePersonIs|ARefusal|TwoTabs|AtTheLimit|Disconnecting|AnActor|BehindAFixed|WhenNews|WhatAStatus|ACheck|ASignIn|AnOldReturn|Reconcile|AMapping|AnAdoption|ASession|ARefused|TheAppIsTold)",
+		quick: "^Test(EveryProof|AnswerTo|AnswerComes|RunKeeps|FixedCallback|AnUnfinished|AKeptReturn|AnIdentityOfAnApp|TheProject|AnIdentityThatIsRefusedAnyway|AStartCosts|AListWithout|AProject|Clip|LooksRandom|ALogRate|Disconnect|WhatNobody|TheDelay|SessionUser|Clocks|MoreEvents|ARefusalSays|ARefusalBy|WhoIsNotSignedIn|ATaskThat|ARequestFills|AGateways|WhatACallbackSays|AReturnPath|ADestination|WhatAnEvent|AState|AnAltered|ABrowserHolds|New|WhoIs|RequireIdentity|Routes|MemoryStoreContract|Which|TheFirst|AConnection|AColleague|ALabel|Accept|AnAccept|Renewing|ThePersonIs|ARefusal|TwoTabs|AtTheLimit|Disconnecting|AnActor|BehindAFixed|WhenNews|WhatAStatus|ACheck|ASignIn|AnOldReturn|Reconcile|AMapping|AnAdoption|ASession|ARefused|TheAppIsTold|AHost|ATenants|TenantUser|UsersOfTwo|APageOfOne|ALookUpOf|VerifyAsks|AFlowThatBegan|AFlowReturns|AFlowDoesNot|AScriptsFlow|OnlyOur|NewChecks)",
 	},
 	{
 		dir: "anchorhttp",
