@@ -85,6 +85,7 @@ func ExampleApplication_Reconcile() {
 	app := newDemoApp()
 	defer app.close()
 	app.connectAda()
+	_, _ = app.fake.WaitTagged(context.Background(), app.fake.Identities()[0].ID)
 	app.fake.AddOrphans(2, 48*time.Hour)
 	ctx, h := context.Background(), app.connect
 	reconcile := func() error {
