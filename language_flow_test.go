@@ -76,9 +76,9 @@ func TestTheListOfAccountsInAnotherLanguage(t *testing.T) {
 	require.Contains(t, a.body, "<h1>Ihre verbundenen Konten</h1>")
 	require.Contains(t, a.body, "<bdi>Arbeit</bdi>")
 	require.Contains(t, a.body, "<bdi>Konto 2</bdi>")
-	require.Contains(t, a.body, `Verbunden seit dem <time datetime="2026-03-01">1. März 2026</time>.`)
+	require.Contains(t, a.body, `Verbunden seit dem <time dir="auto" datetime="2026-03-01">1. März 2026</time>.`)
 	require.Contains(t, ada.get("/connect/calendar").body, "<h1>Ihr calendar-Konto verbinden</h1>")
-	require.Contains(t, ada.reading("fr").get("/connect").body, `Connecté depuis le <time datetime="2026-03-01">1er mars 2026</time>.`)
+	require.Contains(t, ada.reading("fr").get("/connect").body, `Connecté depuis le <time dir="auto" datetime="2026-03-01">1er mars 2026</time>.`)
 }
 
 // hebrew is what an app would add, in part.

@@ -58,11 +58,14 @@ var builtInTexts = sync.OnceValue(func() map[string]map[string]string {
 func titleKey(code string) string { return "error." + code + ".title" }
 func helpKey(code string) string  { return "error." + code + ".help" }
 
-// builtInLocales are the languages of a handler whose app adds no texts.
+// builtInLocales are the languages of a handler whose app adds no texts. Every key has a
+// text in each, in English if need be.
 var builtInLocales = sync.OnceValue(func() map[string]Locale {
 	all := map[string]Locale{}
 	for tag, texts := range builtInTexts() {
-		all[tag] = newLocale(tag, texts)
+		merged := maps.Clone(builtInTexts()[english])
+		maps.Copy(merged, texts)
+		all[tag] = newLocale(tag, merged)
 	}
 	return all
 })
