@@ -115,7 +115,7 @@ func TestAnAppAddsALanguageFromRightToLeft(t *testing.T) {
 	a := ada.get("/connect")
 	require.Contains(t, a.body, `<html lang="he" dir="rtl">`)
 	require.Contains(t, a.body, "<h1>חיבור החשבון שלך</h1>")
-	require.Contains(t, a.body, `נכנסת לאתר הזה בשם <strong dir="auto">Ada</strong>. אם`)
+	require.Contains(t, a.body, `נכנסת לאתר הזה בשם <bdi><strong>Ada</strong></bdi>. אם`)
 	require.Contains(t, a.body, "Your password is never shown to us", "a text that the app has not")
 	require.Contains(t, ada.get("/connect/calendar").body, "<h1>חיבור חשבון \u2068calendar\u2069 שלך</h1>")
 

@@ -172,7 +172,7 @@ func TestTheConnectPageSaysWhoseItIs(t *testing.T) {
 	}
 	s := newSite(t, named(`Eve <b>Attacker</b>`))
 	eve := s.signedIn("eve")
-	says := "You are signed in to this site as <strong dir=\"auto\">Eve &lt;b&gt;Attacker&lt;/b&gt;</strong>."
+	says := "You are signed in to this site as <bdi><strong>Eve &lt;b&gt;Attacker&lt;/b&gt;</strong></bdi>."
 	require.Contains(t, eve.get("/connect").body, says)
 	eve.connect()
 	require.Contains(t, eve.get("/connect").body, says)
