@@ -52,7 +52,8 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request, state string)
 		// A session cookie that is SameSite=Strict stays behind when another
 		// site sends the browser here. It comes along when one of our own pages
 		// does, so let one, once.
-		h.pages.render(w, http.StatusOK, repeatName, RepeatPage{URL: result.repeat()})
+		l := h.answerIn(w, r)
+		h.pages.render(w, http.StatusOK, repeatName, RepeatPage{Locale: l, Title: l.text("repeat.title"), URL: result.repeat()})
 		return
 	}
 	if err := proveStart(start); err != nil {
@@ -219,7 +220,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, start startEvid
 	}
 	if popup := start.popup(); popup != "" && endsPopup(err) && !acceptsJSON(r.Header) {
 		h.logRefusal(r, err)
-		h.endPopup(w, popup, err)
+		h.endPopup(w, r, popup, err)
 		return
 	}
 	h.fail(w, r, err)
@@ -229,7 +230,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, start startEvid
 func (h *Handler) succeed(w http.ResponseWriter, r *http.Request, start startEvidence) {
 	h.cookiesAt(r).dropReturn(w, r, start.state)
 	if popup := start.popup(); popup != "" && !acceptsJSON(r.Header) {
-		h.endPopup(w, popup, nil)
+		h.endPopup(w, r, popup, nil)
 		return
 	}
 	sendTo(w, r, cmp.Or(start.pending.ReturnTo, h.successURL))

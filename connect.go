@@ -156,10 +156,25 @@ type Config struct {
 	// examples.
 	Templates *template.Template
 
+	// Language chooses the language of a request's texts, such as "de" or "pt-BR", for
+	// example from the user's settings; "" leaves it to Accept-Language. So does a
+	// language that there are no texts in. The last resort is English. Language may be
+	// called more than once for a request, and must be safe for concurrent use. Defaults
+	// to Accept-Language alone.
+	Language func(*http.Request) string
+
+	// Texts overrides texts and adds languages, by BCP 47 tag and by the keys of
+	// [BuiltInTexts]. A text that a language lacks is in the language without its region
+	// ("fr" for "fr-CA"), or else in English. Keys that begin with "app." are texts of the
+	// app's own, for Templates and [Locale.Text]. [New] refuses an unknown key, and
+	// placeholders that differ from the English text's. Defaults to the built-in
+	// languages: German, English, Spanish, French and Japanese.
+	Texts map[string]map[string]string
+
 	// ErrorHandler answers every request that ends in one of this package's
 	// errors (an unknown path or method gets a plain 404 or 405), but for a refused
-	// return to a popup of connect.js, which gets the page "popup". [Explain] tells
-	// what to show. Defaults to the page "notice", to "alert" for htmx, or JSON
+	// return to a popup of connect.js, which gets the page "popup". [Locale.Explain]
+	// tells what to show. Defaults to the page "notice", to "alert" for htmx, or JSON
 	// where the request accepts it. The error has been logged by then.
 	ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 
@@ -226,6 +241,7 @@ type Handler struct {
 	cookies      stateCookies
 	crossOrigin  *http.CrossOriginProtection // trusts no origin: see fromOurPages
 	pages        pages
+	languages    languages
 	clockLogged  *logRate // of the difference between the clocks
 	statusLogged *logRate // of a status that nobody knows
 }
@@ -299,7 +315,8 @@ func New(cfg Config) (*Handler, error) {
 	}
 	h.successURL = destination("SuccessURL", cfg.SuccessURL, "/")
 	h.signInURL = destination("SignInURL", cfg.SignInURL, "")
-	h.pages = newPages(cfg, unusable)
+	h.languages = newLanguages(cfg.Language, newLocales(cfg.Texts, unusable))
+	h.pages = newPages(cfg, h.languages.byTag[english], unusable)
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)
 	}
@@ -393,6 +410,6 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case routeLabel:
 		h.label(w, r, a)
 	case routeModule:
-		serveModule(w, r)
+		h.serveModule(w, r)
 	}
 }

@@ -36,13 +36,14 @@ func (h *Handler) connectPage(w http.ResponseWriter, r *http.Request, a *Applica
 	// older ones, without Sec-Fetch-Site, would be refused for. This address
 	// holds nothing that the app's own pages may not know.
 	w.Header().Set("Referrer-Policy", "same-origin")
-	h.pages.render(w, http.StatusOK, connectName, a.newConnectPage(user, connections, returnTo))
+	h.pages.render(w, http.StatusOK, connectName, a.newConnectPage(h.answerIn(w, r), user, connections, returnTo))
 }
 
 // newConnectPage describes the connect page of a user who has these connections.
-func (a *Application) newConnectPage(user User, connections []Connection, returnTo string) ConnectPage {
+func (a *Application) newConnectPage(l Locale, user User, connections []Connection, returnTo string) ConnectPage {
 	oldest, connected := first(connections)
 	page := ConnectPage{
+		Locale:           l,
 		Action:           a.connectURL(),
 		LabelAction:      a.h.prefix + a.route(routeLabel).path(),
 		DisconnectAction: a.h.prefix + a.route(routeDisconnect).path(),
@@ -68,5 +69,24 @@ func (a *Application) newConnectPage(user User, connections []Connection, return
 	if page.Connected && !page.NeedsSignIn {
 		page.KeepURL = cmp.Or(returnTo, a.h.successURL)
 	}
+	page.Title = page.title()
 	return page
+}
+
+// title is what the page is about.
+func (p ConnectPage) title() string {
+	key := "connect.title"
+	switch {
+	case !p.Connected:
+	case p.Several:
+		key = "accounts.title"
+	case p.NeedsSignIn:
+		key = "again.title"
+	default:
+		key = "connected.title"
+	}
+	if p.Application == "" {
+		return p.text(key)
+	}
+	return p.text(key+".of", "application", p.Application)
 }

@@ -287,12 +287,14 @@ type Explanation struct {
 }
 
 // Explain tells what an error that reached Config.ErrorHandler means to the
-// person. An error that wraps none of this package's errors is a fault of
-// ours: status 500, code "internal".
-func Explain(err error) Explanation {
+// person, in English: [Locale.Explain] uses the language of a request. An error that
+// wraps none of this package's errors is a fault of ours: status 500, code "internal".
+func Explain(err error) Explanation { return explain(Locale{}, err) }
+
+func explain(l Locale, err error) Explanation {
 	var c *causeError
 	if errors.As(err, &c) {
-		e := c.Explanation
+		e := l.explanation(c.Status, c.Code)
 		e.ConnectURL = connectURLOf(err)
 		var refusal *notAcceptedError
 		if errors.As(err, &refusal) && refusal.message != "" {
@@ -300,17 +302,16 @@ func Explain(err error) Explanation {
 		}
 		var origins *WrongOriginError
 		if errors.As(err, &origins) {
-			e.Help = fmt.Sprintf("This page was opened at %s, but connecting leads back to %s, where this browser would not be recognised. Open it there and try again.",
-				origins.Origin, origins.PublicOrigin)
+			e.Help = l.text("error.wrong_origin.where", "origin", origins.Origin, "public", origins.PublicOrigin)
 		}
 		return e
 	}
-	return Explanation{
-		Status: http.StatusInternalServerError,
-		Code:   "internal",
-		Title:  "Something went wrong",
-		Help:   "It is our fault, not yours. Please try again in a moment.",
-	}
+	return l.explanation(http.StatusInternalServerError, "internal")
+}
+
+// explanation has the texts of a code.
+func (l Locale) explanation(status int, code string) Explanation {
+	return Explanation{Status: status, Code: code, Title: l.text(titleKey(code)), Help: l.text(helpKey(code))}
 }
 
 // causeError is the type of all sentinels above.
@@ -324,6 +325,8 @@ func (c *causeError) Error() string { return "connect: " + c.text }
 // causes holds every sentinel, in the order of the source.
 var causes []*causeError
 
+// cause makes a sentinel. title and help are in English; pages/texts has the other
+// languages.
 func cause(code string, status int, text, title, help string) error {
 	c := &causeError{Explanation{Status: status, Code: code, Title: title, Help: help}, text}
 	causes = append(causes, c)

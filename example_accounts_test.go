@@ -211,10 +211,10 @@ func ExampleAskFirst() {
 }
 
 // The code of docs/accounts.md and others is what stands between "docs: …" and "docs: end"
-// in the examples, which run it.
+// in the examples, which run it. "docs: pages#Languages" is one section of a page.
 func TestTheDocsShowCodeOfTheExamples(t *testing.T) {
 	t.Parallel()
-	region := regexp.MustCompile(`(?ms)^(\t*)// docs: (\w+)\n(.*?)\n+\t*// docs: end$`)
+	region := regexp.MustCompile(`(?ms)^(\t*)// docs: ([\w#]+)\n(.*?)\n+\t*// docs: end$`)
 	tested := map[string][]string{}
 	files, err := filepath.Glob("example*_test.go")
 	require.NoError(t, err)
@@ -231,10 +231,16 @@ func TestTheDocsShowCodeOfTheExamples(t *testing.T) {
 	}
 	require.NotEmpty(t, tested)
 	for page, code := range tested {
-		text, err := os.ReadFile("docs/" + page + ".md")
+		name, section, _ := strings.Cut(page, "#")
+		content, err := os.ReadFile("docs/" + name + ".md")
 		require.NoError(t, err)
+		text := string(content)
+		if section != "" {
+			_, text, _ = strings.Cut(text, "\n## "+section+"\n")
+			text, _, _ = strings.Cut(text, "\n## ")
+		}
 		var shown []string
-		for _, match := range regexp.MustCompile("(?ms)^```go\n(.*?)\n```$").FindAllStringSubmatch(string(text), -1) {
+		for _, match := range regexp.MustCompile("(?ms)^```go\n(.*?)\n```$").FindAllStringSubmatch(text, -1) {
 			shown = append(shown, match[1])
 		}
 		require.ElementsMatch(t, code, shown, page)

@@ -69,7 +69,7 @@ func TestAnErrorForHTMXIsAPieceOfAPage(t *testing.T) {
 	a := ada.withHTMX("/settings").post("/connect", url.Values{"return_to": {"/reports"}})
 	ada.refused(connect.ErrUpstreamUnavailable, a)
 	e := connect.Explain(connect.ErrUpstreamUnavailable)
-	require.Equal(t, fmt.Sprintf(`<p role="alert"><strong>%s.</strong> %s <a href="/connect?return_to=%%2Freports">Try again</a></p>`+"\n", e.Title, e.Help), a.body)
+	require.Equal(t, fmt.Sprintf(`<p role="alert" lang="en" dir="ltr"><strong>%s.</strong> %s <a href="/connect?return_to=%%2Freports">Try again</a></p>`+"\n", e.Title, e.Help), a.body)
 	require.Equal(t, "text/html; charset=utf-8", a.header.Get("Content-Type"))
 	require.Equal(t, "no-store", a.header.Get("Cache-Control"))
 	require.Empty(t, a.header.Get("HX-Redirect"))

@@ -35,6 +35,10 @@ const (
 // ConnectPage is what the template "connect" gets: the page with the button, at GET
 // /connect. If a user may have several accounts, it lists those that are connected.
 type ConnectPage struct {
+	// Locale has the language, and its texts.
+	Locale
+	// Title is what the page is called.
+	Title string
 	// Action is where the form that begins a flow goes, by POST. Its field "connection"
 	// is the ID of an account to sign in to again; without it, the form connects one
 	// more account or, where one is all, the only one. A field "label" names the
@@ -93,6 +97,8 @@ type ConnectedAccount struct {
 // request ended in, and the next step. "notice" is a page, "alert" the piece of
 // markup that a request of htmx is answered with.
 type NoticePage struct {
+	// Locale has the language, and its texts.
+	Locale
 	// Explanation has the texts, and the Code to tell the errors apart by.
 	Explanation
 	// NextURL and NextText are the next step, a link. They are empty when there is
@@ -104,6 +110,10 @@ type NoticePage struct {
 // callback's request once more, so that a session cookie that is SameSite=Strict
 // comes along. It is seen for a moment.
 type RepeatPage struct {
+	// Locale has the language, and its texts.
+	Locale
+	// Title is what the page is called.
+	Title string
 	// URL is where to go at once, by <meta http-equiv="refresh">, and what a link
 	// offers where that does not happen.
 	URL string
@@ -112,6 +122,8 @@ type RepeatPage struct {
 // PopupPage is what the template "popup" is given: the last page of a popup that
 // the module connect.js opened. It closes by itself, unless connecting failed.
 type PopupPage struct {
+	// Locale has the language, and its texts.
+	Locale
 	// Outcome is "connected", "cancelled" or "failed".
 	Outcome string
 	// Explanation has the texts. Of "connected" its Code is that word too.
@@ -133,9 +145,9 @@ type pages struct {
 	log      *slog.Logger
 }
 
-// newPages prepares the pages. What is wrong with the app's own templates is told
-// by unusable.
-func newPages(cfg Config, unusable func(field, format string, args ...any)) pages {
+// newPages prepares the pages. What is wrong with the app's own templates, tried in
+// the language l, is told by unusable.
+func newPages(cfg Config, l Locale, unusable func(field, format string, args ...any)) pages {
 	p := pages{own: cfg.Templates, policies: map[string]string{}, log: cmp.Or(cfg.Logger, slog.Default())}
 	if p.own != nil {
 		// Once a set has been executed it cannot be parsed into or cloned. What the
@@ -144,7 +156,7 @@ func newPages(cfg Config, unusable func(field, format string, args ...any)) page
 			p.own = own
 		}
 	}
-	p.tryOwn(func(format string, args ...any) { unusable("Templates", format, args...) })
+	p.tryOwn(l, func(format string, args ...any) { unusable("Templates", format, args...) })
 	parts := map[string]template.HTML{}
 	for _, name := range []string{headName, brandName} {
 		if p.isOwn(name) {
@@ -157,6 +169,7 @@ func newPages(cfg Config, unusable func(field, format string, args ...any)) page
 		"css":   func() template.CSS { return template.CSS(pageStyle) },
 		"head":  func() template.HTML { return parts[headName] },
 		"brand": func() template.HTML { return parts[brandName] },
+		"split": split,
 	}).ParseFS(pageFiles, "pages/*.html"))
 	hostedOrigin := ""
 	if cfg.Anchor != nil {
@@ -197,6 +210,15 @@ const noAncestors = "frame-ancestors 'none'; "
 func hashSource(content string) string {
 	sum := sha256.Sum256([]byte(content))
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}
+
+// around is the text before and after a placeholder.
+type around struct{ Before, After string }
+
+// split parts a text at a placeholder, for a template to put an element there.
+func split(text, name string) around {
+	before, after, _ := strings.Cut(text, "{"+name+"}")
+	return around{before, after}
 }
 
 func (p pages) isOwn(name string) bool {

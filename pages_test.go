@@ -53,7 +53,7 @@ func TestEveryPageIsWhole(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	for name, a := range everyPage(s) {
-		require.True(t, strings.HasPrefix(a.body, "<!doctype html>\n<html lang=\"en\">"), name)
+		require.True(t, strings.HasPrefix(a.body, "<!doctype html>\n<html lang=\"en\" dir=\"ltr\">"), name)
 		require.Equal(t, "text/html; charset=utf-8", a.header.Get("Content-Type"))
 		for _, once := range []string{"<h1>", "<main>", "<title>", `<meta name="viewport" content="width=device-width, initial-scale=1">`, `<meta name="color-scheme" content="light dark">`, "</html>"} {
 			require.Equal(t, 1, strings.Count(a.body, once), "%s in %s", once, name)
@@ -172,7 +172,7 @@ func TestTheConnectPageSaysWhoseItIs(t *testing.T) {
 	}
 	s := newSite(t, named(`Eve <b>Attacker</b>`))
 	eve := s.signedIn("eve")
-	says := "You are signed in to this site as <strong>Eve &lt;b&gt;Attacker&lt;/b&gt;</strong>."
+	says := "You are signed in to this site as <bdi><strong>Eve &lt;b&gt;Attacker&lt;/b&gt;</strong></bdi>."
 	require.Contains(t, eve.get("/connect").body, says)
 	eve.connect()
 	require.Contains(t, eve.get("/connect").body, says)

@@ -5,12 +5,14 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"html/template"
 	"net/http"
+	"regexp"
+	"slices"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -80,34 +82,48 @@ func endsPopup(err error) bool {
 }
 
 // endPopup shows a popup's last page. No error is success.
-func (h *Handler) endPopup(w http.ResponseWriter, id string, err error) {
+func (h *Handler) endPopup(w http.ResponseWriter, r *http.Request, id string, err error) {
+	l := h.answerIn(w, r)
 	e, outcome := Explanation{
-		Status: http.StatusOK, Code: outcomeConnected, Title: "Your account is connected", Help: "You can close this window and go on.",
+		Status: http.StatusOK, Code: outcomeConnected, Title: l.text("popup.connected.title"), Help: l.text("popup.connected.help"),
 	}, outcomeConnected
 	switch {
 	case errors.Is(err, ErrCancelled):
-		e, outcome = Explain(err), outcomeCancelled
+		e, outcome = l.Explain(err), outcomeCancelled
 	case err != nil:
-		e, outcome = Explain(err), outcomeFailed
+		e, outcome = l.Explain(err), outcomeFailed
 	}
-	h.pages.render(w, e.Status, popupName, newPopupPage(id, outcome, e))
+	h.pages.render(w, e.Status, popupName, newPopupPage(l, id, outcome, e))
 }
 
-func newPopupPage(id, outcome string, e Explanation) PopupPage {
-	return PopupPage{Outcome: outcome, Explanation: e, Script: template.HTML(fmt.Sprintf(
+func newPopupPage(l Locale, id, outcome string, e Explanation) PopupPage {
+	return PopupPage{Locale: l, Outcome: outcome, Explanation: e, Script: template.HTML(fmt.Sprintf(
 		`<script data-popup="%s" data-outcome="%s">%s</script>`, id, outcome, popupScript))}
 }
 
-// serveModule serves connect.js. It may be kept, but is asked for again each time,
-// so that it is never older than the handler that it talks to.
-func serveModule(w http.ResponseWriter, r *http.Request) {
+// serveModule serves connect.js in the language of the request. It may be kept, but is
+// asked for again each time, so that it is never older than the handler that it talks
+// to.
+func (h *Handler) serveModule(w http.ResponseWriter, r *http.Request) {
+	module := moduleIn(h.answerIn(w, r))
+	sum := sha256.Sum256(module)
 	w.Header().Set("Cache-Control", "no-cache")
 	w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
-	w.Header().Set("ETag", moduleTag())
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(moduleScript))
+	w.Header().Set("ETag", `"`+hex.EncodeToString(sum[:8])+`"`)
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(module))
 }
 
-var moduleTag = sync.OnceValue(func() string {
-	sum := sha256.Sum256(moduleScript)
-	return `"` + hex.EncodeToString(sum[:8]) + `"`
-})
+// moduleWords is the line of connect.js that has its texts.
+var moduleWords = regexp.MustCompile(`(?m)^const words = .*;$`)
+
+// moduleIn returns connect.js with its texts in a language.
+func moduleIn(l Locale) []byte {
+	words, err := json.Marshal(map[string]string{
+		"lang": l.Lang, "dir": l.Dir, "wait": l.text("popup.wait"), "failed": l.text("popup.failed"), "end": l.text("popup.end"),
+	})
+	if err != nil {
+		panic(err) // Strings have a JSON.
+	}
+	at := moduleWords.FindIndex(moduleScript)
+	return slices.Concat(moduleScript[:at[0]], []byte("const words = "), words, []byte(";"), moduleScript[at[1]:])
+}

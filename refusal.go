@@ -54,7 +54,8 @@ func (h *Handler) logRefusal(r *http.Request, err error) {
 // defaultErrorHandler says what happened and what to do next, as JSON or as a
 // page, and keeps the rest to the log.
 func (h *Handler) defaultErrorHandler(w http.ResponseWriter, r *http.Request, err error) {
-	e := Explain(err)
+	l := h.answerIn(w, r)
+	e := l.Explain(err)
 	// RequireIdentity brings requests here from any route of the app.
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -62,32 +63,36 @@ func (h *Handler) defaultErrorHandler(w http.ResponseWriter, r *http.Request, er
 	if errors.As(err, &limit) && limit.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(limit.RetryAfter.Seconds()))))
 	}
-	address, text := h.nextStep(r, err)
+	address, step := h.nextStep(r, err)
 	if errors.Is(err, ErrNotSignedIn) && address != "" {
-		e.Help = "You are not signed in to this site. Sign in, and go on from there."
+		e.Help = l.text("error.not_signed_in.step")
 		if findRoute(r.URL.Path, h.prefix).kind == routeCallback {
-			e.Help = "You are not signed in to this site any more. Sign in, and you can finish connecting your account."
+			e.Help = l.text("error.not_signed_in.finish")
 		}
+	}
+	page := NoticePage{Locale: l, Explanation: e, NextURL: address}
+	if step != "" {
+		page.NextText = l.text(step)
 	}
 	switch {
 	case isHTMX(r):
 		if errors.Is(err, ErrNotSignedIn) && address != "" {
 			sendTo(w, r, address)
 		}
-		h.pages.render(w, e.Status, alertName, NoticePage{e, address, text})
+		h.pages.render(w, e.Status, alertName, page)
 	case acceptsJSON(r.Header) || findRoute(r.URL.Path, h.prefix).kind == routeStatus:
-		body := map[string]any{"error": e.Code, "message": e.Title + ". " + e.Help}
+		body := map[string]any{"error": e.Code, "message": l.sentence(e)}
 		if errors.Is(err, ErrNotConnected) || errors.Is(err, ErrNeedsSignIn) || errors.Is(err, ErrWhichConnection) || errors.Is(err, ErrFramed) {
 			body["connectUrl"] = e.ConnectURL
 		}
 		writeJSON(w, e.Status, body)
 	default:
-		h.pages.render(w, e.Status, noticeName, NoticePage{e, address, text})
+		h.pages.render(w, e.Status, noticeName, page)
 	}
 }
 
-// nextStep is the one thing to do after an error.
-func (h *Handler) nextStep(r *http.Request, err error) (address, text string) {
+// nextStep is the one thing to do after an error. step is the key of its text.
+func (h *Handler) nextStep(r *http.Request, err error) (address, step string) {
 	at := findRoute(r.URL.Path, h.prefix)
 	var wrong *WrongOriginError
 	switch {
@@ -96,13 +101,13 @@ func (h *Handler) nextStep(r *http.Request, err error) (address, text string) {
 	case errors.Is(err, ErrNotSignedIn):
 		return h.signInStep(r, at, err)
 	case at.kind == routeCallback && mayRepeat(err):
-		return readReturn(r.URL.Query()).repeat(), "Try again"
+		return readReturn(r.URL.Query()).repeat(), "step.again"
 	case errors.Is(err, ErrNoCredit), errors.Is(err, ErrRateLimited):
 		return "", ""
 	case at.kind == noRoute && mayRepeat(err):
 		// A route of the app's own. Only what is read can be asked for anew by a link.
 		if again := requestedURL(r).RequestURI(); isPageRequest(r) && isLocalPath(again) {
-			return again, "Try again"
+			return again, "step.again"
 		}
 		return "", ""
 	}
@@ -111,27 +116,27 @@ func (h *Handler) nextStep(r *http.Request, err error) (address, text string) {
 		a = h.applications.named(at.application)
 	}
 	if a == nil {
-		return "/", "Go on" // Which account it was about is not known.
+		return "/", "step.on" // Which account it was about is not known.
 	}
 	returnTo := wantedReturn(r, err)
 	connect := a.connectPage(returnTo)
 	switch {
 	case wrong != nil:
-		return wrong.PublicOrigin + connect, "Open the site there"
+		return wrong.PublicOrigin + connect, "step.there"
 	case at.kind == routeDisconnect, at.kind == routeLabel:
-		return cmp.Or(returnTo, connect), "Go back"
+		return cmp.Or(returnTo, connect), "step.back"
 	case mayRepeat(err):
-		return connect, "Try again"
+		return connect, "step.again"
 	case errors.Is(err, ErrFramed):
-		return connect, "Open a new tab"
+		return connect, "step.tab"
 	case errors.Is(err, ErrNotConnected):
-		return connect, "Connect your account"
+		return connect, "step.connect"
 	case errors.Is(err, ErrConnectionUnknown), errors.Is(err, ErrConnectionLimit), errors.Is(err, ErrWhichConnection), errors.Is(err, ErrBadLabel):
-		return connect, "See your accounts"
+		return connect, "step.accounts"
 	case errors.Is(err, ErrNeedsSignIn):
-		return connect, "Connect again"
+		return connect, "step.reconnect"
 	}
-	return connect, "Start again"
+	return connect, "step.start"
 }
 
 // wantedReturn is where a request that failed wanted to end, a local path; empty
@@ -146,27 +151,27 @@ func wantedReturn(r *http.Request, err error) string {
 
 // signInStep leads to the app's sign-in page, and from there back to what was
 // wanted. The way back is the public address, whatever was stripped off it.
-func (h *Handler) signInStep(r *http.Request, at route, err error) (address, text string) {
+func (h *Handler) signInStep(r *http.Request, at route, err error) (address, step string) {
 	if h.signInURL == "" {
 		return "", ""
 	}
-	back, text := &url.URL{}, "Sign in"
+	back, step := &url.URL{}, "step.sign_in"
 	switch {
 	case isHTMX(r) && at.kind != routeCallback:
 		back = requestedURL(r)
 	case at.kind == routeCallback:
 		// Signing in leads back to this very return. What came back stays in the
 		// browser: see stateCookies.keepReturn.
-		text = "Sign in and finish"
+		step = "step.finish"
 		back.Path = h.prefix + at.path()
 	case at.kind == routeConnect && r.Method != http.MethodPost:
 		back.Path, back.RawQuery = h.prefix+at.path(), r.URL.RawQuery
 	case connectURLOf(err) != "":
 		back.Path = connectURLOf(err)
 	default:
-		return h.signInURL, text
+		return h.signInURL, step
 	}
-	return withReturnTo(h.signInURL, back), text
+	return withReturnTo(h.signInURL, back), step
 }
 
 // mayRepeat tells whether the same return can still succeed.

@@ -26,27 +26,27 @@ type noData struct{}
 
 // trials are enough to meet every field, and every value that a template may
 // tell apart.
-func trials() []trial {
+func trials(l Locale) []trial {
 	all := []trial{
 		{headName, noData{}, nil},
 		{brandName, noData{}, nil},
-		{connectName, ConnectPage{Action: "/sample-action", CanAdd: true}, map[string]string{".Action": "/sample-action"}},
+		{connectName, ConnectPage{Locale: l, Title: "sample-title", Action: "/sample-action", CanAdd: true}, map[string]string{".Action": "/sample-action"}},
 		{connectName, ConnectPage{
-			Action: "/sample-action", Application: "sample", User: "sample-user", ReturnTo: "/sample-return", Connected: true, KeepURL: "/sample-keep",
+			Locale: l, Title: "sample-title", Action: "/sample-action", Application: "sample", User: "sample-user", ReturnTo: "/sample-return", Connected: true, KeepURL: "/sample-keep",
 			Accounts: []ConnectedAccount{{ID: "sample", Number: 1}},
 		}, map[string]string{".Action": "/sample-action", ".ReturnTo": "/sample-return"}},
 		{connectName, ConnectPage{
-			Action: "/sample-action", Connected: true, NeedsSignIn: true, Accounts: []ConnectedAccount{{ID: "sample", Number: 1, NeedsSignIn: true}},
+			Locale: l, Title: "sample-title", Action: "/sample-action", Connected: true, NeedsSignIn: true, Accounts: []ConnectedAccount{{ID: "sample", Number: 1, NeedsSignIn: true}},
 		}, map[string]string{".Action": "/sample-action"}},
 		{connectName, ConnectPage{
-			Action: "/sample-action", LabelAction: "/sample-label", DisconnectAction: "/sample-end", PageURL: "/sample-page",
+			Locale: l, Title: "sample-title", Action: "/sample-action", LabelAction: "/sample-label", DisconnectAction: "/sample-end", PageURL: "/sample-page",
 			Connected: true, Several: true, CanAdd: true,
 			Accounts: []ConnectedAccount{{ID: "sample", Number: 1, Label: "sample-label"}, {ID: "another", Number: 2, NeedsSignIn: true}},
 		}, map[string]string{".Action": "/sample-action"}},
-		{repeatName, RepeatPage{URL: "?sample=url"}, map[string]string{".URL": "?sample=url"}},
+		{repeatName, RepeatPage{Locale: l, Title: "sample-title", URL: "?sample=url"}, map[string]string{".URL": "?sample=url"}},
 	}
 	for _, outcome := range []string{outcomeConnected, outcomeCancelled, outcomeFailed} {
-		page := newPopupPage("sample", outcome, Explanation{Status: http.StatusOK, Code: "sample", Title: "sample-title", Help: "Sample."})
+		page := newPopupPage(l, "sample", outcome, Explanation{Status: http.StatusOK, Code: "sample", Title: "sample-title", Help: "Sample."})
 		all = append(all, trial{popupName, page, map[string]string{".Script": string(page.Script), ".Title": "sample-title"}})
 	}
 	for _, c := range slices.Concat(causes, []*causeError{{Explanation: Explain(errors.New("internal"))}}) {
@@ -54,8 +54,8 @@ func trials() []trial {
 		e.Title = "sample-title"
 		for _, name := range []string{noticeName, alertName} {
 			all = append(all,
-				trial{name, NoticePage{Explanation: e}, map[string]string{".Title": "sample-title"}},
-				trial{name, NoticePage{e, "/sample-next", "Go on"}, map[string]string{".NextURL": "/sample-next"}})
+				trial{name, NoticePage{Locale: l, Explanation: e}, map[string]string{".Title": "sample-title"}},
+				trial{name, NoticePage{Locale: l, Explanation: e, NextURL: "/sample-next", NextText: "sample-next"}, map[string]string{".NextURL": "/sample-next"}})
 		}
 	}
 	return all
@@ -66,7 +66,7 @@ var inline = regexp.MustCompile(`(?i)<(?:script|style)\b|<[a-z][^>]*\s(?:style|o
 
 // tryOwn executes each template of the app's with each trial, and tells what is
 // wrong: once for each template.
-func (p pages) tryOwn(bad func(format string, args ...any)) {
+func (p pages) tryOwn(l Locale, bad func(format string, args ...any)) {
 	if p.own == nil {
 		return
 	}
@@ -74,7 +74,7 @@ func (p pages) tryOwn(bad func(format string, args ...any)) {
 		bad(`defines none of %s: write {{define "%s"}}…{{end}} for what it replaces`, strings.Join(quoted(ownNames), ", "), connectName)
 	}
 	wrong := map[string]bool{}
-	for _, t := range trials() {
+	for _, t := range trials(l) {
 		if wrong[t.name] || !p.isOwn(t.name) {
 			continue
 		}

@@ -5,6 +5,9 @@
 // The routes are beside this file, under any prefix.
 const routes = new URL("..", import.meta.url);
 
+// In the language of the request, when it is served.
+const words = { lang: "en", dir: "ltr", wait: "One moment…", failed: "That did not work.", end: "You can close this window." };
+
 /**
  * Connects an account, or signs in again to the one with the id connection. Call it in
  * the click, before awaiting anything, or the popup is blocked. A closed popup is
@@ -38,7 +41,7 @@ export async function connect({ popup = false, returnTo, application, connection
       if (returnTo) page.searchParams.set("return_to", returnTo);
       return end(win, { redirectUrl: page.href, popup: crypto.randomUUID() }, look);
     }
-    if (win) say(win, `${start.message ?? "That did not work."} You can close this window.`);
+    if (win) say(win, `${start.message ?? words.failed} ${words.end}`);
     return "failed";
   }
   if (win) return end(win, start, look);
@@ -54,13 +57,14 @@ function openWindow() {
   const win = open("", "_blank", `popup,width=480,height=720,left=${left},top=${screenY + 60}`);
   if (!win || win.closed) return null;
   win.opener = null; // What it shows later gets no hold of this page.
-  say(win, "One moment…");
+  say(win, words.wait);
   return win;
 }
 
 /** @param {Window} win @param {string} text */
 function say({ document: { documentElement: root, body } }, text) {
-  root.lang = "en";
+  root.lang = words.lang;
+  root.dir = words.dir;
   root.style.cssText = "color-scheme:light dark;font:1.1rem/1.6 system-ui;padding:2rem";
   body.textContent = text;
 }

@@ -298,6 +298,8 @@ test("a start that is refused says so in the popup", async () => {
     const w = await world({ start }).begin();
     assert.equal(await w.outcome(), "failed");
     assert.equal(w.win.document.body.textContent, text);
+    assert.equal(w.win.document.documentElement.lang, "en");
+    assert.equal(w.win.document.documentElement.dir, "ltr");
     assert.equal(w.win.closed, false);
     assert.equal(w.at, undefined);
   }
