@@ -68,12 +68,9 @@ func (h hosts) parse(address string) (string, error) {
 	return originOf(u), nil
 }
 
-// at returns the origin that a request is at. If it is at none of the app's, the error
-// is ErrWrongOrigin.
+// at returns which of several origins a request is at. If it is at none of the app's,
+// the error is ErrWrongOrigin.
 func (h hosts) at(r *http.Request) (string, error) {
-	if !h.several() {
-		return h.origin, nil
-	}
 	if h.find == nil {
 		if origin, ok := h.known[r.Host]; ok {
 			return origin, nil

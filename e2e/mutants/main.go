@@ -122,9 +122,10 @@ var equivalent = map[string]string{
 	`isLocalPath: err == nil && u.Scheme == "" && u.Host == "" && u.User == nil, without: u.User == nil`:                          "what has no host has no user",
 	"listing.search: found || err != nil, without: err != nil":                                                                    "the whole list fails as well",
 	"Client.send: c.timeout > 0 && (!ok || time.Until(deadline) > c.timeout), without: (!ok || time.Until(deadline) > c.timeout)": "it only saves a timer",
-	"inASCII without: done == 0":                               "it only saves work",
-	"stateCookies.open without: !ok":                           "what we have sealed can be unpacked",
-	"readMoment: err != nil || !(n >= 1), without: err != nil": "what is no number is zero, or out of range",
+	"hosts.verify without: h.find == nil":                                                                                         "a set knows no host of nobody's",
+	"inASCII without: done == 0":                                                                                                  "it only saves work",
+	"stateCookies.open without: !ok":                                                                                              "what we have sealed can be unpacked",
+	"readMoment: err != nil || !(n >= 1), without: err != nil":                                                                    "what is no number is zero, or out of range",
 }
 
 func main() {
