@@ -59,7 +59,7 @@ func (c Connection) Validate() error {
 // something by.
 func (t Task) Validate() error {
 	if t.Kind != TagIdentity && t.Kind != DeleteIdentity {
-		return fmt.Errorf("Kind is %q, neither %q nor %q", string(t.Kind), TagIdentity, DeleteIdentity)
+		return fmt.Errorf("%s is %q, neither %q nor %q", "Kind", string(t.Kind), TagIdentity, DeleteIdentity)
 	}
 	return cmp.Or(
 		validateKey("ApplicationID", t.ApplicationID),
@@ -89,7 +89,7 @@ func validateKey(field, text string) error {
 // validateLabel returns an error if some [Store] may be unable to store a label.
 func validateLabel(label string) error {
 	if n := utf8.RuneCountInString(label); n > maxLabel {
-		return fmt.Errorf("Label has %d characters, over the limit of %d", n, maxLabel)
+		return fmt.Errorf("%s has %d characters, over the limit of %d", "Label", n, maxLabel)
 	}
 	return validateText("Label", label, maxLabel*utf8.UTFMax)
 }
