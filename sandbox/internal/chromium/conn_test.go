@@ -159,7 +159,7 @@ func TestWhatIsNoObjectIsNotSentOn(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t)
 	client := b.attach(t.Context())
-	for _, text := range []string{"", "x", "[]", `"a"`, "{", "{}\x00{}", `{"id":1}{"id":2}`, `{"sessionId":1}`} {
+	for _, text := range []string{"", "x", "null", "[]", `"a"`, "{", "{}\x00{}", `{"id":1}{"id":2}`, `{"sessionId":1}`} {
 		require.Error(t, client.Send([]byte(text)), text)
 	}
 	require.Empty(t, b.got)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -55,7 +56,11 @@ func ownGroup(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: t
 
 // killGroup ends all processes of the group that a process leads, which must not
 // have been waited for.
-func killGroup(pid int) { _ = syscall.Kill(-pid, syscall.SIGKILL) }
+func killGroup(pid int) {
+	if pid > 1 { // 0 would be this process's own group, and 1 everything.
+		_ = syscall.Kill(-pid, syscall.SIGKILL) // An error is that it has ended.
+	}
+}
 
 // killOwners ends the processes that [owns] finds, with those of their groups, and
 // returns how many it found.
@@ -84,6 +89,13 @@ func killOwners(ctx context.Context, dir string) (killed int, err error) {
 	}
 }
 
+// mentions reports whether a command line has the path of something in a directory.
+func mentions(args []string, dir string) bool {
+	return len(dir) > 1 && slices.ContainsFunc(args, func(arg string) bool {
+		return strings.Contains(arg, dir+string(os.PathSeparator))
+	})
+}
+
 // kill ends a process if it is still one of dir's.
 func kill(ctx context.Context, pid int, dir string) bool {
 	// Where the system has handles, this one is never another process's: what is
@@ -98,7 +110,9 @@ func kill(ctx context.Context, pid int, dir string) bool {
 		return false
 	}
 	i := slices.IndexFunc(running, func(p process) bool { return p.pid == pid })
-	if i < 0 || !owns(running[i].args, dir) {
+	// The last of these is true of every owner. It stands for itself, so that no
+	// mistake in the others ends a process that has nothing to do with dir.
+	if i < 0 || !owns(running[i].args, dir) || !mentions(running[i].args, dir) {
 		return false
 	}
 	if running[i].group == pid {
