@@ -126,25 +126,30 @@ func (h *Handler) logUnserved(ctx context.Context) bool {
 func (a *Application) workOff(ctx context.Context) {
 	calls := lane{freed: make(chan struct{}, 1), running: make(map[string]bool)}
 	defer calls.working.Wait()
+	ticker := time.NewTicker(taskInterval) // In step with the other applications, so that all are served alike.
+	defer ticker.Stop()
 	var busy time.Time // when it last was
 	for {
 		none, more := false, false
 		a.h.guard(ctx, func() { none, more = a.workOn(ctx, &calls) })
-		pause := taskInterval
+		looked := time.Now()
 		if !none {
-			busy = time.Now()
-		} else if time.Since(busy) >= quietAfter {
-			pause = quietInterval
+			busy = looked
 		}
+		quiet := looked.Sub(busy) >= quietAfter
 		freed := calls.freed
 		if !more {
 			freed = nil
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(pause):
-		case <-freed:
+		for wait := true; wait; {
+			select {
+			case <-ctx.Done():
+				return
+			case now := <-ticker.C:
+				wait = quiet && now.Sub(looked) < quietInterval
+			case <-freed:
+				wait = false
+			}
 		}
 	}
 }

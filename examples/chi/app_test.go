@@ -12,6 +12,7 @@ import (
 	"path"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -258,7 +259,9 @@ func TestNoStateIsLogged(t *testing.T) {
 	u, err := url.Parse(callback)
 	require.NoError(t, err)
 	state := path.Base(u.Path)
-	require.Contains(t, logged.String(), "route=/integrations/identity-callback/{state}")
+	require.Eventually(t, func() bool { // The request is over when the identity is tagged.
+		return strings.Contains(logged.String(), "route=/integrations/identity-callback/{state}")
+	}, 5*time.Second, 5*time.Millisecond)
 	require.NotContains(t, logged.String(), state)
 }
 

@@ -274,6 +274,7 @@ func TestNothingSecretIsExported(t *testing.T) {
 		"GET /connect",
 		"GET /identity-callback/{state}",
 		"GET /v1/applications",
+		"GET /v1/applications/{id}",
 		"GET /v1/applications/{id}/identities",
 		"GET /v1/identities/{id}",
 		"POST /connect",
