@@ -866,12 +866,13 @@ func TestQueueOvertaken(t *testing.T) {
 			onEach(t, func(t *testing.T, d *database) {
 				s := d.migrated(t)
 				row.before(t, s)
-				row.task.Attempts = 7
-				if row.task.NotBefore.IsZero() {
-					row.task.NotBefore = deleteDue
+				task := row.task
+				task.Attempts = 7
+				if task.NotBefore.IsZero() {
+					task.NotBefore = deleteDue
 				}
 				var err error
-				meanwhile(t, s, func() { err = s.Queue(t.Context(), row.task) }, row.locked...)
+				meanwhile(t, s, func() { err = s.Queue(t.Context(), task) }, row.locked...)
 				require.ErrorIs(t, err, row.want)
 				requireTasks(t, s, row.after...)
 			})
