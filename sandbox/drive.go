@@ -30,7 +30,7 @@ func (b *session) urls() anchortest.SessionURLs {
 	base := b.server.URL()
 	return anchortest.SessionURLs{
 		CDP:      strings.Replace(base, "http", "ws", 1) + cdpPath + b.secret + "/devtools/browser/" + b.id,
-		LiveView: base + livePath + b.secret + "/" + b.id,
+		LiveView: base + livePath + b.liveSecret + "/" + b.id,
 	}
 }
 
@@ -45,15 +45,19 @@ func (s *Server) routes() http.Handler {
 	return onlyLoopback(mux)
 }
 
-// pathSession returns the session whose address a request knows, or answers 404.
-func (s *Server) pathSession(w http.ResponseWriter, r *http.Request) *session {
+// pathSession returns the session whose address a request knows, or answers 404. secret
+// is the session's secret for this kind of address.
+func (s *Server) pathSession(w http.ResponseWriter, r *http.Request, secret func(*session) string) *session {
 	found := s.session(r.PathValue("session"))
-	if found == nil || !equal(r.PathValue("secret"), found.secret) {
+	if found == nil || !equal(r.PathValue("secret"), secret(found)) {
 		http.Error(w, "There is no such session, or it has ended.", http.StatusNotFound)
 		return nil
 	}
 	return found
 }
+
+func driving(b *session) string { return b.secret }
+func viewing(b *session) string { return b.liveSecret }
 
 func equal(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
@@ -63,7 +67,7 @@ func (s *Server) serveCDP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "A page of another origin cannot drive a browser.", http.StatusForbidden)
 		return
 	}
-	b := s.pathSession(w, r)
+	b := s.pathSession(w, r, driving)
 	if b == nil {
 		return
 	}
@@ -87,6 +91,13 @@ func (s *Server) serveCDP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer client.Detach(ctx)
+	go func() {
+		select {
+		case <-b.browser.Done(): // A client that does not read must not hold on to the socket.
+			socket.CloseNow()
+		case <-ctx.Done():
+		}
+	}()
 	go func() {
 		defer cancel()
 		for {
@@ -114,7 +125,7 @@ func (s *Server) serveCDP(w http.ResponseWriter, r *http.Request) {
 
 // serveLive shows a session to a person.
 func (s *Server) serveLive(w http.ResponseWriter, r *http.Request) {
-	b := s.pathSession(w, r)
+	b := s.pathSession(w, r, viewing)
 	if b == nil {
 		return
 	}
@@ -130,7 +141,7 @@ func (s *Server) serveLive(w http.ResponseWriter, r *http.Request) {
 // serveFrame answers with a picture of the page that a session shows now. Its address
 // is in the header Page-Url, escaped.
 func (s *Server) serveFrame(w http.ResponseWriter, r *http.Request) {
-	b := s.pathSession(w, r)
+	b := s.pathSession(w, r, viewing)
 	if b == nil {
 		return
 	}

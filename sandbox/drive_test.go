@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/anchorconnect/connect/anchorhttp"
+	"github.com/anchorconnect/connect/anchortest"
 )
 
 // dial asks for a WebSocket and returns the status of the answer.
@@ -64,6 +65,7 @@ func TestNoPageOfAnotherSiteDrivesABrowser(t *testing.T) {
 		{name: "a name that begins like this machine's", host: "localhost.evil.example", status: 421},
 		{name: "another secret", address: strings.Replace(session.CDPURL, s.session(session.ID).secret, strings.Repeat("A", 26), 1), status: 404},
 		{name: "the secret of another session", address: strings.Replace(session.CDPURL, session.ID, other.ID, 1), status: 404},
+		{name: "the secret of the live view", address: strings.Replace(session.CDPURL, s.session(session.ID).secret, s.session(session.ID).liveSecret, 1), status: 404},
 		{name: "the live view's address", address: session.LiveViewURL, status: 200},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -155,7 +157,7 @@ func TestTheLiveViewShowsThePageAsItIsNow(t *testing.T) {
 		for _, address := range []string{session.LiveViewURL, session.LiveViewURL + "/frame"} {
 			require.Equal(t, 404, post(t, address, url.Values{"x": {"1"}}).status)
 		}
-		require.Equal(t, 404, get(t, strings.Replace(session.LiveViewURL, s.session(session.ID).secret, "x", 1)).status)
+		require.Equal(t, 404, get(t, strings.Replace(session.LiveViewURL, s.session(session.ID).liveSecret, "x", 1)).status)
 	})
 
 	t.Run("a person sees it, and that it has ended", func(t *testing.T) {
@@ -203,6 +205,19 @@ func TestTheCurrentPageIsTheOneThatChangedLast(t *testing.T) {
 	event("Target.targetDestroyed", "B", "", "")
 	_, _, ok = p.current()
 	require.False(t, ok)
+}
+
+// Other users of the machine reach the ports.
+func TestTheKeyAndTheOverviewAreToldToNobodyWhoAsks(t *testing.T) {
+	t.Parallel()
+	s, other := start(t), start(t)
+	require.NotEqual(t, s.APIKey(), other.APIKey())
+	require.NotEqual(t, anchortest.New().APIKey(), s.APIKey())
+	for _, page := range []string{"/", "/sign-in", "/inbox", "/settings"} {
+		require.NotContains(t, get(t, s.Site().URL()+page).body, s.secret)
+	}
+	chosen := start(t, WithFake(anchortest.WithAPIKey("sk-of-the-test")))
+	require.Equal(t, "sk-of-the-test", chosen.APIKey())
 }
 
 func TestTheOverviewIsForThoseWhoKnowItsAddress(t *testing.T) {

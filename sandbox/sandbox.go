@@ -158,7 +158,8 @@ func (s *Server) build(c config, url string, site *net.TCPAddr) (err error) {
 			err = fmt.Errorf("%v", r)
 		}
 	}()
-	options := append([]anchortest.Option{}, c.fake...)
+	// Other users of this machine reach its ports, so the fake's well-known key is none.
+	options := append([]anchortest.Option{anchortest.WithAPIKey("sk-" + rand.Text())}, c.fake...)
 	s.fake = anchortest.New(append(options, anchortest.WithLogger(s.log),
 		anchortest.WithApplication("Letters", s.site.URL()), anchortest.WithBackend(backend{s}))...)
 	s.fake.SetURL(url)
@@ -182,7 +183,8 @@ func listenLoopback(addr string) (net.Listener, error) {
 // the end.
 func (s *Server) URL() string { return s.fake.URL() }
 
-// APIKey returns the key that API calls must carry.
+// APIKey returns the key that API calls must carry. It is random unless an option of
+// the fake sets it.
 func (s *Server) APIKey() string { return s.fake.APIKey() }
 
 // ApplicationID returns the id of the application for the site.

@@ -139,6 +139,7 @@ func badRequest(message string) error {
 // A session is one whose browser runs.
 type session struct {
 	id, secret string
+	liveSecret string // of the live view, which shows and does not drive
 	server     *Server
 	browser    *chromium.Browser
 	pages      *pages
@@ -173,7 +174,7 @@ func (s *Server) openSession(ctx context.Context, asked anchortest.Session) (anc
 		s.running.Done()
 		return anchortest.SessionURLs{}, err
 	}
-	session := &session{id: asked.ID, secret: rand.Text(), server: s, browser: browser, pages: pages, request: request}
+	session := &session{id: asked.ID, secret: rand.Text(), liveSecret: rand.Text(), server: s, browser: browser, pages: pages, request: request}
 	if !s.add(session) {
 		browser.Close()
 		s.running.Done()

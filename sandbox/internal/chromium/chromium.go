@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -114,7 +115,7 @@ func (b *Browser) start(program string, width, height int) error {
 	}
 	b.cmd = exec.Command(program, append(all, "about:blank")...)
 	// Its crash reporter, which leaves the process group, is known by this too.
-	b.cmd.Env = append(os.Environ(), "BREAKPAD_DUMP_LOCATION="+b.scratch.crashes())
+	b.cmd.Env = append(environment(os.Environ()), "BREAKPAD_DUMP_LOCATION="+b.scratch.crashes())
 	b.cmd.ExtraFiles = []*os.File{theirR, theirW} // 3 and 4
 	b.cmd.Stderr = b.stderr
 	b.cmd.WaitDelay = time.Second // A child may hold on to stderr.
@@ -129,18 +130,35 @@ func (b *Browser) start(program string, width, height int) error {
 	return nil
 }
 
+// environment returns what a browser needs of this process's environment, which may
+// have secrets of the app's.
+func environment(all []string) []string {
+	return slices.DeleteFunc(slices.Clone(all), func(variable string) bool {
+		name, _, _ := strings.Cut(variable, "=")
+		switch name {
+		case "HOME", "PATH", "TMPDIR", "TZ", "LANG", "LANGUAGE", "USER", "LOGNAME", "SHELL", "LD_LIBRARY_PATH", "DISPLAY", "WAYLAND_DISPLAY", "DBUS_SESSION_BUS_ADDRESS":
+			return false
+		}
+		return !strings.HasPrefix(name, "LC_") && !strings.HasPrefix(name, "XDG_") && !strings.HasPrefix(name, "FONTCONFIG_") && !strings.HasPrefix(name, "CHROME_")
+	})
+}
+
 // wait cleans up when the browser has ended, whoever ended it.
 func (b *Browser) wait() {
 	<-b.conn.done
-	// Until it has been waited for, the group's number is not given to another.
-	killGroup(b.cmd.Process.Pid)
+	// Until it has been waited for, the group's number is not given to another. After
+	// that nobody kills it any more.
+	b.end.Do(func() { killGroup(b.cmd.Process.Pid) })
 	_ = b.cmd.Wait() // It was killed, or is of no use any more.
-	// An error leaves the directory to the next Sweep.
-	_, _ = killOwners(context.Background(), b.scratch.dir)
+	_, err := killOwners(context.Background(), b.scratch.dir)
 	for _, pipe := range b.pipes {
 		pipe.Close()
 	}
-	_ = b.scratch.remove() // What is left is removed by the next Sweep.
+	if err != nil {
+		b.scratch.lock.Close() // Sweep finds the processes by the directory.
+	} else {
+		_ = b.scratch.remove() // What is left is removed by the next Sweep.
+	}
 	close(b.done)
 }
 
