@@ -124,10 +124,10 @@ func Example_link() {
 	// 400 This link does not work
 }
 
-// told is what a bot has told to whom.
-type told chan string
+// chat gets the messages of a bot.
+type chat chan string
 
-func (t told) tell(_ context.Context, userID, text string) { t <- userID + ": " + text }
+func (c chat) send(_ context.Context, userID, text string) { c <- userID + ": " + text }
 
 // docs: recipes
 func report(ctx context.Context, h *connect.Handler, userID string) (answer string, err error) {
@@ -146,12 +146,12 @@ func report(ctx context.Context, h *connect.Handler, userID string) (answer stri
 func readReport(context.Context, string) (string, error) { return "Here is your report.", nil }
 
 func Example_chatBot() {
-	bot := make(told, 1)
+	bot := make(chat, 1)
 	app := newRecipeApp(func(config *connect.Config) {
 		// docs: recipes
 		config.OnEvent = func(ctx context.Context, e connect.Event) {
 			if e.Kind == connect.Connected {
-				bot.tell(ctx, e.UserID, "Your account is connected.")
+				bot.send(ctx, e.UserID, "Your account is connected.")
 			}
 		}
 		// docs: end
