@@ -78,7 +78,7 @@ func (a *app) runAutomation(w http.ResponseWriter, r *http.Request) {
 		}
 		found, err := readInbox(r.Context(), session, a.sandbox.Site().URL())
 		if err != nil {
-			e := explain(r.Context(), err)
+			e := explain(r.Context(), session, err)
 			done.Error, done.Message, status = e.Code, e.Title+". "+e.Help, e.Status
 		} else {
 			done.Inbox = &found
@@ -128,12 +128,13 @@ func readInbox(ctx context.Context, session anchorhttp.Session, site string) (in
 	return inbox{page.Title, page.Subjects, template.URL(image)}, nil
 }
 
-// explain returns what to tell the user about an error in the browser.
-func explain(ctx context.Context, err error) connect.Explanation {
+// explain returns what to tell the user about an error in a session's browser.
+func explain(ctx context.Context, session anchorhttp.Session, err error) connect.Explanation {
 	if errors.Is(err, connect.ErrNeedsSignIn) {
 		return connect.Explain(err)
 	}
-	slog.ErrorContext(ctx, "run an automation", "error", err)
+	// Whoever reads the session's address in the log could drive the browser.
+	slog.ErrorContext(ctx, "run an automation", "error", strings.ReplaceAll(err.Error(), session.CDPURL, "…"))
 	return connect.Explanation{
 		Status: http.StatusBadGateway, Code: "automation_failed",
 		Title: "Please try again", Help: "The automation did not finish. Try again in a moment.",

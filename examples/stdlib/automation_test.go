@@ -256,10 +256,10 @@ func TestAnAutomationNoticesThatItIsSignedOut(t *testing.T) {
 	require.NoError(t, err)
 	_, err = readInbox(t.Context(), session, anchor.Site().URL())
 	require.ErrorIs(t, err, connect.ErrNeedsSignIn)
-	require.Equal(t, "needs_sign_in", explain(t.Context(), err).Code)
+	require.Equal(t, "needs_sign_in", explain(t.Context(), session, err).Code)
 
 	require.NoError(t, anchor.Client().EndSession(t.Context(), session.ID))
 	_, err = readInbox(t.Context(), session, anchor.Site().URL())
 	require.Error(t, err)
-	require.Equal(t, http.StatusBadGateway, explain(t.Context(), err).Status)
+	require.Equal(t, http.StatusBadGateway, explain(t.Context(), session, err).Status)
 }
