@@ -4,7 +4,9 @@ go 1.25.0
 
 require (
 	github.com/anchorconnect/connect v0.0.0
+	github.com/anchorconnect/connect/sandbox v0.0.0
 	github.com/anchorconnect/connect/sqlstore v0.0.0
+	github.com/chromedp/chromedp v0.23.0
 	github.com/go-chi/chi/v5 v5.5.0
 	github.com/go-sql-driver/mysql v1.10.1
 	github.com/gorilla/sessions v1.4.0
@@ -15,7 +17,10 @@ require (
 
 require (
 	filippo.io/edwards25519 v1.2.0 // indirect
+	github.com/chromedp/cdproto v0.159.0 // indirect
+	github.com/coder/websocket v1.8.15 // indirect
 	github.com/dustin/go-humanize v1.0.1 // indirect
+	github.com/go-json-experiment/json v0.0.0-20260213210345-44df1a37e875 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/gorilla/securecookie v1.1.2 // indirect
 	github.com/jackc/pgpassfile v1.0.0 // indirect
@@ -35,5 +40,6 @@ require (
 
 replace (
 	github.com/anchorconnect/connect => ../
+	github.com/anchorconnect/connect/sandbox => ../sandbox
 	github.com/anchorconnect/connect/sqlstore => ../sqlstore
 )

@@ -173,7 +173,11 @@ func (s *Server) approve(ctx context.Context, page *hostedPage, hostedURL string
 	if err != nil {
 		return "", err
 	}
-	s.identities[id] = &signIn{a.account, a.password, a.visitor.cookies()}
+	kept := &signIn{a.account, a.password, a.visitor.cookies()}
+	if s.forgets {
+		kept.password = ""
+	}
+	s.identities[id] = kept
 	return callbackURL, nil
 }
 

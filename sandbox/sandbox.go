@@ -29,6 +29,7 @@ type Server struct {
 	program string // the browser
 	log     *slog.Logger
 	idle    time.Duration
+	forgets bool   // no passwords are stored
 	secret  string // of the overview's address
 
 	api, pages *http.Server
@@ -51,6 +52,7 @@ type config struct {
 	addr, siteAddr string
 	accounts       []Account
 	idle           time.Duration
+	forgets        bool
 	log            *slog.Logger
 	fake           []anchortest.Option
 }
@@ -73,6 +75,11 @@ func WithAccounts(accounts ...Account) Option {
 // WithIdleTimeout chooses how long a session that asks for no idle_timeout waits
 // without a connection. Defaults to 5 minutes; a negative value is no limit.
 func WithIdleTimeout(d time.Duration) Option { return func(c *config) { c.idle = d } }
+
+// WithoutStoredPasswords has the sandbox store the cookies of a sign-in and not the
+// password. An identity whose cookies no longer work is then refused with status 412,
+// and the user has to sign in again. By default the sandbox signs in again by itself.
+func WithoutStoredPasswords() Option { return func(c *config) { c.forgets = true } }
 
 // WithLogger logs what [anchortest.WithLogger] does, and the beginning and the end of
 // sessions. Defaults to no log.
@@ -106,6 +113,7 @@ func Start(ctx context.Context, options ...Option) (*Server, error) {
 		program:    program,
 		log:        cmp.Or(c.log, slog.New(slog.DiscardHandler)),
 		idle:       c.idle,
+		forgets:    c.forgets,
 		secret:     rand.Text(),
 		closed:     make(chan struct{}),
 		identities: make(map[string]*signIn),

@@ -159,6 +159,24 @@ func TestAnIdentityWithNothingStoredIsRefused(t *testing.T) {
 	require.Equal(t, 400, refusal(t, err).StatusCode)
 }
 
+func TestWithoutStoredPasswordsNobodyIsSignedInAgain(t *testing.T) {
+	t.Parallel()
+	s := start(t, WithoutStoredPasswords())
+	id := identity(t, s, "ada", "ada-letters")
+	require.Empty(t, s.stored(id).password)
+	call(t, s, 200, "POST", "/v1/identities/"+id+"/reauthenticate", `{"sync":true}`)
+	require.Equal(t, inbox(t, s, "ada"), subjects(t, drive(t, open(t, s, id)), s))
+
+	events := hook(t, s)
+	require.NoError(t, s.Site().SignOutEverywhere("ada"))
+	_, err := s.Client(anchorhttp.WithMaxRetries(0)).CreateSession(t.Context(), anchorhttp.AuthenticatedSession(id))
+	require.Equal(t, 412, refusal(t, err).StatusCode)
+	require.Equal(t, "Profile is not authenticated: nothing is stored to sign in with.", refusal(t, err).Message)
+	require.Equal(t, anchortest.StatusFailed, statusOf(t, s, id))
+	require.Equal(t, []string{anchortest.EventAuthenticationFailed}, events())
+	call(t, s, 412, "POST", "/v1/identities/"+id+"/reauthenticate", "")
+}
+
 func TestASessionBeginsAsItWasAskedTo(t *testing.T) {
 	t.Parallel()
 	s := start(t)

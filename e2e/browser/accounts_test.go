@@ -336,7 +336,7 @@ func TestTheDemoByTheKeyboardAlone(t *testing.T) {
 	require.Equal(t, before[1], after[1])
 
 	do(mail+"li:nth-child(1) form[data-automation] button", "\r")
-	tab.Wait(`document.body?.textContent.includes("sessionId")`)
+	tab.Wait(`document.querySelector("h1")?.textContent === "The automation can begin"`)
 	tab.Open(demo.Origin + "/dashboard")
 	do(mail+"li:nth-child(1) summary", "\r")
 	do(mail+"li:nth-child(1) [action='/disconnect'] button", "\r")

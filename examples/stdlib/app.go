@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -18,6 +17,7 @@ import (
 	"github.com/anchorconnect/connect"
 	"github.com/anchorconnect/connect/anchorhttp"
 	"github.com/anchorconnect/connect/examples/internal/demo"
+	"github.com/anchorconnect/connect/sandbox"
 )
 
 const (
@@ -34,6 +34,8 @@ var pageFiles embed.FS
 
 // app is what stands for an app that exists already: users, sessions, pages.
 type app struct {
+	anchor    *anchorhttp.Client
+	sandbox   *sandbox.Server // runs automations; nil without a browser
 	sessions  *sessions.CookieStore
 	user      func(*http.Request) (connect.User, error) // who is signed in, and for whom
 	connect   *connect.Handler
@@ -70,6 +72,7 @@ func newApp(publicURL string, sessionSecret []byte, anchor *anchorhttp.Client) *
 		SameSite: http.SameSiteLaxMode,
 	}
 	a := &app{
+		anchor:    anchor,
 		sessions:  store,
 		accounts:  []account{newAccount("")},
 		templates: template.Must(template.ParseFS(pageFiles, "pages/*.html")),
@@ -95,7 +98,7 @@ func (a *app) routes() http.Handler {
 		mux.Handle("POST "+webhookPath, a.connect.Webhook(a.webhookSecrets...))
 	}
 	mux.Handle("GET /report", a.connect.RequireIdentity(http.HandlerFunc(a.report)))
-	mux.Handle("POST /api/run-automation", wantJSON(http.HandlerFunc(a.runAutomation)))
+	mux.HandleFunc("POST /api/run-automation", a.runAutomation)
 	return http.NewCrossOriginProtection().Handler(mux)
 }
 
@@ -155,29 +158,6 @@ func (a *app) report(w http.ResponseWriter, r *http.Request) {
 	a.render(w, http.StatusOK, "report.html", named(a.accounts[0], connect.AllFromContext(r.Context())))
 }
 
-// runAutomation opens a browser session that is signed in to one of the user's
-// accounts. What an app does in it is up to the app.
-func (a *app) runAutomation(w http.ResponseWriter, r *http.Request) {
-	user, err := a.user(r)
-	if err != nil {
-		a.connect.Error(w, r, err)
-		return
-	}
-	r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
-	name := r.PostFormValue("account")
-	if !slices.ContainsFunc(a.accounts, func(known account) bool { return known.Name == name }) {
-		writeJSON(w, http.StatusNotFound, map[string]string{"error": "unknown_account", "message": "There is no such kind of account."})
-		return
-	}
-	// Nobody else's connection is found, whatever the form says.
-	session, err := a.connect.Application(name).NewSessionByID(r.Context(), user.ID, r.PostFormValue("connection"))
-	if err != nil {
-		a.connect.Error(w, r, err)
-		return
-	}
-	writeJSON(w, http.StatusOK, map[string]string{"sessionId": session.ID})
-}
-
 func (a *app) assets() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
@@ -202,14 +182,6 @@ func (a *app) render(w http.ResponseWriter, status int, name string, data any) {
 func (a *app) internal(w http.ResponseWriter, doing string, err error) {
 	slog.Error(doing, "error", err)
 	http.Error(w, "Something went wrong. Please try again in a moment.", http.StatusServiceUnavailable)
-}
-
-// wantJSON makes a route answer its errors as JSON to every client.
-func wantJSON(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Header.Set("Accept", "application/json")
-		next.ServeHTTP(w, r)
-	})
 }
 
 func writeJSON(w http.ResponseWriter, status int, body any) {

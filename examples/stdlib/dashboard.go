@@ -40,7 +40,7 @@ func (a *app) dashboard(w http.ResponseWriter, r *http.Request) {
 		}
 		cards = append(cards, card{account, named(account, connections), len(connections) < maxConnections})
 	}
-	a.render(w, http.StatusOK, "dashboard.html", map[string]any{
+	data := map[string]any{
 		"Person":        a.person(r),
 		"Owner":         user.ID,
 		"Organisations": organisationsOf(a.person(r)),
@@ -48,7 +48,13 @@ func (a *app) dashboard(w http.ResponseWriter, r *http.Request) {
 		"JustNow":       r.URL.Query().Get("connected") == "true",
 		"Audit":         a.audit.of(user.ID),
 		"ControlURL":    a.controlURL,
-	})
+	}
+	if a.sandbox != nil {
+		data["Site"] = a.sandbox.Site().URL()
+		data["SiteAccounts"] = a.sandbox.Site().Accounts()
+		data["OverviewURL"] = a.sandbox.OverviewURL()
+	}
+	a.render(w, http.StatusOK, "dashboard.html", data)
 }
 
 // named gives each connection a name to tell it from the others by.

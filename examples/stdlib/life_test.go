@@ -14,16 +14,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// newAlone prepares a demo as a newcomer starts it: with nothing configured but
-// where it listens and where its file is.
-func newAlone(t *testing.T) *program {
+// newAlone prepares a demo as a newcomer without a browser starts it: with nothing
+// configured but where it listens and where its file is. Later variables replace
+// earlier ones.
+func newAlone(t *testing.T, env ...string) *program {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	addr := listener.Addr().String()
 	require.NoError(t, listener.Close())
-	return &program{t: t, addr: addr, env: []string{
-		"ADDR=" + addr, "DATABASE_URL=file:" + filepath.Join(t.TempDir(), "demo.db"),
-	}}
+	return &program{t: t, addr: addr, env: append([]string{
+		"ADDR=" + addr, "DATABASE_URL=file:" + filepath.Join(t.TempDir(), "demo.db"), "DEMO_BROWSER=off",
+	}, env...)}
 }
 
 // approve presses a button of the built-in fake's hosted page, and follows the

@@ -4,7 +4,8 @@
 //	go run ./examples/stdlib
 //
 // With nothing configured it starts a fake of Anchor in the same process, so
-// that the whole flow can be tried at once. README.md lists the variables that
+// that the whole flow can be tried at once. If Chromium or Chrome is installed, it
+// starts a sandbox, and automations really run. README.md lists the variables that
 // point it at the real service.
 package main
 
@@ -51,22 +52,23 @@ func run(ctx context.Context, getenv func(string) string) error {
 		return fmt.Errorf("ADDR: %w", err)
 	}
 	defer listener.Close()
-	var controlURL string
+	var local demo.Local
 	if settings.APIKey == "" {
-		fake, err := settings.StartFake(ctx, store)
-		if err != nil {
+		if local, err = settings.StartLocal(ctx, store); err != nil {
 			return err
 		}
-		defer fake.Close()
+		defer local.Close()
 		here := demo.Settings{Addr: settings.Addr}.PublicAddress(listener.Addr())
-		fake.SetWebhook(here+webhookPath, settings.WebhookSecrets...)
-		controlURL = fake.ControlURL()
+		local.Fake.SetWebhook(here+webhookPath, settings.WebhookSecrets...)
 	}
 	anchor := settings.Anchor()
 
 	publicURL := settings.PublicAddress(listener.Addr())
 	app := newApp(publicURL, settings.SessionSecret, anchor)
-	app.webhookSecrets, app.controlURL = settings.WebhookSecrets, controlURL
+	app.webhookSecrets, app.sandbox = settings.WebhookSecrets, local.Sandbox
+	if local.Fake != nil {
+		app.controlURL = local.Fake.ControlURL()
+	}
 	for _, name := range slices.Sorted(maps.Keys(settings.Applications)) {
 		app.accounts = append(app.accounts, newAccount(name))
 	}

@@ -21,8 +21,9 @@ type Demo struct {
 	log bytes.Buffer
 }
 
-// Start builds and starts the demo. Its database is gone when it is closed.
-func Start() (_ *Demo, err error) {
+// Start builds and starts the demo. Automations are not run, unless env, which is
+// added to the environment, has an empty DEMO_BROWSER. Close removes the database.
+func Start(env ...string) (_ *Demo, err error) {
 	dir, err := os.MkdirTemp("", "connect-demo")
 	if err != nil {
 		return nil, err
@@ -50,7 +51,8 @@ func Start() (_ *Demo, err error) {
 			d.cmd.Env = append(d.cmd.Env, v)
 		}
 	}
-	d.cmd.Env = append(d.cmd.Env, "ADDR=localhost:0", "PUBLIC_URL=", "DATABASE_URL=file:"+filepath.Join(dir, "demo.db"))
+	d.cmd.Env = append(d.cmd.Env, "ADDR=localhost:0", "PUBLIC_URL=", "DATABASE_URL=file:"+filepath.Join(dir, "demo.db"), "DEMO_BROWSER=off")
+	d.cmd.Env = append(d.cmd.Env, env...)
 	d.cmd.Stderr = &d.log
 	stdout, err := d.cmd.StdoutPipe()
 	if err != nil {

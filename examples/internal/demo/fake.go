@@ -2,7 +2,6 @@ package demo
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 
@@ -13,6 +12,8 @@ import (
 // calendarID is the second application of the built-in fake. It never changes, so
 // that what was connected yesterday works today.
 const calendarID = "fa4e0000-0000-4000-8000-000000000002"
+
+var withCalendar = anchortest.WithAnotherApplication(calendarID, "Example Calendar", "https://calendar.example")
 
 // A Store is what the stand-in is told of.
 type Store interface {
@@ -26,18 +27,14 @@ type Store interface {
 func (s *Settings) StartFake(ctx context.Context, store Store) (*anchortest.Server, error) {
 	fake, err := anchortest.Start(
 		anchortest.WithApplication("Example Mail", "https://mail.example"),
-		anchortest.WithAnotherApplication(calendarID, "Example Calendar", "https://calendar.example"),
+		withCalendar,
 	)
 	if err != nil {
 		return nil, fmt.Errorf("start the built-in fake: %w", err)
 	}
-	if err := restore(ctx, fake, store); err != nil {
-		return nil, errors.Join(fmt.Errorf("read the connections for the built-in fake: %w", err), fake.Close())
+	if err := s.use(ctx, fake, store); err != nil {
+		return nil, errors.Join(err, fake.Close())
 	}
-	s.APIKey, s.ApplicationID = fake.APIKey(), fake.ApplicationID()
-	s.Applications = map[string]string{"calendar": calendarID}
-	s.BaseURL, s.AppURL = fake.URL(), fake.URL()
-	s.WebhookSecrets = []string{rand.Text()}
 	s.Notices = append(s.Notices, "ANCHORBROWSER_API_KEY is not set: a built-in fake stands in for Anchor.")
 	return fake, nil
 }

@@ -25,6 +25,7 @@ type Settings struct {
 	ApplicationID string
 	Applications  map[string]string // further ones, by short names
 	DatabaseURL   string
+	NoBrowser     bool // automations are not run
 	// WebhookSecrets are what events from Anchor may be signed with. None: there
 	// is no webhook.
 	WebhookSecrets []string
@@ -45,6 +46,13 @@ func ReadSettings(getenv func(string) string, defaults Settings) (Settings, erro
 		AppURL:        getenv("ANCHOR_APP_URL"),
 		ApplicationID: getenv("ANCHOR_APPLICATION_ID"),
 		DatabaseURL:   cmp.Or(getenv("DATABASE_URL"), defaults.DatabaseURL),
+	}
+	switch browser := getenv("DEMO_BROWSER"); browser {
+	case "":
+	case "off":
+		s.NoBrowser = true
+	default:
+		return s, fmt.Errorf("DEMO_BROWSER is %q: set it to off, or not at all", browser)
 	}
 	if _, _, err := net.SplitHostPort(s.Addr); err != nil {
 		return s, fmt.Errorf("ADDR is %q: it needs a host and a port, such as %s", s.Addr, defaults.Addr)

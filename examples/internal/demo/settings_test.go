@@ -61,6 +61,21 @@ func TestSecrets(t *testing.T) {
 	require.Len(t, first.Secrets[0], 32)
 }
 
+func TestTheBrowserIsSwitchedOff(t *testing.T) {
+	t.Parallel()
+	read := func(value string) (Settings, error) {
+		variables := map[string]string{"ADDR": "localhost:1", "DEMO_BROWSER": value}
+		return ReadSettings(func(name string) string { return variables[name] }, Settings{})
+	}
+	for value, off := range map[string]bool{"": false, "off": true} {
+		s, err := read(value)
+		require.NoError(t, err)
+		require.Equal(t, off, s.NoBrowser)
+	}
+	_, err := read("no")
+	require.EqualError(t, err, `DEMO_BROWSER is "no": set it to off, or not at all`)
+}
+
 func TestFurtherApplicationsAndTheWebhook(t *testing.T) {
 	t.Parallel()
 	const one, two = "6f1c9a52-0a3d-4c1e-9b7f-2d6c8e4f1a01", "6f1c9a52-0a3d-4c1e-9b7f-2d6c8e4f1a02"

@@ -4,28 +4,61 @@ import { connect } from "/connect/connect.js";
 const outcomeOf = (element) => element.closest("[data-place]").querySelector("[data-outcome]");
 
 // Runs an automation without leaving the page. Without this script the form
-// works too, and shows the JSON.
+// works too, and leads to a page with the result.
 for (const form of document.querySelectorAll("[data-automation]")) {
-  const outcome = outcomeOf(form);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const button = form.querySelector("button");
     button.disabled = true;
-    outcome.textContent = "Opening a browser session…";
+    show(form, { progress: "Opening a browser session…" });
     try {
       const response = await fetch(form.action, {
         method: "POST",
         headers: { Accept: "application/json" },
         body: new URLSearchParams(new FormData(form)),
       });
-      const body = await response.json();
-      outcome.textContent = response.ok ? `Browser session ${body.sessionId} is open and signed in.` : body.message;
+      let last = {};
+      for await (const update of updates(response)) show(form, (last = update));
+      if (last.progress) throw new Error("the answer was cut off");
     } catch {
-      outcome.textContent = "The app cannot be reached. Try again in a moment.";
+      show(form, { message: "The app cannot be reached. Try again in a moment." });
     } finally {
       button.disabled = false;
     }
   });
+}
+
+/** Reads an answer of JSON values, one a line, as they arrive. @param {Response} response */
+async function* updates(response) {
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    text += value ?? "";
+    const lines = text.split("\n");
+    text = done ? "" : lines.pop();
+    for (const line of lines) if (line.trim()) yield JSON.parse(line);
+    if (done) return;
+  }
+}
+
+/** Shows how far a run has come. @param {HTMLFormElement} form */
+function show(form, { progress, inbox, sessionId, error, message }) {
+  const place = form.closest("[data-place]");
+  const result = place.querySelector("[data-inbox]");
+  result.hidden = !inbox;
+  result.replaceChildren();
+  if (inbox) {
+    const list = document.createElement("ul");
+    for (const subject of inbox.subjects) list.append(Object.assign(document.createElement("li"), { textContent: subject }));
+    result.append(list, Object.assign(new Image(), { src: inbox.screenshot, alt: `Screenshot: ${inbox.title}` }));
+    progress = `${inbox.title}. Letters: ${inbox.subjects.length}. The browser session has ended.`;
+  }
+  if (error === "needs_sign_in") {
+    Object.assign(place.querySelector("[data-badge]"), { className: "badge off", textContent: "Needs a new sign-in" });
+  }
+  place.querySelector("[data-outcome]").textContent =
+    progress ?? message ?? `Browser session ${sessionId} is open and signed in.`;
 }
 
 // The forms that connect work by themselves. These are two other ways.
