@@ -42,16 +42,17 @@ func main() {
 	largest := flag.Int("connections", 5_000_000, "the most connections to look up among")
 	expired := flag.Int("expired", 1_000_000, "the expired flows to sweep")
 	owed := flag.Int("tasks", 100_000, "the tasks to work off")
+	lookups := flag.Bool("lookups", false, "measure looking users up alone")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *postgres, *largest, *expired, *owed); err != nil {
+	if err := run(ctx, *postgres, *largest, *expired, *owed, *lookups); err != nil {
 		fmt.Fprintln(os.Stderr, "scale:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, address string, largest, expired, owed int) (err error) {
+func run(ctx context.Context, address string, largest, expired, owed int, lookups bool) (err error) {
 	driver, dsn, dialect, err := sqlstore.ParseURL(address)
 	if err != nil {
 		return err
@@ -79,8 +80,10 @@ func run(ctx context.Context, address string, largest, expired, owed int) (err e
 	}
 	fmt.Printf("PostgreSQL %s and this program on one machine of %d cores, %s\n", version, runtime.NumCPU(), runtime.Version())
 
+	if err := b.lookups(largest); err != nil || lookups {
+		return err
+	}
 	for _, measure := range []func() error{
-		func() error { return b.lookups(largest) },
 		b.completes,
 		b.otherCalls,
 		func() error { return b.outbox(owed) },
@@ -124,7 +127,7 @@ func (b bench) drop() error {
 	// Not b.ctx: an interrupted run cleans up too.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.ctx), time.Minute)
 	defer cancel()
-	for _, table := range []string{"pending", "connections", "tasks", "disconnects", "schema"} {
+	for _, table := range []string{"pending", "connections", "tasks", "disconnects", "schema", "single"} {
 		if _, err := b.db.ExecContext(ctx, "DROP TABLE IF EXISTS "+b.prefix+table); err != nil {
 			return err
 		}
@@ -159,7 +162,7 @@ func (b bench) lookups(largest int) (err error) {
 			return err
 		}
 		defer func() { err = errors.Join(err, part.drop()) }()
-		if err := part.connect(size); err != nil {
+		if err := errors.Join(part.connect(size), part.connectSingle(size)); err != nil {
 			return err
 		}
 	}
@@ -168,8 +171,9 @@ func (b bench) lookups(largest int) (err error) {
 	}
 
 	const rounds, times = 10, 10_000
-	took := make(map[int][]time.Duration) // the calmest round of each size
-	held := make(map[int]string)          // the memory after the last one
+	took := make(map[int][]time.Duration)   // the calmest round of each size
+	single := make(map[int][]time.Duration) // the same, where a user has one connection
+	held := make(map[int]string)            // the memory after the last one
 	for range rounds {
 		for _, size := range sizes {
 			round, err := parallel(1, times+1000, func(int) (time.Duration, error) { return among[size].lookup(size) })
@@ -178,22 +182,26 @@ func (b bench) lookups(largest int) (err error) {
 			}
 			held[size] = memory()
 			round = round[1000:] // What came before warmed up.
-			if took[size] == nil || percentile(round, 50) < percentile(took[size], 50) {
-				took[size] = round
+			took[size] = calmer(took[size], round)
+			round, err = parallel(1, times+1000, func(int) (time.Duration, error) { return among[size].lookupSingle(size) })
+			if err != nil {
+				return err
 			}
+			single[size] = calmer(single[size], round[1000:])
 		}
 	}
 
 	fmt.Printf("\nLooking a user up, %s times, one at a time, the calmest of %d rounds:\n\n", thousands(times), rounds)
-	fmt.Println("| connections | p50 | p99 | memory of the process | table, bytes a row | indexes, bytes a row | in all |")
-	fmt.Println("|---:|---:|---:|---:|---:|---:|---:|")
+	fmt.Println("| connections | p50 | p99 | p50 with schema 2 | ratio | memory of the process | table, bytes a row | indexes, bytes a row | in all |")
+	fmt.Println("|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
 	for _, size := range sizes {
 		ofTable, ofIndexes, err := among[size].sizes("connections", size)
 		if err != nil {
 			return err
 		}
-		fmt.Printf("| %s | %s | %s | %s | %.0f | %.0f | %s |\n",
-			thousands(size), at(took[size], 50), at(took[size], 99), held[size], ofTable, ofIndexes, megabytes((ofTable+ofIndexes)*float64(size)))
+		fmt.Printf("| %s | %s | %s | %s | %.2f | %s | %.0f | %.0f | %s |\n",
+			thousands(size), at(took[size], 50), at(took[size], 99), at(single[size], 50),
+			float64(percentile(took[size], 50))/float64(percentile(single[size], 50)), held[size], ofTable, ofIndexes, megabytes((ofTable+ofIndexes)*float64(size)))
 	}
 	last := sizes[len(sizes)-1]
 	fmt.Printf("\nThe last p50 is %.2f times the first.\n", float64(percentile(took[last], 50))/float64(percentile(took[sizes[0]], 50)))
@@ -220,6 +228,53 @@ func (b bench) connect(n int) error {
 		return err
 	}
 	return b.exec("VACUUM ANALYZE " + b.prefix + "connections")
+}
+
+// calmer returns the round with the smaller median, of which the first may be nil.
+func calmer(a, b []time.Duration) []time.Duration {
+	if a == nil || percentile(b, 50) < percentile(a, 50) {
+		return b
+	}
+	return a
+}
+
+// connectSingle gives n users a connection in a table of schema version 2, in which a
+// user has one in an application.
+func (b bench) connectSingle(n int) error {
+	table := b.prefix + "single"
+	err := b.exec(`CREATE TABLE ` + table + ` (
+		application_id TEXT COLLATE "C" NOT NULL,
+		user_id        TEXT COLLATE "C" NOT NULL,
+		identity_id    TEXT COLLATE "C" NOT NULL UNIQUE,
+		connected_at   BIGINT           NOT NULL,
+		health         TEXT COLLATE "C" NOT NULL,
+		health_at      BIGINT           NOT NULL,
+		PRIMARY KEY (user_id, application_id))`)
+	if err != nil {
+		return err
+	}
+	err = b.exec(`
+		INSERT INTO `+table+` (application_id, user_id, identity_id, connected_at, health, health_at)
+		SELECT $1, `+sqlID("'user '")+`, `+sqlID("'identity '")+`, 1700000000000000 + i, 'ok', 1700000000000000 + i
+		FROM generate_series(0, $2::int) i`,
+		application, n-1)
+	if err != nil {
+		return err
+	}
+	return b.exec("VACUUM ANALYZE " + table)
+}
+
+// lookupSingle looks one of so many users up in the table of connectSingle, as the
+// store did then.
+func (b bench) lookupSingle(among int) (time.Duration, error) {
+	user := id("user ", rand.IntN(among))
+	c := connect.Connection{ApplicationID: application, UserID: user}
+	var connectedAt, healthAt int64
+	begun := time.Now()
+	err := b.db.QueryRowContext(b.ctx, "SELECT identity_id, connected_at, health, health_at FROM "+b.prefix+"single WHERE application_id = $1 AND user_id = $2",
+		application, user).Scan(&c.IdentityID, &connectedAt, &c.Health, &healthAt)
+	c.ConnectedAt, c.HealthAt = time.UnixMicro(connectedAt), time.UnixMicro(healthAt)
+	return time.Since(begun), err
 }
 
 // lookup looks one of so many users up.
