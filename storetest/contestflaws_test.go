@@ -23,16 +23,16 @@ var flawsOfContests = map[string][]flaw{
 		{"spends the flows for a connection that is renewed", []string{"a call that lost the race returns", stateSpent}},
 	},
 	"contests/whichever of a renewal and the end of its connection comes first, that connection does not outlive them": {
-		{"looks for the connection to renew in a transaction of its own", []string{"the connections that Connections returns", "+ ID: (string) (len=31)"}},
-		{"looks for the connection to end in a transaction of its own", []string{"the connections that Connections returns", "+ ID: (string) (len=31)"}},
+		{"looks for the connection to renew in a transaction of its own", nil}, // Which step notices first is a matter of luck.
+		{"looks for the connection to end in a transaction of its own", nil},   // Which step notices first is a matter of luck.
 	},
 	"contests/whatever is bound to renew a connection beside its end, that connection does not outlive them": {
-		{"looks for the connection to renew in a transaction of its own", []string{"the connections that Connections returns", "+ ID: (string) (len=31)"}},
+		{"looks for the connection to renew in a transaction of its own", nil}, // Which step notices first is a matter of luck.
 		{"adds a connection in the place of one that has ended", []string{"the connections that Connections returns", "+ ID: (string) (len=31)"}},
 	},
 	"contests/whichever of flows that add and the end of all connections come first, no connection outlives them": {
-		{"looks for the connection to end in a transaction of its own", []string{"the connections that Disconnect returns"}},
-		{"looks for the connection to renew in a transaction of its own", []string{"the connections that Disconnect returns"}},
+		{"looks for the connection to end in a transaction of its own", nil},   // Which step notices first is a matter of luck.
+		{"looks for the connection to renew in a transaction of its own", nil}, // Which step notices first is a matter of luck.
 	},
 	"contests/a flow that does not say which renews none when one of two connections ends": {
 		{"judges the flow in a transaction of its own", []string{"calls of Complete that have guessed a connection"}},
@@ -41,7 +41,7 @@ var flawsOfContests = map[string][]flaw{
 		{"looks for the connection to end in a transaction of its own", []string{"calls of Disconnect that ended the connection", "should have 1 item(s), but has"}},
 	},
 	"contests/whichever of the end of one connection and of all comes first, each connection is ended by one": {
-		{"looks for the connection to end in a transaction of its own", []string{"the connections that Disconnect of all returns", "+ ID: (string) (len=31)"}},
+		{"looks for the connection to end in a transaction of its own", nil}, // Which step notices first is a matter of luck.
 	},
 	"contests/a label that is set beside a renewal is not lost, nor is the renewal": {
 		{"writes the whole connection back when it sets its label", []string{"the connections that Connections returns", "- IdentityID: (string) (len=36)", "+ IdentityID: (string) (len=36)"}},
@@ -65,6 +65,6 @@ var flawsOfContests = map[string][]flaw{
 		{"looks for the owner of a task's identity in a transaction of its own", []string{"the tasks that are due", "+([]string) (len="}},
 	},
 	"contests/whatever a user with several connections does at once, every identity is of one connection or to be deleted": {
-		{"looks for the connection to renew in a transaction of its own", []string{"how many connections a user has"}},
+		{"looks for the connection to renew in a transaction of its own", nil}, // Which step notices first is a matter of luck.
 	},
 }
