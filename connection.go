@@ -257,10 +257,9 @@ func (h *Handler) disconnectUnserved(ctx context.Context, applicationID, userID 
 		// like a success.
 		_, err := h.anchor.Application(ctx, applicationID)
 		if anchorhttp.IsNotFound(err) {
-			now := h.now()
-			ended, err := h.store.Disconnect(ctx, Disconnection{ApplicationID: applicationID, UserID: userID, At: now, DeleteAfter: now})
+			ended, err := h.endIn(ctx, Disconnection{ApplicationID: applicationID, UserID: userID}, "")
 			if err != nil {
-				return storeError("disconnect", err)
+				return err
 			}
 			return fmt.Errorf("connect: the user is disconnected in application %s, which is not in Config and not known to this API key. "+
 				"The identities %s are left to the handler that serves it, if there is one", applicationID, strings.Join(identitiesOf(ended), ", "))
@@ -320,20 +319,11 @@ func (a *Application) disconnect(ctx context.Context, user User, connectionID st
 	return a.h.disconnectIn(ctx, Disconnection{ApplicationID: a.id, UserID: user.ID, ConnectionID: connectionID}, user.Actor)
 }
 
-// disconnectIn ends connections and has their identities deleted. It sets the moments
-// of d.
+// disconnectIn ends connections and has their identities deleted.
 func (h *Handler) disconnectIn(ctx context.Context, d Disconnection, actorID string) error {
-	d.At = h.now()
-	d.DeleteAfter = d.At.Add(taskLease)
-	ended, err := h.store.Disconnect(ctx, d)
+	ended, err := h.endIn(ctx, d, actorID)
 	if err != nil {
-		return storeError("disconnect", err)
-	}
-	for _, c := range ended {
-		h.log.InfoContext(ctx, "connect: disconnected", "application", c.ApplicationID, "user", c.UserID, "connection", c.ID, "identity", c.IdentityID)
-		e := h.connectionEvent(Disconnected, c)
-		e.ActorID = actorID
-		h.happened(ctx, e)
+		return err
 	}
 	for _, c := range ended {
 		// Whoever asked may leave now; the identity is deleted all the same.
@@ -342,4 +332,22 @@ func (h *Handler) disconnectIn(ctx context.Context, d Disconnection, actorID str
 		})
 	}
 	return nil
+}
+
+// endIn ends connections, tells the app, and returns them. Whoever calls it has their
+// tasks for as long as a lease. It sets the moments of d.
+func (h *Handler) endIn(ctx context.Context, d Disconnection, actorID string) ([]Connection, error) {
+	d.At = h.now()
+	d.DeleteAfter = d.At.Add(taskLease)
+	ended, err := h.store.Disconnect(ctx, d)
+	if err != nil {
+		return nil, storeError("disconnect", err)
+	}
+	for _, c := range ended {
+		h.log.InfoContext(ctx, "connect: disconnected", "application", c.ApplicationID, "user", c.UserID, "connection", c.ID, "identity", c.IdentityID)
+		e := h.connectionEvent(Disconnected, c)
+		e.ActorID = actorID
+		h.happened(ctx, e)
+	}
+	return ended, nil
 }
