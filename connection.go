@@ -286,8 +286,8 @@ func identitiesOf(connections []Connection) []string {
 
 // Disconnect ends all connections of the user in this application, and whatever flow
 // the user has begun in it. The connections go first. Their identities are deleted at
-// Anchor at once if that can be reached, and otherwise by [Handler.Run]. It is
-// idempotent. If the store failed, the error is [ErrStoreFailed]: call it again.
+// Anchor at once, as many as that takes five seconds for, and the others by
+// [Handler.Run]. It is idempotent. If the store failed, the error is [ErrStoreFailed]: call it again.
 func (a *Application) Disconnect(ctx context.Context, userID string) error {
 	return a.disconnect(ctx, User{ID: userID}, "")
 }
@@ -325,9 +325,15 @@ func (h *Handler) disconnectIn(ctx context.Context, d Disconnection, actorID str
 	if err != nil {
 		return err
 	}
+	// Whoever asked may leave now; the identities are deleted all the same. However many
+	// they are, nobody waits longer than for one, and Run deletes the rest.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), taskTimeout)
+	defer cancel()
 	for _, c := range ended {
-		// Whoever asked may leave now; the identity is deleted all the same.
-		h.work(context.WithoutCancel(ctx), Task{
+		if ctx.Err() != nil {
+			break
+		}
+		h.work(ctx, Task{
 			Kind: DeleteIdentity, ApplicationID: c.ApplicationID, UserID: c.UserID, IdentityID: c.IdentityID,
 		})
 	}

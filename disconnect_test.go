@@ -174,6 +174,25 @@ func TestDisconnectWhenTheApplicationsCannotBeListedSaysSo(t *testing.T) {
 	require.Zero(t, s.connection("ada"), "what can be done is done")
 }
 
+// Each deletion takes the two seconds that the site's client waits.
+func TestDisconnectWaitsNoLongerForManyThanForOne(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, upTo(4))
+	ada := s.signedIn("ada")
+	for range 4 {
+		ada.connect()
+	}
+	s.fake.Hold("DELETE", "")
+	began := time.Now()
+	require.NoError(t, s.handler.Disconnect(t.Context(), "ada"))
+	require.Less(t, time.Since(began), 7*time.Second)
+	require.Empty(t, s.connections("ada"))
+	now := s.clock.now().Add(time.Hour)
+	tasks, err := s.store.Claim(t.Context(), s.fake.ApplicationID(), now, now, 10)
+	require.NoError(t, err)
+	require.Len(t, tasks, 4, "the rest is owed")
+}
+
 type listless struct{ connect.Store }
 
 func (listless) ApplicationsOf(context.Context, string) ([]string, error) {
