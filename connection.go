@@ -286,8 +286,9 @@ func identitiesOf(connections []Connection) []string {
 
 // Disconnect ends all connections of the user in this application, and whatever flow
 // the user has begun in it. The connections go first. Their identities are deleted at
-// Anchor at once, as many as that takes five seconds for, and the others by
-// [Handler.Run]. It is idempotent. If the store failed, the error is [ErrStoreFailed]: call it again.
+// Anchor at once, for which it takes five seconds at most. What is left by then is
+// deleted by [Handler.Run]. It is idempotent. If the store failed, the error is
+// [ErrStoreFailed]: call it again.
 func (a *Application) Disconnect(ctx context.Context, userID string) error {
 	return a.disconnect(ctx, User{ID: userID}, "")
 }
