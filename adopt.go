@@ -23,10 +23,11 @@ const adoptTime = 10 * time.Minute
 // Adopt is idempotent: if the user has the identity already, it returns that connection
 // unchanged. It replaces no other one. The label may be empty.
 //
-// The error is [ErrBadIdentityID], [ErrNotSignedIn] for an id that is nobody's, [ErrIdentityNotFound], [ErrIdentityFailed], [ErrWrongApplication],
+// The error is [ErrBadIdentityID], [ErrNotSignedIn] for a user's id that is nobody's,
+// [ErrIdentityNotFound], [ErrIdentityFailed], [ErrWrongApplication],
 // [ErrIdentityTaken], [ErrIdentityRetired], [ErrConnectionLimit] or [ErrBadLabel] if
-// the identity cannot be adopted; otherwise [ErrStoreFailed] or one of the errors of an
-// upstream failure.
+// the identity cannot be adopted, and [ErrStateSpent] if the user is disconnected
+// meanwhile; otherwise [ErrStoreFailed] or one of the errors of an upstream failure.
 func (a *Application) Adopt(ctx context.Context, user User, identityID, label string) (Connection, error) {
 	h := a.h
 	now := h.now() // A Disconnect from here on ends the adoption.

@@ -257,10 +257,9 @@ func (h *Handler) disconnectUnserved(ctx context.Context, applicationID, userID 
 		// like a success.
 		_, err := h.anchor.Application(ctx, applicationID)
 		if anchorhttp.IsNotFound(err) {
-			now := h.now()
-			ended, err := h.store.Disconnect(ctx, Disconnection{ApplicationID: applicationID, UserID: userID, At: now, DeleteAfter: now})
+			ended, err := h.endIn(ctx, Disconnection{ApplicationID: applicationID, UserID: userID}, "")
 			if err != nil {
-				return storeError("disconnect", err)
+				return err
 			}
 			return fmt.Errorf("connect: the user is disconnected in application %s, which is not in Config and not known to this API key. "+
 				"The identities %s are left to the handler that serves it, if there is one", applicationID, strings.Join(identitiesOf(ended), ", "))
@@ -287,8 +286,9 @@ func identitiesOf(connections []Connection) []string {
 
 // Disconnect ends all connections of the user in this application, and whatever flow
 // the user has begun in it. The connections go first. Their identities are deleted at
-// Anchor at once if that can be reached, and otherwise by [Handler.Run]. It is
-// idempotent. If the store failed, the error is [ErrStoreFailed]: call it again.
+// Anchor at once, for which it takes five seconds at most. What is left by then is
+// deleted by [Handler.Run]. It is idempotent. If the store failed, the error is
+// [ErrStoreFailed]: call it again.
 func (a *Application) Disconnect(ctx context.Context, userID string) error {
 	return a.disconnect(ctx, User{ID: userID}, "")
 }
@@ -320,14 +320,35 @@ func (a *Application) disconnect(ctx context.Context, user User, connectionID st
 	return a.h.disconnectIn(ctx, Disconnection{ApplicationID: a.id, UserID: user.ID, ConnectionID: connectionID}, user.Actor)
 }
 
-// disconnectIn ends connections and has their identities deleted. It sets the moments
-// of d.
+// disconnectIn ends connections and has their identities deleted.
 func (h *Handler) disconnectIn(ctx context.Context, d Disconnection, actorID string) error {
+	ended, err := h.endIn(ctx, d, actorID)
+	if err != nil {
+		return err
+	}
+	// Whoever asked may leave now; the identities are deleted all the same. However many
+	// they are, nobody waits longer than for one, and Run deletes the rest.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), taskTimeout)
+	defer cancel()
+	for _, c := range ended {
+		if ctx.Err() != nil {
+			break
+		}
+		h.work(ctx, Task{
+			Kind: DeleteIdentity, ApplicationID: c.ApplicationID, UserID: c.UserID, IdentityID: c.IdentityID,
+		})
+	}
+	return nil
+}
+
+// endIn ends connections, tells the app, and returns them. Whoever calls it has their
+// tasks for as long as a lease. It sets the moments of d.
+func (h *Handler) endIn(ctx context.Context, d Disconnection, actorID string) ([]Connection, error) {
 	d.At = h.now()
 	d.DeleteAfter = d.At.Add(taskLease)
 	ended, err := h.store.Disconnect(ctx, d)
 	if err != nil {
-		return storeError("disconnect", err)
+		return nil, storeError("disconnect", err)
 	}
 	for _, c := range ended {
 		h.log.InfoContext(ctx, "connect: disconnected", "application", c.ApplicationID, "user", c.UserID, "connection", c.ID, "identity", c.IdentityID)
@@ -335,11 +356,5 @@ func (h *Handler) disconnectIn(ctx context.Context, d Disconnection, actorID str
 		e.ActorID = actorID
 		h.happened(ctx, e)
 	}
-	for _, c := range ended {
-		// Whoever asked may leave now; the identity is deleted all the same.
-		h.work(context.WithoutCancel(ctx), Task{
-			Kind: DeleteIdentity, ApplicationID: c.ApplicationID, UserID: c.UserID, IdentityID: c.IdentityID,
-		})
-	}
-	return nil
+	return ended, nil
 }

@@ -92,8 +92,8 @@ func (s *pausedComplete) Complete(ctx context.Context, tokenHash string, c conne
 }
 
 // retired is a site that has served the calendar before, and the user's identity
-// there.
-func retired(t *testing.T) (s *site, calendar string) {
+// there. told gets its events, and may be nil.
+func retired(t *testing.T, told func(context.Context, connect.Event)) (s *site, calendar string) {
 	store := connect.NewMemoryStore()
 	s = newSite(t, withCalendar, func(c *connect.Config) { c.Store = store })
 	ada := s.signedIn("ada")
@@ -101,7 +101,7 @@ func retired(t *testing.T) (s *site, calendar string) {
 	h, err := connect.New(connect.Config{
 		Anchor: s.fake.Client(), ApplicationID: s.fake.ApplicationID(), PublicURL: s.server.URL, Store: store,
 		User:    func(*http.Request) (connect.User, error) { return connect.User{ID: "ada"}, nil },
-		Secrets: [][]byte{[]byte("a secret of the tests, not random")}, Logger: s.logger(),
+		Secrets: [][]byte{[]byte("a secret of the tests, not random")}, Logger: s.logger(), OnEvent: told,
 	})
 	require.NoError(t, err)
 	served := *s
@@ -111,7 +111,7 @@ func retired(t *testing.T) (s *site, calendar string) {
 
 func TestDisconnectCoversApplicationsThatAreNotServedAnyMore(t *testing.T) {
 	t.Parallel()
-	s, calendar := retired(t)
+	s, calendar := retired(t, nil)
 	s.fake.Fault(anchortest.Fault{Method: "DELETE", Status: 503})
 	require.ErrorIs(t, s.handler.Disconnect(t.Context(), "ada"), connect.ErrUpstreamUnavailable, "nobody would try again")
 	s.fake.ClearFaults()
@@ -130,7 +130,7 @@ func TestDisconnectCoversApplicationsThatAreNotServedAnyMore(t *testing.T) {
 // What only has a start open there is ended too.
 func TestDisconnectSpendsStartsOfApplicationsThatAreNotServed(t *testing.T) {
 	t.Parallel()
-	s, _ := retired(t)
+	s, _ := retired(t, nil)
 	_, err := s.store.Disconnect(t.Context(), connect.Disconnection{ApplicationID: s.calendar, UserID: "ada", At: time.Now(), DeleteAfter: time.Now()})
 	require.NoError(t, err)
 	require.NoError(t, s.store.Bind(t.Context(), connect.Pending{
@@ -146,13 +146,17 @@ func TestDisconnectSpendsStartsOfApplicationsThatAreNotServed(t *testing.T) {
 // for deleted.
 func TestDisconnectOfAnApplicationOfAnotherProjectSaysSo(t *testing.T) {
 	t.Parallel()
-	s, calendar := retired(t)
+	events := make(chan connect.Event, 10)
+	s, calendar := retired(t, func(_ context.Context, e connect.Event) { events <- e })
 	s.fake.Fault(anchortest.Fault{Method: "GET", Path: "/v1/applications/" + s.calendar, Status: http.StatusNotFound})
 	err := s.handler.Disconnect(t.Context(), "ada")
 	require.ErrorContains(t, err, s.calendar)
 	require.ErrorContains(t, err, "not known to this API key")
 	require.ErrorContains(t, err, calendar)
 	require.Empty(t, s.connectionsIn(s.calendar, "ada"))
+	require.Eventually(t, func() bool { return len(events) == 1 }, 10*time.Second, 10*time.Millisecond)
+	e := <-events
+	require.Equal(t, []any{connect.Disconnected, s.calendar, calendar}, []any{e.Kind, e.ApplicationID, e.IdentityID})
 	_, there := s.fake.Identity(calendar)
 	require.True(t, there)
 	tasks, err := s.store.Claim(t.Context(), s.calendar, s.clock.now().Add(time.Hour), s.clock.now(), 10)
@@ -170,6 +174,25 @@ func TestDisconnectWhenTheApplicationsCannotBeListedSaysSo(t *testing.T) {
 	require.Zero(t, s.connection("ada"), "what can be done is done")
 }
 
+// Each deletion takes the two seconds that the site's client waits.
+func TestDisconnectWaitsNoLongerForManyThanForOne(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, upTo(4))
+	ada := s.signedIn("ada")
+	for range 4 {
+		ada.connect()
+	}
+	s.fake.Hold("DELETE", "")
+	began := time.Now()
+	require.NoError(t, s.handler.Disconnect(t.Context(), "ada"))
+	require.Less(t, time.Since(began), 7*time.Second)
+	require.Empty(t, s.connections("ada"))
+	now := s.clock.now().Add(time.Hour)
+	tasks, err := s.store.Claim(t.Context(), s.fake.ApplicationID(), now, now, 10)
+	require.NoError(t, err)
+	require.Len(t, tasks, 4, "the rest is owed")
+}
+
 type listless struct{ connect.Store }
 
 func (listless) ApplicationsOf(context.Context, string) ([]string, error) {
@@ -178,7 +201,7 @@ func (listless) ApplicationsOf(context.Context, string) ([]string, error) {
 
 func TestRunSaysLoudlyAndOnceWhatNobodyServes(t *testing.T) {
 	t.Parallel()
-	s, _ := retired(t)
+	s, _ := retired(t, nil)
 	s.run()
 	logged := func() int {
 		return strings.Count(s.log.String(), `level=ERROR msg="connect: the store holds connections or tasks of an application that is not in Config`)

@@ -40,6 +40,19 @@ func learnedAt(c Connection, date time.Time, took time.Duration) time.Time {
 	return at
 }
 
+// askIdentity asks Anchor for the identity of a connection. at is the moment that the
+// answer counts from as news, also the answer that the identity is gone.
+func (h *Handler) askIdentity(ctx context.Context, c Connection) (identity anchorhttp.Identity, at time.Time, err error) {
+	began := time.Now()
+	identity, err = h.anchor.Identity(ctx, c.IdentityID)
+	date := identity.Date
+	var answer *anchorhttp.Error
+	if errors.As(err, &answer) {
+		date = answer.Date
+	}
+	return identity, learnedAt(c, date, time.Since(began)), err
+}
+
 // A CheckMethod says how [Handler.Check] checks a connection.
 type CheckMethod string
 
@@ -69,20 +82,16 @@ func (h *Handler) Check(ctx context.Context, c Connection, method CheckMethod) (
 	if method != CheckStatus && method != CheckSignIn {
 		return Connection{}, fmt.Errorf("connect: Check: unknown method %q", string(method))
 	}
-	began := time.Now()
-	identity, err := h.anchor.Identity(ctx, c.IdentityID)
-	took := time.Since(began)
-	var answer *anchorhttp.Error
+	identity, asked, err := h.askIdentity(ctx, c)
 	switch {
-	case anchorhttp.IsNotFound(err) && errors.As(err, &answer):
+	case anchorhttp.IsNotFound(err):
 		if err := h.verifyApplication(ctx, c.ApplicationID); err != nil {
 			return Connection{}, err
 		}
-		return h.learn(ctx, c.IdentityID, HealthNeedsSignIn, learnedAt(c, answer.Date, took))
+		return h.learn(ctx, c.IdentityID, HealthNeedsSignIn, asked)
 	case err != nil:
 		return Connection{}, upstreamError("get the identity", err)
 	}
-	asked := learnedAt(c, identity.Date, took)
 	if method == CheckSignIn {
 		err := h.anchor.Reauthenticate(ctx, c.IdentityID)
 		switch {

@@ -130,6 +130,8 @@ func (h hosts) verify(ctx context.Context) error {
 	if h.find == nil {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
+	defer cancel()
 	return recovered(func() error {
 		r, err := http.NewRequestWithContext(ctx, http.MethodGet, h.scheme+"://"+nobodysHost+h.prefix+connectPath, http.NoBody)
 		if err != nil {

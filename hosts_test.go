@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -370,6 +372,10 @@ func TestVerifyAsksAboutAHostOfNobodys(t *testing.T) {
 			return "", errors.New("no such tenant")
 		},
 		"panic": func(r *http.Request) (string, error) { return r.Context().Value("tenant").(string), nil },
+		"has 10s": func(r *http.Request) (string, error) {
+			deadline, _ := r.Context().Deadline()
+			return "", fmt.Errorf("has %v", time.Until(deadline).Round(time.Second))
+		},
 	} {
 		t.Run(want, func(t *testing.T) {
 			t.Parallel()

@@ -192,19 +192,16 @@ func (r *reconciler) connections(ctx context.Context, after string) error {
 // connection compares a connection with its identity.
 func (r *reconciler) connection(ctx context.Context, c Connection) error {
 	var identity anchorhttp.Identity
-	var took time.Duration
+	var at time.Time
 	err := r.call(ctx, func() (err error) {
-		began := time.Now()
-		identity, err = r.a.h.anchor.Identity(ctx, c.IdentityID)
-		took = time.Since(began)
+		identity, at, err = r.a.h.askIdentity(ctx, c)
 		return err
 	})
-	var answer *anchorhttp.Error
 	finding := Finding{IdentityID: c.IdentityID, Connection: c}
 	switch {
-	case anchorhttp.IsNotFound(err) && errors.As(err, &answer):
+	case anchorhttp.IsNotFound(err):
 		finding.Kind = FoundGone
-		return r.found(finding, r.options.Repair, func() error { return r.learn(ctx, c, learnedAt(c, answer.Date, took)) })
+		return r.found(finding, r.options.Repair, func() error { return r.learn(ctx, c, at) })
 	case err != nil:
 		return upstreamError("get the identity", err)
 	}
@@ -214,7 +211,7 @@ func (r *reconciler) connection(ctx context.Context, c Connection) error {
 	}
 	if identity.SignIn() == anchorhttp.SignInBad {
 		finding.Kind = FoundBadStatus
-		err := r.found(finding, r.options.Repair, func() error { return r.learn(ctx, c, learnedAt(c, identity.Date, took)) })
+		err := r.found(finding, r.options.Repair, func() error { return r.learn(ctx, c, at) })
 		if err != nil {
 			return err
 		}

@@ -428,10 +428,7 @@ func (h *Handler) sweep(ctx context.Context) {
 		if n < sweepBatch {
 			return
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(time.Since(begun)):
-		}
+		_ = sleepUntil(ctx, time.Now().Add(time.Since(begun)))
 	}
 }
 

@@ -167,6 +167,7 @@ func TestEndSession(t *testing.T) {
 		{name: "401 for one that has ended is success", status: 401, body: unauthorized, asked: 200, askedBody: `{"data":{"session_id":"s-1","status":"ended"}}`},
 		{name: "401 for one that is unknown is success", status: 401, body: unauthorized, asked: 404, askedBody: `{"message":"Session not found"}`},
 		{name: "401 for one that runs is told", status: 401, body: unauthorized, asked: 200, askedBody: `{"data":{"status":"running"}}`, fails: 401},
+		{name: "401 for one that is active is told", status: 401, body: unauthorized, asked: 200, askedBody: `{"data":{"status":"active"}}`, fails: 401},
 		{name: "401 for a key that is wrong is told", status: 401, body: unauthorized, asked: 401, askedBody: unauthorized, fails: 401},
 		{name: "401 is told when the question fails", status: 401, body: unauthorized, asked: 503, askedBody: ``, fails: 401},
 		{name: "401 is told when the answer to the question is a page", status: 401, body: unauthorized, asked: 200, askedBody: `<html>`, fails: 401},

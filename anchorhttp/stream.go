@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"sync"
 	"time"
 )
 
@@ -27,8 +26,7 @@ type streaming struct {
 	context.Context
 	caller  context.Context
 	cancel  context.CancelCauseFunc
-	mu      sync.Mutex
-	release func() bool
+	release func() bool // ends following the other context
 }
 
 func newStreaming(attempt, caller context.Context) *streaming {
@@ -39,8 +37,6 @@ func newStreaming(attempt, caller context.Context) *streaming {
 }
 
 func (s *streaming) follow(ctx context.Context) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.release != nil {
 		s.release()
 	}
@@ -50,8 +46,6 @@ func (s *streaming) follow(ctx context.Context) {
 func (s *streaming) lift() { s.follow(s.caller) }
 
 func (s *streaming) end() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.release()
 	s.cancel(nil)
 }

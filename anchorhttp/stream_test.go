@@ -194,7 +194,16 @@ func TestTheTimeOfALongList(t *testing.T) {
 		}
 		return n, calls, time.Since(begin), last
 	}
-	fine := func(*http.Request) io.ReadCloser { return io.NopCloser(strings.NewReader(list)) }
+	fine := func(r *http.Request) io.ReadCloser {
+		// Like that of a connection, it can be read only until the request's context ends.
+		rest := strings.NewReader(list)
+		return io.NopCloser(readerFunc(func(b []byte) (int, error) {
+			if err := context.Cause(r.Context()); err != nil {
+				return 0, err
+			}
+			return rest.Read(b)
+		}))
+	}
 	waits := func(r *http.Request) io.ReadCloser {
 		return brokenAfter(list, late, func() error { <-r.Context().Done(); return context.Cause(r.Context()) })
 	}

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"math"
 	"net/http"
 	"slices"
@@ -280,10 +279,10 @@ func (e Event) Fields() []string {
 	_ = json.Unmarshal(e.Data, &data) // What is no object has no fields.
 	_ = json.Unmarshal(data["identity"], &identity)
 	var names []string
-	for name := range maps.Keys(data) {
+	for name := range data {
 		names = append(names, printable(name, maxFieldName))
 	}
-	for name := range maps.Keys(identity) {
+	for name := range identity {
 		names = append(names, printable("identity."+name, maxFieldName))
 	}
 	slices.Sort(names)

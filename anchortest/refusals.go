@@ -51,7 +51,8 @@ func newRefusals() refusals {
 }
 
 // RefuseSessions refuses all sessions from now on, those without an identity too,
-// until it is called with [NoRefusal].
+// until it is called with [NoRefusal]. A session that is to skip the validation is not
+// refused for its sign-in.
 func (s *Server) RefuseSessions(r SessionRefusal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
