@@ -42,7 +42,7 @@ func newDisagreement(t *testing.T) *disagreement {
 	d.fake.SetStatus(d.sick.IdentityID, anchortest.StatusFailed)
 	mark := func(id string, metadata map[string]any) {
 		identity, _ := d.fake.Identity(id)
-		identity.Metadata = metadata
+		identity.Metadata, identity.CreatedAt = metadata, d.clock.now().AddDate(0, -1, 0)
 		d.fake.PutIdentity(identity)
 	}
 	mark(d.untagged.IdentityID, map[string]any{"plan": "pro"})
@@ -55,6 +55,19 @@ func newDisagreement(t *testing.T) *disagreement {
 	d.fake.PutIdentity(anchortest.Identity{ApplicationID: d.calendar, CreatedAt: d.clock.now().AddDate(0, -1, 0)})
 	d.fake.ForgetCalls()
 	return d
+}
+
+// findings are what Reconcile finds there, by identity.
+func (d *disagreement) findings() map[string]connect.FindingKind {
+	found := map[string]connect.FindingKind{
+		d.gone.IdentityID: connect.FoundGone, d.sick.IdentityID: connect.FoundBadStatus,
+		d.untagged.IdentityID: connect.FoundUntagged, d.foreign.IdentityID: connect.FoundForeignMark,
+		d.marked: connect.FoundUnknownMark,
+	}
+	for _, id := range d.orphans {
+		found[id] = connect.FoundOrphan
+	}
+	return found
 }
 
 func TestReconcileReportsAndChangesNothing(t *testing.T) {
@@ -73,15 +86,7 @@ func TestReconcileReportsAndChangesNothing(t *testing.T) {
 			}
 			report, err := d.handler.Application("").Reconcile(t.Context(), options)
 			require.NoError(t, err)
-			want := map[string]connect.FindingKind{
-				d.gone.IdentityID: connect.FoundGone, d.sick.IdentityID: connect.FoundBadStatus,
-				d.untagged.IdentityID: connect.FoundUntagged, d.foreign.IdentityID: connect.FoundForeignMark,
-				d.marked: connect.FoundUnknownMark,
-			}
-			for _, id := range d.orphans {
-				want[id] = connect.FoundOrphan
-			}
-			require.Equal(t, want, found)
+			require.Equal(t, d.findings(), found)
 			require.Equal(t, 5, report.Connections)
 			require.Equal(t, 4, report.Identities)
 			require.Equal(t, 3, report.Found[connect.FoundOrphan])
@@ -150,63 +155,114 @@ func TestReconcileDeletesOrphansWhenAskedTo(t *testing.T) {
 	require.Eventually(t, func() bool { _, there := d.fake.Identity(orphan); return !there }, 10*time.Second, 10*time.Millisecond)
 }
 
-// Between the look and the deletion a callback connects the identity.
-func TestReconcileSparesAnOrphanThatIsConnectedMeanwhile(t *testing.T) {
+// Somebody else is faster than the repair: nothing is found, and nothing fails.
+func TestReconcileIsOvertaken(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
-	orphan := s.fake.AddOrphans(1, 48*time.Hour)[0].ID
-	hold := s.fake.Hold("GET", "/v1/identities/")
-	options := fast
-	options.DeleteOrphans = true
-	done := make(chan error, 1)
-	go func() {
-		report, err := s.handler.Application("").Reconcile(context.Background(), options)
-		if len(report.Found) > 0 {
-			err = errors.Join(err, fmt.Errorf("found %v", report.Found))
-		}
-		done <- err
-	}()
-	require.NoError(t, hold.Wait(t.Context(), 1))
-	s.owed("ada", orphan)
-	hold.Release()
-	require.NoError(t, <-done)
-	_, there := s.fake.Identity(orphan)
-	require.True(t, there)
-	require.Equal(t, orphan, s.connection("ada").IdentityID)
+	connected := func(s *site) string { return identityIn(s.signedIn("ada").connect()) }
+	orphan := func(s *site) string { return s.fake.AddOrphans(1, 48*time.Hour)[0].ID }
+	disconnect := func(s *site, _ string) { require.NoError(s.t, s.handler.Disconnect(context.Background(), "ada")) }
+	for name, test := range map[string]struct {
+		arrange func(s *site) (identityID string)
+		// hold says when it happens: before Anchor looks, or before the answer arrives.
+		hold      func(fake *anchortest.Server, method, path string) *anchortest.Hold
+		meanwhile func(s *site, identityID string)
+		stays     bool
+	}{
+		"a callback connects an orphan": {
+			arrange:   orphan,
+			hold:      (*anchortest.Server).Hold,
+			meanwhile: func(s *site, id string) { s.owed("ada", id) },
+			stays:     true,
+		},
+		"an orphan is deleted": {
+			arrange:   orphan,
+			hold:      (*anchortest.Server).Hold,
+			meanwhile: (*site).remove,
+		},
+		"a connection whose identity is gone ends": {
+			arrange: func(s *site) string {
+				id := connected(s)
+				s.remove(id)
+				return id
+			},
+			hold:      (*anchortest.Server).HoldAnswer,
+			meanwhile: disconnect,
+		},
+		"a connection with a bad status ends": {
+			arrange: func(s *site) string {
+				id := connected(s)
+				s.fake.SetStatus(id, anchortest.StatusFailed)
+				return id
+			},
+			hold:      (*anchortest.Server).HoldAnswer,
+			meanwhile: disconnect,
+		},
+		"a connection without a tag ends": {
+			arrange: func(s *site) string {
+				id := connected(s)
+				identity, _ := s.fake.Identity(id)
+				identity.Metadata = nil
+				s.fake.PutIdentity(identity)
+				return id
+			},
+			hold:      (*anchortest.Server).HoldAnswer,
+			meanwhile: disconnect,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t)
+			id := test.arrange(s)
+			hold := test.hold(s.fake, "GET", "/v1/identities/")
+			options := fast
+			options.Repair, options.DeleteOrphans = true, true
+			done := make(chan error, 1)
+			go func() {
+				report, err := s.handler.Application("").Reconcile(context.Background(), options)
+				if len(report.Found) > 0 || len(report.Repaired) > 0 {
+					err = errors.Join(err, fmt.Errorf("found %v, repaired %v", report.Found, report.Repaired))
+				}
+				done <- err
+			}()
+			require.NoError(t, hold.Wait(t.Context(), 1))
+			test.meanwhile(s, id)
+			hold.Release()
+			require.NoError(t, <-done)
+			_, there := s.fake.Identity(id)
+			require.Equal(t, test.stays, there)
+			require.Equal(t, test.stays, len(s.connections("ada")) == 1)
+		})
+	}
 }
 
 func TestReconcileGoesOnWhereItStopped(t *testing.T) {
 	t.Parallel()
 	d := newDisagreement(t)
-	total := 0
+	found := map[string]connect.FindingKind{}
+	connections := 0
 	options := fast
-	for rounds := 0; ; rounds++ {
+	for rounds := 0; options.After != "identities"; rounds++ {
 		require.Less(t, rounds, 20)
-		d.fake.ClearFaults()
-		d.fake.ForgetCalls()
 		ctx, cancel := context.WithCancel(t.Context())
-		options.Found = func(connect.Finding) { total++; cancel() }
+		options.Found = func(f connect.Finding) { found[f.IdentityID] = f.Kind; cancel() }
 		report, err := d.handler.Application("").Reconcile(ctx, options)
 		cancel()
-		if err == nil {
-			require.Empty(t, report.Cursor)
-			break
-		}
 		require.ErrorIs(t, err, context.Canceled)
 		require.Contains(t, report.String(), "stopped early")
-		if strings.HasPrefix(report.Cursor, "connection:") || report.Cursor == "" {
-			options.After = report.Cursor
-			continue
-		}
+		connections += report.Connections
 		options.After = report.Cursor
-		options.Found = nil
-		report, err = d.handler.Application("").Reconcile(t.Context(), options)
-		require.NoError(t, err)
-		require.Zero(t, report.Connections, "they were looked at before")
-		require.Equal(t, 3, report.Found[connect.FoundOrphan])
-		break
 	}
-	_, err := d.handler.Application("").Reconcile(t.Context(), connect.ReconcileOptions{After: "page 7"})
+	require.Equal(t, 5, connections, "each is looked at once")
+
+	options.Found = func(f connect.Finding) { found[f.IdentityID] = f.Kind }
+	report, err := d.handler.Application("").Reconcile(t.Context(), options)
+	require.NoError(t, err)
+	require.Zero(t, report.Connections, "they were looked at before")
+	require.Equal(t, 3, report.Found[connect.FoundOrphan])
+	require.Empty(t, report.Cursor)
+	require.Equal(t, d.findings(), found)
+
+	_, err = d.handler.Application("").Reconcile(t.Context(), connect.ReconcileOptions{After: "page 7"})
 	require.ErrorContains(t, err, "not the Cursor of a report")
 }
 

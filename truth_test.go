@@ -270,15 +270,19 @@ func TestAMappingOfTheAppsOwnIsAdopted(t *testing.T) {
 	h := newHook(t, upTo(2))
 	a := h.handler.Application("")
 	old := h.fake.PutIdentity(anchortest.Identity{CreatedAt: h.clock.now().AddDate(-1, 0, 0), Metadata: map[string]any{"plan": "pro"}})
-	c, err := a.Adopt(t.Context(), connect.User{ID: "ada", Name: "Ada"}, strings.ToUpper(old.ID), " work ")
+	c, err := a.Adopt(t.Context(), connect.User{ID: "ada", Name: "Ada", Actor: "bea"}, strings.ToUpper(old.ID), " work ")
 	require.NoError(t, err)
 	require.Equal(t, h.connection("ada"), c)
 	require.Equal(t, old.ID, c.IdentityID)
+	require.Equal(t, "bea", c.ActorID)
 	require.Equal(t, "work", c.Label)
+	require.True(t, c.HealthAt.Equal(old.UpdatedAt), "what happens at Anchor from then on is news")
 	require.Equal(t, "ada", h.tag(old.ID))
 	identity, _ := h.fake.Identity(old.ID)
 	require.Equal(t, "pro", identity.Metadata["plan"])
-	require.Equal(t, c.ID, h.told(connect.Connected, 1)[0].ConnectionID)
+	e := h.told(connect.Connected, 1)[0]
+	require.Equal(t, c.ID, e.ConnectionID)
+	require.Equal(t, "bea", e.ActorID)
 
 	h.fake.ForgetCalls()
 	again, err := a.Adopt(t.Context(), connect.User{ID: "ada"}, old.ID, "other")
@@ -286,8 +290,9 @@ func TestAMappingOfTheAppsOwnIsAdopted(t *testing.T) {
 	require.Equal(t, c, again, "twice is fine, and changes nothing")
 	require.Empty(t, h.fake.Calls())
 
-	// What is there stays.
-	open := h.approve(h.signedIn("grace").start())
+	// What is there stays, even if only the store knows it.
+	identity.Metadata = nil
+	h.fake.PutIdentity(identity)
 	for name, test := range map[string]struct {
 		user  connect.User
 		id    string
@@ -307,7 +312,9 @@ func TestAMappingOfTheAppsOwnIsAdopted(t *testing.T) {
 		require.ErrorIs(t, err, test.want, name)
 	}
 	require.Empty(t, h.connections("grace"))
-	_ = open
+	left, err := h.store.ApplicationsOf(t.Context(), "grace")
+	require.NoError(t, err)
+	require.Empty(t, left, "no flow is left open")
 
 	for range 2 {
 		_, err = a.Adopt(t.Context(), connect.User{ID: "grace"}, h.fake.PutIdentity(anchortest.Identity{}).ID, "")

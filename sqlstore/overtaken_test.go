@@ -346,7 +346,6 @@ func TestOvertaken(t *testing.T) {
 			},
 			locked:   []string{"DELETE FROM connect_connections WHERE identity_id = '0'"},
 			identity: "2",
-			flow:     func(p *connect.Pending) {},
 			after: func(t *testing.T, s *Store) {
 				requireSlots(t, s, "anna", 1)
 				requireTasks(t, s, deletion("anna", "1"), tag("anna", "2"))
@@ -492,31 +491,10 @@ func TestNoConnectionOutlivesADisconnect(t *testing.T) {
 							connected(t, besides, "anna", old)
 						}
 						require.NoError(t, row.before(ctx, besides))
-						w.setBefore(nil)
-						errs := make(chan error, 1)
-						sending := 0
-						w.setBefore(func(string) error {
-							if sending++; sending == step+1 {
-								over := make(chan struct{})
-								go func() {
-									defer close(over)
-									errs <- row.other(ctx, besides)
-								}()
-								select {
-								case <-over:
-								case <-time.After(50 * time.Millisecond):
-								}
-							}
-							return nil
-						})
-						err := row.call(ctx, s)
-						w.setBefore(nil)
-						if more = sending > step; more {
-							err = errors.Join(err, <-errs)
-						} else {
-							err = errors.Join(err, row.other(ctx, besides))
-						}
-						err = errors.Join(err, row.after(ctx, besides))
+						var err, other error
+						err, other, more = overtakenAt(w, step,
+							func() error { return row.call(ctx, s) }, func() error { return row.other(ctx, besides) })
+						err = errors.Join(err, other, row.after(ctx, besides))
 						requireOnly(t, err, connect.ErrStateSpent)
 						requireConnection(t, besides, "anna", "")
 						require.Zero(t, scalar[int](t, besides.db, prefixed(s, "SELECT COUNT(*) FROM connect_tasks WHERE kind <> 'delete'")))
@@ -548,6 +526,34 @@ func TestNoConnectionOutlivesADisconnect(t *testing.T) {
 		requireConnection(t, s, "anna", "")
 		requireTasks(t, s)
 	})
+}
+
+// overtakenAt makes a call, and another one before its step. Where that one waits for a
+// lock, the call goes on meanwhile. If the call has no such step, the other one comes
+// after it, and there are no more steps.
+func overtakenAt(w *traffic, step int, call, other func() error) (err, otherErr error, more bool) {
+	errs := make(chan error, 1)
+	sending := 0
+	w.setBefore(func(string) error {
+		if sending++; sending == step+1 {
+			over := make(chan struct{})
+			go func() {
+				defer close(over)
+				errs <- other()
+			}()
+			select {
+			case <-over:
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
+		return nil
+	})
+	err = call()
+	w.setBefore(nil)
+	if sending > step {
+		return err, <-errs, true
+	}
+	return err, other(), false
 }
 
 // requireOnly requires that an error has no other causes than those allowed.
@@ -903,30 +909,9 @@ func TestQueueOvertaken(t *testing.T) {
 					for step, more := 0, true; more; step++ {
 						empty(t, besides)
 						bind(t, besides, flow("anna", "annas"))
-						errs := make(chan error, 1)
-						sending := 0
-						w.setBefore(func(string) error {
-							if sending++; sending == step+1 {
-								over := make(chan struct{})
-								go func() {
-									defer close(over)
-									errs <- calls[1](besides)
-								}()
-								select {
-								case <-over:
-								case <-time.After(50 * time.Millisecond):
-								}
-							}
-							return nil
-						})
-						err := calls[0](s)
-						w.setBefore(nil)
-						other := error(nil)
-						if more = sending > step; more {
-							other = <-errs
-						} else {
-							other = calls[1](besides)
-						}
+						var err, other error
+						err, other, more = overtakenAt(w, step,
+							func() error { return calls[0](s) }, func() error { return calls[1](besides) })
 						queued, completed := err, other
 						if i == 1 {
 							queued, completed = other, err
