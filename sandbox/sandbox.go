@@ -129,6 +129,8 @@ func Start(ctx context.Context, options ...Option) (*Server, error) {
 	if err := s.listen(c); err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
+	s.mu.Lock() // If ctx is done already, Close reads stop at once.
+	defer s.mu.Unlock()
 	s.stop = context.AfterFunc(ctx, func() { _ = s.Close() })
 	return s, nil
 }

@@ -393,6 +393,18 @@ func TestAnUnusableStart(t *testing.T) {
 	}
 }
 
+func TestAStartWhoseContextIsDoneIsClosed(t *testing.T) {
+	t.Parallel()
+	start(t) // It skips.
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 20 { // With -race this finds what Start and Close share without a lock.
+		s, err := Start(ctx)
+		require.NoError(t, err)
+		<-s.closed
+	}
+}
+
 func TestWithoutABrowserAStartSaysHowToGetOne(t *testing.T) {
 	t.Setenv("CHROME_PATH", os.DevNull)
 	_, err := Start(t.Context())

@@ -147,13 +147,17 @@ func TestTheSitesSecondFactor(t *testing.T) {
 	}
 	code := begin()
 	require.Equal(t, http.StatusUnauthorized, p.post("/sign-in/code", "code", "wrong").status)
+	cookies := p.jar.Cookies(p.base)
 	require.Equal(t, "/inbox", p.post("/sign-in/code", "code", " "+code+" ").location)
 	require.True(t, p.isSignedIn())
 	require.Equal(t, "/sign-in", p.post("/sign-in/code", "code", code).location, "a code works once")
 
 	p.post("/sign-out")
+	p.jar.SetCookies(p.base, cookies)
+	require.Contains(t, p.post("/sign-in/code", "code", code).body, oldCode, "once, whatever the browser keeps")
+	require.False(t, p.isSignedIn())
 	code = begin()
-	cookies := p.jar.Cookies(p.base)
+	cookies = p.jar.Cookies(p.base)
 	for range codeTries - 1 {
 		require.Contains(t, p.post("/sign-in/code", "code", "wrong").body, wrongCode)
 	}

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"image/png"
+	"log"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -262,4 +264,21 @@ func TestAnAutomationNoticesThatItIsSignedOut(t *testing.T) {
 	_, err = readInbox(t.Context(), session, anchor.Site().URL())
 	require.Error(t, err)
 	require.Equal(t, http.StatusBadGateway, explain(t.Context(), session, err).Status)
+}
+
+// Other tests wait while it changes the default log.
+func TestTheLogDoesNotHaveASessionsAddress(t *testing.T) {
+	var logged bytes.Buffer
+	before, writer, flags := slog.Default(), log.Writer(), log.Flags()
+	defer func() { // SetDefault changes the log package's too.
+		slog.SetDefault(before)
+		log.SetOutput(writer)
+		log.SetFlags(flags)
+	}()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&logged, nil)))
+	const address = "ws://127.0.0.1:1/cdp/secret/devtools/browser/1"
+	explained := explain(t.Context(), anchorhttp.Session{CDPURL: address}, errors.New("dial "+address+": refused"))
+	require.Equal(t, "automation_failed", explained.Code)
+	require.Contains(t, logged.String(), "dial …: refused")
+	require.NotContains(t, logged.String(), "secret")
 }

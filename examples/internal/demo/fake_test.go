@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -9,6 +10,33 @@ import (
 	"github.com/anchorconnect/connect"
 	"github.com/anchorconnect/connect/anchortest"
 )
+
+// A store lists at most 500 connections at a time.
+func TestTheFakeIsToldOfAllConnections(t *testing.T) {
+	t.Parallel()
+	const all = 501
+	application := anchortest.New().ApplicationID()
+	store := connect.NewMemoryStore()
+	identityID := func(n int) string { return fmt.Sprintf("6f1c9a52-0a3d-4c1e-9b7f-%012d", n) }
+	for n := range all {
+		id := identityID(n)
+		require.NoError(t, store.Bind(t.Context(), connect.Pending{
+			TokenHash: id, ApplicationID: application, UserID: id, ExpiresAt: time.Now().Add(time.Minute),
+		}, 1))
+		_, err := store.Complete(t.Context(), id, connect.Connection{
+			ID: id, ApplicationID: application, UserID: id, IdentityID: id, ConnectedAt: time.Now(), Health: connect.HealthOK,
+		}, connect.Completion{})
+		require.NoError(t, err)
+	}
+	var s Settings
+	fake, err := s.StartFake(t.Context(), store)
+	require.NoError(t, err)
+	defer fake.Close()
+	for n := range all {
+		_, found := fake.Identity(identityID(n))
+		require.True(t, found, n)
+	}
+}
 
 func TestStartFake(t *testing.T) {
 	t.Parallel()

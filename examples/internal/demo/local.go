@@ -14,8 +14,8 @@ import (
 // Local is the stand-in for Anchor that runs in this process.
 type Local struct {
 	Fake *anchortest.Server
-	// Sandbox runs automations in browsers. It is nil if no browser is installed or
-	// if Settings.NoBrowser is set.
+	// Sandbox runs automations in browsers. It is nil if none could be started or if
+	// Settings.NoBrowser is set.
 	Sandbox *sandbox.Server
 }
 
@@ -27,8 +27,9 @@ func (l Local) Close() error {
 	return l.Fake.Close()
 }
 
-// StartLocal starts a sandbox, or the fake of [Settings.StartFake] if no browser is
-// installed, and points the settings at it. It starts no browser yet.
+// StartLocal starts a sandbox and points the settings at it. If that is not possible,
+// such as without a browser, it starts the fake of [Settings.StartFake] and a notice
+// says why. It starts no browser yet.
 func (s *Settings) StartLocal(ctx context.Context, store Store) (Local, error) {
 	if s.NoBrowser {
 		fake, err := s.StartFake(ctx, store)

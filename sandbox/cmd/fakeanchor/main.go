@@ -14,6 +14,8 @@
 //	SANDBOX_SITE_URL=http://127.0.0.1:9798
 //
 // With -webhook-url it sends events to the app, and prints ANCHOR_WEBHOOK_SECRET too.
+// The key and that secret are random unless -key and -webhook-secret are given. All
+// other values are the same after a restart.
 //
 // It needs Chromium or Chrome: the program that CHROME_PATH names, or one of the
 // usual names. Calls and sessions are logged on the standard error stream, with the
@@ -30,18 +32,20 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"os"
 	"os/signal"
 	"regexp"
 	"strings"
 	"syscall"
 
+	"github.com/anchorconnect/connect/anchorhttp"
 	"github.com/anchorconnect/connect/anchortest"
 	"github.com/anchorconnect/connect/sandbox"
 )
 
-// The addresses stay the same, so that a restart does not break an app's
-// configuration.
+// The addresses stay the same, so that a restart with the same -key does not break an
+// app's configuration.
 const (
 	defaultAddr     = "127.0.0.1:9797"
 	defaultSiteAddr = "127.0.0.1:9798"
@@ -50,6 +54,8 @@ const (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// After the first signal a second one ends the program at once.
+	context.AfterFunc(ctx, stop)
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -119,7 +125,7 @@ func parseFlags(args []string, stderr io.Writer) (c settings, err error) {
 	flags.SetOutput(io.Discard) // What went wrong is said once, by run.
 	addr := flags.String("addr", defaultAddr, "loopback `address` of the API and the hosted page; port 0 takes a free one")
 	siteAddr := flags.String("site-addr", defaultSiteAddr, "loopback `address` of the site; port 0 takes a free one")
-	key := flags.String("key", "", "API `key` that calls must carry (default a fixed one)")
+	key := flags.String("key", "", "API `key` that calls must carry (default a random one)")
 	application := flags.String("application", "", "`id` of the application, a UUID (default a fixed one)")
 	webhookURL := flags.String("webhook-url", "", "`URL` that is told of sign-ins that work and that fail (default none)")
 	webhookSecret := flags.String("webhook-secret", "", "`secret` that events are signed with (default a random one)")
@@ -151,10 +157,16 @@ func parseFlags(args []string, stderr io.Writer) (c settings, err error) {
 		fake = append(fake, anchortest.WithAPIKey(*key))
 	}
 	if *application != "" {
+		if _, ok := anchorhttp.ParseID(*application); !ok {
+			return settings{}, fmt.Errorf("-application %q is not a UUID", *application)
+		}
 		fake = append(fake, anchortest.WithApplicationID(*application))
 	}
 	switch {
 	case *webhookURL != "":
+		if u, err := url.Parse(*webhookURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			return settings{}, errors.New("-webhook-url is not an http or https URL")
+		}
 		c.webhookSecret = cmp.Or(*webhookSecret, rand.Text())
 		fake = append(fake, anchortest.WithWebhook(*webhookURL, c.webhookSecret))
 	case *webhookSecret != "":

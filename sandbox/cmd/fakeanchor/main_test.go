@@ -20,6 +20,8 @@ func TestUnusableFlagsAreOneLineAndExitStatus2(t *testing.T) {
 		"an argument":                          {[]string{"x"}, `unexpected argument "x"`},
 		"no browser":                           {[]string{"-browser=false"}, "run github.com/anchorconnect/connect/cmd/fakeanchor"},
 		"a spelling that there is not":         {[]string{"-callback", "x"}, `"x" is none of`},
+		"an application that is no UUID":       {[]string{"-application", "x"}, `-application "x" is not a UUID`},
+		"a webhook that is no URL":             {[]string{"-webhook-url", "x"}, "-webhook-url is not an http or https URL"},
 		"a webhook's secret without a webhook": {[]string{"-webhook-secret", "s3cret"}, "-webhook-url"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -3,19 +3,14 @@ package chromium
 import (
 	"context"
 	"encoding/json"
-	"fmt"
-	"sync"
 )
 
 // A Caller is a client that calls methods and waits for their results.
 type Caller struct {
 	client *Client
-
-	mu      sync.Mutex
-	lastID  int
-	answers map[int]chan<- message
-	done    chan struct{}
-	events  func(method string, params json.RawMessage)
+	calls  calls
+	done   chan struct{}
+	events func(method string, params json.RawMessage)
 }
 
 // NewCaller adds a client to the connection. events, which may be nil, is called
@@ -25,7 +20,7 @@ func (c *Conn) NewCaller(ctx context.Context, events func(method string, params 
 	if err != nil {
 		return nil, err
 	}
-	caller := &Caller{client: client, answers: make(map[int]chan<- message), done: make(chan struct{}), events: events}
+	caller := &Caller{client: client, done: make(chan struct{}), events: events}
 	go caller.read()
 	return caller, nil
 }
@@ -47,56 +42,21 @@ func (c *Caller) read() {
 			}
 			continue
 		}
-		var id int
-		if json.Unmarshal(m.ID, &id) != nil {
-			continue
-		}
-		c.mu.Lock()
-		answer := c.answers[id]
-		delete(c.answers, id)
-		c.mu.Unlock()
-		if answer != nil {
-			answer <- m
-		}
+		c.calls.answer(m)
 	}
 }
 
 // Call calls a method in a session that the caller has attached, or in the
 // browser's own for an empty one, and reads the result. A nil result is not read.
 func (c *Caller) Call(ctx context.Context, sessionID, method string, params, result any) error {
-	answer := make(chan message, 1)
-	c.mu.Lock()
-	c.lastID++
-	id := c.lastID
-	c.answers[id] = answer
-	c.mu.Unlock()
-	defer func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		delete(c.answers, id)
-	}()
 	if params == nil {
 		params = struct{}{}
 	}
-	call := map[string]any{"id": id, "method": method, "params": params}
+	call := map[string]any{"method": method, "params": params}
 	if sessionID != "" {
 		call["sessionId"] = sessionID
 	}
-	text, err := json.Marshal(call)
-	if err != nil {
-		return fmt.Errorf("%s: %w", method, err)
-	}
-	if err := c.client.Send(text); err != nil {
-		return err
-	}
-	select {
-	case m := <-answer:
-		return m.into(method, result)
-	case <-c.done:
-		return ErrClosed
-	case <-ctx.Done():
-		return fmt.Errorf("%s: %w", method, ctx.Err())
-	}
+	return c.calls.do(ctx, c.done, c.client.Send, call, result)
 }
 
 // Close detaches the caller.

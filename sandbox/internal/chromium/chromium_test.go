@@ -208,3 +208,10 @@ func running(t *testing.T, b *Browser) (n int) {
 	}
 	return n
 }
+
+func TestABrowserGetsNoSecretsOfTheEnvironment(t *testing.T) {
+	t.Parallel()
+	kept := []string{"HOME=/root", "PATH=/bin", "LC_ALL=C.UTF-8", "XDG_RUNTIME_DIR=/run"}
+	got := environment(append([]string{"ANCHORBROWSER_API_KEY=sk-1", "DATABASE_URL=x", "HTTP_PROXY=x", "LC=x", "HOMES=x"}, kept...))
+	require.Equal(t, kept, got)
+}

@@ -29,11 +29,11 @@ type Conn struct {
 	writing sync.Mutex
 	w       io.Writer
 
+	calls calls // outside of any session
+	done  chan struct{}
+
 	mu      sync.Mutex
-	lastID  int
-	answers map[int]chan<- message // of calls outside of any session
-	clients map[string]*Client     // by session, those that a client has attached too
-	done    chan struct{}
+	clients map[string]*Client // by session, those that a client has attached too
 }
 
 // message is what routing needs to know of a message.
@@ -52,7 +52,6 @@ type message struct {
 func newConn(r io.Reader, w io.Writer) *Conn {
 	c := &Conn{
 		w:       w,
-		answers: make(map[int]chan<- message),
 		clients: make(map[string]*Client),
 		done:    make(chan struct{}),
 	}
@@ -95,18 +94,12 @@ func (c *Conn) deliver(text []byte) {
 			stripped = withoutSession(text)
 		}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if sessionID == "" {
-		var id int
-		if json.Unmarshal(m.ID, &id) == nil {
-			if answer := c.answers[id]; answer != nil {
-				delete(c.answers, id)
-				answer <- m
-			}
-		}
+		c.calls.answer(m)
 		return
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	client := c.clients[sessionID]
 	if client == nil {
 		return // It went while this was on its way.
@@ -179,46 +172,7 @@ func (c *Conn) call(ctx context.Context, method string, params, result any) erro
 		return ErrClosed
 	default:
 	}
-	answer := make(chan message, 1)
-	c.mu.Lock()
-	c.lastID++
-	id := c.lastID
-	c.answers[id] = answer
-	c.mu.Unlock()
-	defer func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		delete(c.answers, id)
-	}()
-	text, err := json.Marshal(map[string]any{"id": id, "method": method, "params": params})
-	if err != nil {
-		return err
-	}
-	if err := c.write(text); err != nil {
-		return err
-	}
-	select {
-	case m := <-answer:
-		return m.into(method, result)
-	case <-c.done:
-		return ErrClosed
-	case <-ctx.Done():
-		return fmt.Errorf("%s: %w", method, ctx.Err())
-	}
-}
-
-// into reads the result of a call, or returns its error.
-func (m message) into(method string, result any) error {
-	if m.Error != nil {
-		return fmt.Errorf("%s: %s (%d)", method, m.Error.Message, m.Error.Code)
-	}
-	if result == nil {
-		return nil
-	}
-	if err := json.Unmarshal(m.Result, result); err != nil {
-		return fmt.Errorf("%s: %w", method, err)
-	}
-	return nil
+	return c.calls.do(ctx, c.done, c.write, map[string]any{"method": method, "params": params}, result)
 }
 
 // A Client is one of those who share a [Conn]. Its methods are safe for concurrent
