@@ -28,12 +28,12 @@
 // its hash to the signed-in user in the store, gives the browser a sealed state
 // cookie and sends it to the hosted page. The callback carries nothing but an
 // identity's id, which anybody can write into a URL. So before a connection is
-// stored it is proved that the browser, the user and the start belong together,
+// stored it is proved that the browser, the user and the flow belong together,
 // and that the identity is usable, of this application, made just now and nobody
 // else's. Each refusal has an error of its own, such as [ErrStateExpired];
 // [Explain] tells what it means to the person.
 //
-// The start stays open until [Store].Complete has committed: a reload after a
+// The flow stays pending until [Store].Complete has committed: a reload after a
 // crash or an outage finishes the flow.
 //
 // # After connecting

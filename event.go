@@ -12,8 +12,8 @@ import (
 type EventKind string
 
 const (
-	// Connected: a connection was stored, the user's first or one that replaces
-	// another.
+	// Connected: a connection was stored, a new one or one that the user has signed in
+	// to again.
 	Connected EventKind = "connected"
 	// Disconnected: a connection was ended.
 	Disconnected EventKind = "disconnected"
@@ -56,8 +56,9 @@ type Event struct {
 	// UserID is the owner whom it concerns. Of a return that was refused it is that of
 	// who is signed in, empty for nobody.
 	UserID string
-	// ActorID is who acted for the owner, if that was another: of Connected,
-	// Disconnected, Renamed and Refused only. It is empty if the app itself acted.
+	// ActorID is who acted for the owner, if that was another: of Started, Connected,
+	// Cancelled, SignInFailed, Expired, Refused, Renamed and Disconnected only. It is
+	// empty if the app itself acted.
 	ActorID string
 	// ConnectionID is the connection. It is empty of Refused and TaskRefused. Of Started,
 	// Cancelled, SignInFailed and Expired it is the one that the flow was to renew, empty
@@ -82,7 +83,8 @@ type Event struct {
 	// Proof is the number, 1 to 8, of the proof that failed, as README.md counts
 	// them: of Refused and Expired only. It is 0 if all of them held.
 	Proof int
-	// Reason is why: of Refused one of this package's errors; of SessionRefused the error
+	// Reason is why: of Refused, Cancelled, SignInFailed and Expired one of this
+	// package's errors; of SessionRefused the error
 	// that NewSession returned; of TaskRefused what Anchor answered, an
 	// [*anchorhttp.Error].
 	Reason error

@@ -1164,6 +1164,46 @@ func TestNothingThatArrivesBreaksAnything(t *testing.T) {
 	require.Equal(t, http.StatusSeeOther, ada.get(callback).status, "and the flow is still open")
 }
 
+// bindingStore keeps what the handler has bound.
+type bindingStore struct {
+	connect.Store
+	bound connect.Pending
+}
+
+func (s *bindingStore) Bind(ctx context.Context, p connect.Pending, limit int) error {
+	s.bound = p
+	return s.Store.Bind(ctx, p, limit)
+}
+
+func TestTheStoreGetsATokensHashAndNeverTheToken(t *testing.T) {
+	t.Parallel()
+	store := &bindingStore{Store: connect.NewMemoryStore()}
+	s := newSite(t, func(c *connect.Config) { c.Store = store })
+	hosted, err := url.Parse(s.signedIn("ada").start())
+	require.NoError(t, err)
+	token := hosted.Query().Get("token")
+	require.NotEmpty(t, token)
+	require.NotEmpty(t, store.bound.TokenHash)
+	require.NotContains(t, fmt.Sprintf("%#v", store.bound), token)
+}
+
+func TestNoAnswerIsKeptOrTellsOtherSitesItsAddress(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	ada := s.signedIn("ada")
+	answers := everyPage(s)
+	answers["start"] = ada.post("/connect", nil)
+	answers["callback"] = ada.get(s.approve(ada.start()))
+	answers["status"] = ada.get("/connect/status")
+	answers["disconnect"] = ada.post("/disconnect", nil)
+	for name, a := range answers {
+		require.Equal(t, "no-store", a.header.Get("Cache-Control"), name)
+		if name != "connect" { // Its form's Origin would be null.
+			require.Equal(t, "no-referrer", a.header.Get("Referrer-Policy"), name)
+		}
+	}
+}
+
 func TestNothingSecretIsLogged(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
