@@ -24,8 +24,9 @@ import (
 //
 // Return the errors of the statements on tx. An error rolls back the whole
 // transaction: nothing has changed, and the store's method returns an error that
-// wraps it. A panic does the same. In a callback the user is asked to try again
-// (503), and the flow stays open. Do not commit tx, and roll it back only by an error.
+// wraps it, unless it is an error of connect's. A panic does the same. In a callback
+// the user is asked to try again (503), and the flow stays open. Do not commit tx, and
+// roll it back only by an error.
 //
 // The store has locked its own rows before it calls the hook: first the flow, then
 // the user's connections, then tasks. A transaction of the app's that locks a row
