@@ -11,8 +11,10 @@ import (
 )
 
 // Complete implements [connect.Store]. It is one statement on PostgreSQL without a
-// hook, and otherwise a transaction of six, of seven if it replaces an identity. A
-// call that stores nothing, refused or a reload, is two or three statements.
+// hook, and otherwise a transaction of six, of seven if it replaces an identity, or on
+// SQLite if it adds to other connections. A call that stores nothing, refused or a
+// reload, is two or three statements, or four on PostgreSQL with a hook. On MySQL a
+// hook takes two more.
 func (s *Store) Complete(ctx context.Context, tokenHash string, c connect.Connection, how connect.Completion) (connect.Completed, error) {
 	const doing = "complete a flow"
 	if err := cmp.Or(validKey("token hash", tokenHash), c.Validate()); err != nil {

@@ -24,8 +24,9 @@ import (
 //
 // Return the errors of the statements on tx. An error rolls back the whole
 // transaction: nothing has changed, and the store's method returns an error that
-// wraps it. A panic does the same. In a callback the user is asked to try again
-// (503), and the flow stays open. Do not commit tx, and roll it back only by an error.
+// wraps it, unless it is an error of connect's. A panic does the same. In a callback
+// the user is asked to try again (503), and the flow stays open. Do not commit tx, and
+// roll it back only by an error.
 //
 // The store has locked its own rows before it calls the hook: first the flow, then
 // the user's connections, then tasks. A transaction of the app's that locks a row
@@ -82,8 +83,20 @@ func (s *Store) tell(ctx context.Context, tx *sql.Tx, change Change) (err error)
 			err = fmt.Errorf("the hook has panicked: %v\n%s", v, debug.Stack())
 		}
 	}()
+	if s.dialect == MySQL {
+		if _, err := tx.ExecContext(ctx, "SAVEPOINT connect_hook"); err != nil {
+			return err
+		}
+	}
 	err = s.hook(ctx, tx, change)
 	switch {
+	case err == nil && s.dialect == MySQL:
+		// A deadlock rolls back the whole transaction there, and a COMMIT afterwards
+		// succeeds. If the hook has ignored it, the savepoint is gone.
+		if _, err := tx.ExecContext(ctx, "RELEASE SAVEPOINT connect_hook"); err != nil {
+			return fmt.Errorf("the hook has returned no error, though its transaction has ended: %w", err)
+		}
+		return nil
 	case err == nil:
 		return nil
 	case slices.ContainsFunc(answers, func(answer error) bool { return errors.Is(err, answer) }):

@@ -279,6 +279,32 @@ func TestHook(t *testing.T) {
 
 var errHook = errors.New("the app does not want it")
 
+// On MySQL a COMMIT succeeds after a deadlock, which has rolled back everything.
+func TestHookThatIgnoresADeadlock(t *testing.T) {
+	t.Parallel()
+	ignores := false
+	s := mirrored(t, on(t, MySQL), func(ctx context.Context, tx *sql.Tx, _ Change) error {
+		if ignores {
+			_, _ = tx.ExecContext(ctx, "ROLLBACK") // As a deadlock does.
+		}
+		return nil
+	})
+	for _, name := range hookCalls {
+		ignores = false
+		prepare(t, s)
+		before := contents(t, s)
+		ignores = true
+		require.ErrorContains(t, calls[name](t.Context(), s), "though its transaction has ended", name)
+		require.Equal(t, before, contents(t, s), name)
+		ignores = false
+		require.NoError(t, calls[name](t.Context(), s), "%s, once more", name)
+		requireMirrored(t, s)
+		empty(t, s)
+		_, err := s.db.Exec(prefixed(s, "DELETE FROM connect_mirror"))
+		require.NoError(t, err)
+	}
+}
+
 func TestHookOptions(t *testing.T) {
 	t.Parallel()
 	require.PanicsWithValue(t, "sqlstore: WithHook: the hook is nil", func() { WithHook(nil) })

@@ -39,7 +39,7 @@ func TestAgainstMemoryStore(t *testing.T) {
 				for _, cause := range []error{
 					connect.ErrStateUnknown, connect.ErrAnotherUser, connect.ErrStateSpent, connect.ErrStateExpired,
 					connect.ErrIdentityRetired, connect.ErrIdentityTaken, connect.ErrIdentityTooOld, connect.ErrNotConnected,
-					connect.ErrConnectionUnknown, connect.ErrIdentityConnected, connect.ErrConnectionLimit,
+					connect.ErrConnectionUnknown, connect.ErrIdentityConnected, connect.ErrConnectionLimit, connect.ErrConnectionChanged,
 				} {
 					require.Positive(t, m.outcomes[cause.Error()], "%v: %v", cause, m.outcomes)
 				}
@@ -128,7 +128,14 @@ func (m *model) call(ctx context.Context) (what string, want, got any) {
 			Label: pick(m, "", "home"), ConnectedAt: m.now, Health: pick(m, connect.HealthOK, connect.HealthNeedsSignIn), HealthAt: m.now.Add(-time.Second),
 		}
 		how := connect.Completion{TagAfter: m.now, SameIdentity: m.IntN(8) == 0, MaxConnections: m.IntN(5)}
-		return both(fmt.Sprintf("Complete %s %+v %+v", hash, c, how), func(s connect.Store) (any, error) {
+		if m.IntN(3) == 0 { // The app has agreed to one more, or to a renewal of any of them as it is or was.
+			how.Accepted = new(connect.Connection)
+			if mine, err := m.want.Connections(ctx, app, user); err == nil && len(mine) > 0 && m.IntN(3) > 0 {
+				*how.Accepted = mine[m.IntN(len(mine))]
+				how.Accepted.IdentityID = pick(m, how.Accepted.IdentityID, how.Accepted.IdentityID, how.Accepted.IdentityID, identity)
+			}
+		}
+		return both(fmt.Sprintf("Complete %s %+v %+v, accepted %+v", hash, c, how, how.Accepted), func(s connect.Store) (any, error) {
 			done, err := s.Complete(ctx, hash, c, how)
 			if err == nil && done.First && s == m.want {
 				m.ids = append(m.ids, done.Connection.ID)

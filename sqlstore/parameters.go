@@ -23,6 +23,7 @@ func plainName(name string) string {
 
 const (
 	onPool    = "no driver of Go has it: take it out, and limit the pool with db.SetMaxOpenConns and its neighbors"
+	onPgxpool = "it is pgxpool's: use pgxpool.New and stdlib.OpenDBFromPool, or take it out"
 	onTimeout = "the driver has no such parameter: give each ctx a deadline"
 	onTLS     = "it is about encryption, and the driver has no such parameter"
 	onMySQL   = onTLS + ": register a tls.Config with mysql.RegisterTLSConfig, and name it in tls="
@@ -33,11 +34,11 @@ var refusedByBoth = map[string]string{
 	"connectionlimit":           onPool,
 	"pooltimeout":               onPool,
 	"poolsize":                  onPool,
-	"poolmaxconns":              "it is pgxpool's: use pgxpool.New and stdlib.OpenDBFromPool, or take it out",
-	"poolminconns":              "it is pgxpool's: use pgxpool.New and stdlib.OpenDBFromPool, or take it out",
-	"poolmaxconnlifetime":       "it is pgxpool's: use pgxpool.New and stdlib.OpenDBFromPool, or take it out",
-	"poolmaxconnidletime":       "it is pgxpool's: use pgxpool.New and stdlib.OpenDBFromPool, or take it out",
-	"poolhealthcheckperiod":     "it is pgxpool's: use pgxpool.New and stdlib.OpenDBFromPool, or take it out",
+	"poolmaxconns":              onPgxpool,
+	"poolminconns":              onPgxpool,
+	"poolmaxconnlifetime":       onPgxpool,
+	"poolmaxconnidletime":       onPgxpool,
+	"poolhealthcheckperiod":     onPgxpool,
 	"maxidleconnectionlifetime": onPool,
 	"maxconnectionlifetime":     onPool,
 	"statementcachesize":        onPool,

@@ -125,7 +125,6 @@ func probePooler(ctx context.Context, one, other *sql.Conn) (pooled, kept bool) 
 	text := fmt.Sprintf("SELECT pg_backend_pid() + $1::integer /* sqlstore %d */", rand.Uint64())
 	texts := []string{text + " ", text + "  "}
 	last := make(map[*sql.Conn]int)
-	// Two connections to the server itself are never in one session.
 	for _, conn := range []*sql.Conn{one, other} {
 		var pid int
 		if err := conn.QueryRowContext(ctx, text, 0).Scan(&pid); err != nil {
@@ -133,6 +132,7 @@ func probePooler(ctx context.Context, one, other *sql.Conn) (pooled, kept bool) 
 		}
 		last[conn] = pid
 	}
+	// Two connections to the server itself are never in one session.
 	if last[one] == last[other] {
 		return true, true
 	}
@@ -160,7 +160,7 @@ func probePooler(ctx context.Context, one, other *sql.Conn) (pooled, kept bool) 
 			if err := tx.QueryRowContext(ctx, texts[which], 0).Scan(&pid); err != nil {
 				return pooled || isUnprepared(err), false
 			}
-			if seen, ok := last[conn]; ok && seen != pid {
+			if last[conn] != pid {
 				pooled = true
 			}
 			last[conn] = pid

@@ -30,19 +30,24 @@ const (
 // relies on. Each is found by a text in what the server says of its version.
 var refusedEngines = []struct {
 	dialect         Dialect
-	sign            string
-	kind, why, want string
+	sign, kind, why string
 }{
-	{PostgreSQL, "CockroachDB", "CockroachDB", "it refuses statements that change one table twice, and has no advisory locks", "PostgreSQL 12 or later"},
-	{PostgreSQL, "-YB-", "YugabyteDB", "it is not tested, and its older line lacks MATERIALIZED and advisory locks", "PostgreSQL 12 or later"},
-	{PostgreSQL, "Redshift", "Amazon Redshift", "it enforces no unique keys", "PostgreSQL 12 or later"},
-	{PostgreSQL, "Greenplum", "Greenplum", "it is not tested", "PostgreSQL 12 or later"},
-	{PostgreSQL, "openGauss", "openGauss", "it is not tested", "PostgreSQL 12 or later"},
-	{PostgreSQL, "GaussDB", "GaussDB", "it is not tested", "PostgreSQL 12 or later"},
-	{MySQL, "TiDB", "TiDB", "it parses SKIP LOCKED and locks nothing, so that a task is given out several times", "MySQL 8.0 or MariaDB 10.6, or later"},
-	{MySQL, "OceanBase", "OceanBase", "it is not tested", "MySQL 8.0 or MariaDB 10.6, or later"},
-	{MySQL, "SingleStore", "SingleStore", "it is not tested", "MySQL 8.0 or MariaDB 10.6, or later"},
-	{MySQL, "Dolt", "Dolt", "it parses FOR UPDATE and locks nothing", "MySQL 8.0 or MariaDB 10.6, or later"},
+	{PostgreSQL, "CockroachDB", "CockroachDB", "it refuses statements that change one table twice, and has no advisory locks"},
+	{PostgreSQL, "-YB-", "YugabyteDB", "it is not tested, and its older line lacks MATERIALIZED and advisory locks"},
+	{PostgreSQL, "Redshift", "Amazon Redshift", "it enforces no unique keys"},
+	{PostgreSQL, "Greenplum", "Greenplum", "it is not tested"},
+	{PostgreSQL, "openGauss", "openGauss", "it is not tested"},
+	{PostgreSQL, "GaussDB", "GaussDB", "it is not tested"},
+	{MySQL, "TiDB", "TiDB", "it parses SKIP LOCKED and locks nothing, so that a task is given out several times"},
+	{MySQL, "OceanBase", "OceanBase", "it is not tested"},
+	{MySQL, "SingleStore", "SingleStore", "it is not tested"},
+	{MySQL, "Dolt", "Dolt", "it parses FOR UPDATE and locks nothing"},
+}
+
+// servedBy is what to use instead of refusedEngines, each or later.
+var servedBy = map[Dialect]string{
+	PostgreSQL: fmt.Sprint(minimalVersions[kindPostgreSQL]),
+	MySQL:      fmt.Sprintf("%s or %s,", minimalVersions[kindMySQL], minimalVersions[kindMariaDB]),
 }
 
 // minimalVersions are the first versions that understand the store's statements.
@@ -60,7 +65,7 @@ var versionNumber = regexp.MustCompile(`\d+(\.\d+)?`)
 func engineOf(d Dialect, said string) (engine, error) {
 	for _, r := range refusedEngines {
 		if d == r.dialect && strings.Contains(said, r.sign) {
-			return engine{}, fmt.Errorf("the database is %s, which this release of sqlstore does not serve, because %s: use %s", r.kind, r.why, r.want)
+			return engine{}, fmt.Errorf("the database is %s, which this release of sqlstore does not serve, because %s: use %s or later", r.kind, r.why, servedBy[d])
 		}
 	}
 	s := engine{kind: kindSQLite}
