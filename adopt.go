@@ -78,7 +78,7 @@ func (a *Application) Adopt(ctx context.Context, user User, identityID, label st
 		Label:         label,
 		ConnectedAt:   now,
 		Health:        HealthOK,
-		HealthAt:      identity.UpdatedAt,
+		HealthAt:      identityEvidence{identity: identity, issuedAt: time.Unix(0, 0)}.signedInAt(), // There is no token.
 	}
 	completed, err := h.store.Complete(ctx, flow.TokenHash, c, Completion{
 		TagAfter:       now.Add(taskLease),

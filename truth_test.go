@@ -325,6 +325,15 @@ func TestAMappingOfTheAppsOwnIsAdopted(t *testing.T) {
 	require.Len(t, h.connections("grace"), 2)
 }
 
+func TestAMappingOfAnUnknownDateIsAdopted(t *testing.T) {
+	t.Parallel()
+	h := newHook(t)
+	identity := h.fake.PutIdentity(anchortest.Identity{UpdatedAt: time.Time{}.Add(time.Millisecond)})
+	c, err := h.handler.Application("").Adopt(t.Context(), connect.User{ID: "ada"}, identity.ID, "")
+	require.NoError(t, err)
+	require.Equal(t, time.Unix(0, 0).UTC(), c.HealthAt.UTC(), "no store need keep an earlier moment")
+}
+
 // A flow that is under way when a mapping is adopted goes on.
 func TestAnAdoptionEndsNoFlow(t *testing.T) {
 	t.Parallel()
