@@ -47,7 +47,6 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request, state string)
 		h.fail(w, r, err)
 		return
 	}
-	start.result = result
 	if start.user.ID == "" && start.cookieErr == nil && !result.repeated && !acceptsJSON(r.Header) {
 		// A session cookie that is SameSite=Strict stays behind when another
 		// site sends the browser here. It comes along when one of our own pages
@@ -74,7 +73,7 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request, state string)
 			}
 		}
 		if errors.Is(err, ErrStateExpired) || errors.Is(err, ErrStateSpent) {
-			h.clearUp(w, r, start, result, err)
+			h.clearUp(w, r, start, err)
 			return
 		}
 		h.refuse(w, r, start, err)
@@ -264,7 +263,7 @@ func proveStart(e startEvidence) error {
 		return ErrAnotherUser
 	case e.application == nil:
 		return ErrStateUnknown
-	case e.pending.IdentityID != "" && e.pending.IdentityID == e.identityID:
+	case e.pending.IdentityID != "" && e.pending.IdentityID == e.result.identityID:
 		return nil
 	case e.pending.Spent:
 		return ErrStateSpent
@@ -318,6 +317,5 @@ func isFresh(created, issued time.Time) bool {
 // ownedBy tells whether metadata names this user, or nobody, as the identity's
 // owner. Whatever else stands under the key is somebody else's mark.
 func ownedBy(metadata map[string]any, userID string) bool {
-	owner := metadata[externalUserID]
-	return owner == nil || owner == "" || owner == userID
+	return isUnmarked(metadata) || metadata[externalUserID] == userID
 }

@@ -34,7 +34,7 @@ func goodStart() startEvidence {
 		state:       "STATE",
 		cookie:      sealedState{state: "STATE", tokenHash: "hash"},
 		application: &Application{id: testApp},
-		identityID:  identityA,
+		result:      returned{identityID: identityA},
 		pending: Pending{
 			TokenHash: "hash", ApplicationID: testApp, UserID: "ada",
 			IssuedAt: noon, ExpiresAt: noon.Add(15 * time.Minute),
@@ -93,7 +93,7 @@ func TestEveryProofOfAReturn(t *testing.T) {
 		}, want: ErrAnotherUser},
 		{name: "4: it was begun for another application", start: func(e *startEvidence) { e.application = nil }, want: ErrStateUnknown},
 		{name: "4: it is spent", start: func(e *startEvidence) { e.pending.Spent = true }, want: ErrStateSpent},
-		{name: "4: it is spent, and the return names no identity", start: func(e *startEvidence) { e.pending.Spent, e.identityID = true, "" }, want: ErrStateSpent},
+		{name: "4: it is spent, and the return names no identity", start: func(e *startEvidence) { e.pending.Spent, e.result.identityID = true, "" }, want: ErrStateSpent},
 		{name: "4: it was completed with another identity", start: func(e *startEvidence) { e.pending.Spent, e.pending.IdentityID = true, identityB }, want: ErrStateSpent},
 		{name: "4: it was completed with this identity, which is a reload", start: func(e *startEvidence) { e.pending.Spent, e.pending.IdentityID = true, identityA }},
 		{name: "4: a reload may come after the expiry", start: func(e *startEvidence) {

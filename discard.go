@@ -51,10 +51,10 @@ func (h *Handler) discard(w http.ResponseWriter, r *http.Request, start startEvi
 // clearUp answers a callback whose flow is over, and has the identity deleted that it
 // brings, if everything else about it can be proved. Trouble with that is not the
 // user's: they hear that the flow is over.
-func (h *Handler) clearUp(w http.ResponseWriter, r *http.Request, start startEvidence, result returned, err error) {
+func (h *Handler) clearUp(w http.ResponseWriter, r *http.Request, start startEvidence, err error) {
 	deletion := func() {}
-	if result.err == nil && !start.fixed {
-		_, identity, fault := h.gatherIdentity(r.Context(), start, result.identityID)
+	if start.result.err == nil && !start.fixed {
+		_, identity, fault := h.gatherIdentity(r.Context(), start, start.result.identityID)
 		if fault == nil && proveIdentity(identity) == nil {
 			deletion, fault = h.queueDeletion(r.Context(), start, identity)
 		}

@@ -146,7 +146,7 @@ func (e startEvidence) refusal(err error) (Event, bool) {
 		event.ConnectionID = e.pending.ConnectionID
 	} else if number == 0 || number > 4 {
 		// Before that whoever reads it could claim an identity that nobody owns.
-		event.IdentityID = e.identityID
+		event.IdentityID = e.result.identityID
 	}
 	return event, true
 }

@@ -137,18 +137,17 @@ type startEvidence struct {
 	// doomed are the token hashes of the starts that ErrAnotherUser ends.
 	doomed []string
 
-	result     returned
-	identityID string // what the return names, if anything
-	proved     bool   // proofs 1 to 4 hold
+	result returned
+	proved bool // proofs 1 to 4 hold
 }
 
 // gatherStart collects the evidence. An error is a fault, not a refusal.
 func (h *Handler) gatherStart(r *http.Request, state string, result returned) (startEvidence, error) {
 	e := startEvidence{
-		now:        h.now(),
-		state:      state,
-		fixed:      h.fixedCallback && state == "",
-		identityID: result.identityID,
+		now:    h.now(),
+		state:  state,
+		fixed:  h.fixedCallback && state == "",
+		result: result,
 	}
 	user, err := h.signedIn(r)
 	if err != nil && !errors.Is(err, ErrNotSignedIn) {
