@@ -470,12 +470,12 @@ func TestNoConnectionOutlivesADisconnect(t *testing.T) {
 		"Complete beside Disconnect":          {bind, disconnect, complete, nothing},
 	} {
 		for old, options := range map[string][]Option{"": nil, "0": nil, "0 ": {WithHook(idle)}} {
+			if old == "" && strings.Contains(name, "of one") {
+				continue // there is none to disconnect
+			}
 			t.Run(fmt.Sprintf("%s, the user connected with %q", name, old), func(t *testing.T) {
 				t.Parallel()
 				old := strings.TrimSuffix(old, " ")
-				if old == "" && strings.Contains(name, "of one") {
-					t.Skip("there is none to end")
-				}
 				onEach(t, func(t *testing.T, d *database) {
 					databaseURL := d.url(t)
 					db, w := watchedAt(t, databaseURL)
