@@ -364,9 +364,11 @@ func TestEveryCauseIsExplained(t *testing.T) {
 		require.Regexp(t, `^[a-z_]+$`, c.Code)
 		require.GreaterOrEqual(t, c.Status, 400)
 		require.NotEqual(t, http.StatusInternalServerError, c.Status)
-		require.NotEmpty(t, c.Title)
-		require.NotEmpty(t, c.Help)
-		require.Equal(t, c.Explanation, Explain(fmt.Errorf("doing something: %w", c)))
+		e := Explain(fmt.Errorf("doing something: %w", c))
+		require.Equal(t, c.Status, e.Status)
+		require.Equal(t, c.Code, e.Code)
+		require.NotEmpty(t, e.Title)
+		require.NotEmpty(t, e.Help)
 	}
 	require.Equal(t, http.StatusInternalServerError, Explain(errors.New("x")).Status)
 }
@@ -399,7 +401,7 @@ func TestTheREADMENamesEveryCause(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	require.NoError(t, err)
 	for _, c := range causes {
-		require.Contains(t, string(readme), fmt.Sprintf("` | `%s` | %d | %s. %s |\n", c.Code, c.Status, c.Title, c.Help))
+		require.Contains(t, string(readme), fmt.Sprintf("` | `%s` | %d | %s. %s |\n", c.Code, c.Status, Explain(c).Title, Explain(c).Help))
 	}
 }
 

@@ -6,260 +6,200 @@ import (
 	"net/http"
 )
 
-// One error for each cause, to be told apart with [errors.Is]. The handler
-// passes them, wrapped with what was being done, to Config.ErrorHandler; what
-// each means to the person, and the HTTP status it is answered with, is told by
-// [Explain].
+// Each cause has an error of its own, to be matched with [errors.Is]. The handler wraps
+// it with what was being done and passes it to Config.ErrorHandler. [Explain] returns
+// its HTTP status and what to say to the user. Where a comment says that the flow stays
+// pending, the same request may succeed later.
+
+// The user and the request.
 var (
-	// ErrNotSignedIn: nobody is signed in to the app. A User function returns
-	// it, or a User with an empty ID. On the callback the flow stays open: after
-	// signing in the same address completes it.
-	ErrNotSignedIn = cause("not_signed_in", http.StatusUnauthorized,
-		"nobody is signed in",
-		"Sign in first", "You are not signed in to this site. Sign in, then open this page again: nothing is lost until then.")
+	// ErrNotSignedIn is returned when nobody is signed in to the app. A User function
+	// returns it, or a User with an empty ID. A callback's flow stays pending: after
+	// signing in, the same address completes it.
+	ErrNotSignedIn = cause("not_signed_in", http.StatusUnauthorized, "nobody is signed in")
 
-	// ErrUserLookup: the app's User function failed, or gave an id that cannot
-	// be kept (over 255 bytes, a NUL byte, no UTF-8).
-	ErrUserLookup = cause("user_lookup", http.StatusServiceUnavailable,
-		"the signed-in user could not be looked up",
-		"Please try again", "We could not find out who is signed in. Try again in a moment.")
+	// ErrUserLookup is returned when Config.User fails, or returns an id that cannot be
+	// stored: over 255 bytes, with a NUL byte, or not UTF-8.
+	ErrUserLookup = cause("user_lookup", http.StatusServiceUnavailable, "the signed-in user could not be looked up")
 
-	// ErrCrossOrigin: a page of another origin sent the request.
-	ErrCrossOrigin = cause("cross_origin", http.StatusForbidden,
-		"the request came from a page of another origin",
-		"Stopped for your safety", "Another website asked for this, so it was not done. If it is what you want, start it from here.")
+	// ErrCrossOrigin is returned when a page of another origin sent the request.
+	ErrCrossOrigin = cause("cross_origin", http.StatusForbidden, "the request came from a page of another origin")
 
-	// ErrWrongOrigin is returned if a request comes from a page at another address
-	// than the one that it is sent to, where the state cookie would be lost, or if its
-	// host is none of the app's: see Config.PublicURLOf.
-	ErrWrongOrigin = cause("wrong_origin", http.StatusBadRequest,
-		"the page's origin is not that of the public URL",
-		"Open this site at its own address", "This page was opened at an address where connecting does not work. Open the site at its own address and try again.")
+	// ErrWrongOrigin is returned when a page sends a request to another address than its
+	// own, where the state cookie would be lost, and when the request's host is none of
+	// the app's: see Config.PublicURLOf.
+	ErrWrongOrigin = cause("wrong_origin", http.StatusBadRequest, "the page's origin is not that of the public URL")
 
-	// ErrHostLookup is returned if Config.PublicURLOf failed, or returned an address
-	// that cannot be used. A pending flow stays open.
-	ErrHostLookup = cause("host_lookup", http.StatusServiceUnavailable,
-		"the address of the request could not be looked up",
-		"Please try again", "We could not find out which site this is. Try again in a moment.")
+	// ErrHostLookup is returned when Config.PublicURLOf fails, or returns an address
+	// that cannot be used. A pending flow stays pending.
+	ErrHostLookup = cause("host_lookup", http.StatusServiceUnavailable, "the address of the request could not be looked up")
 
-	// ErrFramed is returned if a flow begins where the browser does not keep the state
-	// cookie: in a frame, such as another site's, or with cookies switched off. It
-	// comes before an identity token is issued.
-	ErrFramed = cause("framed", http.StatusForbidden,
-		"the page is in a frame, or keeps no cookies",
-		"Open this in a window of its own", "This browser keeps no cookies of this site here, because the page is shown inside another one or cookies are switched off. Open it in a tab of its own, and connect your account there.")
+	// ErrFramed is returned when a flow would begin where the browser keeps no state
+	// cookie: in a frame on another site, or with cookies switched off. No identity
+	// token has been issued.
+	ErrFramed = cause("framed", http.StatusForbidden, "the page is in a frame, or keeps no cookies")
 
-	// ErrBadRequest: a form or JSON body that cannot be read, or is too large.
-	ErrBadRequest = cause("bad_request", http.StatusBadRequest,
-		"the request could not be read",
-		"That did not work", "What the page sent could not be read. Go back, reload the page and try again.")
+	// ErrBadRequest is returned when a form or JSON body cannot be parsed, or is too
+	// large.
+	ErrBadRequest = cause("bad_request", http.StatusBadRequest, "the request could not be read")
 
-	// ErrReturnTo: return_to is not a local path.
-	ErrReturnTo = cause("bad_return_to", http.StatusBadRequest,
-		"return_to is not a local path",
-		"This link does not work", "It would not lead back to this site afterwards, so it was stopped. Start again from here.")
-
-	// ErrStateMissing: the callback's address carries no state.
-	ErrStateMissing = cause("state_missing", http.StatusBadRequest,
-		"the callback address carries no state",
-		"This link is incomplete", "A part of its address is missing. Start again to connect your account.")
-
-	// ErrNoStateCookie: this browser has no cookie for the state in the
-	// callback's address. Either it did not begin the flow, or more than an hour
-	// has gone by, or its cookies are blocked.
-	ErrNoStateCookie = cause("no_state_cookie", http.StatusForbidden,
-		"this browser holds no state cookie for the callback",
-		"Finish in the browser you started in", "This was not started in this browser, or more than an hour ago, or cookies are switched off. Go back to the browser you started in, or start again here.")
-
-	// ErrStateInvalid: the state cookie was not sealed by any of Config.Secrets,
-	// or holds another state than the callback's address.
-	ErrStateInvalid = cause("state_invalid", http.StatusForbidden,
-		"the state cookie does not belong to the callback address",
-		"This link is not valid", "It does not belong to anything that was started in this browser. Start again to connect your account.")
-
-	// ErrStateUnknown: the store has no start for the token's hash.
-	ErrStateUnknown = cause("state_unknown", http.StatusForbidden,
-		"no start is known for the state",
-		"This link is no longer valid", "It belongs to an attempt that is long over. Start again to connect your account.")
-
-	// ErrAnotherUser: the start was bound to another user than the one signed
-	// in. The handler spends it.
-	ErrAnotherUser = cause("another_user", http.StatusForbidden,
-		"the start was bound to another user",
-		"Somebody else started this", "Another person was signed in to this site when it was started, so it was stopped. Start again to connect your own account.")
-
-	// ErrBrowserInUse: with Config.FixedCallbackURL, another user has begun a flow in
-	// this browser within the last hour. The callback could not tell the two
-	// apart. It passes when the other one's state cookie ends, an hour after the
-	// flow began.
-	ErrBrowserInUse = cause("browser_in_use", http.StatusConflict,
-		"another user has begun a flow in this browser",
-		"Another person is connecting an account here", "Somebody else has begun to connect an account in this browser. Try again in an hour, or use another browser.")
-
-	// ErrStateSpent: the start was finished, ended or replaced before.
-	ErrStateSpent = cause("state_spent", http.StatusConflict,
-		"the start was spent before",
-		"This link was used already", "It works only once, and a newer one takes its place. If your account is not connected, start again.")
-
-	// ErrStateExpired: the identity token's time was over.
-	ErrStateExpired = cause("state_expired", http.StatusGone,
-		"the start has expired",
-		"That took too long", "There is a time limit for signing in, and it is over. Your account was not connected. Start again whenever you are ready.")
-
-	// ErrCancelled: the person cancelled on the hosted page.
-	ErrCancelled = cause("cancelled", http.StatusBadRequest,
-		"the sign-in was cancelled",
-		"You cancelled", "Your account was not connected. You can start again whenever you like.")
-
-	// ErrSignInFailed: the hosted page reported another status than success.
-	ErrSignInFailed = cause("sign_in_failed", http.StatusBadRequest,
-		"the sign-in failed on the hosted page",
-		"The sign-in did not work", "Signing in to your account did not succeed, so nothing was connected. Start again to give it another try.")
-
-	// ErrNotFinished: the browser came back with neither an identity nor an
-	// error. The flow stays open.
-	ErrNotFinished = cause("not_finished", http.StatusBadRequest,
-		"the callback carries neither an identity nor an error",
-		"Not finished yet", "You came back before the sign-in was complete. Go back to finish it, or start again.")
-
-	// ErrBadIdentityID: the identity's id is no UUID, is repeated, or stands
-	// there twice with different values.
-	ErrBadIdentityID = cause("bad_identity_id", http.StatusBadRequest,
-		"the callback's identity id is malformed or ambiguous",
-		"This link is not valid", "A part of its address is damaged. Start again to connect your account.")
-
-	// ErrIdentityNotFound: Anchor knows no such identity under the app's key.
-	ErrIdentityNotFound = cause("identity_not_found", http.StatusForbidden,
-		"Anchor knows no such identity",
-		"That sign-in could not be found", "We looked for the sign-in that you came back from and did not find it. Start again to connect your account.")
-
-	// ErrIdentityFailed: the identity's status is bad, by anchorhttp.SignInOf.
-	ErrIdentityFailed = cause("identity_failed", http.StatusForbidden,
-		"the identity is not usable",
-		"The sign-in did not work", "Signing in to your account did not succeed, so it cannot be used. Start again to give it another try.")
-
-	// ErrWrongApplication: the identity belongs to another application.
-	ErrWrongApplication = cause("wrong_application", http.StatusForbidden,
-		"the identity belongs to another application",
-		"That account is of another site", "You signed in at another site than the one that was asked for. Start again to connect the right account.")
-
-	// ErrIdentityTooOld: the identity was there before the identity token was
-	// issued, and is not this user's already.
-	ErrIdentityTooOld = cause("identity_too_old", http.StatusForbidden,
-		"the identity is older than the identity token",
-		"That is not the sign-in you started", "What came back does not belong to the sign-in that you started just now, so it was not used. Start again to connect your account.")
-
-	// ErrIdentityTaken: the identity is another user's, by its metadata or by
-	// the store.
-	ErrIdentityTaken = cause("identity_taken", http.StatusForbidden,
-		"the identity belongs to another user",
-		"That account is taken", "It is connected for another user of this site already. Start again to connect an account of your own.")
-
-	// ErrIdentityRetired: the identity was disconnected or replaced and is about
-	// to be deleted.
-	ErrIdentityRetired = cause("identity_retired", http.StatusConflict,
-		"the identity is about to be deleted",
-		"That sign-in was disconnected", "It was disconnected before and is being removed. Start again to connect your account.")
-
-	// ErrConnectionUnknown is returned if the user has no connection with the id
-	// that was given: it was ended, is somebody else's, is of another application, or
-	// never existed. Nothing tells these apart.
-	ErrConnectionUnknown = cause("connection_unknown", http.StatusNotFound,
-		"the user has no such connection",
-		"That account is not connected", "It may have been disconnected in the meantime. Go back and look at your connected accounts.")
-
-	// ErrConnectionLimit is returned if the user has as many connections as
-	// Config.MaxConnections allows.
-	ErrConnectionLimit = cause("connection_limit", http.StatusConflict,
-		"the user has as many connections as are allowed",
-		"You cannot connect more accounts", "You have connected as many accounts as this site allows. Disconnect one first, or sign in to one of them again.")
-
-	// ErrIdentityConnected is returned if a flow was to renew one connection, and its
-	// user signed in to the account of another connection.
-	ErrIdentityConnected = cause("identity_connected", http.StatusConflict,
-		"the identity belongs to another connection of the user",
-		"That is another of your accounts", "You signed in to an account that is connected already, not to the one that you wanted to sign in to again. Start again and choose the other account.")
-
-	// ErrWhichConnection is returned if a method needs one connection and the user has
-	// several: name it by its id.
-	ErrWhichConnection = cause("which_connection", http.StatusConflict,
-		"the user has several connections",
-		"Choose an account", "You have connected several accounts. Choose the one to use.")
-
-	// ErrConnectionChanged is returned if the user's connections have changed since
-	// Config.Accept was asked, several times in a row. The flow stays open.
-	ErrConnectionChanged = cause("connection_changed", http.StatusConflict,
-		"the user's connections have changed since the app accepted the account",
-		"Please try again", "Your connected accounts have changed in the meantime. Try again: nothing that you have done is lost.")
-
-	// ErrBadLabel is returned if a label has more than 100 characters or a control
-	// character.
-	ErrBadLabel = cause("bad_label", http.StatusBadRequest,
-		"the label is too long or has a control character",
-		"That name does not work", "Choose a name of at most 100 characters, on one line.")
-
-	// ErrAcceptFailed is returned if Config.Accept failed. The flow stays open.
-	ErrAcceptFailed = cause("accept_failed", http.StatusServiceUnavailable,
-		"Config.Accept failed",
-		"Please try again", "Your account could not be checked just now. Try again in a moment: nothing that you have done is lost.")
-
-	// ErrNotAccepted is returned if Config.Accept refused the account: see
-	// [NotAccepted].
-	ErrNotAccepted = cause("not_accepted", http.StatusConflict,
-		"the app did not accept the account",
-		"That account cannot be used", "This site did not accept the account, so it was not connected. Start again to connect another one.")
-
-	// ErrUpstreamUnavailable: Anchor cannot be reached, or answers that it is
-	// down or busy. The flow stays open.
-	ErrUpstreamUnavailable = cause("upstream_unavailable", http.StatusServiceUnavailable,
-		"Anchor is unavailable",
-		"Please try again", "The sign-in service cannot be reached right now. Try again in a moment: nothing that you have done is lost.")
-
-	// ErrUpstreamInvalid: Anchor answered something that cannot be right: a
-	// refused key, a redirect, markup, an endless body. The flow stays open.
-	ErrUpstreamInvalid = cause("upstream_invalid", http.StatusBadGateway,
-		"Anchor gave an unusable answer",
-		"Please try again", "The sign-in service gave an answer that we cannot use. Try again in a moment: nothing that you have done is lost.")
-
-	// ErrUpstreamTimeout: Anchor did not answer in time. The flow stays open.
-	ErrUpstreamTimeout = cause("upstream_timeout", http.StatusGatewayTimeout,
-		"Anchor did not answer in time",
-		"Please try again", "The sign-in service takes too long to answer. Try again in a moment: nothing that you have done is lost.")
-
-	// ErrStoreFailed: the store failed. The flow stays open.
-	ErrStoreFailed = cause("store_failed", http.StatusServiceUnavailable,
-		"the store failed",
-		"Please try again", "Your connection could not be saved or read just now. Try again in a moment: nothing that you have done is lost.")
-
-	// ErrNotConnected: the user has no connection.
-	ErrNotConnected = cause("not_connected", http.StatusForbidden,
-		"the user is not connected",
-		"Connect your account first", "This needs an account of yours that is not connected yet. Connect it, and go on from there.")
-
-	// ErrNeedsSignIn: the user is connected, but the identity is not signed in
-	// any more, as far as Anchor has said.
-	ErrNeedsSignIn = cause("needs_sign_in", http.StatusForbidden,
-		"the identity needs a new sign-in",
-		"Sign in to your account again", "Your account is connected, but its sign-in does not work any more. Connect it again to go on.")
-
-	// ErrNoCredit: the app's project at Anchor has no credit left.
-	ErrNoCredit = cause("no_credit", http.StatusServiceUnavailable,
-		"Anchor refused for lack of credit",
-		"Not available right now", "This cannot be done at the moment. It has nothing to do with your account: please tell us if it lasts.")
-
-	// ErrRateLimited: the app has made too many calls to Anchor. It is a
-	// [*RateLimitError].
-	ErrRateLimited = cause("rate_limited", http.StatusTooManyRequests,
-		"Anchor refused because of too many calls",
-		"Too busy right now", "There is too much to do at the moment. Please wait a minute, then try again.")
+	// ErrReturnTo is returned when return_to is not a local path.
+	ErrReturnTo = cause("bad_return_to", http.StatusBadRequest, "return_to is not a local path")
 )
 
-// WrongOriginError is [ErrWrongOrigin] with the two addresses that differ.
+// The state and its flow.
+var (
+	// ErrStateMissing is returned when the callback's address has no state.
+	ErrStateMissing = cause("state_missing", http.StatusBadRequest, "the callback address carries no state")
+
+	// ErrNoStateCookie is returned when this browser has no cookie for the state in the
+	// callback's address: it did not begin the flow, or began it more than an hour ago,
+	// or blocks cookies.
+	ErrNoStateCookie = cause("no_state_cookie", http.StatusForbidden, "this browser holds no state cookie for the callback")
+
+	// ErrStateInvalid is returned when the state cookie was not sealed by any of
+	// Config.Secrets, or holds another state than the callback's address.
+	ErrStateInvalid = cause("state_invalid", http.StatusForbidden, "the state cookie does not belong to the callback address")
+
+	// ErrStateUnknown is returned when the store has no flow for the token's hash.
+	ErrStateUnknown = cause("state_unknown", http.StatusForbidden, "no pending flow is known for the state")
+
+	// ErrAnotherUser is returned when the flow was bound to another user than the one
+	// who is signed in. The handler spends the flow.
+	ErrAnotherUser = cause("another_user", http.StatusForbidden, "the flow belongs to another user")
+
+	// ErrBrowserInUse is returned, only with Config.FixedCallbackURL, when another user
+	// began a flow in this browser less than an hour ago: the callback could not tell
+	// the two apart. It passes when the other state cookie expires.
+	ErrBrowserInUse = cause("browser_in_use", http.StatusConflict, "another user has begun a flow in this browser")
+
+	// ErrStateSpent is returned when the flow is completed, ended or replaced.
+	ErrStateSpent = cause("state_spent", http.StatusConflict, "the flow is over")
+
+	// ErrStateExpired is returned when the identity token has expired.
+	ErrStateExpired = cause("state_expired", http.StatusGone, "the flow has expired")
+)
+
+// The return from the hosted page.
+var (
+	// ErrCancelled is returned when the user cancelled on the hosted page.
+	ErrCancelled = cause("cancelled", http.StatusBadRequest, "the sign-in was cancelled")
+
+	// ErrSignInFailed is returned when the hosted page reported another status than
+	// success.
+	ErrSignInFailed = cause("sign_in_failed", http.StatusBadRequest, "the sign-in failed on the hosted page")
+
+	// ErrNotFinished is returned when the browser came back with neither an identity nor
+	// an error. The flow stays pending.
+	ErrNotFinished = cause("not_finished", http.StatusBadRequest, "the callback carries neither an identity nor an error")
+
+	// ErrBadIdentityID is returned when the identity's id is not a UUID, is repeated, or
+	// is given twice with different values.
+	ErrBadIdentityID = cause("bad_identity_id", http.StatusBadRequest, "the callback's identity id is malformed or ambiguous")
+)
+
+// The identity.
+var (
+	// ErrIdentityNotFound is returned when Anchor knows no such identity under the app's
+	// key.
+	ErrIdentityNotFound = cause("identity_not_found", http.StatusForbidden, "Anchor knows no such identity")
+
+	// ErrIdentityFailed is returned when the identity's status is bad, by
+	// [anchorhttp.SignInOf].
+	ErrIdentityFailed = cause("identity_failed", http.StatusForbidden, "the identity is not usable")
+
+	// ErrWrongApplication is returned when the identity belongs to another application.
+	ErrWrongApplication = cause("wrong_application", http.StatusForbidden, "the identity belongs to another application")
+
+	// ErrIdentityTooOld is returned when the identity existed before the identity token
+	// was issued, and is not this user's already.
+	ErrIdentityTooOld = cause("identity_too_old", http.StatusForbidden, "the identity is older than the identity token")
+
+	// ErrIdentityTaken is returned when the identity is another user's, by its metadata
+	// or by the store.
+	ErrIdentityTaken = cause("identity_taken", http.StatusForbidden, "the identity belongs to another user")
+
+	// ErrIdentityRetired is returned when the identity was disconnected or replaced, and
+	// its deletion is queued.
+	ErrIdentityRetired = cause("identity_retired", http.StatusConflict, "the identity is about to be deleted")
+)
+
+// The user's connections.
+var (
+	// ErrNotConnected is returned when the user has no connection.
+	ErrNotConnected = cause("not_connected", http.StatusForbidden, "the user is not connected")
+
+	// ErrNeedsSignIn is returned when the user has a connection, but its identity is no
+	// longer signed in, as far as Anchor has reported.
+	ErrNeedsSignIn = cause("needs_sign_in", http.StatusForbidden, "the identity needs a new sign-in")
+
+	// ErrConnectionUnknown is returned when the user has no connection with the given
+	// id. A connection that has ended, is somebody else's, is of another application or
+	// never existed gives the same answer.
+	ErrConnectionUnknown = cause("connection_unknown", http.StatusNotFound, "the user has no such connection")
+
+	// ErrWhichConnection is returned when a method needs one connection and the user has
+	// several: name it by its id.
+	ErrWhichConnection = cause("which_connection", http.StatusConflict, "the user has several connections")
+
+	// ErrConnectionLimit is returned when the user has as many connections as
+	// Config.MaxConnections allows.
+	ErrConnectionLimit = cause("connection_limit", http.StatusConflict, "the user has as many connections as are allowed")
+
+	// ErrIdentityConnected is returned when a flow was to renew one connection, and the
+	// user signed in to the account of another one.
+	ErrIdentityConnected = cause("identity_connected", http.StatusConflict, "the identity belongs to another connection of the user")
+
+	// ErrConnectionChanged is returned when the user's connections kept changing while
+	// Config.Accept was asked. The flow stays pending.
+	ErrConnectionChanged = cause("connection_changed", http.StatusConflict, "the user's connections have changed since the app accepted the account")
+
+	// ErrBadLabel is returned when a label has more than 100 characters or a control
+	// character.
+	ErrBadLabel = cause("bad_label", http.StatusBadRequest, "the label is too long or has a control character")
+)
+
+// Config.Accept.
+var (
+	// ErrNotAccepted is returned when Config.Accept refuses the account: see
+	// [NotAccepted].
+	ErrNotAccepted = cause("not_accepted", http.StatusConflict, "the app did not accept the account")
+
+	// ErrAcceptFailed is returned when Config.Accept fails. The flow stays pending.
+	ErrAcceptFailed = cause("accept_failed", http.StatusServiceUnavailable, "Config.Accept failed")
+)
+
+// Anchor and the store.
+var (
+	// ErrUpstreamUnavailable is returned when Anchor cannot be reached, or answers that
+	// it is down or busy. The flow stays pending.
+	ErrUpstreamUnavailable = cause("upstream_unavailable", http.StatusServiceUnavailable, "Anchor is unavailable")
+
+	// ErrUpstreamInvalid is returned when Anchor's answer cannot be right: a refused
+	// key, a redirect, markup, an endless body. The flow stays pending.
+	ErrUpstreamInvalid = cause("upstream_invalid", http.StatusBadGateway, "Anchor gave an unusable answer")
+
+	// ErrUpstreamTimeout is returned when Anchor does not answer in time. The flow stays
+	// pending.
+	ErrUpstreamTimeout = cause("upstream_timeout", http.StatusGatewayTimeout, "Anchor did not answer in time")
+
+	// ErrNoCredit is returned when the app's project at Anchor has no credit left.
+	ErrNoCredit = cause("no_credit", http.StatusServiceUnavailable, "Anchor refused for lack of credit")
+
+	// ErrRateLimited is returned when the app has made too many calls to Anchor. It is a
+	// [*RateLimitError].
+	ErrRateLimited = cause("rate_limited", http.StatusTooManyRequests, "Anchor refused because of too many calls")
+
+	// ErrStoreFailed is returned when the store fails. The flow stays pending.
+	ErrStoreFailed = cause("store_failed", http.StatusServiceUnavailable, "the store failed")
+)
+
+// WrongOriginError is [ErrWrongOrigin] with the two origins that differ.
 type WrongOriginError struct {
-	// Origin is where the page was opened, from the Origin header.
+	// Origin is the page's origin, from the Origin header.
 	Origin string
 	// PublicOrigin is the origin that the request was sent to: that of
-	// Config.PublicURL, or the one of several.
+	// Config.PublicURL, or one of several.
 	PublicOrigin string
 }
 
@@ -270,9 +210,8 @@ func (e *WrongOriginError) Error() string {
 // Unwrap makes errors.Is(err, ErrWrongOrigin) true.
 func (e *WrongOriginError) Unwrap() error { return ErrWrongOrigin }
 
-// An Explanation is what an error means to the person in front of the browser.
-// All of its texts are safe to show: they hold no internals, and nothing of the
-// request but, for [ErrWrongOrigin], its origin. They are plain text: escape
+// An Explanation is an error as a user may see it. Its texts reveal no internals, and
+// nothing of the request but the origin of [ErrWrongOrigin]. They are plain text: escape
 // them in HTML.
 type Explanation struct {
 	// Status is the HTTP status.
@@ -281,54 +220,51 @@ type Explanation struct {
 	Code string
 	// Title and Help say what happened and what to do next.
 	Title, Help string
-	// ConnectURL is the connect page of the application that the error is about,
-	// a local path. It is empty when the error does not tell.
+	// ConnectURL is the connect page of the application that the error is about, a
+	// local path. It is empty if the error is not about one application.
 	ConnectURL string
 }
 
-// Explain tells what an error that reached Config.ErrorHandler means to the
-// person, in English: [Locale.Explain] uses the language of a request. An error that
-// wraps none of this package's errors is a fault of ours: status 500, code "internal".
+// Explain returns the explanation of an error in English. [Locale.Explain] returns it in
+// the language of a request. An error that wraps none of this package's errors is a
+// fault of the app's: status 500, code "internal".
 func Explain(err error) Explanation { return explain(Locale{}, err) }
 
 func explain(l Locale, err error) Explanation {
+	e := Explanation{Status: http.StatusInternalServerError, Code: "internal"}
 	var c *causeError
 	if errors.As(err, &c) {
-		e := l.explanation(c.Status, c.Code)
-		e.ConnectURL = connectURLOf(err)
-		var refusal *notAcceptedError
-		if errors.As(err, &refusal) && refusal.message != "" {
-			e.Help = refusal.message
-		}
-		var origins *WrongOriginError
-		if errors.As(err, &origins) {
-			e.Help = l.text("error.wrong_origin.where", "origin", origins.Origin, "public", origins.PublicOrigin)
-		}
-		return e
+		e.Status, e.Code, e.ConnectURL = c.Status, c.Code, connectURLOf(err)
 	}
-	return l.explanation(http.StatusInternalServerError, "internal")
+	e.Title, e.Help = l.text(titleKey(e.Code)), l.text(helpKey(e.Code))
+
+	var refusal *notAcceptedError
+	if errors.As(err, &refusal) && refusal.message != "" {
+		e.Help = refusal.message
+	}
+	var origins *WrongOriginError
+	if errors.As(err, &origins) {
+		e.Help = l.text("error.wrong_origin.where", "origin", origins.Origin, "public", origins.PublicOrigin)
+	}
+	return e
 }
 
-// explanation has the texts of a code.
-func (l Locale) explanation(status int, code string) Explanation {
-	return Explanation{Status: status, Code: code, Title: l.text(titleKey(code)), Help: l.text(helpKey(code))}
-}
-
-// causeError is the type of all sentinels above.
+// A causeError is one of the errors above.
 type causeError struct {
-	Explanation
-	text string
+	Code   string
+	Status int
+	text   string
 }
 
 func (c *causeError) Error() string { return "connect: " + c.text }
 
-// causes holds every sentinel, in the order of the source.
+// causes are the errors above, in the order of the source.
 var causes []*causeError
 
-// cause makes a sentinel. title and help are in English; pages/texts has the other
-// languages.
-func cause(code string, status int, text, title, help string) error {
-	c := &causeError{Explanation{Status: status, Code: code, Title: title, Help: help}, text}
+// cause declares an error. Its text is for logs. What the user sees is in pages/texts,
+// under titleKey and helpKey of the code.
+func cause(code string, status int, text string) error {
+	c := &causeError{code, status, text}
 	causes = append(causes, c)
 	return c
 }

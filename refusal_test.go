@@ -102,8 +102,8 @@ func TestEveryCauseHasAPage(t *testing.T) {
 		w := httptest.NewRecorder()
 		h.defaultErrorHandler(w, httptest.NewRequest(http.MethodGet, "/identity-callback/S", nil), c)
 		require.Equal(t, c.Status, w.Code)
-		require.Contains(t, w.Body.String(), "<h1>"+c.Title+"</h1>")
-		require.Contains(t, w.Body.String(), "<p>"+c.Help+"</p>")
+		require.Contains(t, w.Body.String(), "<h1>"+Explain(c).Title+"</h1>")
+		require.Contains(t, w.Body.String(), "<p>"+Explain(c).Help+"</p>")
 		require.LessOrEqual(t, strings.Count(w.Body.String(), "href="), 1)
 	}
 }

@@ -49,8 +49,12 @@ func trials(l Locale) []trial {
 		page := newPopupPage(l, "sample", outcome, Explanation{Status: http.StatusOK, Code: "sample", Title: "sample-title", Help: "Sample."})
 		all = append(all, trial{popupName, page, map[string]string{".Script": string(page.Script), ".Title": "sample-title"}})
 	}
-	for _, c := range slices.Concat(causes, []*causeError{{Explanation: Explain(errors.New("internal"))}}) {
-		e := c.Explanation
+	errs := []error{errors.New("internal")}
+	for _, c := range causes {
+		errs = append(errs, c)
+	}
+	for _, err := range errs {
+		e := Explain(err)
 		e.Title = "sample-title"
 		for _, name := range []string{noticeName, alertName} {
 			all = append(all,

@@ -13,7 +13,7 @@ import (
 )
 
 // The texts of each language, by key. Those of errors are "error.{code}.title" and
-// "error.{code}.help"; in English these are in errors.go, beside the errors.
+// "error.{code}.help".
 //
 //go:embed pages/texts/*.json
 var textFiles embed.FS
@@ -48,9 +48,6 @@ var builtInTexts = sync.OnceValue(func() map[string]map[string]string {
 			panic(fmt.Errorf("%s: %w", file.Name(), err))
 		}
 		all[strings.TrimSuffix(file.Name(), path.Ext(file.Name()))] = texts
-	}
-	for _, c := range causes {
-		all[english][titleKey(c.Code)], all[english][helpKey(c.Code)] = c.Title, c.Help
 	}
 	return all
 })
