@@ -12,18 +12,6 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// withMembers makes "acme/ada" of the session the member ada of the organisation acme.
-func withMembers(c *connect.Config) {
-	session := c.User
-	c.User = func(r *http.Request) (connect.User, error) {
-		user, err := session(r)
-		if owner, member, ok := strings.Cut(user.ID, "/"); ok {
-			user.ID, user.Actor = owner, member
-		}
-		return user, err
-	}
-}
-
 func TestAnOrganisationsConnectionIsEverybodysWhoActsForIt(t *testing.T) {
 	t.Parallel()
 	h := newHook(t, withMembers, upTo(2))

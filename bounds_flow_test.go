@@ -1,6 +1,7 @@
 package connect_test
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net/http"
@@ -8,8 +9,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"crypto/tls"
 
 	"github.com/stretchr/testify/require"
 
@@ -118,47 +117,4 @@ func TestABodyThatDoesNotArriveIsNotWaitedFor(t *testing.T) {
 			require.WithinDuration(t, begun.Add(test.within), time.Now(), 3*time.Second)
 		})
 	}
-}
-
-// Freshness is judged by the Date of the token's answer. A gateway whose clock is
-// slow would make identities fresh that were there before.
-func TestAGatewaysSlowClockStartsNothing(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		slow time.Duration
-		want int
-	}{{0, http.StatusSeeOther}, {50 * time.Second, http.StatusSeeOther}, {2 * time.Minute, http.StatusBadGateway}, {44 * time.Minute, http.StatusBadGateway}} {
-		s := newSite(t)
-		ada := s.signedIn("ada")
-		date := time.Now().Add(-test.slow).UTC().Format(http.TimeFormat)
-		s.fake.Fault(anchortest.Fault{Method: "POST", Header: http.Header{"Date": {date}}})
-		a := ada.post("/connect", nil)
-		require.Equal(t, test.want, a.status, test.slow)
-		if test.want == http.StatusBadGateway {
-			require.Contains(t, s.log.String(), "gateway")
-			require.Empty(t, a.header.Get("Set-Cookie"))
-		}
-	}
-}
-
-func TestClocksThatDifferAreLoggedNowAndThen(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	s.fake.SetNow(func() time.Time { return s.clock.now().Add(-3 * time.Minute) })
-	ada := s.signedIn("ada")
-	logged := func() int {
-		return strings.Count(s.log.String(), `msg="connect: the app's clock and Anchor's differ" ahead=3m`)
-	}
-	for range 3 {
-		ada.connect()
-	}
-	require.Equal(t, 1, logged())
-	s.clock.advance(10 * time.Minute)
-	ada.start()
-	require.Equal(t, 2, logged())
-
-	s = newSite(t)
-	s.fake.SetNow(func() time.Time { return s.clock.now().Add(-110 * time.Second) })
-	s.signedIn("ada").connect()
-	require.NotContains(t, s.log.String(), "differ")
 }

@@ -4,6 +4,9 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -46,4 +49,42 @@ func TestALogRate(t *testing.T) {
 	require.True(t, rate.allows(noon))
 	require.False(t, rate.allows(noon.Add(logInterval-time.Second)))
 	require.True(t, rate.allows(noon.Add(logInterval)))
+}
+
+// patientWriter is a server's ResponseWriter that is told how long to read.
+type patientWriter struct {
+	*httptest.ResponseRecorder
+	set []time.Time
+}
+
+func (w *patientWriter) SetReadDeadline(t time.Time) error {
+	w.set = append(w.set, t)
+	return nil
+}
+
+func TestABodyIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	cfg := goodConfig()
+	cfg.Now = func() time.Time { return noon }
+	h, err := New(cfg)
+	require.NoError(t, err)
+	at := fmt.Sprint(noon.Unix())
+	event := httptest.NewRequest("POST", "/", strings.NewReader("{}"))
+	event.Header.Set("Anchor-Signature", "t="+at+",v1="+sign("another secret", at, "{}"))
+	form := httptest.NewRequest("POST", "/connect", strings.NewReader("return_to=//evil.test"))
+	form.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	for name, test := range map[string]struct {
+		handler http.Handler
+		r       *http.Request
+		limit   time.Duration
+	}{
+		"an event": {h.Webhook("whsec_of_the_tests"), event, webhookTimeout},
+		"a form":   {h, form, formTimeout},
+	} {
+		w := &patientWriter{ResponseRecorder: httptest.NewRecorder()}
+		test.handler.ServeHTTP(w, test.r)
+		require.GreaterOrEqual(t, len(w.set), 2, name)
+		require.WithinRange(t, w.set[0], time.Now(), time.Now().Add(test.limit), name)
+		require.Zero(t, w.set[len(w.set)-1], "a deadline that stays would end the request when it has been read")
+	}
 }

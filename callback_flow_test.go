@@ -4,257 +4,191 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"html"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/anchorconnect/connect"
+	"github.com/anchorconnect/connect/anchorhttp"
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-func TestAUserConnectsAnAccount(t *testing.T) {
+// Two tabs that add the last account there is room for: one of them comes too late,
+// and its sign-in does not stay behind at Anchor.
+func TestTwoTabsThatAddAtTheLimit(t *testing.T) {
 	t.Parallel()
-	store := newCountingStore()
+	s := newSite(t, upTo(2))
+	ada := s.signedIn("ada")
+	ada.connect()
+	one, other := s.approve(ada.start()), s.approve(ada.start())
+	s.finished(ada.get(one))
+	a := ada.get(other)
+	ada.refused(connect.ErrConnectionLimit, a)
+	<-a.over
+	require.Len(t, s.connections("ada"), 2)
+	_, there := s.fake.Identity(identityIn(other))
+	require.False(t, there)
+	_, there = s.fake.Identity(identityIn(one))
+	require.True(t, there)
+	ada.refused(connect.ErrStateSpent, ada.get(other))
+}
+
+func TestRacingReturnsNeverExceedTheLimit(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, upTo(3))
+	ada := s.signedIn("ada")
+	ada.connect()
+	var callbacks []string
+	for range 4 { // A browser keeps five state cookies.
+		callbacks = append(callbacks, s.approve(ada.start()))
+	}
+	var wait sync.WaitGroup
+	answers := make([]answer, len(callbacks))
+	for i, callback := range callbacks {
+		wait.Go(func() { answers[i], _ = ada.try(http.MethodGet, callback, "", "") })
+	}
+	wait.Wait()
+	connected := map[string]bool{}
+	for _, c := range s.connections("ada") {
+		connected[c.IdentityID] = true
+	}
+	require.Len(t, connected, 3)
+	for i, a := range answers {
+		<-a.over
+		_, there := s.fake.Identity(identityIn(callbacks[i]))
+		switch a.status {
+		case http.StatusSeeOther:
+			require.True(t, connected[identityIn(callbacks[i])])
+			require.True(t, there)
+		default:
+			ada.refused(connect.ErrConnectionLimit, a)
+			require.False(t, there)
+		}
+	}
+}
+
+func TestSigningInAgainKeepsTheConnection(t *testing.T) {
+	t.Parallel()
+	h := newHook(t, upTo(3))
+	ada := h.signedIn("ada")
+	first := identityIn(ada.connectWith("label", "work"))
+	ada.connectWith("label", "home")
+	before := h.connections("ada")
+	h.clock.advance(time.Hour)
+
+	second := identityIn(ada.connectWith("connection", before[0].ID))
+	after := h.connections("ada")
+	require.Len(t, after, 2)
+	require.Equal(t, before[1], after[1], "the other one is untouched")
+	require.Equal(t, second, after[0].IdentityID)
+	require.Equal(t, before[0].ID, after[0].ID)
+	require.Equal(t, "work", after[0].Label)
+	require.Equal(t, before[0].CreatedAt, after[0].CreatedAt)
+	require.True(t, after[0].ConnectedAt.After(before[0].ConnectedAt))
+	h.run()
+	require.Eventually(t, func() bool { _, there := h.fake.Identity(first); return !there }, 5*time.Second, 10*time.Millisecond)
+	e := h.told(connect.Connected, 3)[2]
+	require.Equal(t, before[0].ID, e.ConnectionID)
+	require.Equal(t, first, e.Replaced)
+	require.Equal(t, "work", e.Label)
+
+	ada.connectWith("connection", before[0].ID, "label", "day job")
+	require.Equal(t, []string{"day job", "home"}, h.labels("ada"), "a label that is given is set")
+}
+
+func TestSigningInToAnotherOfOnesAccountsIsSaid(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, upTo(2))
+	ada := s.signedIn("ada")
+	ada.connectWith("label", "work")
+	home := identityIn(ada.connectWith("label", "home"))
+	before := s.connections("ada")
+	a := ada.get(s.approve(ada.startWith("connection", before[0].ID), anchortest.WithExistingIdentity(home)))
+	ada.refused(connect.ErrIdentityConnected, a)
+	<-a.over
+	require.Equal(t, before, s.connections("ada"))
+	_, there := s.fake.Identity(home)
+	require.True(t, there, "it is in use")
+}
+
+func TestAnAccountThatIsConnectedAlreadyIsNotAddedTwice(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, upTo(3))
+	ada := s.signedIn("ada")
+	work := identityIn(ada.connectWith("label", "work"))
+	before := s.connections("ada")
+	s.clock.advance(time.Minute)
+	s.finished(ada.get(s.approve(ada.start(), anchortest.WithExistingIdentity(work))))
+	after := s.connections("ada")
+	require.Len(t, after, 1)
+	require.Equal(t, before[0].ID, after[0].ID)
+	require.True(t, after[0].ConnectedAt.After(before[0].ConnectedAt), "it was signed in to again")
+}
+
+// The flow has proved everything when the connection that it renews ends.
+func TestAConnectionThatEndsWhileItIsRenewedStaysEnded(t *testing.T) {
+	t.Parallel()
+	store := &pausedComplete{Store: connect.NewMemoryStore()}
+	s := newSite(t, upTo(2), func(c *connect.Config) { c.Store = store })
+	ada := s.signedIn("ada")
+	ada.connect()
+	c := s.connections("ada")[0]
+	callback := s.approve(ada.startWith("connection", c.ID))
+	store.pause = func(connect.Connection) {
+		require.NoError(t, s.handler.Application("").DisconnectByID(t.Context(), "ada", c.ID))
+	}
+	ada.refused(connect.ErrStateSpent, ada.get(callback))
+	require.Empty(t, s.connections("ada"))
+}
+
+func TestAReloadDoesNotCallAnEndedConnectionConnected(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, upTo(2))
+	ada := s.signedIn("ada")
+	callback := ada.connect()
+	require.NoError(t, s.handler.Application("").DisconnectByID(t.Context(), "ada", s.connections("ada")[0].ID))
+	ada.refused(connect.ErrStateSpent, ada.get(callback))
+}
+
+// What was this user's connection a moment ago may be deleted by now.
+func TestAnIdentityThatWasReplacedMeanwhileIsNotStored(t *testing.T) {
+	t.Parallel()
+	store := &pausedComplete{Store: connect.NewMemoryStore()}
 	s := newSite(t, func(c *connect.Config) { c.Store = store })
 	ada := s.signedIn("ada")
+	first := identityIn(ada.connect())
+	s.clock.advance(time.Minute)
+	again := s.approve(ada.start(), anchortest.WithExistingIdentity(first))
 
-	a := ada.post("/connect", nil)
-	require.Equal(t, http.StatusSeeOther, a.status)
-	require.Equal(t, "no-store", a.header.Get("Cache-Control"))
-	require.Equal(t, "nosniff", a.header.Get("X-Content-Type-Options"))
-	require.Equal(t, "map[Bind:1 Connections:1]", store.count(), "a start is one store write")
-	require.Len(t, s.fake.Calls(), 1, "a start is one call")
-	require.Len(t, a.header.Values("Set-Cookie"), 1)
-
-	var sent struct {
-		CallbackURL string `json:"callbackUrl"`
-	}
-	require.NoError(t, json.Unmarshal(s.fake.Calls()[0].Body, &sent))
-	require.Regexp(t, `^`+s.server.URL+`/identity-callback/[A-Z2-7]{32}$`, sent.CallbackURL)
-
-	callback := s.approve(a.location)
-	require.True(t, strings.HasPrefix(callback, sent.CallbackURL+"?"))
-	require.Zero(t, s.connection("ada"), "nothing is connected before the callback")
-
-	s.fake.ForgetCalls()
-	a = ada.get(callback)
-	s.finished(a)
-	require.Equal(t, "/dashboard?connected=true", a.location)
-
-	id := identityIn(callback)
-	require.Equal(t, id, s.connection("ada").IdentityID)
-	require.WithinDuration(t, time.Now(), s.connection("ada").ConnectedAt, time.Minute)
-	identity, _ := s.fake.Identity(id)
-	require.Equal(t, "ada", identity.Metadata["externalUserId"])
-	require.Equal(t, s.connection("ada").ConnectedAt.UTC().Format(time.RFC3339), identity.Metadata["connectedAt"])
-	require.Equal(t, 1, s.fake.CountCalls("GET", "/v1/identities/"))
-	require.Equal(t, 1, s.fake.CountCalls("PUT", "/v1/identities/"))
-	require.Equal(t, 1, s.fake.CountCalls("GET", "/v1/applications"))
-	require.Len(t, s.fake.Calls(), 3, "the application's site is asked for once")
-	for _, call := range s.fake.Calls() {
-		require.NotContains(t, string(call.Body), "credentials")
-	}
-
-	tasks, err := store.Claim(context.Background(), s.fake.ApplicationID(), time.Now().Add(time.Hour), time.Now(), 10)
-	require.NoError(t, err)
-	require.Empty(t, tasks, "what was tagged at once is owed no more")
-
-	// The second flow knows the application's site.
-	grace := s.signedIn("grace")
-	callback = s.approve(grace.start())
-	s.fake.ForgetCalls()
-	s.finished(grace.get(callback))
-	require.Len(t, s.fake.Calls(), 2, "a callback is two calls")
-}
-
-func TestTheIdentityIsNamedAfterTheUser(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, func(c *connect.Config) {
-		user := c.User
-		c.User = func(r *http.Request) (connect.User, error) {
-			u, err := user(r)
-			u.Name = "Ada & Søn <ada@example.com>"
-			return u, err
-		}
-	})
-	hosted, err := url.Parse(s.signedIn("ada").start())
-	require.NoError(t, err)
-	require.Equal(t, "Ada & Søn <ada@example.com>", hosted.Query().Get("userName"))
-}
-
-func TestOnlyAPOSTIssuesAToken(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	ada := s.signedIn("ada")
-	for _, method := range []string{"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"} {
-		a := ada.do(method, "/connect", "", "")
-		require.Empty(t, a.header.Get("Set-Cookie"), method)
-		if method != "GET" && method != "HEAD" {
-			require.Equal(t, http.StatusMethodNotAllowed, a.status, method)
-			require.Equal(t, "GET, HEAD, POST", a.header.Get("Allow"))
+	// Tab A has proved everything and waits for the database.
+	waiting, goOn := make(chan struct{}), make(chan struct{})
+	store.pause = func(c connect.Connection) {
+		if c.IdentityID == first {
+			close(waiting)
+			<-goOn
 		}
 	}
-	// A POST is answered by the mux, which takes HEAD for a GET.
-	for method, allow := range map[string]string{"HEAD": "GET", "POST": "GET, HEAD"} {
-		a := ada.do(method, "/identity-callback/STATE?identityId=x", "", "")
-		require.Equal(t, http.StatusMethodNotAllowed, a.status)
-		require.Equal(t, allow, a.header.Get("Allow"))
-	}
-	require.Equal(t, http.StatusMethodNotAllowed, ada.get("/disconnect").status)
-	require.Equal(t, http.StatusMethodNotAllowed, ada.post("/connect/status", nil).status)
-	require.Empty(t, s.fake.Calls())
-}
+	answers := make(chan answer, 1)
+	go func() {
+		a, _ := ada.try(http.MethodGet, again, "", "")
+		answers <- a
+	}()
+	<-waiting
+	// Tab B replaces the identity, which is then deleted at Anchor.
+	second := identityIn(ada.connect())
+	s.run()
+	require.Eventually(t, func() bool { _, there := s.fake.Identity(first); return !there }, 10*time.Second, 10*time.Millisecond)
 
-func TestTheConnectPageHasAFormThatStarts(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	ada := s.signedIn("ada")
-	a := ada.get("/connect?return_to=" + url.QueryEscape(`/reports?a=b&c="d"`))
-	require.Equal(t, http.StatusOK, a.status)
-	require.Contains(t, a.body, `<form method="post" action="/connect">`)
-	require.Contains(t, a.body, `name="return_to" value="/reports?a=b&amp;c=&#34;d&#34;"`)
-	require.Contains(t, a.header.Get("Content-Security-Policy"), "form-action 'self' "+s.fake.URL(), "Chromium holds redirects to it too")
-	require.Equal(t, "same-origin", a.header.Get("Referrer-Policy"), "or the form's Origin is null")
-	require.NotContains(t, a.body, "Connect again")
-
-	ada.connect()
-	require.Contains(t, ada.get("/connect").body, "Connect again")
-}
-
-func TestAStartFromAnotherOriginIsRefused(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	tests := []struct {
-		name   string
-		header http.Header
-		want   error
-	}{
-		{"a page of this origin", http.Header{"Origin": {s.server.URL}, "Sec-Fetch-Site": {"same-origin"}}, nil},
-		{"an older browser's page of this origin", http.Header{"Origin": {s.server.URL}}, nil},
-		{"an app's page under no-referrer", http.Header{"Origin": {"null"}, "Sec-Fetch-Site": {"same-origin"}}, nil},
-		{"typed or bookmarked", http.Header{"Sec-Fetch-Site": {"none"}}, nil},
-		{"no browser", http.Header{}, nil},
-		{"a page of another site", http.Header{"Origin": {"https://evil.test"}, "Sec-Fetch-Site": {"cross-site"}}, connect.ErrCrossOrigin},
-		{"a page of a sibling domain", http.Header{"Origin": {"https://evil.app.example"}, "Sec-Fetch-Site": {"same-site"}}, connect.ErrCrossOrigin},
-		{"an older browser's page of another site", http.Header{"Origin": {"https://evil.test"}}, connect.ErrCrossOrigin},
-		{"a sandboxed frame in an older browser", http.Header{"Origin": {"null"}}, connect.ErrCrossOrigin},
-		{"a sandboxed frame", http.Header{"Origin": {"null"}, "Sec-Fetch-Site": {"cross-site"}}, connect.ErrCrossOrigin},
-		{"this app at another address", http.Header{"Origin": {"https://localhost:1"}, "Sec-Fetch-Site": {"same-origin"}}, connect.ErrWrongOrigin},
-		{"this app without TLS", http.Header{"Origin": {strings.Replace(s.server.URL, "https", "http", 1)}, "Sec-Fetch-Site": {"same-origin"}}, connect.ErrWrongOrigin},
-	}
-	for _, test := range tests {
-		for _, path := range []string{"/connect", "/disconnect"} {
-			t.Run(test.name+path, func(t *testing.T) {
-				t.Parallel()
-				b := s.signedIn("ada " + test.name + path)
-				b.header = test.header.Clone()
-				a := b.post(path, nil)
-				if test.want == nil {
-					require.Equal(t, http.StatusSeeOther, a.status, "%s", a.body)
-					return
-				}
-				b.refused(test.want, a)
-				require.Empty(t, a.header.Get("Set-Cookie"))
-				if errors.Is(test.want, connect.ErrWrongOrigin) {
-					require.Contains(t, a.body, test.header.Get("Origin"), "the message names both")
-					require.Contains(t, a.body, s.server.URL)
-				}
-			})
-		}
-	}
-}
-
-func TestTheHostHeaderIsNeverBelieved(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	ada := s.signedIn("ada")
-	r, err := http.NewRequest(http.MethodPost, s.server.URL+"/connect", nil)
-	require.NoError(t, err)
-	r.Host = "evil.test"
-	r.Header.Set("X-Forwarded-Host", "evil.test")
-	for _, cookie := range ada.client.Jar.Cookies(r.URL) {
-		r.AddCookie(cookie)
-	}
-	r.Header.Set("Origin", s.server.URL) // An older browser behind a proxy that rewrites Host.
-	res, err := s.server.Client().Transport.RoundTrip(r)
-	require.NoError(t, err)
-	require.NoError(t, res.Body.Close())
-	require.Equal(t, http.StatusSeeOther, res.StatusCode)
-	require.NotContains(t, string(s.fake.Calls()[0].Body), "evil")
-}
-
-func TestAStartInJSON(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	ada := s.signedIn("ada")
-	ada.header.Set("Accept", "application/json")
-	a := ada.do(http.MethodPost, "/connect", "application/json", `{"return_to":"/reports"}`)
-	require.Equal(t, http.StatusOK, a.status)
-	require.Equal(t, "application/json", a.header.Get("Content-Type"))
-	var body struct {
-		RedirectURL string `json:"redirectUrl"`
-	}
-	require.NoError(t, json.Unmarshal([]byte(a.body), &body))
-	require.Equal(t, "/reports", ada.get(s.approve(body.RedirectURL)).location)
-
-	for name, body := range map[string]string{
-		"no JSON": `{`, "another type": `{"return_to":7}`, "too large": `{"return_to":"/` + strings.Repeat("a", 20<<10) + `"}`,
-	} {
-		a := ada.do(http.MethodPost, "/connect", "application/json", body)
-		require.Equal(t, http.StatusBadRequest, a.status, name)
-		require.Contains(t, a.body, `"error":"bad_request"`, name)
-	}
-	a = ada.do(http.MethodPost, "/connect", "application/json", "")
-	require.Equal(t, http.StatusOK, a.status, "a body is not needed")
-
-	nobody := s.browser()
-	nobody.header.Set("Accept", "application/json")
-	a = nobody.do(http.MethodPost, "/connect", "application/json", "{}")
-	require.Equal(t, http.StatusUnauthorized, a.status)
-	require.Contains(t, a.body, `"error":"not_signed_in"`)
-}
-
-func TestAStartReturnsToALocalPathOnly(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	ada := s.signedIn("ada")
-
-	a := ada.post("/connect", url.Values{"return_to": {"/reports?x=y"}})
-	a = ada.get(s.approve(a.location))
-	require.Equal(t, "/reports?x=y", a.location)
-	s.finished(a)
-
-	a = ada.do(http.MethodPost, "/connect", "multipart/form-data; boundary=X",
-		"--X\r\nContent-Disposition: form-data; name=\"return_to\"\r\n\r\n/multipart\r\n--X--\r\n")
-	a = ada.get(s.approve(a.location))
-	require.Equal(t, "/multipart", a.location)
-	s.finished(a)
-
-	s.fake.ForgetCalls()
-	for _, bad := range []string{"//evil.test", "https://evil.test", `/\evil.test`, "javascript:alert(1)", "/\t/evil.test", "/a\r\nX: y"} {
-		ada.refused(connect.ErrReturnTo, ada.post("/connect", url.Values{"return_to": {bad}}))
-		ada.refused(connect.ErrReturnTo, ada.get("/connect?return_to="+url.QueryEscape(bad)))
-		ada.refused(connect.ErrReturnTo, ada.post("/disconnect", url.Values{"return_to": {bad}}))
-	}
-	for name, body := range map[string][2]string{
-		"a bad multipart": {"multipart/form-data; boundary=X", "--Y"},
-		"a bad form":      {"application/x-www-form-urlencoded", "return_to=%zz"},
-		"a large form":    {"application/x-www-form-urlencoded", strings.Repeat("a", 20<<10)},
-	} {
-		require.Equal(t, http.StatusBadRequest, ada.do(http.MethodPost, "/connect", body[0], body[1]).status, name)
-	}
-	require.Empty(t, s.fake.Calls())
+	close(goOn)
+	ada.refused(connect.ErrIdentityTooOld, <-answers)
+	require.Equal(t, second, s.connection("ada").IdentityID)
 }
 
 // Each of the eight proofs, through real HTTP: the refusal is its own, and
@@ -451,53 +385,6 @@ func TestWhatAnotherUserFinishedStaysFinished(t *testing.T) {
 	require.Equal(t, identityIn(callback), s.connection("ada").IdentityID)
 }
 
-func TestAnotherSiteOfTheSameApplicationIsLookedUpInItsList(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	ada := s.signedIn("ada")
-	callback := s.approve(ada.start(), anchortest.WithSource("https://accounts.elsewhere.example"))
-	require.Equal(t, http.StatusSeeOther, ada.get(callback).status)
-	require.Equal(t, identityIn(callback), s.connection("ada").IdentityID)
-	require.Positive(t, s.fake.CountCalls("GET", "/v1/applications/*/identities"))
-}
-
-func TestBothNamesOfTheParameterAreTaken(t *testing.T) {
-	t.Parallel()
-	for _, style := range []anchortest.CallbackStyle{anchortest.CurrentCallback, anchortest.OlderCallback, anchortest.BothCallback} {
-		for _, shape := range []anchortest.TokenShape{anchortest.WrappedToken, anchortest.FlatToken, anchortest.HashlessToken} {
-			t.Run(fmt.Sprint(style, shape), func(t *testing.T) {
-				t.Parallel()
-				s := newSite(t)
-				s.fake.SetCallbackStyle(style)
-				s.fake.SetTokenShape(shape)
-				ada := s.signedIn("ada")
-				ada.connect()
-				require.NotZero(t, s.connection("ada"))
-			})
-		}
-	}
-}
-
-func TestMetadataIsMergedWhateverTheServiceDoes(t *testing.T) {
-	t.Parallel()
-	for _, merge := range []bool{false, true} {
-		t.Run(fmt.Sprint("merge ", merge), func(t *testing.T) {
-			t.Parallel()
-			s := newSite(t)
-			s.fake.SetMetadataMerge(merge)
-			ada := s.signedIn("ada")
-			callback := s.approve(ada.start())
-			identity, _ := s.fake.Identity(identityIn(callback))
-			identity.Metadata = map[string]any{"plan": "pro"}
-			s.fake.PutIdentity(identity)
-			s.finished(ada.get(callback))
-			identity, _ = s.fake.Identity(identity.ID)
-			require.Equal(t, "pro", identity.Metadata["plan"])
-			require.Equal(t, "ada", identity.Metadata["externalUserId"])
-		})
-	}
-}
-
 func TestTwoTabsBothFinishAndTheLaterOneStands(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -632,19 +519,6 @@ func TestAPageThatFailedOffersTheSameReturnAgain(t *testing.T) {
 	require.NotZero(t, s.connection("ada"))
 }
 
-// follow returns where the page's one link leads.
-func follow(t *testing.T, page, body string) string {
-	t.Helper()
-	_, rest, ok := strings.Cut(body, `class="button" href="`)
-	require.True(t, ok, body)
-	href, _, _ := strings.Cut(rest, `"`)
-	base, err := url.Parse(page)
-	require.NoError(t, err)
-	to, err := base.Parse(html.UnescapeString(href))
-	require.NoError(t, err)
-	return to.String()
-}
-
 func TestAStoreThatFailsLeavesTheFlowOpen(t *testing.T) {
 	t.Parallel()
 	store := newCountingStore()
@@ -674,200 +548,6 @@ func TestAStoreThatFailsLeavesTheFlowOpen(t *testing.T) {
 	require.Zero(t, s.fake.CountCalls("PUT", ""))
 	require.Equal(t, http.StatusSeeOther, ada.get(callback).status)
 	require.NotZero(t, s.connection("ada"))
-}
-
-func TestAUserFunctionThatFailsLeavesTheFlowOpen(t *testing.T) {
-	t.Parallel()
-	var failing atomic.Bool
-	s := newSite(t, func(c *connect.Config) {
-		user := c.User
-		c.User = func(r *http.Request) (connect.User, error) {
-			if failing.Load() {
-				return connect.User{}, errors.New("redis is down")
-			}
-			return user(r)
-		}
-	})
-	ada := s.signedIn("ada")
-	callback := s.approve(ada.start())
-	failing.Store(true)
-	for _, a := range []answer{ada.get(callback), ada.post("/connect", nil), ada.get("/connect/status"), ada.post("/disconnect", nil), ada.get("/connect")} {
-		ada.refused(connect.ErrUserLookup, a)
-		require.NotContains(t, a.body, "redis")
-	}
-	failing.Store(false)
-	require.Equal(t, http.StatusSeeOther, ada.get(callback).status)
-}
-
-func TestATagThatFailedIsMadeUpFor(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	ada := s.signedIn("ada")
-	s.fake.Fault(anchortest.Fault{Method: "PUT", Status: 503})
-	callback := ada.connect()
-	require.NotZero(t, s.connection("ada"), "the connection stands without its tag")
-	require.Nil(t, s.tag(identityIn(callback)))
-
-	s.run()
-	time.Sleep(2 * taskInterval)
-	require.Nil(t, s.tag(identityIn(callback)))
-	s.fake.ClearFaults()
-	require.Eventually(t, func() bool { return s.tag(identityIn(callback)) == "ada" }, 10*time.Second, 20*time.Millisecond)
-	require.Eventually(t, func() bool {
-		tasks, err := s.store.Claim(context.Background(), s.fake.ApplicationID(), time.Now().Add(time.Hour), time.Now(), 10)
-		return err == nil && len(tasks) == 0
-	}, 5*time.Second, 20*time.Millisecond)
-}
-
-// taskInterval is how often Run looks.
-const taskInterval = time.Second
-
-// owed puts a task into the store as a process leaves it behind that died
-// between the commit and the tag.
-func (s *site) owed(user, identityID string) {
-	ctx, now := context.Background(), time.Now()
-	hash := "hash of " + user
-	require.NoError(s.t, s.store.Bind(ctx, connect.Pending{
-		TokenHash: hash, ApplicationID: s.fake.ApplicationID(), UserID: user, IssuedAt: now, ExpiresAt: now.Add(time.Minute),
-	}, 5))
-	completed, err := s.store.Complete(ctx, hash, connect.Connection{
-		ID:            "connection of " + user,
-		ApplicationID: s.fake.ApplicationID(), UserID: user, IdentityID: identityID, ConnectedAt: now, Health: connect.HealthOK,
-	}, connect.Completion{TagAfter: now})
-	require.NoError(s.t, err)
-	require.True(s.t, completed.First)
-}
-
-func TestWhatADeadProcessOwesIsWorkedOff(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	plain := s.fake.PutIdentity(anchortest.Identity{Metadata: map[string]any{"plan": "pro"}})
-	s.owed("ada", plain.ID)
-	others := s.fake.PutIdentity(anchortest.Identity{Metadata: map[string]any{"externalUserId": "grace"}})
-	s.owed("eve", others.ID)
-	s.owed("gone", "88888888-8888-4888-8888-888888888888")
-	for i := range 25 {
-		s.owed(fmt.Sprint("user", i), s.fake.PutIdentity(anchortest.Identity{}).ID)
-	}
-	done := s.fake.PutIdentity(anchortest.Identity{})
-	s.owed("done", done.ID)
-	done.Metadata = map[string]any{"externalUserId": "done", "connectedAt": s.connection("done").ConnectedAt.UTC().Format(time.RFC3339)}
-	s.fake.PutIdentity(done)
-
-	s.run()
-	require.Eventually(t, func() bool {
-		tasks, err := s.store.Claim(context.Background(), s.fake.ApplicationID(), time.Now().Add(time.Hour), time.Now(), 100)
-		return err == nil && len(tasks) == 0
-	}, 10*time.Second, 50*time.Millisecond)
-
-	identity, _ := s.fake.Identity(plain.ID)
-	require.Equal(t, "ada", identity.Metadata["externalUserId"])
-	require.Equal(t, "pro", identity.Metadata["plan"])
-	require.Equal(t, "grace", s.tag(others.ID), "another's mark is never overwritten")
-	for _, identity := range s.fake.Identities() {
-		require.NotNil(t, s.tag(identity.ID))
-	}
-	require.Equal(t, 26, s.fake.CountCalls("PUT", ""), "what was tagged before is not tagged again")
-}
-
-func TestRunSweepsWhatExpiredLongAgo(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	ada := s.signedIn("ada")
-	hosted := ada.start()
-	callback := s.approve(hosted)
-	s.clock.advance(16 * time.Minute)
-	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
-	defer cancel()
-	require.ErrorIs(t, s.handler.Run(ctx), context.DeadlineExceeded)
-	ada.refused(connect.ErrStateExpired, ada.get(callback)) // Not unknown: it is kept a while.
-
-	s.clock.advance(2 * time.Hour)
-	s.run()
-	require.Eventually(t, func() bool {
-		return strings.Contains(ada.get(callback).body, connect.Explain(connect.ErrStateUnknown).Title)
-	}, 5*time.Second, 20*time.Millisecond)
-}
-
-func TestDisconnecting(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	ada, grace := s.signedIn("ada"), s.signedIn("grace")
-	callback := ada.connect()
-	gracesCallback := grace.connect()
-
-	a := ada.post("/disconnect", url.Values{"return_to": {"/bye"}})
-	require.Equal(t, http.StatusSeeOther, a.status)
-	require.Equal(t, "/bye", a.location)
-	require.Zero(t, s.connection("ada"))
-	_, there := s.fake.Identity(identityIn(callback))
-	require.False(t, there, "it is deleted at Anchor at once")
-	require.Equal(t, identityIn(gracesCallback), s.connection("grace").IdentityID)
-
-	require.Equal(t, "/connect", ada.post("/disconnect", nil).location, "twice is fine")
-	ada.header.Set("Accept", "application/json")
-	a = ada.post("/disconnect", nil)
-	require.JSONEq(t, noConnection(s.fake.ApplicationID()), a.body)
-	ada.header.Set("Accept", "text/html")
-	ada.refused(connect.ErrStateSpent, ada.get(callback))
-	require.Zero(t, s.connection("ada"), "an old return brings nothing back")
-	require.Equal(t, 1, s.fake.CountCalls("DELETE", ""))
-
-	nobody := s.browser()
-	nobody.refused(connect.ErrNotSignedIn, nobody.post("/disconnect", nil))
-}
-
-func TestDisconnectingWhileAnchorIsDown(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	ada := s.signedIn("ada")
-	callback := ada.connect()
-	s.fake.Fault(anchortest.Fault{Method: "DELETE", Status: 503})
-	require.Equal(t, http.StatusSeeOther, ada.post("/disconnect", nil).status)
-	require.Zero(t, s.connection("ada"))
-	_, there := s.fake.Identity(identityIn(callback))
-	require.True(t, there)
-
-	// What is about to be deleted cannot be connected again.
-	again := s.approve(ada.start())
-	identity, _ := s.fake.Identity(identityIn(callback))
-	identity.CreatedAt, identity.Metadata = time.Now().Add(time.Second), nil
-	s.fake.PutIdentity(identity)
-	ada.refused(connect.ErrIdentityRetired, ada.get(withIdentity(again, identity.ID)))
-
-	s.fake.ClearFaults()
-	s.run()
-	require.Eventually(t, func() bool {
-		_, there := s.fake.Identity(identityIn(callback))
-		return !there
-	}, 10*time.Second, 20*time.Millisecond)
-}
-
-// noConnection is the status of a user without a connection.
-func noConnection(applicationID string) string {
-	return fmt.Sprintf(`{"connected":false,"applicationId":%q,"connections":[],"maxConnections":1}`, applicationID)
-}
-
-func TestTheStatus(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	ada := s.signedIn("ada")
-	require.JSONEq(t, noConnection(s.fake.ApplicationID()), ada.get("/connect/status").body)
-	callback := ada.connect()
-	a := ada.get("/connect/status")
-	require.Equal(t, "application/json", a.header.Get("Content-Type"))
-	c := s.connection("ada")
-	at := c.ConnectedAt.UTC().Format(time.RFC3339)
-	require.JSONEq(t, fmt.Sprintf(`{"connected":true,"applicationId":%q,"maxConnections":1,
-		"connectionId":%q,"identityId":%q,"createdAt":%q,"connectedAt":%q,"health":"ok",
-		"connections":[{"id":%[2]q,"label":"","identityId":%[3]q,"createdAt":%[4]q,"connectedAt":%[5]q,"health":"ok"}]}`,
-		s.fake.ApplicationID(), c.ID, identityIn(callback), at, at), a.body)
-	require.Contains(t, s.signedIn("eve").get("/connect/status").body, `"connected":false`, "another user's is never shown")
-
-	nobody := s.browser()
-	a = nobody.get("/connect/status")
-	require.Equal(t, http.StatusUnauthorized, a.status)
-	require.Contains(t, a.body, `"error":"not_signed_in"`, "it is JSON whatever is asked for")
 }
 
 // A session cookie that is SameSite=Strict stays behind on the way back from
@@ -935,367 +615,6 @@ func TestWhoIsNotSignedInOnTheWayBackSignsInAndFinishes(t *testing.T) {
 	require.Equal(t, http.StatusUnauthorized, ada.get(callback).status)
 }
 
-func TestAFixedCallbackAddress(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, func(c *connect.Config) { c.FixedCallbackURL = true })
-	ada := s.signedIn("ada")
-
-	hosted := ada.start()
-	require.Contains(t, string(s.fake.Calls()[0].Body), `"`+s.server.URL+`/identity-callback"`)
-	callback := s.approve(hosted)
-	require.Equal(t, http.StatusSeeOther, ada.get(callback).status)
-	require.Equal(t, identityIn(callback), s.connection("ada").IdentityID)
-	require.Equal(t, http.StatusSeeOther, ada.get(callback).status, "a reload")
-
-	// Two tabs, the first approved before the second has begun, in any order.
-	for _, order := range [][2]int{{0, 1}, {1, 0}} {
-		tab := s.signedIn("grace hopper")
-		var callbacks [2]string
-		for i := range callbacks {
-			callbacks[i] = s.approve(tab.start())
-			s.clock.advance(time.Minute)
-		}
-		for _, i := range order {
-			require.Equal(t, http.StatusSeeOther, tab.get(callbacks[i]).status)
-			require.Equal(t, identityIn(callbacks[i]), s.connection("grace hopper").IdentityID)
-		}
-		require.Equal(t, http.StatusSeeOther, tab.get(callbacks[0]).status, "a reload")
-	}
-
-	// No cookie, no flow.
-	other := s.signedIn("ada")
-	other.refused(connect.ErrNoStateCookie, other.get(callback))
-
-	// What a user left open in this browser neither stops nor serves the next.
-	shared := s.signedIn("ada2")
-	abandoned := s.approve(shared.start())
-	shared.signIn("grace")
-	shared.refused(connect.ErrBrowserInUse, shared.post("/connect", nil))
-	shared.refused(connect.ErrAnotherUser, shared.get(abandoned))
-	shared.refused(connect.ErrBrowserInUse, shared.post("/connect", nil))
-	require.Zero(t, s.connection("grace"))
-	require.Zero(t, s.connection("ada2"))
-	gracesOwn := s.signedIn("grace")
-	gracesOwn.connect()
-}
-
-func TestEightAbandonedStartsDoNoHarm(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	ada := s.signedIn("ada")
-	for range 8 {
-		ada.start()
-		s.clock.advance(time.Second)
-	}
-	u, err := url.Parse(s.server.URL)
-	require.NoError(t, err)
-	require.LessOrEqual(t, len(ada.client.Jar.Cookies(u)), 5+1, "five and the session")
-	ada.connect()
-	require.NotZero(t, s.connection("ada"))
-}
-
-func TestSecretsRotateUnderAnOpenFlow(t *testing.T) {
-	t.Parallel()
-	store := connect.NewMemoryStore()
-	older, newer := []byte("the older secret of the tests, 32 bytes"), []byte("the newer secret of the tests, 32 bytes")
-	s := newSite(t, func(c *connect.Config) { c.Store, c.Secrets = store, [][]byte{older} })
-	ada := s.signedIn("ada")
-	callback := s.approve(ada.start())
-
-	rotated, err := connect.New(connect.Config{
-		Anchor: s.fake.Client(), ApplicationID: s.fake.ApplicationID(), PublicURL: s.server.URL, Store: store,
-		User:    func(*http.Request) (connect.User, error) { return connect.User{ID: "ada"}, nil },
-		Secrets: [][]byte{newer, older},
-	})
-	require.NoError(t, err)
-	u, err := url.Parse(callback)
-	require.NoError(t, err)
-	r := httptest.NewRequest(http.MethodGet, u.RequestURI(), nil)
-	for _, cookie := range ada.client.Jar.Cookies(u) {
-		r.AddCookie(cookie)
-	}
-	w := httptest.NewRecorder()
-	rotated.ServeHTTP(w, r)
-	require.Equal(t, http.StatusSeeOther, w.Code)
-	require.Equal(t, "/", w.Header().Get("Location"), "the default success address")
-	require.NotZero(t, s.connection("ada"))
-}
-
-// Replicas are rolled one by one. So a new secret goes last everywhere, and then
-// first: whichever replica a person comes back to opens what another has sealed.
-func TestSecretsRotateInTwoStepsOnSeveralReplicas(t *testing.T) {
-	t.Parallel()
-	older, newer := []byte("the older secret of the tests, 32 bytes"), []byte("the newer secret of the tests, 32 bytes")
-	comesBack := func(seals, opens [][]byte) int {
-		s := newSite(t)
-		var replicas [2]*connect.Handler
-		var ada *browser
-		for i, secrets := range [][][]byte{seals, opens} {
-			h, err := connect.New(connect.Config{
-				Anchor: s.fake.Client(), ApplicationID: s.fake.ApplicationID(), PublicURL: s.server.URL, Store: s.store,
-				User:    func(*http.Request) (connect.User, error) { return connect.User{ID: "ada"}, nil },
-				Secrets: secrets, Logger: s.logger(),
-			})
-			require.NoError(t, err)
-			replicas[i] = h
-		}
-		ada = s.browser()
-		s.server.Config.Handler = replicas[0]
-		callback := s.approve(ada.start())
-		s.server.Config.Handler = replicas[1]
-		return ada.get(callback).status
-	}
-	both := [][][]byte{{older}, {older, newer}, {newer, older}}
-	for step := range both[:2] {
-		require.Equal(t, http.StatusSeeOther, comesBack(both[step], both[step+1]), "step %d", step)
-		require.Equal(t, http.StatusSeeOther, comesBack(both[step+1], both[step]), "step %d, back on the old replica", step)
-	}
-	require.Equal(t, http.StatusForbidden, comesBack([][]byte{newer, older}, [][]byte{older}), "in one step it breaks flows")
-}
-
-func TestUnderAPrefixStrippedOrNot(t *testing.T) {
-	t.Parallel()
-	for name, mount := range map[string]func(*http.ServeMux, *connect.Handler){
-		"registered":       func(mux *http.ServeMux, h *connect.Handler) { h.Register(mux) },
-		"mounted whole":    func(mux *http.ServeMux, h *connect.Handler) { mux.Handle("/tools/", h) },
-		"mounted stripped": func(mux *http.ServeMux, h *connect.Handler) { mux.Handle("/tools/", http.StripPrefix("/tools", h)) },
-		"registered on a mux that is mounted stripped": func(mux *http.ServeMux, h *connect.Handler) {
-			inner := http.NewServeMux()
-			h.Register(inner)
-			mux.Handle("/tools/", http.StripPrefix("/tools", inner))
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := newSite(t)
-			mux := http.NewServeMux()
-			app := httptest.NewServer(mux)
-			t.Cleanup(app.Close)
-			h, err := connect.New(connect.Config{
-				Anchor: s.fake.Client(), ApplicationID: s.fake.ApplicationID(), PublicURL: app.URL + "/tools/", Store: s.store,
-				User:    func(*http.Request) (connect.User, error) { return connect.User{ID: "ada"}, nil },
-				Secrets: [][]byte{[]byte("a secret of the tests, not random")},
-			})
-			require.NoError(t, err)
-			mount(mux, h)
-
-			ada := s.browser()
-			a := ada.post(app.URL+"/tools/connect", nil)
-			require.Equal(t, http.StatusSeeOther, a.status, "%s", a.body)
-			require.Regexp(t, `^connect-`, a.header.Get("Set-Cookie"), "without TLS there is no __Host-")
-			require.NotContains(t, a.header.Get("Set-Cookie"), "Secure")
-			callback := s.approve(a.location)
-			require.True(t, strings.HasPrefix(callback, app.URL+"/tools/identity-callback/"), callback)
-			require.Equal(t, http.StatusSeeOther, ada.get(callback).status)
-			require.NotZero(t, s.connection("ada"))
-			require.Contains(t, ada.get(app.URL+"/tools/connect").body, `action="/tools/connect"`)
-			require.Equal(t, http.StatusOK, ada.get(app.URL+"/tools/connect/status").status)
-			require.Equal(t, "/tools/connect", ada.post(app.URL+"/tools/disconnect", nil).location)
-		})
-	}
-}
-
-func TestAnErrorHandlerOfTheAppsOwn(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, func(c *connect.Config) {
-		c.ErrorHandler = func(w http.ResponseWriter, r *http.Request, err error) {
-			e := connect.Explain(err)
-			http.Error(w, "mine: "+e.Title, e.Status)
-		}
-	})
-	ada := s.signedIn("ada")
-	a := ada.get("/identity-callback/NONE?identityId=x")
-	ada.refused(connect.ErrNoStateCookie, a)
-	require.True(t, strings.HasPrefix(a.body, "mine: "))
-}
-
-func TestNothingThatArrivesBreaksAnything(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	ada := s.signedIn("ada")
-	callback := s.approve(ada.start())
-	u, err := url.Parse(callback)
-	require.NoError(t, err)
-	nasty := []string{
-		`"><script>alert(1)</script>`, `';alert(1)//`, "\r\nSet-Cookie: a=b", "\x00", "%00", "../../etc/passwd", "..%2f..%2f",
-		strings.Repeat("A", 4000), "\xff\xfe", "{{.}}", "javascript:alert(1)", "//evil.test", "?identityId=x", "#", "💥", "%zz", ";",
-	}
-	for _, text := range nasty {
-		escaped := url.QueryEscape(text)
-		for _, address := range []string{
-			"/identity-callback/" + url.PathEscape(text),
-			"/identity-callback/" + url.PathEscape(text) + "?identity_id=" + escaped,
-			"/identity-callback?identityId=" + escaped,
-			u.Path + "?identity_id=" + escaped,
-			u.Path + "?identityId=" + escaped + "&status=" + escaped,
-			u.Path + "?status=" + escaped,
-			u.Path + "?error=" + escaped + "&error_description=" + escaped,
-			u.Path + "?" + escaped,
-			u.Path + "?repeated=" + escaped,
-			"/connect?return_to=" + escaped,
-			"/connect/status?" + escaped,
-		} {
-			for _, b := range []*browser{ada, s.browser()} {
-				a := b.get(address)
-				require.Less(t, a.status, 500, "%s", address)
-				require.NotContains(t, a.body, "<script")
-				require.NotContains(t, a.body, "onerror")
-				require.Empty(t, a.header.Values("Set-Cookie"))
-				require.NotContains(t, a.location, "evil.test")
-			}
-		}
-		a := ada.do(http.MethodPost, "/connect", "application/x-www-form-urlencoded", "return_to="+escaped)
-		require.Less(t, a.status, 500)
-		require.NotContains(t, a.body, "<script")
-
-		forged := s.signedIn("eve")
-		forged.header.Set("Cookie", "__Host-connect-0000000000-0000000000000000="+strings.Map(func(c rune) rune {
-			if c < ' ' || c > '~' {
-				return -1
-			}
-			return c
-		}, text))
-		require.Less(t, forged.get(callback).status, 500)
-	}
-	for _, call := range s.fake.Calls() {
-		require.Regexp(t, `^/(v1/applications/[0-9a-f-]{36}/tokens|identity/create)$`, call.Path, "no path that we did not mean")
-	}
-	require.Zero(t, s.connection("ada"))
-	require.Equal(t, http.StatusSeeOther, ada.get(callback).status, "and the flow is still open")
-}
-
-// bindingStore keeps what the handler has bound.
-type bindingStore struct {
-	connect.Store
-	bound connect.Pending
-}
-
-func (s *bindingStore) Bind(ctx context.Context, p connect.Pending, limit int) error {
-	s.bound = p
-	return s.Store.Bind(ctx, p, limit)
-}
-
-func TestTheStoreGetsATokensHashAndNeverTheToken(t *testing.T) {
-	t.Parallel()
-	store := &bindingStore{Store: connect.NewMemoryStore()}
-	s := newSite(t, func(c *connect.Config) { c.Store = store })
-	hosted, err := url.Parse(s.signedIn("ada").start())
-	require.NoError(t, err)
-	token := hosted.Query().Get("token")
-	require.NotEmpty(t, token)
-	require.NotEmpty(t, store.bound.TokenHash)
-	require.NotContains(t, fmt.Sprintf("%#v", store.bound), token)
-}
-
-func TestNoAnswerIsKeptOrTellsOtherSitesItsAddress(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	ada := s.signedIn("ada")
-	answers := everyPage(s)
-	answers["start"] = ada.post("/connect", nil)
-	answers["callback"] = ada.get(s.approve(ada.start()))
-	answers["status"] = ada.get("/connect/status")
-	answers["disconnect"] = ada.post("/disconnect", nil)
-	for name, a := range answers {
-		require.Equal(t, "no-store", a.header.Get("Cache-Control"), name)
-		if name != "connect" { // Its form's Origin would be null.
-			require.Equal(t, "no-referrer", a.header.Get("Referrer-Policy"), name)
-		}
-	}
-}
-
-func TestNothingSecretIsLogged(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	ada := s.signedIn("ada")
-	var secrets []string
-	u, err := url.Parse(s.server.URL)
-	require.NoError(t, err)
-	note := func(hosted, callback string) {
-		h, err := url.Parse(hosted)
-		require.NoError(t, err)
-		c, err := url.Parse(callback)
-		require.NoError(t, err)
-		secrets = append(secrets, h.Query().Get("token"), strings.TrimPrefix(c.Path, "/identity-callback/"))
-		for _, cookie := range ada.client.Jar.Cookies(u) {
-			secrets = append(secrets, cookie.Value)
-		}
-	}
-	hosted := ada.start()
-	callback := s.approve(hosted)
-	note(hosted, callback)
-	for _, fault := range []anchortest.Fault{
-		{Status: 500}, {Status: 400}, {Drop: true}, {Body: "x"}, {Status: 302, Header: http.Header{"Location": {callback}}},
-		{Status: 400, Body: fmt.Sprintf(`{"error":{"message":"the key %s is blocked"}}`, s.fake.APIKey())},
-	} {
-		fault.Times = 1
-		s.fake.Fault(fault)
-		ada.post("/connect", nil)
-		s.fake.Fault(fault)
-		ada.get(callback)
-		s.fake.ClearFaults()
-	}
-	ada.get(withIdentity(callback, "x"))
-	s.signedIn("eve").get(callback)
-	ada.get(callback)
-	ada.post("/disconnect", nil)
-	log := s.log.String()
-	require.Contains(t, log, "connect: connected")
-	require.Regexp(t, `"connect: refused" code=bad_identity_id .* application=`+s.fake.ApplicationID(), log)
-	for _, secret := range append(secrets, s.fake.APIKey(), "a secret of the tests, not random") {
-		require.NotEmpty(t, secret)
-		require.NotContains(t, log, secret)
-	}
-}
-
-// A gateway between here and Anchor that answers 404 with a page of its own
-// (while it is being deployed, say) must not make a deletion or a tag forgotten.
-func TestAGatewaysNotFoundIsNotTakenForAnchors(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	ada, grace := s.signedIn("ada"), s.signedIn("grace")
-	callback := ada.connect()
-	page := anchortest.Fault{Status: 404, Body: "<html>default backend - 404</html>", Header: http.Header{"Content-Type": {"text/html"}}}
-
-	put := page
-	put.Method = "PUT"
-	s.fake.Fault(put)
-	gracesCallback := grace.connect()
-	s.fake.ClearFaults()
-	waiting := s.approve(grace.start())
-	s.fake.Fault(page)
-	grace.refused(connect.ErrUpstreamInvalid, grace.get(waiting))
-	require.Equal(t, http.StatusSeeOther, ada.post("/disconnect", nil).status)
-
-	s.run()
-	time.Sleep(2 * taskInterval)
-	s.fake.ClearFaults()
-	require.Eventually(t, func() bool {
-		_, there := s.fake.Identity(identityIn(callback))
-		return !there && s.tag(identityIn(gracesCallback)) == "grace"
-	}, 10*time.Second, 20*time.Millisecond)
-}
-
-func TestSigningInLeadsBackToWhatWasWanted(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, func(c *connect.Config) { c.SignInURL = "/login" })
-	nobody := s.browser()
-	for _, test := range []struct{ method, path, back string }{
-		{"GET", "/connect?return_to=%2Freports", "/connect?return_to=%2Freports"},
-		{"POST", "/connect", "/connect"},
-		{"POST", "/disconnect", "/connect"},
-		{"GET", "/identity-callback/STATE?identity_id=x&status=success&other=y", "/identity-callback/STATE"},
-		{"GET", "/identity-callback?identityId=x", "/identity-callback"},
-	} {
-		a := nobody.do(test.method, test.path, "", "")
-		nobody.refused(connect.ErrNotSignedIn, a)
-		u, err := url.Parse(follow(t, s.server.URL, a.body))
-		require.NoError(t, err)
-		require.Equal(t, "/login", u.Path)
-		require.Equal(t, test.back, u.Query().Get("return_to"), test.method+test.path)
-	}
-}
-
 func TestACallbackWithAClosingSlashIsTheSame(t *testing.T) {
 	t.Parallel()
 	for _, fixed := range []bool{false, true} {
@@ -1311,48 +630,6 @@ func TestACallbackWithAClosingSlashIsTheSame(t *testing.T) {
 	}
 }
 
-func TestAStateInThePathCountsThoughTheAddressIsFixed(t *testing.T) {
-	t.Parallel()
-	store := connect.NewMemoryStore()
-	s := newSite(t, func(c *connect.Config) { c.Store, c.FixedCallbackURL = store, true })
-	ada := s.signedIn("ada")
-	callback := s.approve(ada.start())
-	ada.refused(connect.ErrNoStateCookie, ada.get(strings.Replace(callback, "/identity-callback?", "/identity-callback/ABCDEFGHIJKLMNOPQRSTUVWXYZ?", 1)))
-	require.Equal(t, http.StatusSeeOther, ada.get(callback).status)
-}
-
-func TestAFixedAddressTellsOfTheNewestStart(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, func(c *connect.Config) { c.FixedCallbackURL = true })
-	b := s.signedIn("ada")
-	b.connect()
-	s.clock.advance(time.Second)
-	callback := s.approve(b.start())
-	b.signIn("eve")
-	b.refused(connect.ErrAnotherUser, b.get(callback))
-	b.signIn("ada")
-	b.refused(connect.ErrStateSpent, b.get(callback))
-
-	late := s.signedIn("grace")
-	late.connect()
-	s.clock.advance(time.Second)
-	callback = s.approve(late.start())
-	s.clock.advance(20 * time.Minute)
-	late.refused(connect.ErrStateExpired, late.get(callback))
-}
-
-func TestATokenThatHasExpiredWhenItIsIssuedStartsNothing(t *testing.T) {
-	t.Parallel()
-	store := newCountingStore()
-	s := newSite(t, func(c *connect.Config) { c.Store = store })
-	ada := s.signedIn("ada")
-	s.fake.Fault(anchortest.Fault{Method: "POST", Header: http.Header{"Date": {time.Now().Add(2 * time.Hour).UTC().Format(http.TimeFormat)}}})
-	a := ada.post("/connect", nil)
-	ada.refused(connect.ErrUpstreamInvalid, a)
-	require.Empty(t, a.header.Get("Set-Cookie"))
-	require.Equal(t, "map[Connections:1]", store.count())
-}
-
 func TestAnUnusableIdentityIsWorthNoFurtherCall(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -1361,146 +638,6 @@ func TestAnUnusableIdentityIsWorthNoFurtherCall(t *testing.T) {
 	s.fake.ForgetCalls()
 	ada.refused(connect.ErrIdentityFailed, ada.get(callback))
 	require.Len(t, s.fake.Calls(), 1)
-}
-
-// Two apps, each with a key of its own, may share a store. What one owes is
-// invisible under the other's key, and must not be taken for done.
-func TestHandlersOfOtherApplicationsLeaveEachOthersTasksAlone(t *testing.T) {
-	t.Parallel()
-	store := connect.NewMemoryStore()
-	first := newSite(t, func(c *connect.Config) { c.Store = store })
-	second, err := anchortest.Start(anchortest.WithApplicationID("77777777-7777-4777-8777-777777777777"))
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, second.Close()) })
-	other, err := connect.New(connect.Config{
-		Anchor: second.Client(), ApplicationID: second.ApplicationID(), PublicURL: "https://other.example", Store: store,
-		User:    func(*http.Request) (connect.User, error) { return connect.User{}, nil },
-		Secrets: [][]byte{[]byte("a secret of the tests, not random")},
-	})
-	require.NoError(t, err)
-
-	first.fake.Fault(anchortest.Fault{Method: "PUT", Status: 503})
-	first.fake.Fault(anchortest.Fault{Method: "DELETE", Status: 503})
-	ada, grace := first.signedIn("ada"), first.signedIn("grace")
-	adas, graces := ada.connect(), grace.connect()
-	require.Equal(t, http.StatusSeeOther, grace.post("/disconnect", nil).status)
-
-	ctx, cancel := context.WithTimeout(context.Background(), 3*taskInterval)
-	defer cancel()
-	require.ErrorIs(t, other.Run(ctx), context.DeadlineExceeded)
-	require.Empty(t, second.Calls())
-
-	first.fake.ClearFaults()
-	first.run()
-	require.Eventually(t, func() bool {
-		_, there := first.fake.Identity(identityIn(graces))
-		return !there && first.tag(identityIn(adas)) == "ada"
-	}, 10*time.Second, 20*time.Millisecond)
-}
-
-func TestALongSweepHoldsNoTaskUp(t *testing.T) {
-	t.Parallel()
-	store := &endlessSweep{Store: connect.NewMemoryStore()}
-	s := newSite(t, func(c *connect.Config) { c.Store = store })
-	identity := s.fake.PutIdentity(anchortest.Identity{})
-	s.owed("ada", identity.ID)
-	s.run()
-	require.Eventually(t, func() bool { return s.tag(identity.ID) == "ada" }, 5*time.Second, 20*time.Millisecond)
-}
-
-// endlessSweep always has more to sweep.
-type endlessSweep struct{ connect.Store }
-
-func (endlessSweep) Sweep(ctx context.Context, before time.Time, limit int) (int, error) {
-	time.Sleep(10 * time.Millisecond)
-	return limit, nil
-}
-
-func TestManyWaitForOneAnswerAboutTheApplication(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	path := "/v1/applications"
-	hold := s.fake.Hold("GET", path)
-	const people = 6
-	answers := make(chan answer, people)
-	var first context.CancelFunc
-	for i := range people {
-		b := s.signedIn(fmt.Sprint("user", i))
-		callback := s.approve(b.start())
-		if i == 0 {
-			// The first to ask goes away before there is an answer.
-			ctx, cancel := context.WithCancel(context.Background())
-			first = cancel
-			r, err := http.NewRequestWithContext(ctx, http.MethodGet, callback, nil)
-			require.NoError(t, err)
-			go func() {
-				if res, err := b.client.Do(r); err == nil {
-					_ = res.Body.Close()
-				}
-			}()
-			require.NoError(t, hold.Wait(t.Context(), 1))
-			continue
-		}
-		go func() {
-			a, _ := b.try(http.MethodGet, callback, "", "")
-			answers <- a
-		}()
-	}
-	require.Eventually(t, func() bool { return s.fake.CountCalls("GET", "/v1/identities/") == people }, 5*time.Second, 5*time.Millisecond)
-	first()
-	hold.Release()
-	for range people - 1 {
-		require.Equal(t, http.StatusSeeOther, (<-answers).status)
-	}
-	require.Equal(t, 1, s.fake.CountCalls("GET", path))
-}
-
-func TestATokenThatPromisesDaysStartsNothing(t *testing.T) {
-	t.Parallel()
-	store := newCountingStore()
-	s := newSite(t, func(c *connect.Config) { c.Store = store })
-	ada := s.signedIn("ada")
-	s.fake.Fault(anchortest.Fault{Method: "POST", Header: http.Header{"Date": {time.Now().Add(-48 * time.Hour).UTC().Format(http.TimeFormat)}}})
-	ada.refused(connect.ErrUpstreamInvalid, ada.post("/connect", nil))
-	require.Equal(t, "map[Connections:1]", store.count())
-}
-
-func TestTheTagIsMadeThoughThePersonLeaves(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	ada := s.signedIn("ada")
-	callback := s.approve(ada.start())
-	hold := s.fake.Hold("PUT", "/v1/identities/")
-	require.Equal(t, http.StatusSeeOther, ada.get(callback).status)
-	require.NoError(t, hold.Wait(t.Context(), 1))
-	s.server.CloseClientConnections()
-	time.Sleep(100 * time.Millisecond) // The server notices.
-	hold.Release()
-	require.Eventually(t, func() bool { return s.tag(identityIn(callback)) == "ada" }, 3*time.Second, 10*time.Millisecond)
-}
-
-func TestApplicationsWithoutASiteAreToldApartByTheirLists(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	ours, other := s.fake.AddApplication("Ours", ""), s.fake.AddApplication("Other", "")
-	h, err := connect.New(connect.Config{
-		Anchor: s.fake.Client(), ApplicationID: ours, PublicURL: s.server.URL, Store: s.store,
-		User:    func(*http.Request) (connect.User, error) { return connect.User{ID: "ada"}, nil },
-		Secrets: [][]byte{[]byte("a secret of the tests, not random")},
-	})
-	require.NoError(t, err)
-	app := httptest.NewTLSServer(h)
-	t.Cleanup(app.Close)
-	ada := s.browser()
-	a := ada.post(app.URL+"/connect", nil)
-	require.Equal(t, http.StatusSeeOther, a.status)
-	callback := strings.Replace(s.approve(a.location), s.server.URL, app.URL, 1)
-	foreign := s.fake.PutIdentity(anchortest.Identity{ApplicationID: other, CreatedAt: time.Now().Add(time.Second)})
-	require.Equal(t, http.StatusForbidden, ada.get(withIdentity(callback, foreign.ID)).status)
-	require.Equal(t, http.StatusConflict, ada.get(callback).status, "what has cost a list once is spent")
-	a = ada.post(app.URL+"/connect", nil)
-	callback = strings.Replace(s.approve(a.location), s.server.URL, app.URL, 1)
-	require.Equal(t, http.StatusSeeOther, ada.get(callback).status)
 }
 
 func TestAConnectedUserCannotClaimAnOldIdentity(t *testing.T) {
@@ -1538,16 +675,6 @@ func TestAnchorsClockNeedNotAgreeWithOurs(t *testing.T) {
 	}
 }
 
-func TestTheWholeListIsReadBeforeAnIdentityIsRefused(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	ada := s.signedIn("ada")
-	callback := s.approve(ada.start(), anchortest.WithSource("https://accounts.elsewhere.example"), anchortest.WithName("Ada"))
-	s.fake.Fault(anchortest.Fault{Method: "GET", Path: "/v1/applications/*/identities", Times: 1, Body: `{"identities":[]}`})
-	require.Equal(t, http.StatusSeeOther, ada.get(callback).status, "the search found nothing, the list has it")
-	require.NotZero(t, s.connection("ada"))
-}
-
 func TestAStartThatCannotBeSpentIsAFault(t *testing.T) {
 	t.Parallel()
 	store := newCountingStore()
@@ -1570,4 +697,121 @@ func (s *meetingStore) Complete(ctx context.Context, tokenHash string, c connect
 	s.arriving.Done()
 	s.arriving.Wait()
 	return s.Store.Complete(ctx, tokenHash, c, how)
+}
+
+func TestConnectingAgainReplacesTheIdentityWhenTheNewOneIsProved(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.run()
+	ada := s.signedIn("ada")
+	first := ada.connect()
+
+	// Whatever comes of the second attempt but success, the first stays.
+	hosted := ada.start()
+	require.Equal(t, identityIn(first), s.connection("ada").IdentityID)
+	cancelled, err := s.fake.Cancel(t.Context(), ada.start())
+	require.NoError(t, err)
+	ada.refused(connect.ErrCancelled, ada.get(cancelled))
+	foreign := s.fake.PutIdentity(anchortest.Identity{Metadata: map[string]any{"externalUserId": "grace"}})
+	second := s.approve(hosted)
+	ada.refused(connect.ErrIdentityTaken, ada.get(withIdentity(second, foreign.ID)))
+	require.Equal(t, identityIn(first), s.connection("ada").IdentityID)
+	_, there := s.fake.Identity(identityIn(first))
+	require.True(t, there)
+
+	require.Equal(t, http.StatusSeeOther, ada.get(second).status)
+	require.Equal(t, identityIn(second), s.connection("ada").IdentityID)
+	require.Eventually(t, func() bool {
+		_, there := s.fake.Identity(identityIn(first))
+		return !there
+	}, 10*time.Second, 20*time.Millisecond, "the old one is deleted")
+	require.Equal(t, "ada", s.tag(identityIn(second)))
+
+	// The account that is connected already: success, and nothing is deleted.
+	again := s.approve(ada.start(), anchortest.WithExistingIdentity(identityIn(second)))
+	require.Equal(t, identityIn(second), identityIn(again))
+	require.Equal(t, http.StatusSeeOther, ada.get(again).status)
+	require.Equal(t, identityIn(second), s.connection("ada").IdentityID)
+	require.Equal(t, 1, s.fake.CountCalls("DELETE", ""))
+}
+
+func TestARefusedReturnLeadsBackToItsOwnApplication(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, withCalendar)
+	ada := s.signedIn("ada")
+	callback, err := s.fake.Cancel(t.Context(), ada.post("/connect/calendar", nil).location)
+	require.NoError(t, err)
+	a := ada.get(callback)
+	ada.refused(connect.ErrCancelled, a)
+	require.Contains(t, a.body, `href="/connect/calendar"`)
+
+	callback, err = s.fake.Cancel(t.Context(), ada.post("/connect/calendar", url.Values{"return_to": {"/events?a=b"}}).location)
+	require.NoError(t, err)
+	require.Contains(t, ada.get(callback).body, `href="/connect/calendar?return_to=%2Fevents%3Fa%3Db"`, "and ends where it wanted to")
+}
+
+// One key sees the identities of both applications: the sign-in of one must not
+// become the connection of the other.
+func TestAnIdentityOfOneApplicationIsNoConnectionOfAnother(t *testing.T) {
+	t.Parallel()
+	for _, fixed := range []bool{false, true} {
+		t.Run(fmt.Sprint("fixed callback ", fixed), func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, withCalendar, func(c *connect.Config) { c.FixedCallbackURL = fixed })
+			ada := s.signedIn("ada")
+			mail := s.approve(ada.start())
+			calendar := s.approve(ada.post("/connect/calendar", nil).location)
+			if fixed {
+				// The address does not tell the two apart; the identity's site does.
+				require.Equal(t, http.StatusSeeOther, ada.get(mail).status)
+				require.Equal(t, identityIn(mail), s.connection("ada").IdentityID)
+				require.Equal(t, http.StatusSeeOther, ada.get(calendar).status)
+				c, err := s.handler.Application("calendar").Connection(t.Context(), "ada")
+				require.NoError(t, err)
+				require.Equal(t, identityIn(calendar), c.IdentityID)
+				return
+			}
+			ada.refused(connect.ErrWrongApplication, ada.get(withIdentity(calendar, identityIn(mail))))
+			ada.refused(connect.ErrWrongApplication, ada.get(withIdentity(mail, identityIn(calendar))))
+			require.Empty(t, s.connection("ada"))
+			ada.refused(connect.ErrStateSpent, ada.get(calendar))
+		})
+	}
+}
+
+// Two environments share an application, and their user ids overlap: the mark of one
+// passes for the other's.
+func TestAMarkOfTheSameUserIDElsewhereIsNobodysHere(t *testing.T) {
+	t.Parallel()
+	production := newSite(t)
+	staging := newSite(t, func(c *connect.Config) {
+		c.Anchor, c.ApplicationID = production.fake.Client(anchorhttp.WithMaxRetries(0)), production.fake.ApplicationID()
+	})
+	eve := staging.signedIn("1")
+	open := production.approve(eve.post("/connect", nil).location)
+	victims := identityIn(production.signedIn("1").connect())
+	require.Equal(t, "1", production.tag(victims))
+	eve.refused(connect.ErrIdentityTooOld, eve.get(withIdentity(open, victims)))
+	require.Empty(t, staging.connectionsIn(production.fake.ApplicationID(), "1"))
+	staging.finished(eve.get(open))
+	require.NoError(t, staging.handler.Disconnect(t.Context(), "1"))
+	_, there := production.fake.Identity(victims)
+	require.True(t, there)
+}
+
+func TestAStatusThatNobodyKnowsIsConnectedAndLogged(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	ada := s.signedIn("ada")
+	s.finished(ada.get(s.approve(ada.start(), anchortest.WithStatus("dormant"))))
+	require.NotZero(t, s.connection("ada"))
+	require.Contains(t, s.log.String(), "an identity has an unknown status")
+	require.Contains(t, s.log.String(), "status=dormant")
+	grace := s.signedIn("grace")
+	s.finished(grace.get(s.approve(grace.start(), anchortest.WithStatus("active"))))
+	require.Equal(t, 1, strings.Count(s.log.String(), "unknown status"))
+	for _, bad := range []anchortest.Status{"failed", "agent_failed", "agent_invalid"} {
+		eve := s.signedIn("eve")
+		eve.refused(connect.ErrIdentityFailed, eve.get(s.approve(eve.start(), anchortest.WithStatus(bad))))
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -280,4 +281,67 @@ func TestRunWaitsUntilTheAppHasBeenTold(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestTheAppIsToldOfAFlowsCourse(t *testing.T) {
+	t.Parallel()
+	h := newHook(t, upTo(2))
+	ada := h.signedIn("ada")
+	ada.connect()
+	started := h.told(connect.Started, 1)[0]
+	require.Equal(t, "ada", started.UserID)
+	require.Empty(t, started.ConnectionID)
+	c := h.connections("ada")[0]
+
+	hosted := ada.startWith("connection", c.ID)
+	require.Equal(t, c.ID, h.told(connect.Started, 2)[1].ConnectionID)
+	cancelled, err := h.fake.Cancel(t.Context(), hosted)
+	require.NoError(t, err)
+	ada.get(cancelled)
+	require.Equal(t, c.ID, h.told(connect.Cancelled, 1)[0].ConnectionID)
+	failed, err := h.fake.Fail(t.Context(), ada.startWith("connection", c.ID))
+	require.NoError(t, err)
+	ada.get(failed)
+	require.ErrorIs(t, h.told(connect.SignInFailed, 1)[0].Reason, connect.ErrSignInFailed)
+
+	late := h.approve(ada.start())
+	h.clock.advance(16 * time.Minute)
+	ada.get(late)
+	e := h.told(connect.Expired, 1)[0]
+	require.Equal(t, 4, e.Proof)
+	require.Empty(t, e.IdentityID, "nobody owns it")
+	h.signedIn("eve").get(cancelled)
+	h.told(connect.Cancelled, 1) // A stranger's cancel is no news.
+	h.told(connect.Refused, 1)
+}
+
+// Renaming is cheap and unlimited: it crowds out nothing that others do.
+func TestLabelsCrowdOutNoOtherEvents(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	var mu sync.Mutex
+	told := map[connect.EventKind]int{}
+	s := newSite(t, func(c *connect.Config) {
+		c.OnEvent = func(_ context.Context, e connect.Event) {
+			<-release
+			mu.Lock()
+			defer mu.Unlock()
+			told[e.Kind]++
+		}
+	})
+	eve := s.signedIn("eve")
+	eve.connect()
+	c := s.connection("eve")
+	for range 300 {
+		require.NoError(t, s.handler.Application("").SetLabel(t.Context(), "eve", c.ID, "x"))
+	}
+	require.Contains(t, s.log.String(), "an event was dropped")
+	s.signedIn("ada").connect()
+	require.NoError(t, s.handler.Disconnect(t.Context(), "ada"))
+	close(release)
+	require.Eventually(t, func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return told[connect.Connected] == 2 && told[connect.Disconnected] == 1
+	}, 5*time.Second, 10*time.Millisecond)
 }

@@ -2,7 +2,6 @@ package connect_test
 
 import (
 	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +11,124 @@ import (
 	"github.com/anchorconnect/connect"
 	"github.com/anchorconnect/connect/anchortest"
 )
+
+func TestAFixedCallbackAddress(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(c *connect.Config) { c.FixedCallbackURL = true })
+	ada := s.signedIn("ada")
+
+	hosted := ada.start()
+	require.Contains(t, string(s.fake.Calls()[0].Body), `"`+s.server.URL+`/identity-callback"`)
+	callback := s.approve(hosted)
+	require.Equal(t, http.StatusSeeOther, ada.get(callback).status)
+	require.Equal(t, identityIn(callback), s.connection("ada").IdentityID)
+	require.Equal(t, http.StatusSeeOther, ada.get(callback).status, "a reload")
+
+	// Two tabs, the first approved before the second has begun, in any order.
+	for _, order := range [][2]int{{0, 1}, {1, 0}} {
+		tab := s.signedIn("grace hopper")
+		var callbacks [2]string
+		for i := range callbacks {
+			callbacks[i] = s.approve(tab.start())
+			s.clock.advance(time.Minute)
+		}
+		for _, i := range order {
+			require.Equal(t, http.StatusSeeOther, tab.get(callbacks[i]).status)
+			require.Equal(t, identityIn(callbacks[i]), s.connection("grace hopper").IdentityID)
+		}
+		require.Equal(t, http.StatusSeeOther, tab.get(callbacks[0]).status, "a reload")
+	}
+
+	// No cookie, no flow.
+	other := s.signedIn("ada")
+	other.refused(connect.ErrNoStateCookie, other.get(callback))
+
+	// What a user left open in this browser neither stops nor serves the next.
+	shared := s.signedIn("ada2")
+	abandoned := s.approve(shared.start())
+	shared.signIn("grace")
+	shared.refused(connect.ErrBrowserInUse, shared.post("/connect", nil))
+	shared.refused(connect.ErrAnotherUser, shared.get(abandoned))
+	shared.refused(connect.ErrBrowserInUse, shared.post("/connect", nil))
+	require.Zero(t, s.connection("grace"))
+	require.Zero(t, s.connection("ada2"))
+	gracesOwn := s.signedIn("grace")
+	gracesOwn.connect()
+}
+
+func TestAStateInThePathCountsThoughTheAddressIsFixed(t *testing.T) {
+	t.Parallel()
+	store := connect.NewMemoryStore()
+	s := newSite(t, func(c *connect.Config) { c.Store, c.FixedCallbackURL = store, true })
+	ada := s.signedIn("ada")
+	callback := s.approve(ada.start())
+	ada.refused(connect.ErrNoStateCookie, ada.get(strings.Replace(callback, "/identity-callback?", "/identity-callback/ABCDEFGHIJKLMNOPQRSTUVWXYZ?", 1)))
+	require.Equal(t, http.StatusSeeOther, ada.get(callback).status)
+}
+
+func TestAFixedAddressTellsOfTheNewestStart(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(c *connect.Config) { c.FixedCallbackURL = true })
+	b := s.signedIn("ada")
+	b.connect()
+	s.clock.advance(time.Second)
+	callback := s.approve(b.start())
+	b.signIn("eve")
+	b.refused(connect.ErrAnotherUser, b.get(callback))
+	b.signIn("ada")
+	b.refused(connect.ErrStateSpent, b.get(callback))
+
+	late := s.signedIn("grace")
+	late.connect()
+	s.clock.advance(time.Second)
+	callback = s.approve(late.start())
+	s.clock.advance(20 * time.Minute)
+	late.refused(connect.ErrStateExpired, late.get(callback))
+}
+
+// Behind a fixed address the account that a user has already comes back to a
+// start of its own application, whatever else is open.
+func TestAnAbandonedStartDoesNotStopAnotherApplication(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, withCalendar, func(c *connect.Config) { c.FixedCallbackURL = true })
+	id := identityIn(s.signedIn("ada").connect())
+	s.clock.advance(time.Minute)
+	ada := s.signedIn("ada")
+	require.Equal(t, http.StatusSeeOther, ada.post("/connect/calendar", nil).status)
+	s.clock.advance(time.Minute)
+	again := s.approve(ada.start(), anchortest.WithExistingIdentity(id))
+	require.Equal(t, http.StatusSeeOther, ada.get(again).status)
+	require.WithinDuration(t, s.clock.now(), s.connection("ada").ConnectedAt, time.Minute/2)
+}
+
+// A stranger's identity costs no more calls for all the starts that are open.
+func TestManyStartsAskTheListOnce(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(c *connect.Config) { c.FixedCallbackURL = true })
+	ada := s.signedIn("ada")
+	for range 5 {
+		ada.start()
+		s.clock.advance(time.Second)
+	}
+	foreign := s.fake.PutIdentity(anchortest.Identity{ApplicationID: s.calendar})
+	ada.refused(connect.ErrWrongApplication, ada.get("/identity-callback?status=success&identity_id="+foreign.ID))
+	require.LessOrEqual(t, s.fake.CountCalls("GET", "/v1/applications/"+s.fake.ApplicationID()+"/identities"), 2)
+}
+
+func TestEveryStartOfAnotherUserIsSpentBehindAFixedAddress(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(c *connect.Config) { c.FixedCallbackURL = true })
+	b := s.signedIn("ada")
+	first := s.approve(b.start())
+	s.clock.advance(time.Second)
+	second := s.approve(b.start())
+	b.signIn("eve")
+	b.refused(connect.ErrAnotherUser, b.get(second))
+	b.signIn("ada")
+	b.refused(connect.ErrStateSpent, b.get(first))
+	b.refused(connect.ErrStateSpent, b.get(second))
+	require.Zero(t, s.connection("ada"))
+}
 
 // ways are the ways to start, each returning the hosted page's address.
 var ways = map[string]func(b *browser) string{
@@ -26,19 +143,6 @@ var ways = map[string]func(b *browser) string{
 	},
 	"popup": func(b *browser) string { return b.startInPopup("/connect").RedirectURL },
 	"htmx":  func(b *browser) string { return b.withHTMX("/").post("/connect", nil).header.Get("HX-Redirect") },
-}
-
-// takeStateCookies gives this browser the state cookies of another one, as starts
-// that race for one browser do.
-func (b *browser) takeStateCookies(from *browser) {
-	u, err := url.Parse(b.site.server.URL)
-	require.NoError(b.site.t, err)
-	for _, cookie := range from.client.Jar.Cookies(u) {
-		if strings.HasPrefix(cookie.Name, "__Host-connect-") {
-			cookie.Path, cookie.Secure = "/", true
-			b.client.Jar.SetCookies(u, []*http.Cookie{cookie})
-		}
-	}
 }
 
 // Behind a fixed address nothing says whose sign-in comes back. So a browser that
@@ -186,183 +290,4 @@ func TestFixedCallbackOfAnotherApplicationsIdentitySpendsNothing(t *testing.T) {
 	foreign := s.fake.PutIdentity(anchortest.Identity{ApplicationID: s.calendar, CreatedAt: s.clock.now().Add(time.Second)})
 	ada.refused(connect.ErrWrongApplication, ada.get(withIdentity(callback, foreign.ID)))
 	s.finished(ada.get(callback))
-}
-
-// What came back is a claim ticket as long as nobody owns it: it is told to nobody
-// before proofs 1 to 4 hold.
-func TestAnUnfinishedReturnTellsNobodyTheIdentity(t *testing.T) {
-	t.Parallel()
-	for _, fixed := range []bool{false, true} {
-		for name, unfinished := range map[string]func(h *hook, b *browser, callback string) answer{
-			"1: nobody is signed in": func(h *hook, b *browser, callback string) answer {
-				b.signIn("")
-				return b.get(callback + "&repeated=1")
-			},
-			"1: nobody is signed in, to a script": func(h *hook, b *browser, callback string) answer {
-				b.signIn("")
-				script := *b
-				script.header = http.Header{"Accept": {"application/json"}}
-				return script.get(callback)
-			},
-			"1: nobody is signed in, to htmx": func(h *hook, b *browser, callback string) answer {
-				b.signIn("")
-				u, _ := url.Parse(callback)
-				htmx := b.withHTMX(u.RequestURI())
-				a := htmx.get(callback + "&repeated=1")
-				a.body += a.header.Get("HX-Redirect")
-				return a
-			},
-			"2, 3: another browser": func(h *hook, b *browser, callback string) answer { return h.signedIn("ada").get(callback) },
-			"4: another user": func(h *hook, b *browser, callback string) answer {
-				b.signIn("eve")
-				return b.get(callback)
-			},
-			"4: too late": func(h *hook, b *browser, callback string) answer {
-				h.clock.advance(16 * time.Minute)
-				return b.get(callback)
-			},
-		} {
-			t.Run(map[bool]string{false: "", true: "fixed, "}[fixed]+name, func(t *testing.T) {
-				t.Parallel()
-				h := newHook(t, func(c *connect.Config) { c.FixedCallbackURL, c.SignInURL = fixed, "/login" })
-				b := h.signedIn("ada")
-				callback := h.approve(b.start())
-				id := identityIn(callback)
-				a := unfinished(h, b, callback)
-				require.GreaterOrEqual(t, a.status, 400)
-				kind := connect.Refused
-				if strings.Contains(name, "too late") {
-					kind = connect.Expired
-				}
-				require.Empty(t, h.told(kind, 1)[0].IdentityID)
-				require.NotContains(t, h.log.String(), id)
-				require.NotContains(t, a.body, id)
-				require.NotContains(t, a.location, id)
-				require.NotContains(t, a.header.Get("Set-Cookie"), id, "it is sealed")
-			})
-		}
-	}
-	t.Run("the store is down", func(t *testing.T) {
-		t.Parallel()
-		store := newCountingStore()
-		h := newHook(t, func(c *connect.Config) { c.Store = store })
-		b := h.signedIn("ada")
-		callback := h.approve(b.start())
-		store.set("Pending", http.ErrServerClosed)
-		b.refused(connect.ErrStoreFailed, b.get(callback))
-		h.told(connect.Refused, 0)
-		require.NotContains(t, h.log.String(), identityIn(callback))
-	})
-}
-
-// Nor is another user told where somebody wanted to go.
-func TestAnotherUserIsNotToldTheReturnPath(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	shared := s.signedIn("alice")
-	callback := s.approve(shared.post("/connect", url.Values{"return_to": {"/secret-report"}}).location)
-	shared.signIn("bob")
-	a := shared.get(callback)
-	shared.refused(connect.ErrAnotherUser, a)
-	require.NotContains(t, a.body, "secret-report")
-}
-
-func TestAKeptReturn(t *testing.T) {
-	t.Parallel()
-	for _, fixed := range []bool{false, true} {
-		t.Run(map[bool]string{false: "with a state", true: "fixed"}[fixed], func(t *testing.T) {
-			t.Parallel()
-			s := newSite(t, func(c *connect.Config) { c.FixedCallbackURL, c.SignInURL = fixed, "/login" })
-			ada := s.signedIn("ada")
-			callback := s.approve(ada.start())
-			path, _, _ := strings.Cut(callback, "?")
-			ada.signIn("")
-			a := ada.get(callback + "&repeated=1")
-			cookie, err := http.ParseSetCookie(a.header.Get("Set-Cookie"))
-			require.NoError(t, err)
-			require.Regexp(t, `^__Host-connect-return-`, cookie.Name)
-			require.True(t, cookie.HttpOnly && cookie.Secure && cookie.SameSite == http.SameSiteLaxMode && cookie.Path == "/" && cookie.Domain == "")
-			require.Equal(t, 16*60, cookie.MaxAge)
-
-			// It proves nothing: another user gets nothing by it.
-			eve := s.signedIn("eve")
-			eve.takeStateCookies(ada)
-			eve.refused(connect.ErrAnotherUser, eve.get(path))
-			require.Zero(t, s.connection("eve"))
-
-			// Nor does it serve another start.
-			grace := s.signedIn("grace")
-			own, _, _ := strings.Cut(s.approve(grace.start()), "?")
-			if !fixed {
-				grace.takeStateCookies(ada)
-				grace.refused(connect.ErrNotFinished, grace.get(own))
-			}
-		})
-	}
-	t.Run("what it says is over with the flow", func(t *testing.T) {
-		t.Parallel()
-		s := newSite(t, func(c *connect.Config) { c.SignInURL = "/login" })
-		ada := s.signedIn("ada")
-		callback := s.approve(ada.start())
-		path, _, _ := strings.Cut(callback, "?")
-		ada.signIn("")
-		ada.get(callback + "&repeated=1")
-		ada.signIn("ada")
-		a := ada.get(path)
-		require.Equal(t, http.StatusSeeOther, a.status)
-		require.Contains(t, a.header.Get("Set-Cookie"), "Max-Age=0")
-		require.Equal(t, identityIn(callback), s.connection("ada").IdentityID)
-		ada.refused(connect.ErrStateSpent, ada.get(path))
-	})
-	t.Run("it stays as long as nobody is signed in", func(t *testing.T) {
-		t.Parallel()
-		s := newSite(t, func(c *connect.Config) { c.SignInURL = "/login" })
-		ada := s.signedIn("ada")
-		callback := s.approve(ada.start())
-		path, _, _ := strings.Cut(callback, "?")
-		ada.signIn("")
-		for range 3 {
-			ada.refused(connect.ErrNotSignedIn, ada.get(path+"?repeated=1&"+strings.SplitN(callback, "?", 2)[1]))
-			ada.refused(connect.ErrNotSignedIn, ada.get(path+"?repeated=1"))
-		}
-		ada.signIn("ada")
-		require.Equal(t, http.StatusSeeOther, ada.get(path).status)
-	})
-	t.Run("it is over too when a page repeats the return", func(t *testing.T) {
-		t.Parallel()
-		s := newSite(t, func(c *connect.Config) { c.SignInURL = "/login" })
-		ada := s.signedIn("ada")
-		callback := s.approve(ada.start())
-		ada.signIn("")
-		ada.get(callback + "&repeated=1")
-		ada.signIn("ada")
-		require.Contains(t, ada.get(callback).header.Get("Set-Cookie"), "Max-Age=0")
-	})
-	t.Run("it is bounded", func(t *testing.T) {
-		t.Parallel()
-		s := newSite(t, func(c *connect.Config) { c.SignInURL = "/login" })
-		ada := s.signedIn("ada")
-		callback := s.approve(ada.start())
-		path, _, _ := strings.Cut(callback, "?")
-		ada.signIn("")
-		junk := strings.Repeat("&error="+strings.Repeat("x", 1000), 100)
-		a := ada.get(path + "?identity_id=" + strings.Repeat("y", 10000) + junk)
-		require.Less(t, len(a.body), 8000, "the page that repeats")
-		a = ada.get(path + "?repeated=1&identity_id=" + strings.Repeat("y", 10000) + junk)
-		require.Less(t, len(a.header.Get("Set-Cookie")), 1000)
-	})
-	t.Run("an answer other than success is kept too", func(t *testing.T) {
-		t.Parallel()
-		s := newSite(t, func(c *connect.Config) { c.SignInURL = "/login" })
-		ada := s.signedIn("ada")
-		callback, err := s.fake.Cancel(t.Context(), ada.start())
-		require.NoError(t, err)
-		path, _, _ := strings.Cut(callback, "?")
-		ada.signIn("")
-		ada.get(callback + "&repeated=1")
-		ada.signIn("ada")
-		a := ada.get(path)
-		ada.refused(connect.ErrCancelled, a)
-		require.Contains(t, a.header.Get("Set-Cookie"), "Max-Age=0")
-	})
 }

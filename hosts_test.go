@@ -417,3 +417,22 @@ func TestALogNamesTheHostOfARefusal(t *testing.T) {
 	b.refused(connect.ErrNotSignedIn, b.get(globex+"/connect"))
 	require.Contains(t, s.log.String(), "code=not_signed_in status=401 error=\"connect: nobody is signed in\" origin="+globex)
 }
+
+func TestTheHostHeaderIsNeverBelieved(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	ada := s.signedIn("ada")
+	r, err := http.NewRequest(http.MethodPost, s.server.URL+"/connect", nil)
+	require.NoError(t, err)
+	r.Host = "evil.test"
+	r.Header.Set("X-Forwarded-Host", "evil.test")
+	for _, cookie := range ada.client.Jar.Cookies(r.URL) {
+		r.AddCookie(cookie)
+	}
+	r.Header.Set("Origin", s.server.URL) // An older browser behind a proxy that rewrites Host.
+	res, err := s.server.Client().Transport.RoundTrip(r)
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+	require.Equal(t, http.StatusSeeOther, res.StatusCode)
+	require.NotContains(t, string(s.fake.Calls()[0].Body), "evil")
+}

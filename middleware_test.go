@@ -9,23 +9,9 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 )
-
-// connected stores a connection the way a callback does.
-func connected(t *testing.T, store Store, userID, identityID string) {
-	ctx, at := context.Background(), time.Now()
-	require.NoError(t, store.Bind(ctx, Pending{
-		TokenHash: userID + identityID, ApplicationID: testApp, UserID: userID, IssuedAt: at, ExpiresAt: at.Add(time.Minute),
-	}, 5))
-	completed, err := store.Complete(ctx, userID+identityID, Connection{
-		ID: "connection of " + identityID, ApplicationID: testApp, UserID: userID, IdentityID: identityID, ConnectedAt: at, Health: HealthOK,
-	}, Completion{TagAfter: at})
-	require.NoError(t, err)
-	require.True(t, completed.First)
-}
 
 func TestRequireIdentity(t *testing.T) {
 	t.Parallel()

@@ -24,25 +24,6 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// popupStart is the answer to a start that connect.js makes.
-type popupStart struct {
-	RedirectURL string `json:"redirectUrl"`
-	Popup       string `json:"popup"`
-}
-
-// startInPopup starts as connect.js does.
-func (b *browser) startInPopup(path string) popupStart {
-	b.site.t.Helper()
-	script := *b
-	script.header = http.Header{"Accept": {"*/*"}, "Origin": {b.site.server.URL}, "Sec-Fetch-Site": {"same-origin"}}
-	a := script.do(http.MethodPost, path, "application/json", `{"return_to":"/reports","popup":true}`)
-	require.Equal(b.site.t, http.StatusOK, a.status, "%s", a.body)
-	var start popupStart
-	require.NoError(b.site.t, json.Unmarshal([]byte(a.body), &start))
-	require.Regexp(b.site.t, `^[0-9a-f]{32}$`, start.Popup)
-	return start
-}
-
 var popupScript = regexp.MustCompile(`(?s)<script data-popup="([^"]*)" data-outcome="([^"]*)">(.*)</script>`)
 
 // ended checks that an answer ends the popup with this outcome.

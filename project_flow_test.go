@@ -16,7 +16,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/anchorconnect/connect"
-	"github.com/anchorconnect/connect/anchorhttp"
 	"github.com/anchorconnect/connect/anchortest"
 )
 
@@ -129,35 +128,8 @@ func TestAStartCostsOneListAtMost(t *testing.T) {
 	}
 }
 
-// transport is one that answers some calls in Anchor's place.
-type transport func(*http.Request) (*http.Response, error)
-
-func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
 func answered(body string) *http.Response {
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}
-}
-
-// replica is another handler of the site's application, on a server of its own,
-// whose calls to Anchor go through a transport. Ada is signed in there.
-func (s *site) replica(through transport, options ...func(*connect.Config)) (*connect.Handler, string) {
-	server := httptest.NewUnstartedServer(nil)
-	server.StartTLS()
-	s.t.Cleanup(server.Close)
-	cfg := connect.Config{
-		Anchor:        s.fake.Client(anchorhttp.WithMaxRetries(0), anchorhttp.WithHTTPClient(&http.Client{Transport: through})),
-		ApplicationID: s.fake.ApplicationID(), PublicURL: server.URL, Store: s.store,
-		User:    func(*http.Request) (connect.User, error) { return connect.User{ID: "ada"}, nil },
-		Secrets: [][]byte{[]byte("a secret of the tests, not random")}, Now: s.clock.now,
-		Logger: slog.New(slog.NewTextHandler(s.log, nil)),
-	}
-	for _, option := range options {
-		option(&cfg)
-	}
-	h, err := connect.New(cfg)
-	require.NoError(s.t, err)
-	server.Config.Handler = h
-	return h, server.URL
 }
 
 // A list without an end ends after so many pages, and costs nothing again.
@@ -210,22 +182,140 @@ func TestAProjectThatDoesNotAnswerHoldsNobodyUp(t *testing.T) {
 	}
 }
 
-// Two environments share an application, and their user ids overlap: the mark of one
-// passes for the other's.
-func TestAMarkOfTheSameUserIDElsewhereIsNobodysHere(t *testing.T) {
+func TestAnotherSiteOfTheSameApplicationIsLookedUpInItsList(t *testing.T) {
 	t.Parallel()
-	production := newSite(t)
-	staging := newSite(t, func(c *connect.Config) {
-		c.Anchor, c.ApplicationID = production.fake.Client(anchorhttp.WithMaxRetries(0)), production.fake.ApplicationID()
+	s := newSite(t)
+	ada := s.signedIn("ada")
+	callback := s.approve(ada.start(), anchortest.WithSource("https://accounts.elsewhere.example"))
+	require.Equal(t, http.StatusSeeOther, ada.get(callback).status)
+	require.Equal(t, identityIn(callback), s.connection("ada").IdentityID)
+	require.Positive(t, s.fake.CountCalls("GET", "/v1/applications/*/identities"))
+}
+
+func TestManyWaitForOneAnswerAboutTheApplication(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	path := "/v1/applications"
+	hold := s.fake.Hold("GET", path)
+	const people = 6
+	answers := make(chan answer, people)
+	var first context.CancelFunc
+	for i := range people {
+		b := s.signedIn(fmt.Sprint("user", i))
+		callback := s.approve(b.start())
+		if i == 0 {
+			// The first to ask goes away before there is an answer.
+			ctx, cancel := context.WithCancel(context.Background())
+			first = cancel
+			r, err := http.NewRequestWithContext(ctx, http.MethodGet, callback, nil)
+			require.NoError(t, err)
+			go func() {
+				if res, err := b.client.Do(r); err == nil {
+					_ = res.Body.Close()
+				}
+			}()
+			require.NoError(t, hold.Wait(t.Context(), 1))
+			continue
+		}
+		go func() {
+			a, _ := b.try(http.MethodGet, callback, "", "")
+			answers <- a
+		}()
+	}
+	require.Eventually(t, func() bool { return s.fake.CountCalls("GET", "/v1/identities/") == people }, 5*time.Second, 5*time.Millisecond)
+	first()
+	hold.Release()
+	for range people - 1 {
+		require.Equal(t, http.StatusSeeOther, (<-answers).status)
+	}
+	require.Equal(t, 1, s.fake.CountCalls("GET", path))
+}
+
+func TestApplicationsWithoutASiteAreToldApartByTheirLists(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	ours, other := s.fake.AddApplication("Ours", ""), s.fake.AddApplication("Other", "")
+	h, err := connect.New(connect.Config{
+		Anchor: s.fake.Client(), ApplicationID: ours, PublicURL: s.server.URL, Store: s.store,
+		User:    func(*http.Request) (connect.User, error) { return connect.User{ID: "ada"}, nil },
+		Secrets: [][]byte{[]byte("a secret of the tests, not random")},
 	})
-	eve := staging.signedIn("1")
-	open := production.approve(eve.post("/connect", nil).location)
-	victims := identityIn(production.signedIn("1").connect())
-	require.Equal(t, "1", production.tag(victims))
-	eve.refused(connect.ErrIdentityTooOld, eve.get(withIdentity(open, victims)))
-	require.Empty(t, staging.connectionsIn(production.fake.ApplicationID(), "1"))
-	staging.finished(eve.get(open))
-	require.NoError(t, staging.handler.Disconnect(t.Context(), "1"))
-	_, there := production.fake.Identity(victims)
-	require.True(t, there)
+	require.NoError(t, err)
+	app := httptest.NewTLSServer(h)
+	t.Cleanup(app.Close)
+	ada := s.browser()
+	a := ada.post(app.URL+"/connect", nil)
+	require.Equal(t, http.StatusSeeOther, a.status)
+	callback := strings.Replace(s.approve(a.location), s.server.URL, app.URL, 1)
+	foreign := s.fake.PutIdentity(anchortest.Identity{ApplicationID: other, CreatedAt: time.Now().Add(time.Second)})
+	require.Equal(t, http.StatusForbidden, ada.get(withIdentity(callback, foreign.ID)).status)
+	require.Equal(t, http.StatusConflict, ada.get(callback).status, "what has cost a list once is spent")
+	a = ada.post(app.URL+"/connect", nil)
+	callback = strings.Replace(s.approve(a.location), s.server.URL, app.URL, 1)
+	require.Equal(t, http.StatusSeeOther, ada.get(callback).status)
+}
+
+func TestTheWholeListIsReadBeforeAnIdentityIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	ada := s.signedIn("ada")
+	callback := s.approve(ada.start(), anchortest.WithSource("https://accounts.elsewhere.example"), anchortest.WithName("Ada"))
+	s.fake.Fault(anchortest.Fault{Method: "GET", Path: "/v1/applications/*/identities", Times: 1, Body: `{"identities":[]}`})
+	require.Equal(t, http.StatusSeeOther, ada.get(callback).status, "the search found nothing, the list has it")
+	require.NotZero(t, s.connection("ada"))
+}
+
+// Two kinds of account at one site: the site does not tell their identities
+// apart, the applications' lists do.
+func TestApplicationsOfOneSiteAreToldApartByTheirLists(t *testing.T) {
+	t.Parallel()
+	for _, fixed := range []bool{false, true} {
+		t.Run(fmt.Sprint("fixed callback ", fixed), func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t)
+			h, err := connect.New(connect.Config{
+				Anchor: s.fake.Client(), ApplicationID: s.fake.ApplicationID(), PublicURL: s.server.URL, Store: s.store,
+				Applications: map[string]string{"work": s.fake.AddApplication("Work", "https://example.com/work")},
+				User:         func(*http.Request) (connect.User, error) { return connect.User{ID: "ada"}, nil },
+				Secrets:      [][]byte{[]byte("a secret of the tests, not random")}, FixedCallbackURL: fixed, Now: s.clock.now, Logger: slog.New(slog.DiscardHandler),
+			})
+			require.NoError(t, err)
+			app := httptest.NewTLSServer(h)
+			t.Cleanup(app.Close)
+			ada := s.browser()
+			begin := func(path string) (callback string) {
+				a := ada.post(app.URL+path, nil)
+				require.Equal(t, http.StatusSeeOther, a.status)
+				s.clock.advance(time.Second)
+				return strings.Replace(s.approve(a.location), s.server.URL, app.URL, 1)
+			}
+			home, work := begin("/connect"), begin("/connect/work")
+			if !fixed {
+				a := ada.get(withIdentity(work, identityIn(home)))
+				require.Equal(t, http.StatusForbidden, a.status)
+				require.Contains(t, a.body, connect.Explain(connect.ErrWrongApplication).Title)
+				work = begin("/connect/work")
+			}
+			require.Equal(t, http.StatusSeeOther, ada.get(home).status)
+			require.Equal(t, http.StatusSeeOther, ada.get(work).status)
+			all, err := h.Connections(t.Context(), "ada")
+			require.NoError(t, err)
+			require.Len(t, all, 2)
+			require.Equal(t, identityIn(home), all[0].IdentityID)
+			require.Equal(t, identityIn(work), all[1].IdentityID)
+		})
+	}
+}
+
+// What cannot be asked of one application is no trouble of another.
+func TestAnApplicationThatIsGoneHarmsNoOther(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, withCalendar)
+	s.fake.Fault(anchortest.Fault{Method: "GET", Path: "/v1/applications/" + s.calendar, Status: http.StatusNotFound})
+	s.fake.Fault(anchortest.Fault{Method: "GET", Path: "/v1/applications", Status: http.StatusForbidden, Times: 1})
+	ada := s.signedIn("ada")
+	calendar := s.approve(ada.post("/connect/calendar", nil).location)
+	require.Equal(t, http.StatusBadGateway, ada.get(calendar).status)
+	ada.connect()
+	require.Equal(t, 1, s.fake.CountCalls("GET", "/v1/applications/"+s.fake.ApplicationID()+"/identities"), "its list is asked instead")
 }

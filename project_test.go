@@ -21,10 +21,6 @@ func TestATransportThatPanicsIsAnError(t *testing.T) {
 	}
 }
 
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
 func TestTheSiteOfAnAddress(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ name, address, want string }{

@@ -115,51 +115,6 @@ func (s *claims) Claim(_ context.Context, _ string, now, _ time.Time, _ int) ([]
 	return []Task{{Kind: "of a newer release", IdentityID: "1"}}, nil
 }
 
-// The store has time for the outcome of a tag however long that took, and though
-// the person has left.
-func TestWhatBecameOfATagIsWrittenDown(t *testing.T) {
-	t.Parallel()
-	tests := []struct {
-		name     string
-		takes    time.Duration
-		done     bool
-		timeLeft time.Duration
-	}{
-		{"at once", 0, true, 5 * time.Second},
-		{"soon", 2 * time.Second, true, 5 * time.Second},
-		{"late", 3 * time.Second, true, 5 * time.Second},
-		{"never", time.Hour, false, 5 * time.Second},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				store := &outcomeStore{Store: NewMemoryStore()}
-				transport := roundTripper(func(r *http.Request) (*http.Response, error) {
-					select {
-					case <-time.After(test.takes):
-						return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader("{}"))}, nil
-					case <-r.Context().Done():
-						return nil, r.Context().Err()
-					}
-				})
-				cfg := goodConfig()
-				cfg.Store = store
-				cfg.Anchor = anchorhttp.New("test-key", anchorhttp.WithHTTPClient(&http.Client{Transport: transport}))
-				h, err := New(cfg)
-				require.NoError(t, err)
-				ctx, leave := context.WithCancel(t.Context())
-				leave()
-
-				h.tagNow(ctx, User{ID: "ada"}, Connection{ApplicationID: testApp, UserID: "ada", IdentityID: identityA}, anchorhttp.Identity{ID: identityA})
-				require.Equal(t, test.done, store.done)
-				require.Equal(t, !test.done, store.postponed)
-				require.Equal(t, test.timeLeft, store.timeLeft)
-			})
-		})
-	}
-}
-
 func TestATaskThatCannotBeRemovedIsLogged(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
@@ -316,4 +271,29 @@ func TestRunKeepsToThePaceThatAnchorAllows(t *testing.T) {
 		require.Less(t, refused, large+small, "few calls are wasted")
 		t.Log(doneAt[identityA].Sub(begun), doneAt[testApp].Sub(begun), refused)
 	})
+}
+
+func TestTheDelayOfATaskStaysShort(t *testing.T) {
+	t.Parallel()
+	failure := errors.New("x")
+	require.Equal(t, "1s", taskDelay(0, failure).String())
+	require.Equal(t, "2s", taskDelay(1, failure).String())
+	require.Equal(t, "3s", taskDelay(2, failure).String())
+	require.Equal(t, "30s", taskDelay(0, &anchorhttp.Error{StatusCode: 429, RetryAfter: 30 * time.Second}).String(), "as long as Anchor asks")
+	require.Equal(t, "1m0s", taskDelay(0, &anchorhttp.Error{StatusCode: 429, RetryAfter: time.Hour}).String(), "within bounds")
+	require.Equal(t, "1s", taskDelay(0, &anchorhttp.Error{StatusCode: 503, RetryAfter: time.Hour}).String(), "an outage ends when it ends")
+	for attempts := range patientAttempts + 1 {
+		require.LessOrEqual(t, taskDelay(attempts, failure), maxTaskDelay)
+	}
+	require.Equal(t, "6s", taskDelay(6, failure).String(), "what fails for long is tried more rarely")
+	refused := &anchorhttp.Error{StatusCode: http.StatusForbidden}
+	require.Equal(t, "32s", taskDelay(5, refused).String(), "and what is refused soon")
+	for _, attempts := range []int{-1, 3, 10, 63, 64, 1 << 40} {
+		require.LessOrEqual(t, taskDelay(attempts, failure), time.Minute)
+		require.LessOrEqual(t, taskDelay(attempts, refused), time.Hour)
+		require.Positive(t, taskDelay(attempts, failure))
+	}
+	require.Equal(t, "1h0m0s", taskDelay(12, refused).String())
+	require.Less(t, taskLease+taskInterval, 10*time.Second, "the promise after a restart")
+	require.LessOrEqual(t, taskTimeout+maxTaskDelay+taskInterval, 10*time.Second, "and after an outage in which calls hang")
 }

@@ -12,11 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var (
-	secretA = []byte("the first secret of the tests, A")
-	secretB = []byte("the second secret of the tests, B")
-)
-
 func mustCookies(t *testing.T, secure bool, secrets ...[]byte) stateCookies {
 	c, err := newStateCookies(secrets, secure)
 	require.NoError(t, err)

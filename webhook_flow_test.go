@@ -3,9 +3,6 @@ package connect_test
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -20,85 +17,6 @@ import (
 	"github.com/anchorconnect/connect"
 	"github.com/anchorconnect/connect/anchortest"
 )
-
-const webhookSecret = "whsec_of_the_tests"
-
-// hook is a site with a webhook, and what Anchor would send there.
-type hook struct {
-	*site
-	mu     sync.Mutex
-	events []connect.Event
-}
-
-func newHook(t *testing.T, options ...func(*connect.Config)) *hook {
-	t.Helper()
-	h := new(hook)
-	h.site = newSite(t, append(options, func(c *connect.Config) {
-		c.OnEvent = func(_ context.Context, e connect.Event) {
-			h.mu.Lock()
-			defer h.mu.Unlock()
-			h.events = append(h.events, e)
-		}
-	})...)
-	h.mux.Handle("/webhooks/anchor", h.handler.Webhook("", "whsec_of_before_that", webhookSecret))
-	return h
-}
-
-// event is the body of an event of this moment.
-func event(kind, identityID string, created time.Time) string {
-	return fmt.Sprintf(`{"id":"evt_1","type":%q,"created":%q,"project_id":"p","text":"…","data":{"identity_id":%q}}`,
-		kind, created.UTC().Format(time.RFC3339Nano), identityID)
-}
-
-// send sends an event, signed now.
-func (h *hook) send(secret, body string) int {
-	status, err := h.trySend(secret, body)
-	require.NoError(h.t, err)
-	return status
-}
-
-// signature is a header that is well formed, and dated now.
-func (h *hook) signature() string {
-	return fmt.Sprintf("t=%d,v1=%064x", h.clock.now().Unix(), 1)
-}
-
-func (h *hook) trySend(secret, body string) (int, error) {
-	at := fmt.Sprint(h.clock.now().Unix())
-	mac := hmac.New(sha256.New, []byte(secret))
-	mac.Write([]byte("v0:" + at + ":" + body))
-	r, err := http.NewRequest(http.MethodPost, h.server.URL+"/webhooks/anchor", strings.NewReader(body))
-	if err != nil {
-		return 0, err
-	}
-	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("Anchor-Timestamp", at)
-	r.Header.Set("Anchor-Signature", "t="+at+",v1="+hex.EncodeToString(mac.Sum(nil)))
-	res, err := h.server.Client().Do(r)
-	if err != nil {
-		return 0, err
-	}
-	return res.StatusCode, res.Body.Close()
-}
-
-// told waits until the app has been told of so many events of a kind.
-func (h *hook) told(kind connect.EventKind, n int) []connect.Event {
-	h.t.Helper()
-	var found []connect.Event
-	require.Eventually(h.t, func() bool {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		found = nil
-		for _, e := range h.events {
-			if e.Kind == kind {
-				found = append(found, e)
-			}
-		}
-		return len(found) == n
-	}, 5*time.Second, 5*time.Millisecond, "%s", kind)
-	return found
-}
-
-const works, failed = "identity.authenticated", "identity.authentication_failed"
 
 func TestAWebhookMovesTheHealth(t *testing.T) {
 	t.Parallel()

@@ -1,0 +1,61 @@
+package connect
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestEveryCauseIsExplained(t *testing.T) {
+	t.Parallel()
+	codes := map[string]bool{}
+	for _, c := range causes {
+		require.False(t, codes[c.Code], "code %s twice", c.Code)
+		codes[c.Code] = true
+		require.Regexp(t, `^[a-z_]+$`, c.Code)
+		require.GreaterOrEqual(t, c.Status, 400)
+		require.NotEqual(t, http.StatusInternalServerError, c.Status)
+		e := Explain(fmt.Errorf("doing something: %w", c))
+		require.Equal(t, c.Status, e.Status)
+		require.Equal(t, c.Code, e.Code)
+		require.NotEmpty(t, e.Title)
+		require.NotEmpty(t, e.Help)
+	}
+	require.Equal(t, http.StatusInternalServerError, Explain(errors.New("x")).Status)
+}
+
+// A refusal for lack of a proof is told with its number. Every other cause is here.
+func TestEveryCauseIsAProofOrKnownToBeNone(t *testing.T) {
+	t.Parallel()
+	none := []error{
+		ErrUserLookup, ErrHostLookup, ErrFramed, ErrCrossOrigin, ErrWrongOrigin, ErrBadRequest, ErrReturnTo, ErrBrowserInUse, ErrCancelled, ErrSignInFailed, ErrNotFinished,
+		ErrUpstreamUnavailable, ErrUpstreamInvalid, ErrUpstreamTimeout, ErrStoreFailed,
+		ErrConnectionUnknown, ErrConnectionLimit, ErrIdentityConnected, ErrWhichConnection, ErrBadLabel, ErrConnectionChanged, ErrAcceptFailed, ErrNotAccepted,
+		ErrNotConnected, ErrNeedsSignIn, ErrNoCredit, ErrRateLimited,
+	}
+	for _, c := range causes {
+		number, reason := failedProof(fmt.Errorf("doing something: %w", c))
+		if number == 0 {
+			require.Contains(t, none, error(c))
+			continue
+		}
+		require.NotContains(t, none, error(c))
+		require.Equal(t, error(c), reason)
+	}
+	for i, proof := range proofs[1:] {
+		require.GreaterOrEqual(t, proof.number, proofs[i].number, "in the order in which they are held")
+	}
+}
+
+func TestTheREADMENamesEveryCause(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	for _, c := range causes {
+		require.Contains(t, string(readme), fmt.Sprintf("` | `%s` | %d | %s. %s |\n", c.Code, c.Status, Explain(c).Title, Explain(c).Help))
+	}
+}
