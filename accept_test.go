@@ -39,7 +39,7 @@ func (a *accounts) of(identityID string) string {
 	return a.names[identityID]
 }
 
-func TestRenewingKeepsToTheSameAccount(t *testing.T) {
+func TestAcceptKeepsARenewalToTheSameAccount(t *testing.T) {
 	t.Parallel()
 	var at accounts
 	h := newHook(t, upTo(2), func(c *connect.Config) {
@@ -77,7 +77,7 @@ func TestRenewingKeepsToTheSameAccount(t *testing.T) {
 
 // What the app asks the person is asked before anything is stored, on a page of the
 // app's own, which is told nothing of what came back.
-func TestThePersonIsAskedFirst(t *testing.T) {
+func TestAskFirstRedirectsBeforeAnythingIsStored(t *testing.T) {
 	t.Parallel()
 	var answers sync.Map // What the app keeps in its sessions.
 	s := newSite(t, func(c *connect.Config) {
@@ -164,7 +164,7 @@ func TestAcceptSeesWhatWouldBeStored(t *testing.T) {
 	require.Len(t, candidates, 2, "a reload is not asked about")
 }
 
-func TestAnAcceptThatFailsLeavesTheFlowOpen(t *testing.T) {
+func TestAcceptThatFailsLeavesTheFlowPending(t *testing.T) {
 	t.Parallel()
 	for name, accept := range map[string]func() error{
 		"an error":                 func() error { return errors.New("the directory is down") },
@@ -200,7 +200,7 @@ func TestAnAcceptThatFailsLeavesTheFlowOpen(t *testing.T) {
 
 // The identity stays when its deletion cannot be noted down: the flow stays open, and
 // says no again.
-func TestARefusalThatCannotBeStoredIsMadeAgain(t *testing.T) {
+func TestAcceptRefusesAgainWhenTheRefusalCannotBeStored(t *testing.T) {
 	t.Parallel()
 	store := newCountingStore()
 	s := newSite(t, func(c *connect.Config) {
@@ -225,7 +225,7 @@ func TestARefusalThatCannotBeStoredIsMadeAgain(t *testing.T) {
 }
 
 // An identity that a connection has is never deleted for a refusal.
-func TestARefusalSparesAnIdentityInUse(t *testing.T) {
+func TestAcceptRefusalSparesAnIdentityInUse(t *testing.T) {
 	t.Parallel()
 	refuse := false
 	s := newSite(t, func(c *connect.Config) {
@@ -260,7 +260,7 @@ func TestARefusalSparesAnIdentityInUse(t *testing.T) {
 	require.True(t, there)
 }
 
-func TestBehindAFixedAddressARefusalEndsNoFlow(t *testing.T) {
+func TestAcceptRefusalBehindAFixedCallbackEndsNoFlow(t *testing.T) {
 	t.Parallel()
 	refuse := true
 	s := newSite(t, func(c *connect.Config) {

@@ -12,7 +12,7 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-func TestAnOrganisationsConnectionIsEverybodysWhoActsForIt(t *testing.T) {
+func TestActorsShareTheConnectionsOfTheirOrganisation(t *testing.T) {
 	t.Parallel()
 	h := newHook(t, withMembers, upTo(2))
 	ada, grace := h.signedIn("acme/ada"), h.signedIn("acme/grace")
@@ -44,7 +44,7 @@ func TestAnOrganisationsConnectionIsEverybodysWhoActsForIt(t *testing.T) {
 
 // In one browser, after the other: the second has the cookie and the address of the
 // first one's flow.
-func TestAColleagueDoesNotFinishAFlow(t *testing.T) {
+func TestActorDoesNotFinishTheFlowOfAnother(t *testing.T) {
 	t.Parallel()
 	for name, colleague := range map[string]string{
 		"another member": "acme/grace", "the organisation itself": "acme", "the same person for another": "other/ada", "the person alone": "ada",
@@ -72,7 +72,7 @@ func TestAColleagueDoesNotFinishAFlow(t *testing.T) {
 	}
 }
 
-func TestBehindAFixedAddressColleaguesAreToldApart(t *testing.T) {
+func TestActorsDifferBehindAFixedCallback(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, withMembers, func(c *connect.Config) { c.FixedCallbackURL = true })
 	b := s.signedIn("acme/ada")
@@ -84,7 +84,7 @@ func TestBehindAFixedAddressColleaguesAreToldApart(t *testing.T) {
 }
 
 // A member who opens tab after tab does not end the flows of the others.
-func TestEachMemberHasFlowsOfTheirOwn(t *testing.T) {
+func TestActorsHavePendingFlowsOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, withMembers)
 	ada, grace := s.signedIn("acme/ada"), s.signedIn("acme/grace")
@@ -95,7 +95,7 @@ func TestEachMemberHasFlowsOfTheirOwn(t *testing.T) {
 	s.finished(ada.get(callback))
 }
 
-func TestAnActorWhoIsNobodyIsNotSignedIn(t *testing.T) {
+func TestActorWhoIsNobodyIsNotSignedIn(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, withMembers)
 	for _, nobody := range []string{"acme/0", "acme/ ", "acme/00000000-0000-0000-0000-000000000000"} {

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAReturnPathStaysOnThisSite(t *testing.T) {
+func TestIsLocalPathRefusesOtherSites(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{
 		"/", "/dashboard", "/a/b?c=d&e=/f#g", "/?next=//evil.test", "/a//b", "/é", "/%2f/evil.test", "/a:b",
@@ -27,7 +27,7 @@ func TestAReturnPathStaysOnThisSite(t *testing.T) {
 	}
 }
 
-func TestADestinationIsAPathOrAnAddress(t *testing.T) {
+func TestParseDestinationTakesAPathOrAnAddress(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{"/", "/dashboard?a=b#c", "https://app.example", "https://app.example/?x=y#z", "http://localhost:8080/", "HTTPS://app.example"} {
 		destination, err := parseDestination(address, "/otherwise")
@@ -46,7 +46,7 @@ func TestADestinationIsAPathOrAnAddress(t *testing.T) {
 	require.Equal(t, "/otherwise", destination)
 }
 
-func TestARedirectIsInASCII(t *testing.T) {
+func TestSendToRedirectsInASCII(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]string{
 		"/":                             "/",
@@ -65,9 +65,9 @@ func TestARedirectIsInASCII(t *testing.T) {
 	}
 }
 
-// FuzzAReturnPath looks for a path that is let through and that some browser
+// FuzzIsLocalPath looks for a path that is let through and that some browser
 // would take elsewhere.
-func FuzzAReturnPath(f *testing.F) {
+func FuzzIsLocalPath(f *testing.F) {
 	for _, seed := range []string{"/", "//evil.test", `/\evil.test`, "/\t/evil.test", "/a/../../b", "/.//evil.test", "/%2e%2e//x", "/a#\r\nX: y"} {
 		f.Add(seed)
 	}

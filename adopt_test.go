@@ -12,7 +12,7 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-func TestAMappingOfTheAppsOwnIsAdopted(t *testing.T) {
+func TestAdoptConnectsTheAppsOwnMapping(t *testing.T) {
 	t.Parallel()
 	h := newHook(t, upTo(2))
 	a := h.handler.Application("")
@@ -72,7 +72,7 @@ func TestAMappingOfTheAppsOwnIsAdopted(t *testing.T) {
 	require.Len(t, h.connections("grace"), 2)
 }
 
-func TestAMappingOfAnUnknownDateIsAdopted(t *testing.T) {
+func TestAdoptTakesAnIdentityWithoutADate(t *testing.T) {
 	t.Parallel()
 	h := newHook(t)
 	identity := h.fake.PutIdentity(anchortest.Identity{UpdatedAt: time.Time{}.Add(time.Millisecond)})
@@ -82,7 +82,7 @@ func TestAMappingOfAnUnknownDateIsAdopted(t *testing.T) {
 }
 
 // A flow that is under way when a mapping is adopted goes on.
-func TestAnAdoptionEndsNoFlow(t *testing.T) {
+func TestAdoptEndsNoFlow(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upTo(3))
 	ada := s.signedIn("ada")
@@ -95,7 +95,7 @@ func TestAnAdoptionEndsNoFlow(t *testing.T) {
 	s.finished(ada.get(callbacks[0]))
 }
 
-func TestAnAdoptionThatADisconnectOvertakesIsNotStored(t *testing.T) {
+func TestAdoptOvertakenByADisconnectStoresNothing(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	identity := s.fake.PutIdentity(anchortest.Identity{})

@@ -10,7 +10,7 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-func TestSeveralApplicationsInOneHandler(t *testing.T) {
+func TestApplicationsHaveConnectionsOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, withCalendar)
 	ada := s.signedIn("ada")
@@ -49,7 +49,7 @@ func TestSeveralApplicationsInOneHandler(t *testing.T) {
 	require.Equal(t, http.StatusSeeOther, ada.get(mail).status, "and what was begun for it is untouched: a reload")
 }
 
-func TestAnApplicationThatIsNotNamedIsNotFoundWithoutACall(t *testing.T) {
+func TestApplicationThatIsNotNamedIsNotFound(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, withCalendar)
 	ada := s.signedIn("ada")
@@ -61,7 +61,7 @@ func TestAnApplicationThatIsNotNamedIsNotFoundWithoutACall(t *testing.T) {
 	require.Empty(t, s.fake.Calls())
 }
 
-func TestWithoutADefaultApplicationTheShortRoutesAreNotThere(t *testing.T) {
+func TestApplicationsWithoutADefaultHaveNoShortRoutes(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, withCalendar, func(c *connect.Config) { c.ApplicationID = "" })
 	ada := s.signedIn("ada")

@@ -17,7 +17,7 @@ import (
 )
 
 // Whatever a request holds, little of it reaches the log, a page or an error.
-func TestARequestFillsNoLog(t *testing.T) {
+func TestClipBoundsWhatARequestLogs(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 400<<10)
 	for name, send := range map[string]func(b *browser) answer{
@@ -83,7 +83,7 @@ func TestARequestFillsNoLog(t *testing.T) {
 
 // A body that trickles is given up, and the connection with it: also one that is
 // not read at all, since the server waits for the rest before it answers.
-func TestABodyThatDoesNotArriveIsNotWaitedFor(t *testing.T) {
+func TestLimitReadingGivesUpASlowBody(t *testing.T) {
 	t.Parallel()
 	h := newHook(t)
 	u, err := url.Parse(h.server.URL)

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestClip(t *testing.T) {
+func TestClipCutsALongText(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, "https://app.example", clip("https://app.example"))
 	require.Equal(t, strings.Repeat("a", maxClip), clip(strings.Repeat("a", maxClip)))
@@ -31,7 +31,7 @@ func TestClip(t *testing.T) {
 	require.True(t, utf8.ValidString(clipError(long)))
 }
 
-func TestLooksRandom(t *testing.T) {
+func TestLooksRandomRefusesRepeatedBytes(t *testing.T) {
 	t.Parallel()
 	for range 1000 {
 		raw := make([]byte, 32)
@@ -43,7 +43,7 @@ func TestLooksRandom(t *testing.T) {
 	require.False(t, looksRandom([]byte(strings.Repeat("0123456", 10))))
 }
 
-func TestALogRate(t *testing.T) {
+func TestLogRateAllowsOneInAnInterval(t *testing.T) {
 	t.Parallel()
 	var rate logRate
 	require.True(t, rate.allows(noon))
@@ -62,7 +62,7 @@ func (w *patientWriter) SetReadDeadline(t time.Time) error {
 	return nil
 }
 
-func TestABodyIsNotWaitedFor(t *testing.T) {
+func TestLimitReadingEndsWithTheBody(t *testing.T) {
 	t.Parallel()
 	cfg := goodConfig()
 	cfg.Now = func() time.Time { return noon }

@@ -17,94 +17,6 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// startWith begins a flow with these fields and returns the hosted page's address.
-func (b *browser) startWith(fields ...string) string {
-	b.site.t.Helper()
-	a := b.post("/connect", form(fields...))
-	require.Equal(b.site.t, http.StatusSeeOther, a.status, "%s", a.body)
-	return a.location
-}
-
-// connectWith goes through a flow that begins with these fields, and returns the
-// callback's address.
-func (b *browser) connectWith(fields ...string) string {
-	b.site.t.Helper()
-	callback := b.site.approve(b.startWith(fields...))
-	b.site.finished(b.get(callback))
-	return callback
-}
-
-// form makes a form of names and values by turns.
-func form(fields ...string) url.Values {
-	values := url.Values{}
-	for i := 0; i < len(fields); i += 2 {
-		values.Set(fields[i], fields[i+1])
-	}
-	return values
-}
-
-// asJSON is the same browser when a script sends its requests.
-func (b *browser) asJSON() *browser {
-	script := *b
-	script.header = http.Header{"Accept": {"application/json"}}
-	return &script
-}
-
-// follow returns where the page's one link leads.
-func follow(t *testing.T, page, body string) string {
-	t.Helper()
-	_, rest, ok := strings.Cut(body, `class="button" href="`)
-	require.True(t, ok, body)
-	href, _, _ := strings.Cut(rest, `"`)
-	base, err := url.Parse(page)
-	require.NoError(t, err)
-	to, err := base.Parse(html.UnescapeString(href))
-	require.NoError(t, err)
-	return to.String()
-}
-
-// connectTo goes through the whole flow of an application.
-func (b *browser) connectTo(path string) string {
-	b.site.t.Helper()
-	a := b.post(path, nil)
-	require.Equal(b.site.t, http.StatusSeeOther, a.status, "%s", a.body)
-	callback := b.site.approve(a.location)
-	b.site.finished(b.get(callback))
-	return callback
-}
-
-// popupStart is the answer to a start that connect.js makes.
-type popupStart struct {
-	RedirectURL string `json:"redirectUrl"`
-	Popup       string `json:"popup"`
-}
-
-// startInPopup starts as connect.js does.
-func (b *browser) startInPopup(path string) popupStart {
-	b.site.t.Helper()
-	script := *b
-	script.header = http.Header{"Accept": {"*/*"}, "Origin": {b.site.server.URL}, "Sec-Fetch-Site": {"same-origin"}}
-	a := script.do(http.MethodPost, path, "application/json", `{"return_to":"/reports","popup":true}`)
-	require.Equal(b.site.t, http.StatusOK, a.status, "%s", a.body)
-	var start popupStart
-	require.NoError(b.site.t, json.Unmarshal([]byte(a.body), &start))
-	require.Regexp(b.site.t, `^[0-9a-f]{32}$`, start.Popup)
-	return start
-}
-
-// takeStateCookies gives this browser the state cookies of another one, as starts
-// that race for one browser do.
-func (b *browser) takeStateCookies(from *browser) {
-	u, err := url.Parse(b.site.server.URL)
-	require.NoError(b.site.t, err)
-	for _, cookie := range from.client.Jar.Cookies(u) {
-		if strings.HasPrefix(cookie.Name, "__Host-connect-") {
-			cookie.Path, cookie.Secure = "/", true
-			b.client.Jar.SetCookies(u, []*http.Cookie{cookie})
-		}
-	}
-}
-
 // browser is somebody's browser: a cookie jar, and no redirect followed that
 // the test does not follow.
 type browser struct {
@@ -227,4 +139,92 @@ func (b *browser) refused(want error, a answer) {
 	require.Equal(b.site.t, e.Status, a.status, "%s", a.body)
 	require.Contains(b.site.t, a.body, e.Title)
 	require.Contains(b.site.t, b.site.log.String(), "code="+e.Code)
+}
+
+// startWith begins a flow with these fields and returns the hosted page's address.
+func (b *browser) startWith(fields ...string) string {
+	b.site.t.Helper()
+	a := b.post("/connect", form(fields...))
+	require.Equal(b.site.t, http.StatusSeeOther, a.status, "%s", a.body)
+	return a.location
+}
+
+// connectWith goes through a flow that begins with these fields, and returns the
+// callback's address.
+func (b *browser) connectWith(fields ...string) string {
+	b.site.t.Helper()
+	callback := b.site.approve(b.startWith(fields...))
+	b.site.finished(b.get(callback))
+	return callback
+}
+
+// form makes a form of names and values by turns.
+func form(fields ...string) url.Values {
+	values := url.Values{}
+	for i := 0; i < len(fields); i += 2 {
+		values.Set(fields[i], fields[i+1])
+	}
+	return values
+}
+
+// asJSON is the same browser when a script sends its requests.
+func (b *browser) asJSON() *browser {
+	script := *b
+	script.header = http.Header{"Accept": {"application/json"}}
+	return &script
+}
+
+// follow returns where the page's one link leads.
+func follow(t *testing.T, page, body string) string {
+	t.Helper()
+	_, rest, ok := strings.Cut(body, `class="button" href="`)
+	require.True(t, ok, body)
+	href, _, _ := strings.Cut(rest, `"`)
+	base, err := url.Parse(page)
+	require.NoError(t, err)
+	to, err := base.Parse(html.UnescapeString(href))
+	require.NoError(t, err)
+	return to.String()
+}
+
+// connectTo goes through the whole flow of an application.
+func (b *browser) connectTo(path string) string {
+	b.site.t.Helper()
+	a := b.post(path, nil)
+	require.Equal(b.site.t, http.StatusSeeOther, a.status, "%s", a.body)
+	callback := b.site.approve(a.location)
+	b.site.finished(b.get(callback))
+	return callback
+}
+
+// popupStart is the answer to a start that connect.js makes.
+type popupStart struct {
+	RedirectURL string `json:"redirectUrl"`
+	Popup       string `json:"popup"`
+}
+
+// startInPopup starts as connect.js does.
+func (b *browser) startInPopup(path string) popupStart {
+	b.site.t.Helper()
+	script := *b
+	script.header = http.Header{"Accept": {"*/*"}, "Origin": {b.site.server.URL}, "Sec-Fetch-Site": {"same-origin"}}
+	a := script.do(http.MethodPost, path, "application/json", `{"return_to":"/reports","popup":true}`)
+	require.Equal(b.site.t, http.StatusOK, a.status, "%s", a.body)
+	var start popupStart
+	require.NoError(b.site.t, json.Unmarshal([]byte(a.body), &start))
+	require.Regexp(b.site.t, `^[0-9a-f]{32}$`, start.Popup)
+	return start
+}
+
+// takeStateCookies gives this browser the state cookies of another one, as starts
+// that race for one browser do.
+func (b *browser) takeStateCookies(from *browser) {
+	u, err := url.Parse(b.site.server.URL)
+	require.NoError(b.site.t, err)
+	for _, cookie := range from.client.Jar.Cookies(u) {
+		if strings.HasPrefix(cookie.Name, "__Host-connect-") {
+			cookie.Path, cookie.Secure = "/", true
+			b.client.Jar.SetCookies(u, []*http.Cookie{cookie})
+		}
+	}
 }

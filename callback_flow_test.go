@@ -22,7 +22,7 @@ import (
 
 // Two tabs that add the last account there is room for: one of them comes too late,
 // and its sign-in does not stay behind at Anchor.
-func TestTwoTabsThatAddAtTheLimit(t *testing.T) {
+func TestCallbackBeyondTheLimitDeletesTheSignIn(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upTo(2))
 	ada := s.signedIn("ada")
@@ -40,7 +40,7 @@ func TestTwoTabsThatAddAtTheLimit(t *testing.T) {
 	ada.refused(connect.ErrStateSpent, ada.get(other))
 }
 
-func TestRacingReturnsNeverExceedTheLimit(t *testing.T) {
+func TestCallbacksThatRaceKeepToTheLimit(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upTo(3))
 	ada := s.signedIn("ada")
@@ -74,7 +74,7 @@ func TestRacingReturnsNeverExceedTheLimit(t *testing.T) {
 	}
 }
 
-func TestSigningInAgainKeepsTheConnection(t *testing.T) {
+func TestCallbackRenewsAConnectionUnderItsID(t *testing.T) {
 	t.Parallel()
 	h := newHook(t, upTo(3))
 	ada := h.signedIn("ada")
@@ -103,7 +103,7 @@ func TestSigningInAgainKeepsTheConnection(t *testing.T) {
 	require.Equal(t, []string{"day job", "home"}, h.labels("ada"), "a label that is given is set")
 }
 
-func TestSigningInToAnotherOfOnesAccountsIsSaid(t *testing.T) {
+func TestCallbackRefusesToRenewWithAnotherConnectedAccount(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upTo(2))
 	ada := s.signedIn("ada")
@@ -118,7 +118,7 @@ func TestSigningInToAnotherOfOnesAccountsIsSaid(t *testing.T) {
 	require.True(t, there, "it is in use")
 }
 
-func TestAnAccountThatIsConnectedAlreadyIsNotAddedTwice(t *testing.T) {
+func TestCallbackAddsNoAccountTwice(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upTo(3))
 	ada := s.signedIn("ada")
@@ -133,7 +133,7 @@ func TestAnAccountThatIsConnectedAlreadyIsNotAddedTwice(t *testing.T) {
 }
 
 // The flow has proved everything when the connection that it renews ends.
-func TestAConnectionThatEndsWhileItIsRenewedStaysEnded(t *testing.T) {
+func TestCallbackDoesNotRenewAConnectionThatHasEnded(t *testing.T) {
 	t.Parallel()
 	store := &pausedComplete{Store: connect.NewMemoryStore()}
 	s := newSite(t, upTo(2), func(c *connect.Config) { c.Store = store })
@@ -148,7 +148,7 @@ func TestAConnectionThatEndsWhileItIsRenewedStaysEnded(t *testing.T) {
 	require.Empty(t, s.connections("ada"))
 }
 
-func TestAReloadDoesNotCallAnEndedConnectionConnected(t *testing.T) {
+func TestCallbackReloadedAfterADisconnectIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upTo(2))
 	ada := s.signedIn("ada")
@@ -158,7 +158,7 @@ func TestAReloadDoesNotCallAnEndedConnectionConnected(t *testing.T) {
 }
 
 // What was this user's connection a moment ago may be deleted by now.
-func TestAnIdentityThatWasReplacedMeanwhileIsNotStored(t *testing.T) {
+func TestCallbackRefusesAnIdentityThatWasReplacedMeanwhile(t *testing.T) {
 	t.Parallel()
 	store := &pausedComplete{Store: connect.NewMemoryStore()}
 	s := newSite(t, func(c *connect.Config) { c.Store = store })
@@ -193,7 +193,7 @@ func TestAnIdentityThatWasReplacedMeanwhileIsNotStored(t *testing.T) {
 
 // Each of the eight proofs, through real HTTP: the refusal is its own, and
 // leaves no trace in the store or at Anchor.
-func TestEveryProofRefusesAndWritesNothing(t *testing.T) {
+func TestCallbackThatFailsAProofWritesNothing(t *testing.T) {
 	t.Parallel()
 	stranger := "99999999-9999-4999-8999-999999999999"
 	tests := []struct {
@@ -333,7 +333,7 @@ func TestEveryProofRefusesAndWritesNothing(t *testing.T) {
 
 // Proof 8 against the store: the identity is another user's though it bears no
 // mark yet, as while Anchor is down.
-func TestAnIdentityThatIsAnotherUsersInTheStoreIsRefused(t *testing.T) {
+func TestCallbackRefusesAnIdentityThatAnotherUserHasInTheStore(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada, eve := s.signedIn("ada"), s.signedIn("eve")
@@ -349,7 +349,7 @@ func TestAnIdentityThatIsAnotherUsersInTheStoreIsRefused(t *testing.T) {
 	require.Equal(t, identityIn(callback), s.connection("ada").IdentityID)
 }
 
-func TestARefusalLeavesTheFlowOpenForTheRightIdentity(t *testing.T) {
+func TestCallbackRefusalLeavesTheFlowPending(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")
@@ -360,7 +360,7 @@ func TestARefusalLeavesTheFlowOpenForTheRightIdentity(t *testing.T) {
 	require.Equal(t, identityIn(callback), s.connection("ada").IdentityID)
 }
 
-func TestAStartThatAnotherUserComesBackWithIsSpent(t *testing.T) {
+func TestCallbackOfAnotherUserEndsTheFlow(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	b := s.signedIn("ada")
@@ -373,7 +373,7 @@ func TestAStartThatAnotherUserComesBackWithIsSpent(t *testing.T) {
 	require.Zero(t, s.connection("eve"))
 }
 
-func TestWhatAnotherUserFinishedStaysFinished(t *testing.T) {
+func TestCallbackOfAnotherUserLeavesACompletedFlow(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	b := s.signedIn("ada")
@@ -385,7 +385,7 @@ func TestWhatAnotherUserFinishedStaysFinished(t *testing.T) {
 	require.Equal(t, identityIn(callback), s.connection("ada").IdentityID)
 }
 
-func TestTwoTabsBothFinishAndTheLaterOneStands(t *testing.T) {
+func TestCallbacksOfTwoTabsBothConnect(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")
@@ -405,7 +405,7 @@ func TestTwoTabsBothFinishAndTheLaterOneStands(t *testing.T) {
 	require.Equal(t, "ada", s.tag(identityIn(firstCallback)))
 }
 
-func TestAReloadShowsSuccessAndChangesNothing(t *testing.T) {
+func TestCallbackReloadedShowsSuccessAndChangesNothing(t *testing.T) {
 	t.Parallel()
 	store := newCountingStore()
 	s := newSite(t, func(c *connect.Config) { c.Store = store })
@@ -428,7 +428,7 @@ func TestAReloadShowsSuccessAndChangesNothing(t *testing.T) {
 	ada.refused(connect.ErrStateSpent, ada.get(withIdentity(callback, identityIn(other))))
 }
 
-func TestFortyRacingReturnsMakeOneConnectionAndOneTag(t *testing.T) {
+func TestCallbacksThatRaceMakeOneConnectionAndOneTag(t *testing.T) {
 	t.Parallel()
 	statuses := make([]int, 40)
 	meeting := &meetingStore{Store: connect.NewMemoryStore()}
@@ -455,7 +455,7 @@ func TestFortyRacingReturnsMakeOneConnectionAndOneTag(t *testing.T) {
 	require.Equal(t, 1, s.fake.CountCalls("GET", "/v1/applications"))
 }
 
-func TestUpstreamTroubleLeavesTheFlowOpen(t *testing.T) {
+func TestCallbackLeavesTheFlowPendingWhenAnchorFails(t *testing.T) {
 	t.Parallel()
 	markup := http.Header{"Content-Type": {"text/html"}}
 	tests := []struct {
@@ -507,7 +507,7 @@ func TestUpstreamTroubleLeavesTheFlowOpen(t *testing.T) {
 	}
 }
 
-func TestAPageThatFailedOffersTheSameReturnAgain(t *testing.T) {
+func TestCallbackErrorPageRepeatsTheCallback(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")
@@ -519,7 +519,7 @@ func TestAPageThatFailedOffersTheSameReturnAgain(t *testing.T) {
 	require.NotZero(t, s.connection("ada"))
 }
 
-func TestAStoreThatFailsLeavesTheFlowOpen(t *testing.T) {
+func TestCallbackLeavesTheFlowPendingWhenTheStoreFails(t *testing.T) {
 	t.Parallel()
 	store := newCountingStore()
 	s := newSite(t, func(c *connect.Config) { c.Store = store })
@@ -552,7 +552,7 @@ func TestAStoreThatFailsLeavesTheFlowOpen(t *testing.T) {
 
 // A session cookie that is SameSite=Strict stays behind on the way back from
 // another site and comes along when the app's own page repeats the request.
-func TestAStrictSessionCookie(t *testing.T) {
+func TestCallbackIsRepeatedForAStrictSessionCookie(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")
@@ -579,7 +579,7 @@ func TestAStrictSessionCookie(t *testing.T) {
 	require.Equal(t, identityIn(callback), s.connection("ada").IdentityID)
 }
 
-func TestWhoIsNotSignedInOnTheWayBackSignsInAndFinishes(t *testing.T) {
+func TestCallbackWithoutASignedInUserFinishesAfterSigningIn(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *connect.Config) { c.SignInURL = "/login?from=connect" })
 	ada := s.signedIn("ada")
@@ -615,7 +615,7 @@ func TestWhoIsNotSignedInOnTheWayBackSignsInAndFinishes(t *testing.T) {
 	require.Equal(t, http.StatusUnauthorized, ada.get(callback).status)
 }
 
-func TestACallbackWithAClosingSlashIsTheSame(t *testing.T) {
+func TestCallbackTakesATrailingSlash(t *testing.T) {
 	t.Parallel()
 	for _, fixed := range []bool{false, true} {
 		s := newSite(t, func(c *connect.Config) { c.FixedCallbackURL = fixed })
@@ -630,7 +630,7 @@ func TestACallbackWithAClosingSlashIsTheSame(t *testing.T) {
 	}
 }
 
-func TestAnUnusableIdentityIsWorthNoFurtherCall(t *testing.T) {
+func TestCallbackMakesNoFurtherCallForAFailedIdentity(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")
@@ -640,7 +640,7 @@ func TestAnUnusableIdentityIsWorthNoFurtherCall(t *testing.T) {
 	require.Len(t, s.fake.Calls(), 1)
 }
 
-func TestAConnectedUserCannotClaimAnOldIdentity(t *testing.T) {
+func TestCallbackRefusesAnOldIdentityOfAConnectedUser(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")
@@ -658,7 +658,7 @@ func TestAConnectedUserCannotClaimAnOldIdentity(t *testing.T) {
 	require.Equal(t, identity.ID, s.connection("ada").IdentityID)
 }
 
-func TestAnchorsClockNeedNotAgreeWithOurs(t *testing.T) {
+func TestCallbackJudgesFreshnessByAnchorsClock(t *testing.T) {
 	t.Parallel()
 	for _, offset := range []time.Duration{-3 * time.Hour, 3 * time.Hour} {
 		t.Run(offset.String(), func(t *testing.T) {
@@ -675,7 +675,7 @@ func TestAnchorsClockNeedNotAgreeWithOurs(t *testing.T) {
 	}
 }
 
-func TestAStartThatCannotBeSpentIsAFault(t *testing.T) {
+func TestCallbackFailsWhenTheFlowCannotBeEnded(t *testing.T) {
 	t.Parallel()
 	store := newCountingStore()
 	s := newSite(t, func(c *connect.Config) { c.Store = store })
@@ -699,7 +699,7 @@ func (s *meetingStore) Complete(ctx context.Context, tokenHash string, c connect
 	return s.Store.Complete(ctx, tokenHash, c, how)
 }
 
-func TestConnectingAgainReplacesTheIdentityWhenTheNewOneIsProved(t *testing.T) {
+func TestCallbackReplacesTheIdentityOnceTheNewOneIsProved(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.run()
@@ -735,7 +735,7 @@ func TestConnectingAgainReplacesTheIdentityWhenTheNewOneIsProved(t *testing.T) {
 	require.Equal(t, 1, s.fake.CountCalls("DELETE", ""))
 }
 
-func TestARefusedReturnLeadsBackToItsOwnApplication(t *testing.T) {
+func TestCallbackRefusalLinksToItsApplication(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, withCalendar)
 	ada := s.signedIn("ada")
@@ -752,7 +752,7 @@ func TestARefusedReturnLeadsBackToItsOwnApplication(t *testing.T) {
 
 // One key sees the identities of both applications: the sign-in of one must not
 // become the connection of the other.
-func TestAnIdentityOfOneApplicationIsNoConnectionOfAnother(t *testing.T) {
+func TestCallbackRefusesAnotherApplicationsIdentity(t *testing.T) {
 	t.Parallel()
 	for _, fixed := range []bool{false, true} {
 		t.Run(fmt.Sprint("fixed callback ", fixed), func(t *testing.T) {
@@ -781,7 +781,7 @@ func TestAnIdentityOfOneApplicationIsNoConnectionOfAnother(t *testing.T) {
 
 // Two environments share an application, and their user ids overlap: the mark of one
 // passes for the other's.
-func TestAMarkOfTheSameUserIDElsewhereIsNobodysHere(t *testing.T) {
+func TestCallbackRefusesTheMarkOfAnotherEnvironment(t *testing.T) {
 	t.Parallel()
 	production := newSite(t)
 	staging := newSite(t, func(c *connect.Config) {
@@ -799,7 +799,7 @@ func TestAMarkOfTheSameUserIDElsewhereIsNobodysHere(t *testing.T) {
 	require.True(t, there)
 }
 
-func TestAStatusThatNobodyKnowsIsConnectedAndLogged(t *testing.T) {
+func TestCallbackConnectsAnIdentityOfUnknownStatus(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")

@@ -37,7 +37,7 @@ func goodIdentity() identityEvidence {
 	}
 }
 
-func TestEveryProofOfAReturn(t *testing.T) {
+func TestProofsOfACallback(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name     string

@@ -13,7 +13,7 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-func TestSeveralAccountsNeedACallbackAddressOfTheirOwn(t *testing.T) {
+func TestNewRefusesSeveralAccountsWithAFixedCallback(t *testing.T) {
 	t.Parallel()
 	_, err := connect.New(connect.Config{FixedCallbackURL: true, MaxConnections: 2})
 	require.ErrorContains(t, err, "MaxConnections is 2 with FixedCallbackURL")
@@ -23,7 +23,7 @@ func TestSeveralAccountsNeedACallbackAddressOfTheirOwn(t *testing.T) {
 	}
 }
 
-func TestNothingThatArrivesBreaksAnything(t *testing.T) {
+func TestHandlerSurvivesHostileInput(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")
@@ -78,7 +78,7 @@ func TestNothingThatArrivesBreaksAnything(t *testing.T) {
 	require.Equal(t, http.StatusSeeOther, ada.get(callback).status, "and the flow is still open")
 }
 
-func TestNoAnswerIsKeptOrTellsOtherSitesItsAddress(t *testing.T) {
+func TestHandlerForbidsCachingAndReferrers(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")
@@ -95,7 +95,7 @@ func TestNoAnswerIsKeptOrTellsOtherSitesItsAddress(t *testing.T) {
 	}
 }
 
-func TestNothingSecretIsLogged(t *testing.T) {
+func TestHandlerLogsNoSecret(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")

@@ -82,7 +82,7 @@ func TestNewNamesEveryUnusableFieldAndTheRemedy(t *testing.T) {
 	}
 }
 
-func TestNewTakesWhatServes(t *testing.T) {
+func TestNewAcceptsEveryUsablePublicURL(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ publicURL, origin, prefix string }{
 		{"https://app.example", "https://app.example", ""},
@@ -112,7 +112,7 @@ func TestNewTakesWhatServes(t *testing.T) {
 	}
 }
 
-func TestAHandlerPrintsNoSecret(t *testing.T) {
+func TestHandlerPrintsNoSecret(t *testing.T) {
 	t.Parallel()
 	cfg := goodConfig()
 	cfg.Anchor = anchorhttp.New("very-secret-key")

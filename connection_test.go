@@ -12,7 +12,7 @@ import (
 )
 
 // Whoever's id it is, and whether it is one at all: nothing tells, and nothing happens.
-func TestAConnectionThatIsNotTheUsersIsUnknown(t *testing.T) {
+func TestConnectionThatIsNotTheUsersIsUnknown(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upTo(2), withCalendar)
 	ada, grace := s.signedIn("ada"), s.signedIn("grace")
@@ -65,7 +65,7 @@ func TestAConnectionThatIsNotTheUsersIsUnknown(t *testing.T) {
 	require.Equal(t, gracesBefore, s.connections("grace"))
 }
 
-func TestConnectionsThatCannotBeReadAreNotNone(t *testing.T) {
+func TestAllConnectionsReturnsTheStoresError(t *testing.T) {
 	t.Parallel()
 	store := newCountingStore()
 	s := newSite(t, func(c *connect.Config) { c.Store = store })

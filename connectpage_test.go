@@ -12,7 +12,7 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-func TestTheConnectPageShowsEveryAccount(t *testing.T) {
+func TestConnectPageShowsEveryAccount(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upTo(2))
 	ada := s.signedIn("ada")
@@ -41,7 +41,7 @@ func TestTheConnectPageShowsEveryAccount(t *testing.T) {
 	require.Contains(t, ada.get("/connect").body, "Connect another account")
 }
 
-func TestTheConnectPageHasAFormThatStarts(t *testing.T) {
+func TestConnectPageHasAFormThatStartsAFlow(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")
@@ -57,7 +57,7 @@ func TestTheConnectPageHasAFormThatStarts(t *testing.T) {
 	require.Contains(t, ada.get("/connect").body, "Connect again")
 }
 
-func TestTheConnectPageKnowsTheConnection(t *testing.T) {
+func TestConnectPageKnowsTheConnection(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, withCalendar, templates(t, `{{define "connect"}}{{.Application}}|{{.Connected}}|{{.NeedsSignIn}}|{{.KeepURL}}|{{.Action}}|{{.ReturnTo}}{{end}}`))
 	ada := s.signedIn("ada")
@@ -73,7 +73,7 @@ func TestTheConnectPageKnowsTheConnection(t *testing.T) {
 
 // A person who was signed in to somebody else's account of the app sees whose
 // account theirs would become.
-func TestTheConnectPageSaysWhoseItIs(t *testing.T) {
+func TestConnectPageNamesTheUser(t *testing.T) {
 	t.Parallel()
 	named := func(name string) func(*connect.Config) {
 		return func(c *connect.Config) {

@@ -12,7 +12,7 @@ import (
 )
 
 // What a user made for a flow that is over goes away; what may be somebody's stays.
-func TestASignInThatCameTooLateIsNotLeftBehind(t *testing.T) {
+func TestDiscardDeletesASignInThatCameTooLate(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		back    func(s *site, ada *browser, callback string) answer
@@ -78,7 +78,7 @@ func TestASignInThatCameTooLateIsNotLeftBehind(t *testing.T) {
 }
 
 // An old address of a connection that lives is no way to delete its identity.
-func TestAnOldReturnDoesNotDeleteAConnectedIdentity(t *testing.T) {
+func TestDiscardSparesAConnectedIdentity(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upTo(2))
 	ada := s.signedIn("ada")
@@ -97,7 +97,7 @@ func TestAnOldReturnDoesNotDeleteAConnectedIdentity(t *testing.T) {
 }
 
 // The account is deleted between the proofs and the store.
-func TestAFlowThatEndsWhileItIsStoredLeavesNoSignInBehind(t *testing.T) {
+func TestDiscardDeletesTheSignInOfAFlowThatEndedMeanwhile(t *testing.T) {
 	t.Parallel()
 	store := &pausedComplete{Store: connect.NewMemoryStore()}
 	s := newSite(t, func(c *connect.Config) { c.Store = store })

@@ -10,7 +10,7 @@ import (
 )
 
 // Neither half may lean on the store, which refuses what a connection has.
-func TestOnlyAFreshIdentityWithoutAMarkIsDisposable(t *testing.T) {
+func TestIsDisposableOnlyWhenFreshAndUnmarked(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		identity func(*anchorhttp.Identity)

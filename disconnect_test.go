@@ -16,7 +16,7 @@ import (
 )
 
 // A start waits for Anchor while its user is deleted, and is bound afterwards.
-func TestDisconnectEndsAStartThatIsUnderWay(t *testing.T) {
+func TestDisconnectEndsAFlowThatIsBeginning(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(s *site) error{
 		"all applications": func(s *site) error { return s.handler.Disconnect(s.t.Context(), "ada") },
@@ -45,7 +45,7 @@ func TestDisconnectEndsAStartThatIsUnderWay(t *testing.T) {
 	}
 }
 
-func TestDisconnectCoversApplicationsThatAreNotServedAnyMore(t *testing.T) {
+func TestDisconnectAllCoversApplicationsThatAreNotServedAnyMore(t *testing.T) {
 	t.Parallel()
 	s, calendar := retired(t, nil)
 	s.fake.Fault(anchortest.Fault{Method: "DELETE", Status: 503})
@@ -64,7 +64,7 @@ func TestDisconnectCoversApplicationsThatAreNotServedAnyMore(t *testing.T) {
 }
 
 // What only has a start open there is ended too.
-func TestDisconnectSpendsStartsOfApplicationsThatAreNotServed(t *testing.T) {
+func TestDisconnectAllEndsFlowsOfApplicationsThatAreNotServed(t *testing.T) {
 	t.Parallel()
 	s, _ := retired(t, nil)
 	_, err := s.store.Disconnect(t.Context(), connect.Disconnection{ApplicationID: s.calendar, UserID: "ada", At: time.Now(), DeleteAfter: time.Now()})
@@ -80,7 +80,7 @@ func TestDisconnectSpendsStartsOfApplicationsThatAreNotServed(t *testing.T) {
 
 // Under another project's key an identity is not there, which must not be taken
 // for deleted.
-func TestDisconnectOfAnApplicationOfAnotherProjectSaysSo(t *testing.T) {
+func TestDisconnectAllNamesAnApplicationOfAnotherProject(t *testing.T) {
 	t.Parallel()
 	events := make(chan connect.Event, 10)
 	s, calendar := retired(t, func(_ context.Context, e connect.Event) { events <- e })
@@ -101,7 +101,7 @@ func TestDisconnectOfAnApplicationOfAnotherProjectSaysSo(t *testing.T) {
 	require.NoError(t, s.handler.Disconnect(t.Context(), "ada"), "there is nothing left to do here")
 }
 
-func TestDisconnectWhenTheApplicationsCannotBeListedSaysSo(t *testing.T) {
+func TestDisconnectAllFailsWhenApplicationsCannotBeListed(t *testing.T) {
 	t.Parallel()
 	store := &listless{Store: connect.NewMemoryStore()}
 	s := newSite(t, func(c *connect.Config) { c.Store = store })
@@ -111,7 +111,7 @@ func TestDisconnectWhenTheApplicationsCannotBeListedSaysSo(t *testing.T) {
 }
 
 // Each deletion takes the two seconds that the site's client waits.
-func TestDisconnectWaitsNoLongerForManyThanForOne(t *testing.T) {
+func TestDisconnectAllWaitsNoLongerForManyThanForOne(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upTo(4))
 	ada := s.signedIn("ada")
@@ -135,7 +135,7 @@ func (listless) ApplicationsOf(context.Context, string) ([]string, error) {
 	return nil, errors.New("the disk is full")
 }
 
-func TestDisconnectingOneAccountLeavesTheOthers(t *testing.T) {
+func TestDisconnectOfOneAccountLeavesTheOthers(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upTo(3))
 	ada := s.signedIn("ada")
@@ -166,7 +166,7 @@ func TestDisconnectingOneAccountLeavesTheOthers(t *testing.T) {
 }
 
 // With one account, its id ends all that the same request without it ends.
-func TestDisconnectingTheOnlyAccountByItsIDEndsEveryFlow(t *testing.T) {
+func TestDisconnectOfTheOnlyAccountEndsEveryFlow(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")
@@ -177,7 +177,7 @@ func TestDisconnectingTheOnlyAccountByItsIDEndsEveryFlow(t *testing.T) {
 	require.Empty(t, s.connections("ada"))
 }
 
-func TestDisconnecting(t *testing.T) {
+func TestDisconnectEndsTheConnection(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada, grace := s.signedIn("ada"), s.signedIn("grace")
@@ -205,7 +205,7 @@ func TestDisconnecting(t *testing.T) {
 	nobody.refused(connect.ErrNotSignedIn, nobody.post("/disconnect", nil))
 }
 
-func TestDisconnectingWhileAnchorIsDown(t *testing.T) {
+func TestDisconnectWhileAnchorIsDownIsFinishedByRun(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")
@@ -231,7 +231,7 @@ func TestDisconnectingWhileAnchorIsDown(t *testing.T) {
 	}, 10*time.Second, 20*time.Millisecond)
 }
 
-func TestDeletingAUserEndsEverything(t *testing.T) {
+func TestDisconnectAllEndsEverythingOfAUser(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, withCalendar)
 	ada := s.signedIn("ada")
@@ -253,7 +253,7 @@ func TestDeletingAUserEndsEverything(t *testing.T) {
 	require.Equal(t, identityIn(graces), s.connection("grace").IdentityID)
 }
 
-func TestAStoreThatFailsToDisconnectSaysSo(t *testing.T) {
+func TestDisconnectAllReturnsTheStoresError(t *testing.T) {
 	t.Parallel()
 	store := newCountingStore()
 	s := newSite(t, withCalendar, func(c *connect.Config) { c.Store = store })
@@ -280,7 +280,7 @@ func (s *brokenFor) Disconnect(ctx context.Context, d connect.Disconnection) ([]
 	return s.Store.Disconnect(ctx, d)
 }
 
-func TestDeletingAUserGoesAsFarAsItCan(t *testing.T) {
+func TestDisconnectAllGoesAsFarAsItCan(t *testing.T) {
 	t.Parallel()
 	store := &brokenFor{Store: connect.NewMemoryStore()}
 	s := newSite(t, withCalendar, func(c *connect.Config) { c.Store, store.applicationID = store, c.ApplicationID })
@@ -294,7 +294,7 @@ func TestDeletingAUserGoesAsFarAsItCan(t *testing.T) {
 	require.Equal(t, identityIn(mail), left[0].IdentityID)
 }
 
-func TestAnIdentityIsDeletedByOneAndThoughThePersonLeaves(t *testing.T) {
+func TestDisconnectDeletesTheIdentityThoughTheCallerLeaves(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.signedIn("ada").connect()
@@ -318,7 +318,7 @@ func TestAnIdentityIsDeletedByOneAndThoughThePersonLeaves(t *testing.T) {
 	}
 }
 
-func TestConnectingWhileDisconnecting(t *testing.T) {
+func TestDisconnectDuringACallbackLeavesNothingHalfDone(t *testing.T) {
 	t.Parallel()
 	for range 10 {
 		s := newSite(t)

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestEveryCauseIsExplained(t *testing.T) {
+func TestExplainKnowsEveryCause(t *testing.T) {
 	t.Parallel()
 	codes := map[string]bool{}
 	for _, c := range causes {
@@ -29,7 +29,7 @@ func TestEveryCauseIsExplained(t *testing.T) {
 }
 
 // A refusal for lack of a proof is told with its number. Every other cause is here.
-func TestEveryCauseIsAProofOrKnownToBeNone(t *testing.T) {
+func TestFailedProofKnowsEveryCause(t *testing.T) {
 	t.Parallel()
 	none := []error{
 		ErrUserLookup, ErrHostLookup, ErrFramed, ErrCrossOrigin, ErrWrongOrigin, ErrBadRequest, ErrReturnTo, ErrBrowserInUse, ErrCancelled, ErrSignInFailed, ErrNotFinished,
@@ -51,7 +51,7 @@ func TestEveryCauseIsAProofOrKnownToBeNone(t *testing.T) {
 	}
 }
 
-func TestTheREADMENamesEveryCause(t *testing.T) {
+func TestREADMENamesEveryCause(t *testing.T) {
 	t.Parallel()
 	readme, err := os.ReadFile("README.md")
 	require.NoError(t, err)

@@ -22,7 +22,7 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-func TestTheAppIsToldWhatHasHappened(t *testing.T) {
+func TestOnEventGetsWhatHasHappened(t *testing.T) {
 	t.Parallel()
 	h := newHook(t, withCalendar)
 	ada := h.signedIn("ada")
@@ -49,7 +49,7 @@ func TestTheAppIsToldWhatHasHappened(t *testing.T) {
 	require.Equal(t, id, h.told(connect.Disconnected, 1)[0].IdentityID, "only what there was to end")
 }
 
-func TestARefusalSaysWhichProofFailed(t *testing.T) {
+func TestEventOfARefusalNamesTheFailedProof(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name   string
@@ -148,7 +148,7 @@ func TestARefusalSaysWhichProofFailed(t *testing.T) {
 
 // A start that was ended while it was under way is refused by the store, when
 // proofs 1 to 4 seemed to hold.
-func TestARefusalByTheStoreTellsNobodyTheIdentity(t *testing.T) {
+func TestEventOfARefusalByTheStoreHasNoIdentity(t *testing.T) {
 	t.Parallel()
 	h := newHook(t)
 	ada := h.signedIn("ada")
@@ -212,7 +212,7 @@ func TestOnEventHasTheRequestsValuesThoughTheRequestIsOver(t *testing.T) {
 	require.Equal(t, "trace 7, <nil>", <-told)
 }
 
-func TestMoreEventsThanCanWaitAreDroppedAndLogged(t *testing.T) {
+func TestEventsBeyondTheQueueAreDroppedAndLogged(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
 	var told atomic.Int32
@@ -246,7 +246,7 @@ func TestMoreEventsThanCanWaitAreDroppedAndLogged(t *testing.T) {
 	require.Eventually(t, func() bool { return told.Load() == 1001 }, 5*time.Second, 5*time.Millisecond)
 }
 
-func TestRunWaitsUntilTheAppHasBeenTold(t *testing.T) {
+func TestRunWaitsForOnEvent(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name         string
@@ -283,7 +283,7 @@ func TestRunWaitsUntilTheAppHasBeenTold(t *testing.T) {
 	}
 }
 
-func TestTheAppIsToldOfAFlowsCourse(t *testing.T) {
+func TestOnEventGetsEachStepOfAFlow(t *testing.T) {
 	t.Parallel()
 	h := newHook(t, upTo(2))
 	ada := h.signedIn("ada")
@@ -316,7 +316,7 @@ func TestTheAppIsToldOfAFlowsCourse(t *testing.T) {
 }
 
 // Renaming is cheap and unlimited: it crowds out nothing that others do.
-func TestLabelsCrowdOutNoOtherEvents(t *testing.T) {
+func TestEventsOfLabelsCrowdOutNoOthers(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
 	var mu sync.Mutex

@@ -12,7 +12,7 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-func TestAFixedCallbackAddress(t *testing.T) {
+func TestFixedCallbackFinishesFlowsInAnyOrder(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *connect.Config) { c.FixedCallbackURL = true })
 	ada := s.signedIn("ada")
@@ -56,7 +56,7 @@ func TestAFixedCallbackAddress(t *testing.T) {
 	gracesOwn.connect()
 }
 
-func TestAStateInThePathCountsThoughTheAddressIsFixed(t *testing.T) {
+func TestFixedCallbackHonorsAStateInThePath(t *testing.T) {
 	t.Parallel()
 	store := connect.NewMemoryStore()
 	s := newSite(t, func(c *connect.Config) { c.Store, c.FixedCallbackURL = store, true })
@@ -66,7 +66,7 @@ func TestAStateInThePathCountsThoughTheAddressIsFixed(t *testing.T) {
 	require.Equal(t, http.StatusSeeOther, ada.get(callback).status)
 }
 
-func TestAFixedAddressTellsOfTheNewestStart(t *testing.T) {
+func TestFixedCallbackExplainsTheNewestFlow(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *connect.Config) { c.FixedCallbackURL = true })
 	b := s.signedIn("ada")
@@ -88,7 +88,7 @@ func TestAFixedAddressTellsOfTheNewestStart(t *testing.T) {
 
 // Behind a fixed address the account that a user has already comes back to a
 // start of its own application, whatever else is open.
-func TestAnAbandonedStartDoesNotStopAnotherApplication(t *testing.T) {
+func TestFixedCallbackIgnoresAnAbandonedFlowOfAnotherApplication(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, withCalendar, func(c *connect.Config) { c.FixedCallbackURL = true })
 	id := identityIn(s.signedIn("ada").connect())
@@ -102,7 +102,7 @@ func TestAnAbandonedStartDoesNotStopAnotherApplication(t *testing.T) {
 }
 
 // A stranger's identity costs no more calls for all the starts that are open.
-func TestManyStartsAskTheListOnce(t *testing.T) {
+func TestFixedCallbackAsksTheListOnceForManyFlows(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *connect.Config) { c.FixedCallbackURL = true })
 	ada := s.signedIn("ada")
@@ -115,7 +115,7 @@ func TestManyStartsAskTheListOnce(t *testing.T) {
 	require.LessOrEqual(t, s.fake.CountCalls("GET", "/v1/applications/"+s.fake.ApplicationID()+"/identities"), 2)
 }
 
-func TestEveryStartOfAnotherUserIsSpentBehindAFixedAddress(t *testing.T) {
+func TestFixedCallbackOfAnotherUserEndsEveryFlow(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *connect.Config) { c.FixedCallbackURL = true })
 	b := s.signedIn("ada")
@@ -147,7 +147,7 @@ var ways = map[string]func(b *browser) string{
 
 // Behind a fixed address nothing says whose sign-in comes back. So a browser that
 // holds an open start of another user finishes none, and neither does a reload.
-func TestFixedCallbackInABrowserOfTwoUsers(t *testing.T) {
+func TestFixedCallbackInABrowserOfTwoUsersIsRefused(t *testing.T) {
 	t.Parallel()
 	for way, start := range ways {
 		for _, bobFirst := range []bool{false, true} {
@@ -190,7 +190,7 @@ func TestFixedCallbackInABrowserOfTwoUsers(t *testing.T) {
 
 // Nothing says which of a user's hosted pages has come back, nor what became of
 // the others. So another user waits until the state cookie has ended.
-func TestFixedCallbackAfterAnotherUser(t *testing.T) {
+func TestFixedCallbackAfterAnotherUserIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, before := range map[string]func(s *site, alice *browser) (hosted string){
 		"who has a page open": func(s *site, alice *browser) string { return alice.start() },
@@ -264,7 +264,7 @@ func TestFixedCallbackAfterAnotherUser(t *testing.T) {
 }
 
 // However many cookies there are, the one of another user is seen.
-func TestFixedCallbackWithManyStateCookies(t *testing.T) {
+func TestFixedCallbackSeesAnotherUserAmongManyCookies(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *connect.Config) { c.FixedCallbackURL = true })
 	shared := s.signedIn("alice")
@@ -282,7 +282,7 @@ func TestFixedCallbackWithManyStateCookies(t *testing.T) {
 }
 
 // A link that a stranger made ends no flow for good.
-func TestFixedCallbackOfAnotherApplicationsIdentitySpendsNothing(t *testing.T) {
+func TestFixedCallbackOfAnotherApplicationsIdentityEndsNoFlow(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *connect.Config) { c.FixedCallbackURL = true })
 	ada := s.signedIn("ada")

@@ -14,7 +14,7 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-func TestAUserConnectsAnAccount(t *testing.T) {
+func TestFlowConnectsAnAccount(t *testing.T) {
 	t.Parallel()
 	store := newCountingStore()
 	s := newSite(t, func(c *connect.Config) { c.Store = store })
@@ -69,7 +69,7 @@ func TestAUserConnectsAnAccount(t *testing.T) {
 	require.Len(t, s.fake.Calls(), 2, "a callback is two calls")
 }
 
-func TestAUserConnectsSeveralAccounts(t *testing.T) {
+func TestFlowsConnectSeveralAccounts(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upTo(3))
 	ada := s.signedIn("ada")
@@ -102,7 +102,7 @@ func TestAUserConnectsSeveralAccounts(t *testing.T) {
 	require.Equal(t, struct{ ID, Label, IdentityID, Health string }{connections[1].ID, "home", home, "ok"}, status.Connections[1])
 }
 
-func TestTwoReplicasAgree(t *testing.T) {
+func TestReplicasShareAStore(t *testing.T) {
 	t.Parallel()
 	store := connect.NewMemoryStore()
 	first := newSite(t, func(c *connect.Config) { c.Store = store })
@@ -125,7 +125,7 @@ func TestTwoReplicasAgree(t *testing.T) {
 
 // Everything that can happen to one connection at once, on two replicas that
 // both work tasks off.
-func TestTwoReplicasRace(t *testing.T) {
+func TestReplicasRaceWithoutHarm(t *testing.T) {
 	t.Parallel()
 	h := newHook(t)
 	second := newSite(t, func(c *connect.Config) {

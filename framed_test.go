@@ -20,7 +20,7 @@ func (b *browser) byScript() *browser {
 	return b
 }
 
-func TestAScriptsFlowBeginsWhenTheBrowserKeepsCookies(t *testing.T) {
+func TestCookieTrialBeginsAScriptsFlow(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada").byScript()
@@ -42,7 +42,7 @@ func TestAScriptsFlowBeginsWhenTheBrowserKeepsCookies(t *testing.T) {
 	require.Equal(t, http.StatusOK, grace.byScript().do(http.MethodPost, "/connect", "application/json", "{}").status)
 }
 
-func TestAFlowDoesNotBeginInAFrame(t *testing.T) {
+func TestFramedPageBeginsNoFlow(t *testing.T) {
 	t.Parallel()
 	// The session comes along, as a SameSite=None or partitioned cookie does; ours do not.
 	s := newSite(t, func(c *connect.Config) {
@@ -84,7 +84,7 @@ func TestAFlowDoesNotBeginInAFrame(t *testing.T) {
 }
 
 // No cookie of the app's own, such as its session, stands for the one that is tried.
-func TestOnlyOurCookieIsTakenForKept(t *testing.T) {
+func TestCookieTrialIgnoresTheAppsCookies(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada").byScript()

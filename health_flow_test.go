@@ -12,7 +12,7 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-func TestACheckReadsTheStatus(t *testing.T) {
+func TestCheckReadsTheStatus(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		arrange func(s *site, identityID string)
@@ -55,7 +55,7 @@ func TestACheckReadsTheStatus(t *testing.T) {
 	}
 }
 
-func TestACheckHasAnchorSignInAgain(t *testing.T) {
+func TestCheckHasAnchorSignInAgain(t *testing.T) {
 	t.Parallel()
 	for status, want := range map[int]connect.Health{
 		0: connect.HealthOK, 412: connect.HealthNeedsSignIn, 422: connect.HealthNeedsSignIn,
@@ -86,7 +86,7 @@ func TestACheckHasAnchorSignInAgain(t *testing.T) {
 	}
 }
 
-func TestACheckThatFailsSaysNothing(t *testing.T) {
+func TestCheckThatFailsChangesNothing(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	id := identityIn(s.signedIn("ada").connect())
@@ -109,7 +109,7 @@ func TestACheckThatFailsSaysNothing(t *testing.T) {
 }
 
 // The key of another project finds no identity at all.
-func TestTheKeyOfAnotherProjectKillsNoConnection(t *testing.T) {
+func TestVerifyApplicationSparesConnectionsOfAnotherProject(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, withCalendar)
 	s.signedIn("ada").connectTo("/connect/calendar")

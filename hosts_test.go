@@ -88,7 +88,7 @@ func (b *browser) cookiesAt(host string) []*http.Cookie {
 	return slices.DeleteFunc(b.client.Jar.Cookies(u), func(c *http.Cookie) bool { return !strings.HasPrefix(c.Name, "__Host-connect-") })
 }
 
-func TestAFlowReturnsToTheHostThatBeganIt(t *testing.T) {
+func TestHostThatBeginsAFlowGetsTheCallback(t *testing.T) {
 	t.Parallel()
 	for name, several := range manyHosts {
 		for _, host := range []string{mainHost, acme, globex} {
@@ -127,7 +127,7 @@ func TestAFlowReturnsToTheHostThatBeganIt(t *testing.T) {
 	}
 }
 
-func TestAHostThatIsNotTheAppsIsRefused(t *testing.T) {
+func TestHostThatIsNotTheAppsIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, several := range manyHosts {
 		t.Run(name, func(t *testing.T) {
@@ -159,7 +159,7 @@ func TestAHostThatIsNotTheAppsIsRefused(t *testing.T) {
 	}
 }
 
-func TestAHostIsRecognizedAsClientsWriteIt(t *testing.T) {
+func TestHostIsRecognizedAsClientsWriteIt(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, fromSet)
 	for host, want := range map[string]int{
@@ -174,7 +174,7 @@ func TestAHostIsRecognizedAsClientsWriteIt(t *testing.T) {
 	}
 }
 
-func TestATenantsCallbackLinkOpenedAtAnotherTenantsHostIsRefused(t *testing.T) {
+func TestHostOfAnotherTenantRefusesTheCallback(t *testing.T) {
 	t.Parallel()
 	for name, several := range manyHosts {
 		for _, fixed := range []bool{false, true} {
@@ -212,7 +212,7 @@ func TestATenantsCallbackLinkOpenedAtAnotherTenantsHostIsRefused(t *testing.T) {
 	}
 }
 
-func TestAFixedCallbackAddressOfEachHost(t *testing.T) {
+func TestHostHasAFixedCallbackOfItsOwn(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, fromSet, func(c *connect.Config) { c.FixedCallbackURL = true })
 	for user, host := range map[string]string{"ada": mainHost, "grace": acme, "mary": globex} {
@@ -224,7 +224,7 @@ func TestAFixedCallbackAddressOfEachHost(t *testing.T) {
 	}
 }
 
-func TestAPageOfOneHostActsForNobodyOnAnother(t *testing.T) {
+func TestHostRefusesThePagesOfAnotherHost(t *testing.T) {
 	t.Parallel()
 	for name, several := range manyHosts {
 		t.Run(name, func(t *testing.T) {
@@ -254,7 +254,7 @@ func TestAPageOfOneHostActsForNobodyOnAnother(t *testing.T) {
 	}
 }
 
-func TestUsersOfTwoTenantsDoNotMeet(t *testing.T) {
+func TestTenantUserIDKeepsUsersOfTwoTenantsApart(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, fromTable, tenants)
 	ada, bob := s.anywhere().signInAt("7", acme), s.anywhere().signInAt("7", globex)
@@ -282,7 +282,7 @@ func TestUsersOfTwoTenantsDoNotMeet(t *testing.T) {
 	s.anywhere().refused(connect.ErrNotSignedIn, s.anywhere().get(acme+"/connect")) // Not the user "acme/".
 }
 
-func TestTenantUserIDsDiffer(t *testing.T) {
+func TestTenantUserIDDiffersForEachPair(t *testing.T) {
 	t.Parallel()
 	seen := map[string][2]string{}
 	parts := []string{"a", "a/b", "b", "a%2Fb", "a%", "%2F", "/", "7", "7/", "a%252Fb", "A", "%"}
@@ -300,7 +300,7 @@ func TestTenantUserIDsDiffer(t *testing.T) {
 	}
 }
 
-func TestALookUpOfTheHostThatFailsLeavesTheFlowOpen(t *testing.T) {
+func TestHostLookupThatFailsLeavesTheFlowPending(t *testing.T) {
 	t.Parallel()
 	var fault struct {
 		address string
@@ -362,7 +362,7 @@ func TestNewChecksSeveralHosts(t *testing.T) {
 	}
 }
 
-func TestVerifyAsksAboutAHostOfNobodys(t *testing.T) {
+func TestVerifyAsksPublicURLOfAboutAnUnknownHost(t *testing.T) {
 	t.Parallel()
 	for want, find := range map[string]func(*http.Request) (string, error){
 		"":                           func(*http.Request) (string, error) { return "", nil },
@@ -393,7 +393,7 @@ func TestVerifyAsksAboutAHostOfNobodys(t *testing.T) {
 
 // An app moves to another domain: the new one becomes PublicURL, the old one stays for
 // what has begun there.
-func TestAFlowThatBeganBeforeAMoveFinishesAtTheOldDomain(t *testing.T) {
+func TestHostOfBeforeAMoveFinishesItsFlows(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *connect.Config) { c.PublicURL = acme })
 	ada := s.anywhere().signInAt("ada", acme)
@@ -410,7 +410,7 @@ func TestAFlowThatBeganBeforeAMoveFinishesAtTheOldDomain(t *testing.T) {
 	require.Equal(t, identityIn(callback), s.connection("ada").IdentityID)
 }
 
-func TestALogNamesTheHostOfARefusal(t *testing.T) {
+func TestHostOfARefusalIsLogged(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, fromSet)
 	b := s.anywhere()
@@ -418,7 +418,7 @@ func TestALogNamesTheHostOfARefusal(t *testing.T) {
 	require.Contains(t, s.log.String(), "code=not_signed_in status=401 error=\"connect: nobody is signed in\" origin="+globex)
 }
 
-func TestTheHostHeaderIsNeverBelieved(t *testing.T) {
+func TestHostHeaderIsNeverBelieved(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")

@@ -31,7 +31,7 @@ func (b *browser) sent(to string, a answer) {
 	require.Empty(t, a.body)
 }
 
-func TestAStartByHTMX(t *testing.T) {
+func TestHTMXStartsAFlowAndDisconnects(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")
@@ -50,7 +50,7 @@ func TestAStartByHTMX(t *testing.T) {
 	ada.sent("/connect", htmx.do(http.MethodPost, "/disconnect", "application/json", "{}"))
 }
 
-func TestOurPagesAreNoPiecesOfAnother(t *testing.T) {
+func TestHTMXIsSentToTheConnectPage(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, withCalendar)
 	ada := s.signedIn("ada")
@@ -61,7 +61,7 @@ func TestOurPagesAreNoPiecesOfAnother(t *testing.T) {
 	require.Empty(t, a.header.Get("HX-Redirect"))
 }
 
-func TestAnErrorForHTMXIsAPieceOfAPage(t *testing.T) {
+func TestHTMXGetsAnErrorAsAFragment(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")
@@ -108,7 +108,7 @@ func TestHTMXIsSentToTheSignInPage(t *testing.T) {
 	require.Equal(t, "/anmelden-f%C3%BCr-alle?return_to=%2Fsettings", a.header.Get("HX-Redirect"))
 }
 
-func TestRequiringAConnectionOfHTMX(t *testing.T) {
+func TestRequireIdentityRedirectsHTMX(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *connect.Config) { c.SignInURL = "/login" })
 	mux := s.mux
@@ -126,7 +126,7 @@ func TestRequiringAConnectionOfHTMX(t *testing.T) {
 	require.Equal(t, "reached", ada.withHTMX("/reports").get("/piece").body)
 }
 
-func TestAPieceOfAPageThatNeedsAConnectionComesBackToTheWhole(t *testing.T) {
+func TestRequireIdentityReturnsHTMXToTheWholePage(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.mux.Handle("/piece", s.handler.RequireIdentity(http.NotFoundHandler()))

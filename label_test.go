@@ -10,7 +10,7 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-func TestALabelIsATextOnOneLine(t *testing.T) {
+func TestLabelIsOneLineOfText(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upTo(3))
 	ada := s.signedIn("ada")
@@ -58,7 +58,7 @@ func TestALabelIsATextOnOneLine(t *testing.T) {
 	require.Equal(t, []string{"by htmx"}, s.labels("ada"))
 }
 
-func TestTheAppIsToldOfALabel(t *testing.T) {
+func TestLabelIsAnEvent(t *testing.T) {
 	t.Parallel()
 	h := newHook(t)
 	ada := h.signedIn("ada")

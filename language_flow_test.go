@@ -34,7 +34,7 @@ func words(page string) string {
 	return html.UnescapeString(page)
 }
 
-func TestEveryPageIsInTheLanguageOfTheRequest(t *testing.T) {
+func TestLanguageOfTheRequestIsThatOfEveryPage(t *testing.T) {
 	t.Parallel()
 	titles := map[string]map[string]string{
 		"de": {"connect": "Ihr Konto verbinden", "notice": "Machen Sie in dem Browser weiter, in dem Sie begonnen haben", "popup": "Sie haben abgebrochen", "repeat": "Einen Moment"},
@@ -65,7 +65,7 @@ func TestEveryPageIsInTheLanguageOfTheRequest(t *testing.T) {
 	}
 }
 
-func TestTheListOfAccountsInAnotherLanguage(t *testing.T) {
+func TestLanguageOfTheListOfAccounts(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upTo(3), withCalendar)
 	s.clock.advance(-time.Since(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)))
@@ -97,7 +97,7 @@ var hebrew = map[string]string{
 }
 
 // A language that is written from right to left.
-func TestAnAppAddsALanguageFromRightToLeft(t *testing.T) {
+func TestTextsAddALanguageFromRightToLeft(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, withCalendar, func(c *connect.Config) {
 		c.Texts = map[string]map[string]string{"he": hebrew}
@@ -143,7 +143,7 @@ func TestAnAppAddsALanguageFromRightToLeft(t *testing.T) {
 	require.Contains(t, origin.post("/connect", nil).body, "בכתובת \u2068https://old.example\u2069, אבל")
 }
 
-func TestTheAppsChoiceIsBeforeTheBrowsers(t *testing.T) {
+func TestLanguageOfTheAppsChoicePrecedesTheBrowsers(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *connect.Config) {
 		c.Language = func(r *http.Request) string { return r.URL.Query().Get("lang") }
@@ -162,7 +162,7 @@ func TestTheAppsChoiceIsBeforeTheBrowsers(t *testing.T) {
 	require.Contains(t, s.signedIn("ada").reading("nl, *;q=0.1").get("/connect").body, `<html lang="en"`)
 }
 
-func TestAnErrorAsJSONIsInTheLanguageOfTheRequest(t *testing.T) {
+func TestLanguageOfTheRequestIsThatOfAnErrorInJSON(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.mux.Handle("/reports", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -184,7 +184,7 @@ func TestAnErrorAsJSONIsInTheLanguageOfTheRequest(t *testing.T) {
 	}
 }
 
-func TestWhatDependsOnNoLanguageSaysSo(t *testing.T) {
+func TestLanguageHeadersAreAbsentWithoutTexts(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada").reading("de")
@@ -194,7 +194,7 @@ func TestWhatDependsOnNoLanguageSaysSo(t *testing.T) {
 	}
 }
 
-func TestTheModuleIsServedInTheLanguageOfTheRequest(t *testing.T) {
+func TestModuleIsServedInTheLanguageOfTheRequest(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	german := s.browser().reading("de")
@@ -211,7 +211,7 @@ func TestTheModuleIsServedInTheLanguageOfTheRequest(t *testing.T) {
 }
 
 // An app's own templates and handlers have the texts too, and texts of their own.
-func TestTheAppsOwnTextsInItsOwnTemplates(t *testing.T) {
+func TestTextsOfTheAppServeItsTemplates(t *testing.T) {
 	t.Parallel()
 	own := func(c *connect.Config) {
 		c.Texts = map[string]map[string]string{"en": {"app.hello": "Hello {name}"}, "de": {"app.hello": "Hallo {name}"}}
@@ -224,7 +224,7 @@ func TestTheAppsOwnTextsInItsOwnTemplates(t *testing.T) {
 	require.ErrorContains(t, err, `"app.unknown"`)
 }
 
-func TestTheAppsOwnErrorHandlerHasTheLanguage(t *testing.T) {
+func TestErrorHandlerHasTheLanguageOfTheRequest(t *testing.T) {
 	t.Parallel()
 	var s *site
 	s = newSite(t, func(c *connect.Config) {

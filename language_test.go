@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestTheLanguageOfARequest(t *testing.T) {
+func TestLanguageOfARequest(t *testing.T) {
 	t.Parallel()
 	cfg := goodConfig()
 	cfg.Texts = map[string]map[string]string{"pt-BR": {}, "de-CH": {}, "zh-Hans": {}, "zh-Hant": {}, "he": {}}
@@ -91,7 +91,7 @@ func FuzzAcceptLanguage(f *testing.F) {
 	})
 }
 
-func TestTheDirectionOfALanguage(t *testing.T) {
+func TestDirectionOfALanguage(t *testing.T) {
 	t.Parallel()
 	for tag, want := range map[string]string{
 		"en": ltr, "ja": ltr, "de-AT": ltr, "zh-Hant-TW": ltr, "ar-Latn": ltr, "az": ltr, "id": ltr,
@@ -101,7 +101,7 @@ func TestTheDirectionOfALanguage(t *testing.T) {
 	}
 }
 
-func TestADateInEachLanguage(t *testing.T) {
+func TestDateInEachLanguage(t *testing.T) {
 	t.Parallel()
 	for tag, want := range map[string][2]string{
 		"en": {"1 March 2026", "22 December 2026"},
@@ -117,7 +117,7 @@ func TestADateInEachLanguage(t *testing.T) {
 	require.Equal(t, "1 March 2026", Locale{}.Date(time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)), "the zero value is English")
 }
 
-func TestEveryCauseIsExplainedInEachLanguage(t *testing.T) {
+func TestExplainKnowsEveryCauseInEachLanguage(t *testing.T) {
 	t.Parallel()
 	for tag, l := range builtInLocales() {
 		for _, c := range causes {
@@ -136,7 +136,7 @@ func TestEveryCauseIsExplainedInEachLanguage(t *testing.T) {
 	}
 }
 
-func TestTheModuleHasItsWordsInEachLanguage(t *testing.T) {
+func TestModuleHasItsWordsInEachLanguage(t *testing.T) {
 	t.Parallel()
 	for tag, l := range builtInLocales() {
 		line := moduleWords.Find(moduleIn(l))

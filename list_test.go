@@ -11,7 +11,7 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-func TestConnectionsAreListed(t *testing.T) {
+func TestListReturnsEveryConnection(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, withCalendar)
 	want := map[string]bool{}

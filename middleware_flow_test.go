@@ -14,7 +14,7 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-func TestARouteIsGuardedByTheConnectionsThatWork(t *testing.T) {
+func TestRequireIdentityPassesWithAnyWorkingConnection(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upTo(3))
 	var got connect.Connection
@@ -44,7 +44,7 @@ func TestARouteIsGuardedByTheConnectionsThatWork(t *testing.T) {
 	require.Contains(t, ada.asJSON().get("/inbox").body, `"needs_sign_in"`)
 }
 
-func TestRequiringAConnectionThroughHTTP(t *testing.T) {
+func TestRequireIdentityThroughHTTP(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, withCalendar)
 	passed := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

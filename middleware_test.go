@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestRequireIdentity(t *testing.T) {
+func TestRequireIdentityOfEachRequest(t *testing.T) {
 	t.Parallel()
 	const page, script = "text/html", "application/json"
 	tests := []struct {
@@ -123,7 +123,7 @@ func (s failingStore) Connections(context.Context, string, string) ([]Connection
 	return nil, s.err
 }
 
-func TestNoConnectionWithoutTheMiddleware(t *testing.T) {
+func TestFromContextIsEmptyWithoutTheMiddleware(t *testing.T) {
 	t.Parallel()
 	_, ok := FromContext(context.Background())
 	require.False(t, ok)

@@ -42,7 +42,7 @@ func templates(t *testing.T, text string) func(*connect.Config) {
 }
 
 // A page can be read without a script and by a screen reader, and says what it is.
-func TestEveryPageIsWhole(t *testing.T) {
+func TestPagesAreWholeDocuments(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	for name, a := range everyPage(s) {
@@ -63,7 +63,7 @@ func TestEveryPageIsWhole(t *testing.T) {
 }
 
 // The whole policy of every page, as it is and with something of the app's own.
-func TestThePolicyOfEveryPage(t *testing.T) {
+func TestPagesHaveAContentSecurityPolicy(t *testing.T) {
 	t.Parallel()
 	const rest = "base-uri 'none'; frame-ancestors 'none'; form-action "
 	policies := func(s *site, own map[string]bool) {

@@ -49,7 +49,7 @@ func (b *browser) notEnded(a answer) {
 	require.NotContains(b.site.t, a.header.Get("Content-Security-Policy"), "script-src")
 }
 
-func TestAPopupThatConnectsEndsInAPageThatSaysSo(t *testing.T) {
+func TestPopupThatConnectsReportsIt(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, withCalendar)
 	ada := s.signedIn("lovelace")
@@ -73,7 +73,7 @@ func TestAPopupThatConnectsEndsInAPageThatSaysSo(t *testing.T) {
 	ada.ended(other, "connected", ada.get(s.approve(other.RedirectURL)))
 }
 
-func TestAPopupThatDoesNotConnectSaysSo(t *testing.T) {
+func TestPopupThatDoesNotConnectReportsTheOutcome(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name    string
@@ -128,7 +128,7 @@ func TestAPopupThatDoesNotConnectSaysSo(t *testing.T) {
 
 // As long as something in the popup can still lead to success, its opener is not
 // told that it is over.
-func TestAPopupThatCanStillSucceedSaysNothing(t *testing.T) {
+func TestPopupThatCanStillSucceedReportsNothing(t *testing.T) {
 	t.Parallel()
 	store := newCountingStore()
 	s := newSite(t, func(c *connect.Config) { c.Store, c.SignInURL = store, "/login" })
@@ -168,7 +168,7 @@ func TestAPopupThatCanStillSucceedSaysNothing(t *testing.T) {
 
 // Whether a return ends a popup is sealed in the cookie. Nothing that stands in an
 // address or a form makes it so.
-func TestNobodyButAStartMakesAPopup(t *testing.T) {
+func TestPopupIsKnownOnlyByItsSealedState(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")
@@ -219,7 +219,7 @@ func TestNobodyButAStartMakesAPopup(t *testing.T) {
 	require.Empty(t, s.fake.Calls())
 }
 
-func TestAStartWithoutAPopupNamesNone(t *testing.T) {
+func TestPopupIsNotNamedWithoutOne(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")
@@ -233,7 +233,7 @@ func TestAStartWithoutAPopupNamesNone(t *testing.T) {
 	require.Equal(t, http.StatusSeeOther, ada.get(s.approve(start.RedirectURL)).status)
 }
 
-func TestAScriptThatFollowsAPopupsReturnGetsJSON(t *testing.T) {
+func TestPopupCallbackAnswersAScriptInJSON(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")
@@ -247,7 +247,7 @@ func TestAScriptThatFollowsAPopupsReturnGetsJSON(t *testing.T) {
 
 // With a fixed address several starts may be open: the popup that ends is that of
 // the start which is completed.
-func TestAPopupBehindAFixedAddress(t *testing.T) {
+func TestPopupBehindAFixedCallback(t *testing.T) {
 	t.Parallel()
 	for _, first := range []string{"popup", "form"} {
 		t.Run(first+" first", func(t *testing.T) {
@@ -279,7 +279,7 @@ func TestAPopupBehindAFixedAddress(t *testing.T) {
 	}
 }
 
-func TestTheModuleIsServed(t *testing.T) {
+func TestModuleIsServed(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, withCalendar, func(c *connect.Config) { c.ApplicationID = "" })
 	nobody := s.browser()
@@ -311,7 +311,7 @@ func TestTheModuleIsServed(t *testing.T) {
 	require.Equal(t, "GET, HEAD", post.header.Get("Allow"))
 }
 
-func TestTheModuleIsServedUnderAPrefixStrippedOrNot(t *testing.T) {
+func TestModuleIsServedUnderAPrefixStrippedOrNot(t *testing.T) {
 	t.Parallel()
 	for name, mount := range map[string]func(*http.ServeMux, *connect.Handler){
 		"registered":       func(mux *http.ServeMux, h *connect.Handler) { h.Register(mux) },
@@ -337,7 +337,7 @@ func TestTheModuleIsServedUnderAPrefixStrippedOrNot(t *testing.T) {
 }
 
 // The module's own logic, in Node.js on fakes of what a browser has.
-func TestTheModuleInNode(t *testing.T) {
+func TestModuleRunsInNode(t *testing.T) {
 	t.Parallel()
 	node, err := exec.LookPath("node")
 	if err != nil {

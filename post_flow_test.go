@@ -12,7 +12,7 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-func TestAStartFromAnotherOriginIsRefused(t *testing.T) {
+func TestPostFromAnotherOriginIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	tests := []struct {
@@ -55,7 +55,7 @@ func TestAStartFromAnotherOriginIsRefused(t *testing.T) {
 	}
 }
 
-func TestAStartReturnsToALocalPathOnly(t *testing.T) {
+func TestPostTakesOnlyALocalReturnPath(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestWhoGetsJSON(t *testing.T) {
+func TestAcceptsJSONOnlyOfScripts(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name, accept, contentType string
@@ -39,7 +39,7 @@ func TestWhoGetsJSON(t *testing.T) {
 	}
 }
 
-func TestAFormThatTheAppHasParsedIsRead(t *testing.T) {
+func TestReadFormReadsAFormThatTheAppHasParsed(t *testing.T) {
 	t.Parallel()
 	sent := url.Values{"return_to": {"/reports"}}
 	for name, r := range map[string]*http.Request{

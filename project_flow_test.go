@@ -21,7 +21,7 @@ import (
 
 // Staging beside production: two applications of one site in one project, of which
 // the handler serves one.
-func TestAnIdentityOfAnApplicationThatIsNotServedIsRefused(t *testing.T) {
+func TestProjectHasApplicationsThatAreNotServed(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	staging := s.fake.AddApplication("Staging", "https://www.example.com/staging")
@@ -36,7 +36,7 @@ func TestAnIdentityOfAnApplicationThatIsNotServedIsRefused(t *testing.T) {
 }
 
 // What the project has is asked once in ten minutes, not for each callback.
-func TestTheProjectIsAskedNowAndThen(t *testing.T) {
+func TestProjectIsAskedOnceInTenMinutes(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")
@@ -62,7 +62,7 @@ func (s *site) manyIdentities(n int, applicationID string) {
 
 // What is free to judge is judged first, so that nobody makes Anchor's list be
 // read with an identity that is refused anyway.
-func TestAnIdentityThatIsRefusedAnywayCostsNoList(t *testing.T) {
+func TestListingIsNotReadForAnIdentityThatIsRefusedAnyway(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.manyIdentities(500, s.fake.ApplicationID())
@@ -84,7 +84,7 @@ func TestAnIdentityThatIsRefusedAnywayCostsNoList(t *testing.T) {
 
 // A start that has cost a list once does not cost another, however often and from
 // however many requests at once it is tried, and though they hang up.
-func TestAStartCostsOneListAtMost(t *testing.T) {
+func TestListingIsReadOnceForAFlow(t *testing.T) {
 	t.Parallel()
 	for _, fixed := range []bool{false, true} {
 		t.Run(map[bool]string{false: "with a state", true: "fixed"}[fixed], func(t *testing.T) {
@@ -133,7 +133,7 @@ func answered(body string) *http.Response {
 }
 
 // A list without an end ends after so many pages, and costs nothing again.
-func TestAListWithoutAnEndIsReadOnce(t *testing.T) {
+func TestListingWithoutAnEndIsReadOnce(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	var pages atomic.Int32
@@ -154,7 +154,7 @@ func TestAListWithoutAnEndIsReadOnce(t *testing.T) {
 }
 
 // A list that does not come is no refusal: the flow stays open.
-func TestAListThatDoesNotComeRefusesNobody(t *testing.T) {
+func TestListingThatDoesNotComeRefusesNobody(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.fake.AddApplication("Staging", "https://example.com")
@@ -168,7 +168,7 @@ func TestAListThatDoesNotComeRefusesNobody(t *testing.T) {
 }
 
 // Nor does one that is silent about the project hold anybody up for long.
-func TestAProjectThatDoesNotAnswerHoldsNobodyUp(t *testing.T) {
+func TestProjectThatDoesNotAnswerHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.fake.Fault(anchortest.Fault{Method: "GET", Path: "/v1/applications", Latency: time.Minute, Times: 1})
@@ -182,7 +182,7 @@ func TestAProjectThatDoesNotAnswerHoldsNobodyUp(t *testing.T) {
 	}
 }
 
-func TestAnotherSiteOfTheSameApplicationIsLookedUpInItsList(t *testing.T) {
+func TestListingDecidesAboutAnotherSite(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")
@@ -192,7 +192,7 @@ func TestAnotherSiteOfTheSameApplicationIsLookedUpInItsList(t *testing.T) {
 	require.Positive(t, s.fake.CountCalls("GET", "/v1/applications/*/identities"))
 }
 
-func TestManyWaitForOneAnswerAboutTheApplication(t *testing.T) {
+func TestProjectIsAskedOnceForManyCallbacks(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	path := "/v1/applications"
@@ -231,7 +231,7 @@ func TestManyWaitForOneAnswerAboutTheApplication(t *testing.T) {
 	require.Equal(t, 1, s.fake.CountCalls("GET", path))
 }
 
-func TestApplicationsWithoutASiteAreToldApartByTheirLists(t *testing.T) {
+func TestListingDistinguishesApplicationsWithoutASite(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ours, other := s.fake.AddApplication("Ours", ""), s.fake.AddApplication("Other", "")
@@ -255,7 +255,7 @@ func TestApplicationsWithoutASiteAreToldApartByTheirLists(t *testing.T) {
 	require.Equal(t, http.StatusSeeOther, ada.get(callback).status)
 }
 
-func TestTheWholeListIsReadBeforeAnIdentityIsRefused(t *testing.T) {
+func TestListingIsReadToTheEndBeforeARefusal(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")
@@ -267,7 +267,7 @@ func TestTheWholeListIsReadBeforeAnIdentityIsRefused(t *testing.T) {
 
 // Two kinds of account at one site: the site does not tell their identities
 // apart, the applications' lists do.
-func TestApplicationsOfOneSiteAreToldApartByTheirLists(t *testing.T) {
+func TestListingDistinguishesApplicationsOfOneSite(t *testing.T) {
 	t.Parallel()
 	for _, fixed := range []bool{false, true} {
 		t.Run(fmt.Sprint("fixed callback ", fixed), func(t *testing.T) {
@@ -308,7 +308,7 @@ func TestApplicationsOfOneSiteAreToldApartByTheirLists(t *testing.T) {
 }
 
 // What cannot be asked of one application is no trouble of another.
-func TestAnApplicationThatIsGoneHarmsNoOther(t *testing.T) {
+func TestProjectWithoutOneApplicationHarmsNoOther(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, withCalendar)
 	s.fake.Fault(anchortest.Fault{Method: "GET", Path: "/v1/applications/" + s.calendar, Status: http.StatusNotFound})

@@ -12,7 +12,7 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-func TestAnErrorHandlerOfTheAppsOwn(t *testing.T) {
+func TestErrorHandlerAnswersInTheAppsOwnWay(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *connect.Config) {
 		c.ErrorHandler = func(w http.ResponseWriter, r *http.Request, err error) {
@@ -26,7 +26,7 @@ func TestAnErrorHandlerOfTheAppsOwn(t *testing.T) {
 	require.True(t, strings.HasPrefix(a.body, "mine: "))
 }
 
-func TestSigningInLeadsBackToWhatWasWanted(t *testing.T) {
+func TestSignInURLGetsTheReturnPath(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *connect.Config) { c.SignInURL = "/login" })
 	nobody := s.browser()
@@ -46,7 +46,7 @@ func TestSigningInLeadsBackToWhatWasWanted(t *testing.T) {
 	}
 }
 
-func TestTheAppAnswersWithOurErrorsToo(t *testing.T) {
+func TestErrorAnswersTheAppsOwnRequests(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	mux := s.mux

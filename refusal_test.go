@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestTheNextStepAfterAnError(t *testing.T) {
+func TestNextStepAfterEachError(t *testing.T) {
 	t.Parallel()
 	cfg := goodConfig()
 	cfg.PublicURL = "https://app.example/tools"
@@ -94,7 +94,7 @@ func inEnglish(step string) string {
 }
 
 // Every cause has a page with its own words, and one step at most.
-func TestEveryCauseHasAPage(t *testing.T) {
+func TestErrorPageOfEveryCause(t *testing.T) {
 	t.Parallel()
 	h, err := New(goodConfig())
 	require.NoError(t, err)

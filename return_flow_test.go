@@ -14,7 +14,7 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-func TestBothNamesOfTheParameterAreTaken(t *testing.T) {
+func TestReturnReadsBothNamesOfTheParameter(t *testing.T) {
 	t.Parallel()
 	for _, style := range []anchortest.CallbackStyle{anchortest.CurrentCallback, anchortest.OlderCallback, anchortest.BothCallback} {
 		for _, shape := range []anchortest.TokenShape{anchortest.WrappedToken, anchortest.FlatToken, anchortest.HashlessToken} {
@@ -33,7 +33,7 @@ func TestBothNamesOfTheParameterAreTaken(t *testing.T) {
 
 // What came back is a claim ticket as long as nobody owns it: it is told to nobody
 // before proofs 1 to 4 hold.
-func TestAnUnfinishedReturnTellsNobodyTheIdentity(t *testing.T) {
+func TestReturnThatIsNotProvedRevealsNoIdentity(t *testing.T) {
 	t.Parallel()
 	for _, fixed := range []bool{false, true} {
 		for name, unfinished := range map[string]func(h *hook, b *browser, callback string) answer{
@@ -99,7 +99,7 @@ func TestAnUnfinishedReturnTellsNobodyTheIdentity(t *testing.T) {
 }
 
 // Nor is another user told where somebody wanted to go.
-func TestAnotherUserIsNotToldTheReturnPath(t *testing.T) {
+func TestReturnPathIsHiddenFromAnotherUser(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	shared := s.signedIn("alice")
@@ -110,7 +110,7 @@ func TestAnotherUserIsNotToldTheReturnPath(t *testing.T) {
 	require.NotContains(t, a.body, "secret-report")
 }
 
-func TestAKeptReturn(t *testing.T) {
+func TestReturnIsKeptWhileTheUserSignsIn(t *testing.T) {
 	t.Parallel()
 	for _, fixed := range []bool{false, true} {
 		t.Run(map[bool]string{false: "with a state", true: "fixed"}[fixed], func(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 	"github.com/anchorconnect/connect/anchorhttp"
 )
 
-func TestWhatACallbackSays(t *testing.T) {
+func TestReadReturnReadsEachQuery(t *testing.T) {
 	t.Parallel()
 	const upper = "AAAAAAAA-AAAA-4AAA-8AAA-AAAAAAAAAAAA"
 	const lower = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa"
@@ -68,7 +68,7 @@ func TestWhatACallbackSays(t *testing.T) {
 	}
 }
 
-func TestARepeatedRequestSaysTheSameAndIsMarked(t *testing.T) {
+func TestReturnThatIsRepeatedReadsTheSame(t *testing.T) {
 	t.Parallel()
 	query, err := url.ParseQuery(`identity_id=a"><script>&identity_id=b&status=success&other=x`)
 	require.NoError(t, err)
@@ -85,7 +85,7 @@ func TestARepeatedRequestSaysTheSameAndIsMarked(t *testing.T) {
 }
 
 // However many calls it takes, and whatever the client allows.
-func TestAPersonWaitsHalfAMinuteForAnchorAtMost(t *testing.T) {
+func TestGatherIdentityWaitsHalfAMinuteAtMost(t *testing.T) {
 	t.Parallel()
 	const enough = 100 // of whatever comes
 	tests := []struct {

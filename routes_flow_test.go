@@ -11,7 +11,7 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-func TestUnderAPrefixStrippedOrNot(t *testing.T) {
+func TestRoutesServeUnderAPrefixStrippedOrNot(t *testing.T) {
 	t.Parallel()
 	for name, mount := range map[string]func(*http.ServeMux, *connect.Handler){
 		"registered":       func(mux *http.ServeMux, h *connect.Handler) { h.Register(mux) },

@@ -34,7 +34,7 @@ func TestRoutesListsWhatTheHandlerServes(t *testing.T) {
 	}
 }
 
-func TestRoutesAreFoundWithThePrefixAndWithoutIt(t *testing.T) {
+func TestFindRouteWithThePrefixAndWithoutIt(t *testing.T) {
 	t.Parallel()
 	connect, status, disconnect := route{kind: routeConnect}, route{kind: routeStatus}, route{kind: routeDisconnect}
 	callback := func(state string) route { return route{kind: routeCallback, state: state} }
@@ -91,7 +91,7 @@ func TestRoutesAreFoundWithThePrefixAndWithoutIt(t *testing.T) {
 	}
 }
 
-func TestAnAppsOwnPageIsNotTakenOver(t *testing.T) {
+func TestRegisterLeavesTheAppsOwnPages(t *testing.T) {
 	t.Parallel()
 	for _, pattern := range []string{"/connect", "GET /connect"} {
 		cfg := goodConfig()

@@ -70,7 +70,7 @@ func TestRunSurvivesAPanic(t *testing.T) {
 }
 
 // In a request it ends no more than the attempt either.
-func TestDisconnectAndTheTagSurviveAPanicOfTheTransport(t *testing.T) {
+func TestTagAndDisconnectSurviveAPanicOfTheTransport(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	h, app := s.replica(func(r *http.Request) (*http.Response, error) {
@@ -92,7 +92,7 @@ func TestDisconnectAndTheTagSurviveAPanicOfTheTransport(t *testing.T) {
 }
 
 // What Anchor refuses for good is tried ever more rarely, and is an event.
-func TestATaskThatAnchorRefusesIsAnEvent(t *testing.T) {
+func TestTaskThatAnchorRefusesIsAnEvent(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{400, 401, 403, 422} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
@@ -122,7 +122,7 @@ func TestATaskThatAnchorRefusesIsAnEvent(t *testing.T) {
 	})
 }
 
-func TestRunSaysLoudlyAndOnceWhatNobodyServes(t *testing.T) {
+func TestRunLogsOnceWhatNobodyServes(t *testing.T) {
 	t.Parallel()
 	s, _ := retired(t, nil)
 	s.run()
@@ -136,7 +136,7 @@ func TestRunSaysLoudlyAndOnceWhatNobodyServes(t *testing.T) {
 	require.Equal(t, 1, logged())
 }
 
-func TestATagThatFailedIsMadeUpFor(t *testing.T) {
+func TestRunRetriesAFailedTag(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")
@@ -156,7 +156,7 @@ func TestATagThatFailedIsMadeUpFor(t *testing.T) {
 	}, 5*time.Second, 20*time.Millisecond)
 }
 
-func TestWhatADeadProcessOwesIsWorkedOff(t *testing.T) {
+func TestRunWorksOffTheTasksOfADeadProcess(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	plain := s.fake.PutIdentity(anchortest.Identity{Metadata: map[string]any{"plan": "pro"}})
@@ -188,7 +188,7 @@ func TestWhatADeadProcessOwesIsWorkedOff(t *testing.T) {
 	require.Equal(t, 26, s.fake.CountCalls("PUT", ""), "what was tagged before is not tagged again")
 }
 
-func TestRunSweepsWhatExpiredLongAgo(t *testing.T) {
+func TestRunSweepsFlowsThatExpiredLongAgo(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")
@@ -209,7 +209,7 @@ func TestRunSweepsWhatExpiredLongAgo(t *testing.T) {
 
 // A gateway between here and Anchor that answers 404 with a page of its own
 // (while it is being deployed, say) must not make a deletion or a tag forgotten.
-func TestAGatewaysNotFoundIsNotTakenForAnchors(t *testing.T) {
+func TestRunRetriesAfterAGatewaysOwn404(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada, grace := s.signedIn("ada"), s.signedIn("grace")
@@ -237,7 +237,7 @@ func TestAGatewaysNotFoundIsNotTakenForAnchors(t *testing.T) {
 
 // Two apps, each with a key of its own, may share a store. What one owes is
 // invisible under the other's key, and must not be taken for done.
-func TestHandlersOfOtherApplicationsLeaveEachOthersTasksAlone(t *testing.T) {
+func TestRunLeavesTheTasksOfOtherHandlersAlone(t *testing.T) {
 	t.Parallel()
 	store := connect.NewMemoryStore()
 	first := newSite(t, func(c *connect.Config) { c.Store = store })
@@ -270,7 +270,7 @@ func TestHandlersOfOtherApplicationsLeaveEachOthersTasksAlone(t *testing.T) {
 	}, 10*time.Second, 20*time.Millisecond)
 }
 
-func TestALongSweepHoldsNoTaskUp(t *testing.T) {
+func TestRunSweepsWithoutDelayingTasks(t *testing.T) {
 	t.Parallel()
 	store := &endlessSweep{Store: connect.NewMemoryStore()}
 	s := newSite(t, func(c *connect.Config) { c.Store = store })
@@ -288,7 +288,7 @@ func (endlessSweep) Sweep(ctx context.Context, before time.Time, limit int) (int
 	return limit, nil
 }
 
-func TestRunMakesUpForEveryApplication(t *testing.T) {
+func TestRunRetriesTasksOfEveryApplication(t *testing.T) {
 	t.Parallel()
 	h := newHook(t, withCalendar)
 	h.fake.Fault(anchortest.Fault{Method: "PUT", Status: http.StatusServiceUnavailable, Times: 2})

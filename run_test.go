@@ -23,7 +23,7 @@ import (
 
 // A tag that was claimed just before the connection was replaced or ended is
 // not written any more.
-func TestATagOfAnIdentityThatIsNotConnectedAnyMoreIsNotWritten(t *testing.T) {
+func TestTagOfAnIdentityThatIsNotConnectedIsNotWritten(t *testing.T) {
 	t.Parallel()
 	fake, err := anchortest.Start()
 	require.NoError(t, err)
@@ -45,7 +45,7 @@ func TestATagOfAnIdentityThatIsNotConnectedAnyMoreIsNotWritten(t *testing.T) {
 	require.Empty(t, fake.Calls())
 }
 
-func TestASweepRestsAsLongAsItWorks(t *testing.T) {
+func TestSweepRestsAsLongAsItWorks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := &slowSweep{Store: NewMemoryStore()}
@@ -115,7 +115,7 @@ func (s *claims) Claim(_ context.Context, _ string, now, _ time.Time, _ int) ([]
 	return []Task{{Kind: "of a newer release", IdentityID: "1"}}, nil
 }
 
-func TestATaskThatCannotBeRemovedIsLogged(t *testing.T) {
+func TestSettleLogsATaskThatCannotBeRemoved(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	cfg := goodConfig()
@@ -152,7 +152,7 @@ func (s *outcomeStore) note(ctx context.Context) error {
 }
 
 // Calls that hang hold up no good one.
-func TestCallsThatHangHoldUpNoGoodOne(t *testing.T) {
+func TestRunIsNotHeldUpByCallsThatHang(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const hanging = 60
@@ -200,7 +200,7 @@ func TestCallsThatHangHoldUpNoGoodOne(t *testing.T) {
 	})
 }
 
-func TestRunSweepsInSmallBatchesAndKeepsWhatIsLateForAnHour(t *testing.T) {
+func TestRunSweepsInSmallBatches(t *testing.T) {
 	t.Parallel()
 	require.LessOrEqual(t, sweepBatch, 100, "a batch holds nobody up")
 	require.Equal(t, time.Hour, sweepAfter)
@@ -273,7 +273,7 @@ func TestRunKeepsToThePaceThatAnchorAllows(t *testing.T) {
 	})
 }
 
-func TestTheDelayOfATaskStaysShort(t *testing.T) {
+func TestTaskDelayStaysShort(t *testing.T) {
 	t.Parallel()
 	failure := errors.New("x")
 	require.Equal(t, "1s", taskDelay(0, failure).String())

@@ -15,7 +15,7 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-func TestABrowserSessionOfOneOfSeveralAccounts(t *testing.T) {
+func TestNewSessionByIDOpensOneOfSeveralAccounts(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upTo(2))
 	ada := s.signedIn("ada")
@@ -50,7 +50,7 @@ func TestABrowserSessionOfOneOfSeveralAccounts(t *testing.T) {
 	require.ErrorIs(t, err, connect.ErrNeedsSignIn)
 }
 
-func TestABrowserSessionIsSignedInWithTheUsersIdentity(t *testing.T) {
+func TestNewSessionUsesTheUsersIdentity(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	callback := s.signedIn("ada").connect()
@@ -80,7 +80,7 @@ func TestABrowserSessionIsSignedInWithTheUsersIdentity(t *testing.T) {
 	}`, identityIn(callback)), string(s.fake.Sessions()[1].Configuration))
 }
 
-func TestWhyABrowserSessionCannotBeOpened(t *testing.T) {
+func TestNewSessionReturnsAnErrorForEachReason(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name    string
@@ -142,7 +142,7 @@ func TestWhyABrowserSessionCannotBeOpened(t *testing.T) {
 
 // With nothing but our own pieces: the identity goes away at Anchor, and the first
 // session tells.
-func TestASessionThatIsRefusedTellsThatTheSignInIsDead(t *testing.T) {
+func TestNewSessionLearnsThatASignInIsDead(t *testing.T) {
 	t.Parallel()
 	for name, die := range map[string]func(s *site, identityID string){
 		"the identity is gone, 400": func(s *site, id string) { s.remove(id) },
@@ -191,7 +191,7 @@ func TestASessionThatIsRefusedTellsThatTheSignInIsDead(t *testing.T) {
 	}
 }
 
-func TestASessionThatIsRefusedForAnotherReasonSaysNothingAboutTheSignIn(t *testing.T) {
+func TestNewSessionRefusedForAnotherReasonKeepsTheHealth(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]anchortest.Fault{
 		"a bad request":       {Status: 400, Body: `{"error":{"code":400,"message":"captcha_solver needs the proxy"}}`},
@@ -219,7 +219,7 @@ func TestASessionThatIsRefusedForAnotherReasonSaysNothingAboutTheSignIn(t *testi
 }
 
 // The user signs in again while a session of the old sign-in is being refused.
-func TestARefusedSessionDoesNotUndoANewSignIn(t *testing.T) {
+func TestNewSessionRefusedDoesNotUndoANewSignIn(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")

@@ -17,7 +17,7 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-func TestAtTheLimitNoTokenIsIssued(t *testing.T) {
+func TestConnectIssuesNoTokenAtTheLimit(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upTo(2))
 	ada := s.signedIn("ada")
@@ -34,7 +34,7 @@ func TestAtTheLimitNoTokenIsIssued(t *testing.T) {
 	s.signedIn("grace").connect()
 }
 
-func TestAPopupAndHTMXStartForOneOfSeveralAccounts(t *testing.T) {
+func TestConnectByPopupAndHTMXChoosesAnAccount(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upTo(2))
 	ada := s.signedIn("ada")
@@ -57,7 +57,7 @@ func TestAPopupAndHTMXStartForOneOfSeveralAccounts(t *testing.T) {
 	require.Equal(t, []string{"work", "home"}, s.labels("ada"))
 }
 
-func TestALimitThatWasLoweredEndsNothing(t *testing.T) {
+func TestConnectKeepsConnectionsBeyondALoweredLimit(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upTo(2))
 	ada := s.signedIn("ada")
@@ -77,7 +77,7 @@ func TestALimitThatWasLoweredEndsNothing(t *testing.T) {
 	require.Len(t, s.connections("ada"), 1)
 }
 
-func TestAStoreThatFailsStartsNothing(t *testing.T) {
+func TestConnectIssuesNoTokenWhenTheStoreFails(t *testing.T) {
 	t.Parallel()
 	store := newCountingStore()
 	s := newSite(t, upTo(2), func(c *connect.Config) { c.Store = store })
@@ -89,7 +89,7 @@ func TestAStoreThatFailsStartsNothing(t *testing.T) {
 
 // Freshness is judged by the Date of the token's answer. A gateway whose clock is
 // slow would make identities fresh that were there before.
-func TestAGatewaysSlowClockStartsNothing(t *testing.T) {
+func TestConnectRefusesATokenDatedByASlowClock(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		slow time.Duration
@@ -108,7 +108,7 @@ func TestAGatewaysSlowClockStartsNothing(t *testing.T) {
 	}
 }
 
-func TestClocksThatDifferAreLoggedNowAndThen(t *testing.T) {
+func TestCompareClocksLogsADifferenceNowAndThen(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.fake.SetNow(func() time.Time { return s.clock.now().Add(-3 * time.Minute) })
@@ -130,7 +130,7 @@ func TestClocksThatDifferAreLoggedNowAndThen(t *testing.T) {
 	require.NotContains(t, s.log.String(), "differ")
 }
 
-func TestTheIdentityIsNamedAfterTheUser(t *testing.T) {
+func TestConnectSendsTheUsersNameToTheHostedPage(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *connect.Config) {
 		user := c.User
@@ -145,7 +145,7 @@ func TestTheIdentityIsNamedAfterTheUser(t *testing.T) {
 	require.Equal(t, "Ada & Søn <ada@example.com>", hosted.Query().Get("userName"))
 }
 
-func TestOnlyAPOSTIssuesAToken(t *testing.T) {
+func TestConnectIssuesATokenForPOSTOnly(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")
@@ -168,7 +168,7 @@ func TestOnlyAPOSTIssuesAToken(t *testing.T) {
 	require.Empty(t, s.fake.Calls())
 }
 
-func TestAStartInJSON(t *testing.T) {
+func TestConnectReadsAndAnswersJSON(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")
@@ -210,7 +210,7 @@ func (s *bindingStore) Bind(ctx context.Context, p connect.Pending, limit int) e
 	return s.Store.Bind(ctx, p, limit)
 }
 
-func TestTheStoreGetsATokensHashAndNeverTheToken(t *testing.T) {
+func TestConnectStoresOnlyTheHashOfTheToken(t *testing.T) {
 	t.Parallel()
 	store := &bindingStore{Store: connect.NewMemoryStore()}
 	s := newSite(t, func(c *connect.Config) { c.Store = store })
@@ -222,7 +222,7 @@ func TestTheStoreGetsATokensHashAndNeverTheToken(t *testing.T) {
 	require.NotContains(t, fmt.Sprintf("%#v", store.bound), token)
 }
 
-func TestATokenThatHasExpiredWhenItIsIssuedStartsNothing(t *testing.T) {
+func TestConnectRefusesATokenThatHasExpired(t *testing.T) {
 	t.Parallel()
 	store := newCountingStore()
 	s := newSite(t, func(c *connect.Config) { c.Store = store })
@@ -234,7 +234,7 @@ func TestATokenThatHasExpiredWhenItIsIssuedStartsNothing(t *testing.T) {
 	require.Equal(t, "map[Connections:1]", store.count())
 }
 
-func TestATokenThatPromisesDaysStartsNothing(t *testing.T) {
+func TestConnectRefusesATokenThatLivesForDays(t *testing.T) {
 	t.Parallel()
 	store := newCountingStore()
 	s := newSite(t, func(c *connect.Config) { c.Store = store })
@@ -244,7 +244,7 @@ func TestATokenThatPromisesDaysStartsNothing(t *testing.T) {
 	require.Equal(t, "map[Connections:1]", store.count())
 }
 
-func TestTheSixthStartEndsTheFirst(t *testing.T) {
+func TestConnectEndsTheOldestOfSixPendingFlows(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, withCalendar)
 	// Each in a browser of its own, so that no cookie makes room.

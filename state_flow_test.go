@@ -12,7 +12,7 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-func TestEightAbandonedStartsDoNoHarm(t *testing.T) {
+func TestStateCookiesOfAbandonedFlowsDoNoHarm(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")
@@ -27,7 +27,7 @@ func TestEightAbandonedStartsDoNoHarm(t *testing.T) {
 	require.NotZero(t, s.connection("ada"))
 }
 
-func TestSecretsRotateUnderAnOpenFlow(t *testing.T) {
+func TestStateCookieSecretsRotateUnderAPendingFlow(t *testing.T) {
 	t.Parallel()
 	store := connect.NewMemoryStore()
 	older, newer := []byte("the older secret of the tests, 32 bytes"), []byte("the newer secret of the tests, 32 bytes")
@@ -56,7 +56,7 @@ func TestSecretsRotateUnderAnOpenFlow(t *testing.T) {
 
 // Replicas are rolled one by one. So a new secret goes last everywhere, and then
 // first: whichever replica a person comes back to opens what another has sealed.
-func TestSecretsRotateInTwoStepsOnSeveralReplicas(t *testing.T) {
+func TestStateCookieSecretsRotateInTwoStepsOnSeveralReplicas(t *testing.T) {
 	t.Parallel()
 	older, newer := []byte("the older secret of the tests, 32 bytes"), []byte("the newer secret of the tests, 32 bytes")
 	comesBack := func(seals, opens [][]byte) int {

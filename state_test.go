@@ -33,7 +33,7 @@ func requestWith(cookies ...*http.Cookie) *http.Request {
 	return r
 }
 
-func TestAStateIsUnguessableAndNeedsNoEscaping(t *testing.T) {
+func TestStateIsUnguessableAndNeedsNoEscaping(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
 	for range 1000 {
@@ -44,7 +44,7 @@ func TestAStateIsUnguessableAndNeedsNoEscaping(t *testing.T) {
 	}
 }
 
-func TestAStateCookieOpensForItsOwnState(t *testing.T) {
+func TestStateCookieOpensForItsOwnState(t *testing.T) {
 	t.Parallel()
 	c := mustCookies(t, true, secretA)
 	s := sealedState{state: newState(), tokenHash: strings.Repeat("0f", 32)}
@@ -64,7 +64,7 @@ func TestAStateCookieOpensForItsOwnState(t *testing.T) {
 	require.ErrorIs(t, err, ErrNoStateCookie, "what is wrong with another start's is nothing to this one")
 }
 
-func TestAStateCookieKeepsWhateverHashATokenHas(t *testing.T) {
+func TestStateCookieKeepsAnyTokenHash(t *testing.T) {
 	t.Parallel()
 	c := mustCookies(t, true, secretA)
 	for _, tokenHash := range []string{
@@ -81,7 +81,7 @@ func TestAStateCookieKeepsWhateverHashATokenHas(t *testing.T) {
 }
 
 // The mark alone, which who sees the cookie's name knows, is no state.
-func TestAStateOfTheSameMarkIsAnother(t *testing.T) {
+func TestStateCookieDistinguishesStatesOfOneMark(t *testing.T) {
 	t.Parallel()
 	c := mustCookies(t, true, secretA)
 	s := sealedState{state: newState(), tokenHash: "hash"}
@@ -103,7 +103,7 @@ func TestAStateOfTheSameMarkIsAnother(t *testing.T) {
 	}
 }
 
-func TestAStateCookieTakesLittleOfARequest(t *testing.T) {
+func TestStateCookieTakesLittleOfARequest(t *testing.T) {
 	t.Parallel()
 	for _, state := range []string{newState(), newPopupState()} {
 		s := sealedState{state: state, tokenHash: strings.Repeat("0f", 32), user: User{ID: "ada"}.mark()}
@@ -112,7 +112,7 @@ func TestAStateCookieTakesLittleOfARequest(t *testing.T) {
 	}
 }
 
-func TestAStateCookiesAttributes(t *testing.T) {
+func TestStateCookieHasStrictAttributes(t *testing.T) {
 	t.Parallel()
 	s := sealedState{state: newState(), tokenHash: "hash"}
 
@@ -132,7 +132,7 @@ func TestAStateCookiesAttributes(t *testing.T) {
 	require.True(t, plain.HttpOnly)
 }
 
-func TestAStateCookieShowsNothing(t *testing.T) {
+func TestStateCookieShowsNothing(t *testing.T) {
 	t.Parallel()
 	s := sealedState{state: newState(), tokenHash: "the-hash-of-a-token"}
 	cookie := sealed(t, mustCookies(t, true, secretA), s, noon)[0]
@@ -142,7 +142,7 @@ func TestAStateCookieShowsNothing(t *testing.T) {
 	require.NotEqual(t, cookie.Value, other.Value, "sealed twice, it looks different")
 }
 
-func TestAnAlteredStateCookieIsRefused(t *testing.T) {
+func TestStateCookieThatIsAlteredIsRefused(t *testing.T) {
 	t.Parallel()
 	c := mustCookies(t, true, secretA)
 	s := sealedState{state: newState(), tokenHash: "hash"}
@@ -177,7 +177,7 @@ func TestAnAlteredStateCookieIsRefused(t *testing.T) {
 	}
 }
 
-func TestSecretsRotate(t *testing.T) {
+func TestStateCookieSecretsRotate(t *testing.T) {
 	t.Parallel()
 	s := sealedState{state: newState(), tokenHash: "hash"}
 	old := mustCookies(t, true, secretA)
@@ -198,7 +198,7 @@ func TestSecretsRotate(t *testing.T) {
 	require.ErrorIs(t, err, ErrStateInvalid)
 }
 
-func TestAStateCookieDoesNotOpenForever(t *testing.T) {
+func TestStateCookieDoesNotOpenForever(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := mustCookies(t, true, secretA)
@@ -214,7 +214,7 @@ func TestAStateCookieDoesNotOpenForever(t *testing.T) {
 	})
 }
 
-func TestABrowserHoldsFiveStartsAtMost(t *testing.T) {
+func TestStateCookiesAreFiveAtMost(t *testing.T) {
 	t.Parallel()
 	c := mustCookies(t, true, secretA)
 	jar := map[string]*http.Cookie{}
@@ -256,7 +256,7 @@ func TestABrowserHoldsFiveStartsAtMost(t *testing.T) {
 	require.Equal(t, "7", open[4].tokenHash)
 }
 
-func TestOtherCookiesAreLeftAlone(t *testing.T) {
+func TestStateCookiesLeaveOthersAlone(t *testing.T) {
 	t.Parallel()
 	c := mustCookies(t, true, secretA)
 	var others []*http.Cookie
@@ -279,7 +279,7 @@ func TestOtherCookiesAreLeftAlone(t *testing.T) {
 
 // A sibling domain can set a cookie whose name only looks like ours once somebody
 // has trimmed it: browsers hold it for no __Host- cookie.
-func TestANameThatHasToBeTrimmedIsNotOurs(t *testing.T) {
+func TestStateCookieNamesAreNotTrimmed(t *testing.T) {
 	t.Parallel()
 	c := mustCookies(t, true, secretA)
 	s := sealedState{state: newState(), tokenHash: "hash"}
@@ -293,7 +293,7 @@ func TestANameThatHasToBeTrimmedIsNotOurs(t *testing.T) {
 	}
 }
 
-func TestACookieHeaderThatIsTooLongIsNotAnsweredByAnother(t *testing.T) {
+func TestStateCookieRemovalsAreBounded(t *testing.T) {
 	t.Parallel()
 	c := mustCookies(t, true, secretA)
 	var line strings.Builder

@@ -14,7 +14,7 @@ func noConnection(applicationID string) string {
 	return fmt.Sprintf(`{"connected":false,"applicationId":%q,"connections":[],"maxConnections":1}`, applicationID)
 }
 
-func TestTheStatus(t *testing.T) {
+func TestStatusListsTheUsersConnections(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")

@@ -9,56 +9,6 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// pausedComplete calls pause before a connection is stored.
-type pausedComplete struct {
-	connect.Store
-	pause func(c connect.Connection)
-}
-
-func (s *pausedComplete) Complete(ctx context.Context, tokenHash string, c connect.Connection, how connect.Completion) (connect.Completed, error) {
-	if s.pause != nil {
-		s.pause(c)
-	}
-	return s.Store.Complete(ctx, tokenHash, c, how)
-}
-
-// panicky is a store one of whose methods panics.
-type panicky struct {
-	connect.Store
-	method string
-}
-
-func (s panicky) maybe(method string) {
-	if s.method == method {
-		panic("broken " + method)
-	}
-}
-
-func (s panicky) Claim(ctx context.Context, id string, now, until time.Time, limit int) ([]connect.Task, error) {
-	s.maybe("Claim")
-	return s.Store.Claim(ctx, id, now, until, limit)
-}
-
-func (s panicky) Postpone(ctx context.Context, t connect.Task, at time.Time) error {
-	s.maybe("Postpone")
-	return s.Store.Postpone(ctx, t, at)
-}
-
-func (s panicky) Done(ctx context.Context, t connect.Task) error {
-	s.maybe("Done")
-	return s.Store.Done(ctx, t)
-}
-
-func (s panicky) Sweep(ctx context.Context, before time.Time, limit int) (int, error) {
-	s.maybe("Sweep")
-	return s.Store.Sweep(ctx, before, limit)
-}
-
-func (s panicky) Applications(ctx context.Context) ([]string, error) {
-	s.maybe("Applications")
-	return s.Store.Applications(ctx)
-}
-
 // countingStore counts writes, and fails where it is told to.
 type countingStore struct {
 	connect.Store
@@ -157,4 +107,54 @@ func (s *countingStore) Done(ctx context.Context, t connect.Task) error {
 		return err
 	}
 	return s.Store.Done(ctx, t)
+}
+
+// pausedComplete calls pause before a connection is stored.
+type pausedComplete struct {
+	connect.Store
+	pause func(c connect.Connection)
+}
+
+func (s *pausedComplete) Complete(ctx context.Context, tokenHash string, c connect.Connection, how connect.Completion) (connect.Completed, error) {
+	if s.pause != nil {
+		s.pause(c)
+	}
+	return s.Store.Complete(ctx, tokenHash, c, how)
+}
+
+// panicky is a store one of whose methods panics.
+type panicky struct {
+	connect.Store
+	method string
+}
+
+func (s panicky) maybe(method string) {
+	if s.method == method {
+		panic("broken " + method)
+	}
+}
+
+func (s panicky) Claim(ctx context.Context, id string, now, until time.Time, limit int) ([]connect.Task, error) {
+	s.maybe("Claim")
+	return s.Store.Claim(ctx, id, now, until, limit)
+}
+
+func (s panicky) Postpone(ctx context.Context, t connect.Task, at time.Time) error {
+	s.maybe("Postpone")
+	return s.Store.Postpone(ctx, t, at)
+}
+
+func (s panicky) Done(ctx context.Context, t connect.Task) error {
+	s.maybe("Done")
+	return s.Store.Done(ctx, t)
+}
+
+func (s panicky) Sweep(ctx context.Context, before time.Time, limit int) (int, error) {
+	s.maybe("Sweep")
+	return s.Store.Sweep(ctx, before, limit)
+}
+
+func (s panicky) Applications(ctx context.Context) ([]string, error) {
+	s.maybe("Applications")
+	return s.Store.Applications(ctx)
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-func TestMetadataIsMergedWhateverTheServiceDoes(t *testing.T) {
+func TestTagKeepsOtherMetadata(t *testing.T) {
 	t.Parallel()
 	for _, merge := range []bool{false, true} {
 		t.Run(fmt.Sprint("merge ", merge), func(t *testing.T) {
@@ -35,7 +35,7 @@ func TestMetadataIsMergedWhateverTheServiceDoes(t *testing.T) {
 	}
 }
 
-func TestTheTagIsMadeThoughThePersonLeaves(t *testing.T) {
+func TestTagIsWrittenThoughTheBrowserHangsUp(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")
@@ -49,7 +49,7 @@ func TestTheTagIsMadeThoughThePersonLeaves(t *testing.T) {
 	require.Eventually(t, func() bool { return s.tag(identityIn(callback)) == "ada" }, 3*time.Second, 10*time.Millisecond)
 }
 
-func TestTheUsersNameBecomesTheIdentitys(t *testing.T) {
+func TestTagNamesTheIdentityAfterTheUser(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *connect.Config) {
 		user := c.User
@@ -67,7 +67,7 @@ func TestTheUsersNameBecomesTheIdentitys(t *testing.T) {
 	require.Equal(t, "Ada Lovelace", identity.Name)
 }
 
-func TestTheAppsOwnMetadataGoesIntoTheTag(t *testing.T) {
+func TestTagHasTheAppsOwnMetadata(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	var asked []connect.User
@@ -117,7 +117,7 @@ func TestTheAppsOwnMetadataGoesIntoTheTag(t *testing.T) {
 }
 
 // Our own tag moves the moment that Anchor changed the identity at. Nobody has signed in.
-func TestALateTagDoesNotMakeADeadConnectionLookAlive(t *testing.T) {
+func TestTagThatIsLateDoesNotReviveADeadConnection(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")

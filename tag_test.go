@@ -14,7 +14,7 @@ import (
 	"github.com/anchorconnect/connect/anchorhttp"
 )
 
-func TestTheTagKeepsWhatWasThere(t *testing.T) {
+func TestTaggedMetadataKeepsWhatWasThere(t *testing.T) {
 	t.Parallel()
 	before := map[string]any{"plan": "pro", externalUserID: "", "deep": map[string]any{"x": "y"}}
 	h := new(Handler)
@@ -31,7 +31,7 @@ func TestTheTagKeepsWhatWasThere(t *testing.T) {
 
 // The store has time for the outcome of a tag however long that took, and though
 // the person has left.
-func TestWhatBecameOfATagIsWrittenDown(t *testing.T) {
+func TestTagNowStoresTheOutcome(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name     string

@@ -16,7 +16,7 @@ import (
 	"github.com/anchorconnect/connect/anchorhttp"
 )
 
-func TestAnAppReplacesPagesOneByOne(t *testing.T) {
+func TestTemplatesReplacePagesOneByOne(t *testing.T) {
 	t.Parallel()
 	own := map[string]string{
 		"connect": `own connect, application {{.Application}}, to {{.ReturnTo}}, {{.Connected}} {{.NeedsSignIn}} {{.KeepURL}} {{template "form" .}}`,
@@ -57,7 +57,7 @@ func TestAnAppReplacesPagesOneByOne(t *testing.T) {
 	})
 }
 
-func TestABrandIsOnEveryPage(t *testing.T) {
+func TestTemplatesPutABrandOnEveryPage(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, templates(t, `{{define "logo"}}<img src="/logo.svg" alt="Errand & Co">{{end}}
 		{{define "brand"}}{{template "logo"}}{{end}}{{define "head"}}<link rel="stylesheet" href="/brand.css">{{end}}`))
@@ -69,7 +69,7 @@ func TestABrandIsOnEveryPage(t *testing.T) {
 	}
 }
 
-func TestTheAppsOwnSetOfTemplatesStaysItsOwn(t *testing.T) {
+func TestTemplatesOfTheAppAreNotChanged(t *testing.T) {
 	t.Parallel()
 	own := template.Must(template.New("").Parse(`{{define "brand"}}Errand{{end}}`))
 	s := newSite(t, func(c *connect.Config) { c.Templates = own })
@@ -86,7 +86,7 @@ func TestTheAppsOwnSetOfTemplatesStaysItsOwn(t *testing.T) {
 }
 
 // A template that works on what it was tried with may still fail.
-func TestATemplateThatFailsLaterIsMadeUpFor(t *testing.T) {
+func TestTemplateThatFailsGivesWayToTheBuiltInPage(t *testing.T) {
 	t.Parallel()
 	var failing, panicking atomic.Bool
 	own := template.Must(template.New("").Funcs(template.FuncMap{"brand": func() (string, error) {
@@ -112,7 +112,7 @@ func TestATemplateThatFailsLaterIsMadeUpFor(t *testing.T) {
 	require.Contains(t, ada.get("/connect").body, "<h1>Connect your account</h1>")
 }
 
-func TestNewTellsWhatIsWrongWithATemplate(t *testing.T) {
+func TestNewNamesEveryProblemOfTemplates(t *testing.T) {
 	t.Parallel()
 	fine := map[string]string{
 		"connect": `{{.Action}} {{.ReturnTo}}`, "notice": `{{.Title}} {{.NextURL}}`, "alert": `{{.Title}} {{.NextURL}}`,

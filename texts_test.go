@@ -18,7 +18,7 @@ import (
 )
 
 // A text that is missing here is to be added to pages/texts/{language}.json.
-func TestEveryLanguageHasEveryText(t *testing.T) {
+func TestTextsAreThereInEveryLanguage(t *testing.T) {
 	t.Parallel()
 	all := builtInTexts()
 	require.Equal(t, []string{"de", "en", "es", "fr", "ja"}, slices.Sorted(maps.Keys(all)))
@@ -38,7 +38,7 @@ func TestEveryLanguageHasEveryText(t *testing.T) {
 }
 
 // Marks stand as the language has them.
-func TestTheMarksOfEachLanguage(t *testing.T) {
+func TestTextsHaveTheMarksOfTheirLanguage(t *testing.T) {
 	t.Parallel()
 	wrong := map[string]string{
 		"en": `[^\x00-\x7f…]`,
@@ -60,7 +60,7 @@ func TestTheMarksOfEachLanguage(t *testing.T) {
 }
 
 // What templates and code use is in the catalogue, and all that is there is used.
-func TestEveryKeyThatIsUsedHasAText(t *testing.T) {
+func TestTextsAreThereForEveryKey(t *testing.T) {
 	t.Parallel()
 	used := map[string]bool{"message": true, "error.internal.title": true, "error.internal.help": true}
 	templates, err := filepath.Glob("pages/*.html")
@@ -92,7 +92,7 @@ func TestEveryKeyThatIsUsedHasAText(t *testing.T) {
 }
 
 // Nothing that a person reads is anywhere but in the catalogue.
-func TestNoTextIsOutsideOfTheCatalogue(t *testing.T) {
+func TestTextsAreNowhereButInTheCatalogue(t *testing.T) {
 	t.Parallel()
 	templates, err := filepath.Glob("pages/*.html")
 	require.NoError(t, err)
@@ -124,7 +124,7 @@ func TestNoTextIsOutsideOfTheCatalogue(t *testing.T) {
 }
 
 // The next step after an error is the key of a text.
-func TestEveryNextStepIsAKey(t *testing.T) {
+func TestNextStepIsAKey(t *testing.T) {
 	t.Parallel()
 	file, err := parser.ParseFile(token.NewFileSet(), "refusal.go", nil, 0)
 	require.NoError(t, err)
@@ -185,7 +185,7 @@ func eachLiteral(t *testing.T, f func(file, text string)) {
 	}
 }
 
-func TestNewTellsWhatIsWrongWithTexts(t *testing.T) {
+func TestNewNamesEveryProblemOfTexts(t *testing.T) {
 	t.Parallel()
 	type texts = map[string]map[string]string
 	tests := []struct {
@@ -220,7 +220,7 @@ func TestNewTellsWhatIsWrongWithTexts(t *testing.T) {
 	}
 }
 
-func TestATextThatALanguageLacks(t *testing.T) {
+func TestTextFallsBackToTheParentLanguageAndEnglish(t *testing.T) {
 	t.Parallel()
 	cfg := goodConfig()
 	cfg.Texts = map[string]map[string]string{

@@ -12,7 +12,7 @@ import (
 	"github.com/anchorconnect/connect/anchorhttp"
 )
 
-func TestWhatAFailedCallMeans(t *testing.T) {
+func TestUpstreamErrorOfEachFailure(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name string
@@ -50,7 +50,7 @@ func (timeoutError) Error() string   { return "slow" }
 func (timeoutError) Timeout() bool   { return true }
 func (timeoutError) Temporary() bool { return true }
 
-func TestAStoresAnswerIsNoFault(t *testing.T) {
+func TestStoreErrorKeepsAnAnswerOfTheStore(t *testing.T) {
 	t.Parallel()
 	require.ErrorIs(t, storeError("complete", ErrIdentityTaken), ErrIdentityTaken)
 	require.NotErrorIs(t, storeError("complete", ErrIdentityTaken), ErrStoreFailed)

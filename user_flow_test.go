@@ -11,7 +11,7 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-func TestAUserFunctionThatFailsLeavesTheFlowOpen(t *testing.T) {
+func TestUserFunctionThatFailsLeavesTheFlowPending(t *testing.T) {
 	t.Parallel()
 	var failing atomic.Bool
 	s := newSite(t, func(c *connect.Config) {

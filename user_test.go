@@ -24,7 +24,7 @@ type userNumber int
 
 func (n userNumber) String() string { return fmt.Sprintf("user %d", int(n)) }
 
-func TestSessionUserReadsTheUserOfAGorillaSession(t *testing.T) {
+func TestSessionUserReadsAGorillaSession(t *testing.T) {
 	t.Parallel()
 	type id string
 	tests := []struct {
@@ -81,7 +81,7 @@ func TestSessionUserReadsTheUserOfAGorillaSession(t *testing.T) {
 	}
 }
 
-func TestSessionUserTakesAForgedSessionForNobody(t *testing.T) {
+func TestSessionUserReturnsNobodyForAForgedSession(t *testing.T) {
 	t.Parallel()
 	store := sessions.NewCookieStore(secretA)
 	for _, value := range []string{"", "forged", strings.Repeat("A", 5000), "MTIz|x|y"} {
@@ -103,7 +103,7 @@ func TestSessionUserTakesAForgedSessionForNobody(t *testing.T) {
 	require.ErrorIs(t, err, ErrNotSignedIn, "its file is gone")
 }
 
-func TestSessionUserTellsAStoreThatFails(t *testing.T) {
+func TestSessionUserReturnsTheStoresError(t *testing.T) {
 	t.Parallel()
 	down := errors.New("redis is down")
 	_, err := SessionUser(failingSessions{down}, "session", "user_id")(httptest.NewRequest(http.MethodGet, "/", nil))
@@ -119,7 +119,7 @@ func (f failingSessions) Save(*http.Request, http.ResponseWriter, *sessions.Sess
 	return f.err
 }
 
-func TestWhoIsSignedIn(t *testing.T) {
+func TestSignedInDistinguishesUsersNobodyAndFaults(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name string

@@ -9,7 +9,7 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-func TestValidate(t *testing.T) {
+func TestValidateNamesTheFieldAndTheLimit(t *testing.T) {
 	t.Parallel()
 
 	pending := func(edit func(p *connect.Pending)) connect.Pending {

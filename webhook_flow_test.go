@@ -18,7 +18,7 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-func TestAWebhookMovesTheHealth(t *testing.T) {
+func TestWebhookMovesTheHealth(t *testing.T) {
 	t.Parallel()
 	h := newHook(t)
 	callback := h.signedIn("ada").connect()
@@ -56,7 +56,7 @@ func TestAWebhookMovesTheHealth(t *testing.T) {
 	require.NotEqual(t, identityIn(graces), id)
 }
 
-func TestABodyThatMiddlewareHasReadIsToldApartFromAWrongSignature(t *testing.T) {
+func TestWebhookLogsABodyThatMiddlewareHasRead(t *testing.T) {
 	t.Parallel()
 	const hint = "middleware has read it before"
 	for name, read := range map[string]func(*http.Request){
@@ -100,7 +100,7 @@ func TestABodyThatMiddlewareHasReadIsToldApartFromAWrongSignature(t *testing.T) 
 	require.NotContains(t, h.log.String(), hint)
 }
 
-func TestAWebhookTakesOnlyWhatIsSigned(t *testing.T) {
+func TestWebhookTakesOnlySignedEvents(t *testing.T) {
 	t.Parallel()
 	h := newHook(t)
 	id := identityIn(h.signedIn("ada").connect())
@@ -124,7 +124,7 @@ func TestAWebhookTakesOnlyWhatIsSigned(t *testing.T) {
 	require.Equal(t, connect.HealthNeedsSignIn, h.connection("ada").Health)
 }
 
-func TestAWebhookLetsBeWhatDoesNotConcernIt(t *testing.T) {
+func TestWebhookIgnoresOtherEvents(t *testing.T) {
 	t.Parallel()
 	store := newCountingStore()
 	h := newHook(t, func(c *connect.Config) { c.Store = store })
@@ -154,7 +154,7 @@ func TestAWebhookLetsBeWhatDoesNotConcernIt(t *testing.T) {
 }
 
 // "id" may be the id of anything.
-func TestABareIDCountsWhereAConnectionHasIt(t *testing.T) {
+func TestWebhookTakesABareIDThatAConnectionHas(t *testing.T) {
 	t.Parallel()
 	h := newHook(t)
 	id := identityIn(h.signedIn("ada").connect())
@@ -179,7 +179,7 @@ func TestABareIDCountsWhereAConnectionHasIt(t *testing.T) {
 }
 
 // Anchor gives up after ten seconds, and so does what is done for it.
-func TestAWebhookIsAnsweredBeforeAnchorGivesUp(t *testing.T) {
+func TestWebhookIsAnsweredBeforeAnchorGivesUp(t *testing.T) {
 	t.Parallel()
 	store := &slowHealth{Store: connect.NewMemoryStore()}
 	h := newHook(t, func(c *connect.Config) { c.Store = store })
@@ -202,7 +202,7 @@ func (s *slowHealth) SetHealth(ctx context.Context, identityID string, health co
 
 // One store may serve handlers of several applications, and Anchor sends the
 // events of all to one address.
-func TestAWebhookTellsOfAnotherHandlersApplication(t *testing.T) {
+func TestWebhookServesAnotherHandlersApplication(t *testing.T) {
 	t.Parallel()
 	h := newHook(t, withCalendar, func(c *connect.Config) { c.ApplicationID = "" })
 	c := connect.Connection{
@@ -223,7 +223,7 @@ func TestAWebhookTellsOfAnotherHandlersApplication(t *testing.T) {
 
 // An event that is on its way while the person signs in once more must not undo
 // the new sign-in, whichever comes first.
-func TestAnOldFailureDoesNotUndoANewSignIn(t *testing.T) {
+func TestWebhookOfAnOldFailureDoesNotUndoANewSignIn(t *testing.T) {
 	t.Parallel()
 	h := newHook(t)
 	ada := h.signedIn("ada")
@@ -249,7 +249,7 @@ func TestAnOldFailureDoesNotUndoANewSignIn(t *testing.T) {
 }
 
 // The sign-in counts, not the start that led to it.
-func TestAFailureBetweenTheStartAndTheSignInIsOver(t *testing.T) {
+func TestWebhookOfAFailureBeforeTheSignInIsOutdated(t *testing.T) {
 	t.Parallel()
 	h := newHook(t)
 	ada := h.signedIn("ada")
@@ -266,7 +266,7 @@ func TestAFailureBetweenTheStartAndTheSignInIsOver(t *testing.T) {
 }
 
 // Events and sign-ins are put in order by Anchor's clock alone.
-func TestTheHealthGoesByAnchorsClock(t *testing.T) {
+func TestWebhookOrdersEventsByAnchorsClock(t *testing.T) {
 	t.Parallel()
 	h := newHook(t, func(c *connect.Config) {
 		anchors := c.Now
@@ -278,7 +278,7 @@ func TestTheHealthGoesByAnchorsClock(t *testing.T) {
 	require.Equal(t, connect.HealthNeedsSignIn, h.connection("ada").Health)
 }
 
-func TestAWebhookWhileReconnecting(t *testing.T) {
+func TestWebhookDuringARenewalSparesTheNewIdentity(t *testing.T) {
 	t.Parallel()
 	for range 10 {
 		h := newHook(t)
@@ -303,7 +303,7 @@ func TestAWebhookWhileReconnecting(t *testing.T) {
 	}
 }
 
-func TestManyDeliveriesOfOneEventAreOneChange(t *testing.T) {
+func TestWebhookDeliveredManyTimesChangesOnce(t *testing.T) {
 	t.Parallel()
 	h := newHook(t)
 	id := identityIn(h.signedIn("ada").connect())
@@ -320,7 +320,7 @@ func TestManyDeliveriesOfOneEventAreOneChange(t *testing.T) {
 
 // What the fake sends by itself, in every shape that Anchor's documentation
 // leaves open, arrives.
-func TestTheFakesOwnEventsMoveTheHealth(t *testing.T) {
+func TestWebhookReadsTheEventsOfTheFake(t *testing.T) {
 	t.Parallel()
 	for _, shape := range []struct {
 		time     anchortest.EventTime

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestWhatAnEventSays(t *testing.T) {
+func TestReadWebhookEventOfEachShape(t *testing.T) {
 	t.Parallel()
 	early := noon.Add(-time.Minute)
 	const works, fails = `{"type":"identity.authenticated","created":"2026-05-04T11:59:00Z","data":`, `{"type":"identity.authentication_failed","created":"2026-05-04T11:59:00Z","data":`
@@ -59,7 +59,7 @@ func TestWhatAnEventSays(t *testing.T) {
 	}
 }
 
-func TestAWebhookNeedsASecret(t *testing.T) {
+func TestWebhookNeedsASecret(t *testing.T) {
 	t.Parallel()
 	h, err := New(goodConfig())
 	require.NoError(t, err)
@@ -81,7 +81,7 @@ func TestAWebhookNeedsASecret(t *testing.T) {
 }
 
 // What is refused for its headers is refused before its body is read.
-func TestAWebhookJudgesTheHeadersFirst(t *testing.T) {
+func TestWebhookJudgesTheHeadersFirst(t *testing.T) {
 	t.Parallel()
 	cfg := goodConfig()
 	cfg.Now = func() time.Time { return noon }
@@ -114,8 +114,8 @@ type readCounter struct{ reads int }
 
 func (c *readCounter) Read([]byte) (int, error) { c.reads++; return 0, io.EOF }
 
-// FuzzAWebhook gives the webhook any signed event: what it would store is valid.
-func FuzzAWebhook(f *testing.F) {
+// FuzzWebhook gives the webhook any signed event: what it would store is valid.
+func FuzzWebhook(f *testing.F) {
 	f.Add(`{"type":"identity.authenticated","created":"2026-05-04T11:59:00Z","data":{"identity_id":"` + identityA + `"}}`)
 	f.Add(`{"created":1e99,"type":"identity.authentication_failed","data":{"identity":{"id":7}}}`)
 	f.Add(`null`)
