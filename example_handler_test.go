@@ -112,16 +112,23 @@ func ExampleNew() {
 }
 
 func ExampleHandler_Register() {
-	app := newDemoApp() // which calls Register
+	app := newDemoApp()
 	defer app.close()
 
-	app.get("/connect/status")
-	res, err := app.browser.Post(app.server.URL+"/connect", "", nil)
-	if err != nil {
-		panic(err)
+	mux := http.NewServeMux() // the app's own
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "a page of the app") })
+	app.connect.Register(mux)
+
+	for _, path := range []string{"/", "/connect/status"} {
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		fmt.Println(w.Code, strings.TrimSpace(w.Body.String()))
 	}
-	fmt.Println(res.StatusCode, strings.HasPrefix(res.Header.Get("Location"), app.fake.URL()+"/identity/create?token="))
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/connect", nil))
+	fmt.Println(w.Code, strings.HasPrefix(w.Header().Get("Location"), app.fake.URL()+"/identity/create?token="))
 	// Output:
+	// 200 a page of the app
 	// 200 {"applicationId":"fa4e0000-0000-4000-8000-000000000001","connected":false,"connections":[],"maxConnections":1}
 	// 303 true
 }
