@@ -17,8 +17,8 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// accounts stands for what a browser session tells of an identity: the account's name
-// at the site.
+// accounts fakes what a browser session reveals about an identity: the name of the
+// account at the site.
 type accounts struct {
 	mu    sync.Mutex
 	names map[string]string // by identity
@@ -63,7 +63,7 @@ func TestAcceptKeepsARenewalToTheSameAccount(t *testing.T) {
 	wrong := signIn("<eve@site>", "connection", before[0].ID)
 	a := ada.get(wrong)
 	ada.refused(connect.ErrNotAccepted, a)
-	require.Contains(t, a.body, "Sign in as ada@site, not as &lt;eve@site&gt;.", "the person is told why")
+	require.Contains(t, a.body, "Sign in as ada@site, not as &lt;eve@site&gt;.", "the page says why")
 	<-a.over
 	require.Equal(t, before, h.connections("ada"))
 	_, there := h.fake.Identity(identityIn(wrong))
@@ -75,8 +75,8 @@ func TestAcceptKeepsARenewalToTheSameAccount(t *testing.T) {
 	require.NotEqual(t, before[0].IdentityID, h.connections("ada")[0].IdentityID)
 }
 
-// What the app asks the person is asked before anything is stored, on a page of the
-// app's own, which is told nothing of what came back.
+// The app asks the user on a page of its own before anything is stored. The page does
+// not learn which identity came back.
 func TestAskFirstRedirectsBeforeAnythingIsStored(t *testing.T) {
 	t.Parallel()
 	var answers sync.Map // What the app keeps in its sessions.
@@ -108,7 +108,7 @@ func TestAskFirstRedirectsBeforeAnythingIsStored(t *testing.T) {
 		require.Equal(t, before, s.connection("ada"), "nothing is stored yet")
 	}
 	answers.Store("ada", "yes")
-	s.finished(ada.get(path)) // The page leads back without what Anchor said.
+	s.finished(ada.get(path)) // The page redirects back without the parameters from Anchor.
 	require.Equal(t, identityIn(callback), s.connection("ada").IdentityID)
 	require.Equal(t, before.ID, s.connection("ada").ID)
 
@@ -161,7 +161,7 @@ func TestAcceptSeesWhatWouldBeStored(t *testing.T) {
 	require.Equal(t, stored, candidates[1].Replaces)
 	require.Equal(t, s.connections("acme")[0], asStored(candidates[1].Connection))
 	ada.get(callback)
-	require.Len(t, candidates, 2, "a reload is not asked about")
+	require.Len(t, candidates, 2, "Accept is not called for a reload")
 }
 
 func TestAcceptThatFailsLeavesTheFlowPending(t *testing.T) {
@@ -198,8 +198,8 @@ func TestAcceptThatFailsLeavesTheFlowPending(t *testing.T) {
 	}
 }
 
-// The identity stays when its deletion cannot be noted down: the flow stays open, and
-// says no again.
+// If the deletion of the identity cannot be queued, the identity stays and the flow stays
+// pending. The next callback is refused again.
 func TestAcceptRefusesAgainWhenTheRefusalCannotBeStored(t *testing.T) {
 	t.Parallel()
 	store := newCountingStore()
@@ -280,8 +280,8 @@ func TestAcceptRefusalBehindAFixedCallbackEndsNoFlow(t *testing.T) {
 	s.finished(ada.get(s.approve(hosted)))
 }
 
-// Two tabs, and no connection yet: what the app has said to the second is out of date
-// when the first is stored.
+// Two tabs, and no connection yet: when the first is stored, the app's answer about the
+// second is outdated.
 func TestAcceptIsAskedAgainWhenConnectionsHaveChanged(t *testing.T) {
 	t.Parallel()
 	var both sync.WaitGroup
@@ -321,8 +321,8 @@ func TestAcceptIsAskedAgainWhenConnectionsHaveChanged(t *testing.T) {
 	}
 }
 
-// An identity of somebody else's, before it is tagged, may be signed in to a person's
-// account: the app is not asked about it.
+// Before it is tagged, an identity of another user may hold that user's account. The app
+// is not asked about it.
 func TestAcceptIsNotAskedAboutAnotherUsersIdentity(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int32

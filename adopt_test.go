@@ -23,18 +23,18 @@ func TestAdoptConnectsTheAppsOwnMapping(t *testing.T) {
 	require.Equal(t, old.ID, c.IdentityID)
 	require.Equal(t, "bea", c.ActorID)
 	require.Equal(t, "work", c.Label)
-	require.True(t, c.HealthAt.Equal(old.UpdatedAt), "what happens at Anchor from then on is news")
+	require.True(t, c.HealthAt.Equal(old.UpdatedAt), "later events at Anchor count")
 	require.Equal(t, "ada", h.tag(old.ID))
 	identity, _ := h.fake.Identity(old.ID)
 	require.Equal(t, "pro", identity.Metadata["plan"])
-	e := h.told(connect.Connected, 1)[0]
+	e := h.waitForEvents(connect.Connected, 1)[0]
 	require.Equal(t, c.ID, e.ConnectionID)
 	require.Equal(t, "bea", e.ActorID)
 
 	h.fake.ForgetCalls()
 	again, err := a.Adopt(t.Context(), connect.User{ID: "ada"}, old.ID, "other")
 	require.NoError(t, err)
-	require.Equal(t, c, again, "twice is fine, and changes nothing")
+	require.Equal(t, c, again, "idempotent")
 	require.Empty(t, h.fake.Calls())
 
 	// What is there stays, even if only the store knows it.
@@ -46,14 +46,14 @@ func TestAdoptConnectsTheAppsOwnMapping(t *testing.T) {
 		label string
 		want  error
 	}{
-		"somebody else's in the store": {connect.User{ID: "grace"}, old.ID, "", connect.ErrIdentityTaken},
-		"somebody else's by its mark":  {connect.User{ID: "grace"}, h.fake.PutIdentity(anchortest.Identity{Metadata: map[string]any{"externalUserId": "eve"}}).ID, "", connect.ErrIdentityTaken},
-		"of another application":       {connect.User{ID: "grace"}, h.fake.PutIdentity(anchortest.Identity{ApplicationID: h.calendar}).ID, "", connect.ErrWrongApplication},
-		"unknown":                      {connect.User{ID: "grace"}, "99999999-9999-4999-8999-999999999999", "", connect.ErrIdentityNotFound},
-		"no id":                        {connect.User{ID: "grace"}, "x", "", connect.ErrBadIdentityID},
-		"failed":                       {connect.User{ID: "grace"}, h.fake.PutIdentity(anchortest.Identity{Status: anchortest.StatusFailed}).ID, "", connect.ErrIdentityFailed},
-		"nobody's":                     {connect.User{ID: "0"}, h.fake.PutIdentity(anchortest.Identity{}).ID, "", connect.ErrNotSignedIn},
-		"with a label of two lines":    {connect.User{ID: "grace"}, h.fake.PutIdentity(anchortest.Identity{}).ID, "a\nb", connect.ErrBadLabel},
+		"another user's in the store": {connect.User{ID: "grace"}, old.ID, "", connect.ErrIdentityTaken},
+		"another user's by its mark":  {connect.User{ID: "grace"}, h.fake.PutIdentity(anchortest.Identity{Metadata: map[string]any{"externalUserId": "eve"}}).ID, "", connect.ErrIdentityTaken},
+		"of another application":      {connect.User{ID: "grace"}, h.fake.PutIdentity(anchortest.Identity{ApplicationID: h.calendar}).ID, "", connect.ErrWrongApplication},
+		"unknown":                     {connect.User{ID: "grace"}, "99999999-9999-4999-8999-999999999999", "", connect.ErrIdentityNotFound},
+		"no id":                       {connect.User{ID: "grace"}, "x", "", connect.ErrBadIdentityID},
+		"failed":                      {connect.User{ID: "grace"}, h.fake.PutIdentity(anchortest.Identity{Status: anchortest.StatusFailed}).ID, "", connect.ErrIdentityFailed},
+		"for nobody":                  {connect.User{ID: "0"}, h.fake.PutIdentity(anchortest.Identity{}).ID, "", connect.ErrNotSignedIn},
+		"with a label of two lines":   {connect.User{ID: "grace"}, h.fake.PutIdentity(anchortest.Identity{}).ID, "a\nb", connect.ErrBadLabel},
 	} {
 		_, err := a.Adopt(t.Context(), test.user, test.id, test.label)
 		require.ErrorIs(t, err, test.want, name)
@@ -61,14 +61,14 @@ func TestAdoptConnectsTheAppsOwnMapping(t *testing.T) {
 	require.Empty(t, h.connections("grace"))
 	left, err := h.store.ApplicationsOf(t.Context(), "grace")
 	require.NoError(t, err)
-	require.Empty(t, left, "no flow is left open")
+	require.Empty(t, left, "no flow is left pending")
 
 	for range 2 {
 		_, err = a.Adopt(t.Context(), connect.User{ID: "grace"}, h.fake.PutIdentity(anchortest.Identity{}).ID, "")
 		require.NoError(t, err)
 	}
 	_, err = a.Adopt(t.Context(), connect.User{ID: "grace"}, h.fake.PutIdentity(anchortest.Identity{}).ID, "")
-	require.ErrorIs(t, err, connect.ErrConnectionLimit, "it replaces none")
+	require.ErrorIs(t, err, connect.ErrConnectionLimit, "it replaces no connection")
 	require.Len(t, h.connections("grace"), 2)
 }
 
@@ -81,7 +81,7 @@ func TestAdoptTakesAnIdentityWithoutADate(t *testing.T) {
 	require.Equal(t, time.Unix(0, 0).UTC(), c.HealthAt.UTC(), "no store need keep an earlier moment")
 }
 
-// A flow that is under way when a mapping is adopted goes on.
+// A flow that is pending when a mapping is adopted stays pending.
 func TestAdoptEndsNoFlow(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upTo(3))

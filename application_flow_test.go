@@ -19,7 +19,7 @@ func TestApplicationsHaveConnectionsOfTheirOwn(t *testing.T) {
 	require.Contains(t, ada.get("/connect/calendar/status").body, `"connected":false`)
 	calendar := ada.connectTo("/connect/calendar")
 
-	require.Equal(t, identityIn(mail), s.connection("ada").IdentityID, "each has its own connection")
+	require.Equal(t, identityIn(mail), s.connection("ada").IdentityID, "each application has a connection of its own")
 	c, err := s.handler.Application("calendar").Connection(t.Context(), "ada")
 	require.NoError(t, err)
 	require.Equal(t, identityIn(calendar), c.IdentityID)
@@ -46,7 +46,7 @@ func TestApplicationsHaveConnectionsOfTheirOwn(t *testing.T) {
 	require.Equal(t, "/connect/calendar", ada.post("/disconnect/calendar", nil).location)
 	require.Contains(t, ada.get("/connect/calendar/status").body, `"connected":false`)
 	require.Equal(t, identityIn(mail), s.connection("ada").IdentityID)
-	require.Equal(t, http.StatusSeeOther, ada.get(mail).status, "and what was begun for it is untouched: a reload")
+	require.Equal(t, http.StatusSeeOther, ada.get(mail).status, "flows of the other application are untouched: this is a reload")
 }
 
 func TestApplicationThatIsNotNamedIsNotFound(t *testing.T) {
@@ -72,7 +72,7 @@ func TestApplicationsWithoutADefaultHaveNoShortRoutes(t *testing.T) {
 	ada.connectTo("/connect/calendar")
 	require.Panics(t, func() { s.handler.RequireIdentity(http.NotFoundHandler()) })
 	require.Panics(t, func() { s.handler.Application("mail") })
-	// An error whose application nobody knows still leads somewhere.
+	// An error of an unknown application still has a link.
 	a := ada.get("/identity-callback/STATE")
 	ada.refused(connect.ErrNoStateCookie, a)
 	require.Contains(t, a.body, `href="/"`)

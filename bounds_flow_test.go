@@ -16,7 +16,7 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// Whatever a request holds, little of it reaches the log, a page or an error.
+// However large a request is, only a little of it reaches the log, a page or an error.
 func TestClipBoundsWhatARequestLogs(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 400<<10)
@@ -81,8 +81,8 @@ func TestClipBoundsWhatARequestLogs(t *testing.T) {
 	})
 }
 
-// A body that trickles is given up, and the connection with it: also one that is
-// not read at all, since the server waits for the rest before it answers.
+// The server gives up a body that trickles, and closes the TCP connection. That includes
+// bodies that the handler does not read, because net/http reads the rest before it answers.
 func TestLimitReadingGivesUpASlowBody(t *testing.T) {
 	t.Parallel()
 	h := newHook(t)
@@ -97,7 +97,7 @@ func TestLimitReadingGivesUpASlowBody(t *testing.T) {
 		within       time.Duration
 	}{
 		"a form":                         {"POST /connect HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nCookie: " + session, "400 ", 10 * time.Second},
-		"nobody's form":                  {"POST /connect HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded", "401 ", 10 * time.Second},
+		"a form without a session":       {"POST /connect HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded", "401 ", 10 * time.Second},
 		"another origin's form":          {"POST /disconnect HTTP/1.1\r\nHost: x\r\nSec-Fetch-Site: cross-site\r\nCookie: " + session, "403 ", 10 * time.Second},
 		"a callback with a body":         {"GET /identity-callback/STATE HTTP/1.1\r\nHost: x\r\nCookie: " + session, "403 ", 10 * time.Second},
 		"an event with a forged header":  {"POST /webhooks/anchor HTTP/1.1\r\nHost: x", "401 ", 8 * time.Second},

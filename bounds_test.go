@@ -51,7 +51,7 @@ func TestLogRateAllowsOneInAnInterval(t *testing.T) {
 	require.True(t, rate.allows(noon.Add(logInterval)))
 }
 
-// patientWriter is a server's ResponseWriter that is told how long to read.
+// patientWriter is a server's ResponseWriter that records the read deadlines.
 type patientWriter struct {
 	*httptest.ResponseRecorder
 	set []time.Time

@@ -17,8 +17,7 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// browser is somebody's browser: a cookie jar, and no redirect followed that
-// the test does not follow.
+// browser is a user's browser: it has a cookie jar and follows no redirects.
 type browser struct {
 	site   *site
 	client *http.Client
@@ -35,7 +34,7 @@ func (s *site) browser() *browser {
 	return &browser{site: s, client: &client, header: http.Header{"Accept": {"text/html"}}}
 }
 
-// signedIn is a browser in which this user is signed in.
+// signedIn returns a browser in which this user is signed in.
 func (s *site) signedIn(user string) *browser {
 	b := s.browser()
 	b.signIn(user)
@@ -48,13 +47,13 @@ func (b *browser) signIn(user string) {
 	require.Equal(b.site.t, http.StatusOK, a.status)
 }
 
-// answer is what came back, read.
+// answer is a response with its body read.
 type answer struct {
 	status   int
 	header   http.Header
 	body     string
 	location string
-	over     chan struct{} // closed when the server is through with the request
+	over     chan struct{} // closed when the server has finished the request
 }
 
 // requestNumber is the header that a browser numbers its requests in.
@@ -66,7 +65,7 @@ func (b *browser) do(method, address, contentType, body string) answer {
 	return a
 }
 
-// try is do for goroutines, which must not end the test.
+// try is do for goroutines other than the test's, which must not call FailNow.
 func (b *browser) try(method, address, contentType, body string) (answer, error) {
 	if strings.HasPrefix(address, "/") {
 		address = b.site.server.URL + address
@@ -117,7 +116,7 @@ func (b *browser) connect() string {
 	return callback
 }
 
-// identityIn is the identity's id in a callback's address.
+// identityIn returns the identity's id in a callback's address.
 func identityIn(callback string) string {
 	u, err := url.Parse(callback)
 	if err != nil {
@@ -126,13 +125,13 @@ func identityIn(callback string) string {
 	return u.Query().Get("identity_id") + u.Query().Get("identityId")
 }
 
-// withIdentity is the callback's address with another identity written into it.
+// withIdentity returns the callback's address with another identity's id.
 func withIdentity(callback, id string) string {
 	return strings.ReplaceAll(callback, identityIn(callback), id)
 }
 
-// refused checks that a request was refused with this error and says so to a
-// person and to a script.
+// refused checks that a request was refused with this error: the status, the title on
+// the page, and the code in the log.
 func (b *browser) refused(want error, a answer) {
 	b.site.t.Helper()
 	e := connect.Explain(want)
@@ -167,14 +166,14 @@ func form(fields ...string) url.Values {
 	return values
 }
 
-// asJSON is the same browser when a script sends its requests.
+// asJSON returns the same browser, sending requests as a script does.
 func (b *browser) asJSON() *browser {
 	script := *b
 	script.header = http.Header{"Accept": {"application/json"}}
 	return &script
 }
 
-// follow returns where the page's one link leads.
+// follow returns the address of the page's only link.
 func follow(t *testing.T, page, body string) string {
 	t.Helper()
 	_, rest, ok := strings.Cut(body, `class="button" href="`)
@@ -197,27 +196,27 @@ func (b *browser) connectTo(path string) string {
 	return callback
 }
 
-// popupStart is the answer to a start that connect.js makes.
-type popupStart struct {
+// popupFlow is the answer to a POST by which connect.js starts a flow.
+type popupFlow struct {
 	RedirectURL string `json:"redirectUrl"`
 	Popup       string `json:"popup"`
 }
 
-// startInPopup starts as connect.js does.
-func (b *browser) startInPopup(path string) popupStart {
+// startInPopup starts a flow as connect.js does.
+func (b *browser) startInPopup(path string) popupFlow {
 	b.site.t.Helper()
 	script := *b
 	script.header = http.Header{"Accept": {"*/*"}, "Origin": {b.site.server.URL}, "Sec-Fetch-Site": {"same-origin"}}
 	a := script.do(http.MethodPost, path, "application/json", `{"return_to":"/reports","popup":true}`)
 	require.Equal(b.site.t, http.StatusOK, a.status, "%s", a.body)
-	var start popupStart
-	require.NoError(b.site.t, json.Unmarshal([]byte(a.body), &start))
-	require.Regexp(b.site.t, `^[0-9a-f]{32}$`, start.Popup)
-	return start
+	var flow popupFlow
+	require.NoError(b.site.t, json.Unmarshal([]byte(a.body), &flow))
+	require.Regexp(b.site.t, `^[0-9a-f]{32}$`, flow.Popup)
+	return flow
 }
 
-// takeStateCookies gives this browser the state cookies of another one, as starts
-// that race for one browser do.
+// takeStateCookies gives this browser the state cookies of another one, as flows that
+// two tabs start at once do.
 func (b *browser) takeStateCookies(from *browser) {
 	u, err := url.Parse(b.site.server.URL)
 	require.NoError(b.site.t, err)

@@ -20,8 +20,8 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// Two tabs that add the last account there is room for: one of them comes too late,
-// and its sign-in does not stay behind at Anchor.
+// Two tabs add the last account that the limit allows. The later one is refused, and its
+// identity is deleted at Anchor.
 func TestCallbackBeyondTheLimitDeletesTheSignIn(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upTo(2))
@@ -86,7 +86,7 @@ func TestCallbackRenewsAConnectionUnderItsID(t *testing.T) {
 	second := identityIn(ada.connectWith("connection", before[0].ID))
 	after := h.connections("ada")
 	require.Len(t, after, 2)
-	require.Equal(t, before[1], after[1], "the other one is untouched")
+	require.Equal(t, before[1], after[1], "the other connection is unchanged")
 	require.Equal(t, second, after[0].IdentityID)
 	require.Equal(t, before[0].ID, after[0].ID)
 	require.Equal(t, "work", after[0].Label)
@@ -94,13 +94,13 @@ func TestCallbackRenewsAConnectionUnderItsID(t *testing.T) {
 	require.True(t, after[0].ConnectedAt.After(before[0].ConnectedAt))
 	h.run()
 	require.Eventually(t, func() bool { _, there := h.fake.Identity(first); return !there }, 5*time.Second, 10*time.Millisecond)
-	e := h.told(connect.Connected, 3)[2]
+	e := h.waitForEvents(connect.Connected, 3)[2]
 	require.Equal(t, before[0].ID, e.ConnectionID)
 	require.Equal(t, first, e.Replaced)
 	require.Equal(t, "work", e.Label)
 
 	ada.connectWith("connection", before[0].ID, "label", "day job")
-	require.Equal(t, []string{"day job", "home"}, h.labels("ada"), "a label that is given is set")
+	require.Equal(t, []string{"day job", "home"}, h.labels("ada"), "a label in the form is set")
 }
 
 func TestCallbackRefusesToRenewWithAnotherConnectedAccount(t *testing.T) {
@@ -129,10 +129,10 @@ func TestCallbackAddsNoAccountTwice(t *testing.T) {
 	after := s.connections("ada")
 	require.Len(t, after, 1)
 	require.Equal(t, before[0].ID, after[0].ID)
-	require.True(t, after[0].ConnectedAt.After(before[0].ConnectedAt), "it was signed in to again")
+	require.True(t, after[0].ConnectedAt.After(before[0].ConnectedAt), "the connection was renewed")
 }
 
-// The flow has proved everything when the connection that it renews ends.
+// The connection that a flow renews ends after all proofs held.
 func TestCallbackDoesNotRenewAConnectionThatHasEnded(t *testing.T) {
 	t.Parallel()
 	store := &pausedComplete{Store: connect.NewMemoryStore()}
@@ -157,7 +157,7 @@ func TestCallbackReloadedAfterADisconnectIsRefused(t *testing.T) {
 	ada.refused(connect.ErrStateSpent, ada.get(callback))
 }
 
-// What was this user's connection a moment ago may be deleted by now.
+// An identity that a connection had when the proofs held may have been deleted since.
 func TestCallbackRefusesAnIdentityThatWasReplacedMeanwhile(t *testing.T) {
 	t.Parallel()
 	store := &pausedComplete{Store: connect.NewMemoryStore()}
@@ -191,15 +191,15 @@ func TestCallbackRefusesAnIdentityThatWasReplacedMeanwhile(t *testing.T) {
 	require.Equal(t, second, s.connection("ada").IdentityID)
 }
 
-// Each of the eight proofs, through real HTTP: the refusal is its own, and
-// leaves no trace in the store or at Anchor.
+// Each of the eight proofs, through real HTTP: each has an error of its own, and leaves
+// no trace in the store or at Anchor.
 func TestCallbackThatFailsAProofWritesNothing(t *testing.T) {
 	t.Parallel()
 	stranger := "99999999-9999-4999-8999-999999999999"
 	tests := []struct {
 		name string
 		want error
-		// back brings the browser to the callback, or another one.
+		// back opens the callback, in this browser or in another one.
 		back func(s *site, ada *browser, hosted string) answer
 	}{
 		{"1: nobody is signed in", connect.ErrNotSignedIn, func(s *site, ada *browser, hosted string) answer {
@@ -221,7 +221,7 @@ func TestCallbackThatFailsAProofWritesNothing(t *testing.T) {
 			}
 			return ada.get(before + "/identity-callback/" + first + state[1:])
 		}},
-		{"3: another browser of the same user comes back", connect.ErrNoStateCookie, func(s *site, ada *browser, hosted string) answer {
+		{"3: the same user opens the callback in another browser", connect.ErrNoStateCookie, func(s *site, ada *browser, hosted string) answer {
 			return s.signedIn("ada").get(s.approve(hosted))
 		}},
 		{"3: a victim opens an attacker's callback", connect.ErrNoStateCookie, func(s *site, ada *browser, hosted string) answer {
@@ -237,22 +237,22 @@ func TestCallbackThatFailsAProofWritesNothing(t *testing.T) {
 			}
 			return forged.get(s.approve(hosted))
 		}},
-		{"4: another user comes back in the same browser", connect.ErrAnotherUser, func(s *site, ada *browser, hosted string) answer {
+		{"4: another user is signed in to the same browser", connect.ErrAnotherUser, func(s *site, ada *browser, hosted string) answer {
 			callback := s.approve(hosted)
 			ada.signIn("eve")
 			return ada.get(callback)
 		}},
-		{"4: it has expired", connect.ErrStateExpired, func(s *site, ada *browser, hosted string) answer {
+		{"4: the flow has expired", connect.ErrStateExpired, func(s *site, ada *browser, hosted string) answer {
 			callback := s.approve(hosted)
 			s.clock.advance(15*time.Minute + time.Second)
 			return ada.get(callback)
 		}},
-		{"4: it was swept", connect.ErrStateUnknown, func(s *site, ada *browser, hosted string) answer {
+		{"4: the flow was swept", connect.ErrStateUnknown, func(s *site, ada *browser, hosted string) answer {
 			_, err := s.store.Sweep(context.Background(), time.Now().Add(24*time.Hour), 100)
 			require.NoError(s.t, err)
 			return ada.get(s.approve(hosted))
 		}},
-		{"the person cancelled", connect.ErrCancelled, func(s *site, ada *browser, hosted string) answer {
+		{"the user cancelled", connect.ErrCancelled, func(s *site, ada *browser, hosted string) answer {
 			callback, err := s.fake.Cancel(context.Background(), hosted)
 			require.NoError(s.t, err)
 			return ada.get(callback)
@@ -262,7 +262,7 @@ func TestCallbackThatFailsAProofWritesNothing(t *testing.T) {
 			require.NoError(s.t, err)
 			return ada.get(callback)
 		}},
-		{"the hosted page came back with nothing", connect.ErrNotFinished, func(s *site, ada *browser, hosted string) answer {
+		{"the callback has no parameters", connect.ErrNotFinished, func(s *site, ada *browser, hosted string) answer {
 			s.fake.SetSilentFailure(true)
 			callback, err := s.fake.Cancel(context.Background(), hosted)
 			require.NoError(s.t, err)
@@ -331,8 +331,8 @@ func TestCallbackThatFailsAProofWritesNothing(t *testing.T) {
 	}
 }
 
-// Proof 8 against the store: the identity is another user's though it bears no
-// mark yet, as while Anchor is down.
+// Proof 8 against the store: another user has the identity though its metadata does not
+// say so yet, as while Anchor is down.
 func TestCallbackRefusesAnIdentityThatAnotherUserHasInTheStore(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -501,7 +501,7 @@ func TestCallbackLeavesTheFlowPendingWhenAnchorFails(t *testing.T) {
 			struck("GET", "/v1/identities/", func() answer { return ada.get(callback) })
 			struck("GET", "/v1/applications", func() answer { return ada.get(callback) })
 
-			require.Equal(t, http.StatusSeeOther, ada.get(callback).status, "it finishes once upstream is back")
+			require.Equal(t, http.StatusSeeOther, ada.get(callback).status, "the flow finishes once Anchor is back")
 			require.Equal(t, identityIn(callback), s.connection("ada").IdentityID)
 		})
 	}
@@ -529,7 +529,7 @@ func TestCallbackLeavesTheFlowPendingWhenTheStoreFails(t *testing.T) {
 		store.set(method, full)
 		a := send()
 		ada.refused(connect.ErrStoreFailed, a)
-		require.NotContains(t, a.body, "disk", "the cause is for the log")
+		require.NotContains(t, a.body, "disk", "the cause is only logged")
 		require.Contains(t, s.log.String(), "the disk is full")
 		store.set(method, nil)
 	}
@@ -550,15 +550,15 @@ func TestCallbackLeavesTheFlowPendingWhenTheStoreFails(t *testing.T) {
 	require.NotZero(t, s.connection("ada"))
 }
 
-// A session cookie that is SameSite=Strict stays behind on the way back from
-// another site and comes along when the app's own page repeats the request.
+// Browsers do not send a SameSite=Strict session cookie when another site redirects to
+// the callback. They send it when a page of the app repeats the request.
 func TestCallbackIsRepeatedForAStrictSessionCookie(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")
 	callback := s.approve(ada.start())
 
-	// The browser comes back without its session.
+	// The callback comes without the session cookie.
 	fromAnchor := s.browser()
 	u, err := url.Parse(s.server.URL)
 	require.NoError(t, err)
@@ -587,7 +587,7 @@ func TestCallbackWithoutASignedInUserFinishesAfterSigningIn(t *testing.T) {
 	ada.signIn("")
 
 	a := ada.get(callback)
-	require.Equal(t, http.StatusOK, a.status, "once, for a Strict cookie")
+	require.Equal(t, http.StatusOK, a.status, "the request is repeated once, for a Strict cookie")
 	again := follow(t, callback, a.body)
 	a = ada.get(again)
 	ada.refused(connect.ErrNotSignedIn, a)
@@ -596,20 +596,20 @@ func TestCallbackWithoutASignedInUserFinishesAfterSigningIn(t *testing.T) {
 	require.Equal(t, "/login", signIn.Path)
 	require.Equal(t, "connect", signIn.Query().Get("from"))
 	back := signIn.Query().Get("return_to")
-	require.Regexp(t, `^/identity-callback/[A-Z2-7]{32}$`, back, "the sign-in page is not told what came back")
+	require.Regexp(t, `^/identity-callback/[A-Z2-7]{32}$`, back, "the sign-in page does not learn the identity")
 
 	ada.signIn("ada")
 	s.fake.Fault(anchortest.Fault{Method: "GET", Path: "/v1/identities/", Status: 503})
 	a = ada.get(back)
 	ada.refused(connect.ErrUpstreamUnavailable, a)
 	s.fake.ClearFaults()
-	require.Equal(t, http.StatusSeeOther, ada.get(follow(t, s.server.URL+back, a.body)).status, "after signing in the same address completes it, in the end")
+	require.Equal(t, http.StatusSeeOther, ada.get(follow(t, s.server.URL+back, a.body)).status, "after signing in the same address completes the flow")
 	require.Equal(t, identityIn(callback), s.connection("ada").IdentityID)
 
-	// Without a state cookie there is nothing to repeat.
+	// Without a state cookie the request is not repeated.
 	stranger := s.browser()
 	stranger.refused(connect.ErrNotSignedIn, stranger.get(callback))
-	// A script is told at once.
+	// A script gets the error at once.
 	ada.signIn("")
 	ada.header.Set("Accept", "application/json")
 	require.Equal(t, http.StatusUnauthorized, ada.get(callback).status)
@@ -650,7 +650,7 @@ func TestCallbackRefusesAnOldIdentityOfAConnectedUser(t *testing.T) {
 	ada.refused(connect.ErrIdentityTooOld, ada.get(withIdentity(callback, old.ID)))
 	require.Equal(t, identityIn(mine), s.connection("ada").IdentityID)
 
-	// What is this user's already passes, however old.
+	// An identity that this user has already is accepted, however old.
 	identity, _ := s.fake.Identity(identityIn(mine))
 	identity.CreatedAt = time.Now().Add(-time.Hour)
 	s.fake.PutIdentity(identity)
@@ -686,8 +686,8 @@ func TestCallbackFailsWhenTheFlowCannotBeEnded(t *testing.T) {
 	b.refused(connect.ErrStoreFailed, b.get(callback))
 }
 
-// meetingStore has every call of Complete wait until all have come, so that
-// none of them is a reload that was told so beforehand.
+// meetingStore makes every call of Complete wait for the others, so that none of them is
+// handled as a reload.
 type meetingStore struct {
 	connect.Store
 	arriving sync.WaitGroup
@@ -706,7 +706,7 @@ func TestCallbackReplacesTheIdentityOnceTheNewOneIsProved(t *testing.T) {
 	ada := s.signedIn("ada")
 	first := ada.connect()
 
-	// Whatever comes of the second attempt but success, the first stays.
+	// Unless the second attempt succeeds, the first connection stays.
 	hosted := ada.start()
 	require.Equal(t, identityIn(first), s.connection("ada").IdentityID)
 	cancelled, err := s.fake.Cancel(t.Context(), ada.start())
@@ -727,7 +727,7 @@ func TestCallbackReplacesTheIdentityOnceTheNewOneIsProved(t *testing.T) {
 	}, 10*time.Second, 20*time.Millisecond, "the old one is deleted")
 	require.Equal(t, "ada", s.tag(identityIn(second)))
 
-	// The account that is connected already: success, and nothing is deleted.
+	// Signing in to the connected account again succeeds, and deletes nothing.
 	again := s.approve(ada.start(), anchortest.WithExistingIdentity(identityIn(second)))
 	require.Equal(t, identityIn(second), identityIn(again))
 	require.Equal(t, http.StatusSeeOther, ada.get(again).status)
@@ -747,11 +747,11 @@ func TestCallbackRefusalLinksToItsApplication(t *testing.T) {
 
 	callback, err = s.fake.Cancel(t.Context(), ada.post("/connect/calendar", url.Values{"return_to": {"/events?a=b"}}).location)
 	require.NoError(t, err)
-	require.Contains(t, ada.get(callback).body, `href="/connect/calendar?return_to=%2Fevents%3Fa%3Db"`, "and ends where it wanted to")
+	require.Contains(t, ada.get(callback).body, `href="/connect/calendar?return_to=%2Fevents%3Fa%3Db"`, "the return path is kept")
 }
 
-// One key sees the identities of both applications: the sign-in of one must not
-// become the connection of the other.
+// One key can read the identities of both applications. A sign-in to one must not become
+// a connection of the other.
 func TestCallbackRefusesAnotherApplicationsIdentity(t *testing.T) {
 	t.Parallel()
 	for _, fixed := range []bool{false, true} {
@@ -762,7 +762,7 @@ func TestCallbackRefusesAnotherApplicationsIdentity(t *testing.T) {
 			mail := s.approve(ada.start())
 			calendar := s.approve(ada.post("/connect/calendar", nil).location)
 			if fixed {
-				// The address does not tell the two apart; the identity's site does.
+				// The address is the same for both; the identity's site differs.
 				require.Equal(t, http.StatusSeeOther, ada.get(mail).status)
 				require.Equal(t, identityIn(mail), s.connection("ada").IdentityID)
 				require.Equal(t, http.StatusSeeOther, ada.get(calendar).status)
@@ -779,8 +779,8 @@ func TestCallbackRefusesAnotherApplicationsIdentity(t *testing.T) {
 	}
 }
 
-// Two environments share an application, and their user ids overlap: the mark of one
-// passes for the other's.
+// Two environments share an application, and their user ids overlap, so each other's
+// marks look like their own.
 func TestCallbackRefusesTheMarkOfAnotherEnvironment(t *testing.T) {
 	t.Parallel()
 	production := newSite(t)

@@ -9,9 +9,9 @@ import (
 	"github.com/anchorconnect/connect/anchorhttp"
 )
 
-// A start that proves, and an identity that proves, for the tables to break.
+// Evidence for which every proof holds. The tables change it.
 
-func goodStart() startEvidence {
+func goodFlow() startEvidence {
 	return startEvidence{
 		now:         noon.Add(time.Minute),
 		user:        User{ID: "ada"},
@@ -45,7 +45,7 @@ func TestProofsOfACallback(t *testing.T) {
 		identity func(*identityEvidence)
 		want     error
 	}{
-		{name: "what holds all eight passes"},
+		{name: "evidence for all eight proofs passes"},
 
 		// 1. Somebody is signed in.
 		{name: "1: nobody is signed in", start: func(e *startEvidence) { e.user = User{} }, want: ErrNotSignedIn},
@@ -58,21 +58,21 @@ func TestProofsOfACallback(t *testing.T) {
 		{name: "2: the state in another case is another state", start: func(e *startEvidence) { e.state = "state" }, want: ErrStateInvalid},
 		{name: "2: a fixed callback address needs no state", start: func(e *startEvidence) { e.state, e.fixed = "", true }},
 
-		// 3. This browser is the one that started.
+		// 3. The flow began in this browser.
 		{name: "3: the browser has no cookie", start: func(e *startEvidence) { e.cookie, e.cookieErr = sealedState{}, ErrNoStateCookie }, want: ErrNoStateCookie},
 		{name: "3: the cookie is forged", start: func(e *startEvidence) { e.cookie, e.cookieErr = sealedState{}, ErrStateInvalid }, want: ErrStateInvalid},
 		{name: "3: a fixed callback address needs the cookie all the same", start: func(e *startEvidence) { e.fixed, e.cookieErr = true, ErrNoStateCookie }, want: ErrNoStateCookie},
 
-		// 4. The start is known, this user's, unspent and unexpired.
-		{name: "4: the store does not know the start", start: func(e *startEvidence) { e.pending, e.pendingErr = Pending{}, ErrStateUnknown }, want: ErrStateUnknown},
+		// 4. The flow is known, bound to this user, pending and unexpired.
+		{name: "4: the store does not know the flow", start: func(e *startEvidence) { e.pending, e.pendingErr = Pending{}, ErrStateUnknown }, want: ErrStateUnknown},
 		{name: "4: another user began", start: func(e *startEvidence) { e.pending.UserID = "eve" }, want: ErrAnotherUser},
 		{name: "4: a user whose id differs in case began", start: func(e *startEvidence) { e.pending.UserID = "Ada" }, want: ErrAnotherUser},
 		{name: "4: another user began, though it is expired", start: func(e *startEvidence) { e.pending.UserID = "eve"; e.now = noon.Add(time.Hour) }, want: ErrAnotherUser},
 		{name: "4: another user finished it with this identity", start: func(e *startEvidence) {
 			e.pending.UserID, e.pending.Spent, e.pending.IdentityID = "eve", true, identityA
 		}, want: ErrAnotherUser},
-		{name: "4: this browser holds an open start of another user, too", start: func(e *startEvidence) { e.fixed, e.othersOpen = true, true }, want: ErrAnotherUser},
-		{name: "4: another user's open start counts though this one is completed", start: func(e *startEvidence) {
+		{name: "4: this browser also holds a pending flow of another user", start: func(e *startEvidence) { e.fixed, e.othersOpen = true, true }, want: ErrAnotherUser},
+		{name: "4: another user's pending flow counts though this one is completed", start: func(e *startEvidence) {
 			e.fixed, e.othersOpen, e.pending.Spent, e.pending.IdentityID = true, true, true, identityA
 		}, want: ErrAnotherUser},
 		{name: "4: it was begun for another application", start: func(e *startEvidence) { e.application = nil }, want: ErrStateUnknown},
@@ -128,8 +128,8 @@ func TestProofsOfACallback(t *testing.T) {
 		{name: "8: the mark differs in case", identity: func(e *identityEvidence) { e.identity.Metadata = map[string]any{externalUserID: "ADA"} }, want: ErrIdentityTaken},
 		{name: "8: the mark is a number", identity: func(e *identityEvidence) { e.identity.Metadata = map[string]any{externalUserID: float64(7)} }, want: ErrIdentityTaken},
 		{name: "8: the mark is a list with the user in it", identity: func(e *identityEvidence) { e.identity.Metadata = map[string]any{externalUserID: []any{"ada"}} }, want: ErrIdentityTaken},
-		{name: "7: the mark is this user's, and nobody has it", identity: func(e *identityEvidence) { e.identity.Metadata = map[string]any{externalUserID: "ada"} }, want: ErrIdentityTooOld},
-		{name: "7: the mark is this user's, who has it", identity: func(e *identityEvidence) {
+		{name: "7: the mark is this user's, who has no connection with it", identity: func(e *identityEvidence) { e.identity.Metadata = map[string]any{externalUserID: "ada"} }, want: ErrIdentityTooOld},
+		{name: "7: the mark is this user's, who has a connection with it", identity: func(e *identityEvidence) {
 			e.identity.Metadata, e.connected = map[string]any{externalUserID: "ada"}, true
 		}},
 		{name: "8: the mark is empty", identity: func(e *identityEvidence) { e.identity.Metadata = map[string]any{externalUserID: ""} }},
@@ -139,7 +139,7 @@ func TestProofsOfACallback(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			start, identity := goodStart(), goodIdentity()
+			start, identity := goodFlow(), goodIdentity()
 			if test.start != nil {
 				test.start(&start)
 			}

@@ -11,7 +11,8 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// Whoever's id it is, and whether it is one at all: nothing tells, and nothing happens.
+// The answer is the same whoever has the id, and whether it exists at all. Nothing is
+// changed.
 func TestConnectionThatIsNotTheUsersIsUnknown(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upTo(2), withCalendar)
@@ -32,10 +33,10 @@ func TestConnectionThatIsNotTheUsersIsUnknown(t *testing.T) {
 
 	var bodies []string
 	for name, id := range map[string]string{
-		"somebody else's":            gracesBefore[0].ID,
+		"another user's":             gracesBefore[0].ID,
 		"of another application":     s.connectionsIn(s.calendar, "ada")[0].ID,
 		"one that has ended":         endedID,
-		"of nobody":                  "aaaaaaaaaaaaaaaaaaaaaaaaaa",
+		"an unknown one":             "aaaaaaaaaaaaaaaaaaaaaaaaaa",
 		"with a NUL byte":            "a\x00",
 		"no UTF-8":                   "\xff",
 		"too long":                   strings.Repeat("a", 3000),
@@ -57,7 +58,7 @@ func TestConnectionThatIsNotTheUsersIsUnknown(t *testing.T) {
 		}
 	}
 	for _, body := range bodies {
-		require.Equal(t, bodies[0], body, "nothing tells one from another")
+		require.Equal(t, bodies[0], body, "the answers are equal")
 	}
 	ada.refused(connect.ErrConnectionUnknown, ada.post("/connect/label", form("label", "x")))
 	require.Empty(t, s.fake.Calls())

@@ -68,11 +68,10 @@ func TestConnectPageKnowsTheConnection(t *testing.T) {
 	require.Equal(t, "calendar|false|false||/connect/calendar|/reports", ada.get("/connect/calendar?return_to=/reports").body)
 	_, _, err := s.store.SetHealth(t.Context(), identityIn(callback), connect.HealthNeedsSignIn, time.Now().Add(time.Hour))
 	require.NoError(t, err)
-	require.Equal(t, "|true|true||/connect|/reports", ada.get("/connect?return_to=/reports").body, "there is nothing to keep")
+	require.Equal(t, "|true|true||/connect|/reports", ada.get("/connect?return_to=/reports").body, "there is no working connection to keep")
 }
 
-// A person who was signed in to somebody else's account of the app sees whose
-// account theirs would become.
+// Whoever was tricked into signing in as another user of the app can see that.
 func TestConnectPageNamesTheUser(t *testing.T) {
 	t.Parallel()
 	named := func(name string) func(*connect.Config) {
@@ -92,7 +91,7 @@ func TestConnectPageNamesTheUser(t *testing.T) {
 	eve.connect()
 	require.Contains(t, eve.get("/connect").body, says)
 
-	require.NotContains(t, newSite(t).signedIn("ada").get("/connect").body, "You are signed in", "the app has given no name")
+	require.NotContains(t, newSite(t).signedIn("ada").get("/connect").body, "You are signed in", "Config.User returns no name")
 	own := newSite(t, named("Ada"), templates(t, `{{define "connect"}}{{.Action}} {{.User}}{{.ReturnTo}}{{end}}`))
 	require.Equal(t, "/connect Ada", own.signedIn("ada").get("/connect").body)
 }

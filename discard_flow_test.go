@@ -11,7 +11,8 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// What a user made for a flow that is over goes away; what may be somebody's stays.
+// An identity that was made for a flow that is over is deleted. One that may be in use
+// stays.
 func TestDiscardDeletesASignInThatCameTooLate(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -28,7 +29,7 @@ func TestDiscardDeletesASignInThatCameTooLate(t *testing.T) {
 			require.NoError(s.t, s.handler.Disconnect(context.Background(), "ada"))
 			return ada.get(callback)
 		}, deleted: true},
-		"with somebody's mark": {back: func(s *site, ada *browser, callback string) answer {
+		"with a mark": {back: func(s *site, ada *browser, callback string) answer {
 			s.clock.advance(16 * time.Minute)
 			return ada.get(callback)
 		}, approve: []anchortest.ApproveOption{anchortest.WithMetadata(map[string]any{"externalUserId": "ada"})}},
@@ -77,7 +78,7 @@ func TestDiscardDeletesASignInThatCameTooLate(t *testing.T) {
 	}
 }
 
-// An old address of a connection that lives is no way to delete its identity.
+// The callback of an old flow cannot delete the identity of a connection.
 func TestDiscardSparesAConnectedIdentity(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upTo(2))
@@ -96,7 +97,7 @@ func TestDiscardSparesAConnectedIdentity(t *testing.T) {
 	require.Equal(t, id, s.connections("ada")[0].IdentityID)
 }
 
-// The account is deleted between the proofs and the store.
+// The user is deleted after the proofs hold and before the connection is stored.
 func TestDiscardDeletesTheSignInOfAFlowThatEndedMeanwhile(t *testing.T) {
 	t.Parallel()
 	store := &pausedComplete{Store: connect.NewMemoryStore()}

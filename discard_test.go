@@ -9,7 +9,8 @@ import (
 	"github.com/anchorconnect/connect/anchorhttp"
 )
 
-// Neither half may lean on the store, which refuses what a connection has.
+// Both conditions must hold on their own, though the store refuses to delete an identity
+// that a connection has.
 func TestIsDisposableOnlyWhenFreshAndUnmarked(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {

@@ -15,7 +15,7 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// A start waits for Anchor while its user is deleted, and is bound afterwards.
+// POST /connect waits for Anchor while its user is deleted, and binds the flow afterwards.
 func TestDisconnectEndsAFlowThatIsBeginning(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(s *site) error{
@@ -40,7 +40,7 @@ func TestDisconnectEndsAFlowThatIsBeginning(t *testing.T) {
 			ada.refused(connect.ErrStateSpent, ada.get(s.approve(a.location)))
 			require.Zero(t, s.connection("ada"))
 
-			ada.connect() // What begins later is another matter.
+			ada.connect() // A flow that begins later is not ended.
 		})
 	}
 }
@@ -49,9 +49,9 @@ func TestDisconnectAllCoversApplicationsThatAreNotServedAnyMore(t *testing.T) {
 	t.Parallel()
 	s, calendar := retired(t, nil)
 	s.fake.Fault(anchortest.Fault{Method: "DELETE", Status: 503})
-	require.ErrorIs(t, s.handler.Disconnect(t.Context(), "ada"), connect.ErrUpstreamUnavailable, "nobody would try again")
+	require.ErrorIs(t, s.handler.Disconnect(t.Context(), "ada"), connect.ErrUpstreamUnavailable, "no handler would retry it")
 	s.fake.ClearFaults()
-	require.Len(t, s.connectionsIn(s.calendar, "ada"), 1, "it stays until it is done")
+	require.Len(t, s.connectionsIn(s.calendar, "ada"), 1, "the connection stays until the identity is deleted")
 
 	require.NoError(t, s.handler.Disconnect(t.Context(), "ada"))
 	_, there := s.fake.Identity(calendar)
@@ -59,11 +59,11 @@ func TestDisconnectAllCoversApplicationsThatAreNotServedAnyMore(t *testing.T) {
 	require.Empty(t, s.connectionsIn(s.calendar, "ada"))
 	ids, err := s.store.Applications(t.Context())
 	require.NoError(t, err)
-	require.Empty(t, ids, "nothing is owed")
-	require.NoError(t, s.handler.Disconnect(t.Context(), "ada"), "twice is fine")
+	require.Empty(t, ids, "no task is left")
+	require.NoError(t, s.handler.Disconnect(t.Context(), "ada"), "idempotent")
 }
 
-// What only has a start open there is ended too.
+// A user who only has a pending flow in such an application.
 func TestDisconnectAllEndsFlowsOfApplicationsThatAreNotServed(t *testing.T) {
 	t.Parallel()
 	s, _ := retired(t, nil)
@@ -78,8 +78,7 @@ func TestDisconnectAllEndsFlowsOfApplicationsThatAreNotServed(t *testing.T) {
 	require.True(t, p.Spent)
 }
 
-// Under another project's key an identity is not there, which must not be taken
-// for deleted.
+// Another project's key does not find the identity. That must not count as deleted.
 func TestDisconnectAllNamesAnApplicationOfAnotherProject(t *testing.T) {
 	t.Parallel()
 	events := make(chan connect.Event, 10)
@@ -98,7 +97,7 @@ func TestDisconnectAllNamesAnApplicationOfAnotherProject(t *testing.T) {
 	tasks, err := s.store.Claim(t.Context(), s.calendar, s.clock.now().Add(time.Hour), s.clock.now(), 10)
 	require.NoError(t, err)
 	require.Len(t, tasks, 1, "the deletion is left to the handler that serves it")
-	require.NoError(t, s.handler.Disconnect(t.Context(), "ada"), "there is nothing left to do here")
+	require.NoError(t, s.handler.Disconnect(t.Context(), "ada"), "nothing is left to do for this handler")
 }
 
 func TestDisconnectAllFailsWhenApplicationsCannotBeListed(t *testing.T) {
@@ -107,7 +106,7 @@ func TestDisconnectAllFailsWhenApplicationsCannotBeListed(t *testing.T) {
 	s := newSite(t, func(c *connect.Config) { c.Store = store })
 	s.signedIn("ada").connect()
 	require.ErrorIs(t, s.handler.Disconnect(t.Context(), "ada"), connect.ErrStoreFailed)
-	require.Zero(t, s.connection("ada"), "what can be done is done")
+	require.Zero(t, s.connection("ada"), "the other connections are ended")
 }
 
 // Each deletion takes the two seconds that the site's client waits.
@@ -126,7 +125,7 @@ func TestDisconnectAllWaitsNoLongerForManyThanForOne(t *testing.T) {
 	now := s.clock.now().Add(time.Hour)
 	tasks, err := s.store.Claim(t.Context(), s.fake.ApplicationID(), now, now, 10)
 	require.NoError(t, err)
-	require.Len(t, tasks, 4, "the rest is owed")
+	require.Len(t, tasks, 4, "the rest is queued")
 }
 
 type listless struct{ connect.Store }
@@ -152,7 +151,7 @@ func TestDisconnectOfOneAccountLeavesTheOthers(t *testing.T) {
 	require.False(t, there)
 
 	ada.refused(connect.ErrStateSpent, ada.get(renewsWork))
-	require.Equal(t, []string{"home"}, s.labels("ada"), "it does not come back")
+	require.Equal(t, []string{"home"}, s.labels("ada"), "the ended connection stays ended")
 	s.finished(ada.get(renewsHome))
 	s.finished(ada.get(adds))
 	require.Equal(t, []string{"home", ""}, s.labels("ada"))
@@ -165,7 +164,7 @@ func TestDisconnectOfOneAccountLeavesTheOthers(t *testing.T) {
 	ada.refused(connect.ErrStateSpent, ada.get(adds))
 }
 
-// With one account, its id ends all that the same request without it ends.
+// If only one account is allowed, its id ends the same flows as a request without an id.
 func TestDisconnectOfTheOnlyAccountEndsEveryFlow(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -192,13 +191,13 @@ func TestDisconnectEndsTheConnection(t *testing.T) {
 	require.False(t, there, "it is deleted at Anchor at once")
 	require.Equal(t, identityIn(gracesCallback), s.connection("grace").IdentityID)
 
-	require.Equal(t, "/connect", ada.post("/disconnect", nil).location, "twice is fine")
+	require.Equal(t, "/connect", ada.post("/disconnect", nil).location, "idempotent")
 	ada.header.Set("Accept", "application/json")
 	a = ada.post("/disconnect", nil)
 	require.JSONEq(t, noConnection(s.fake.ApplicationID()), a.body)
 	ada.header.Set("Accept", "text/html")
 	ada.refused(connect.ErrStateSpent, ada.get(callback))
-	require.Zero(t, s.connection("ada"), "an old return brings nothing back")
+	require.Zero(t, s.connection("ada"), "an old callback connects nothing")
 	require.Equal(t, 1, s.fake.CountCalls("DELETE", ""))
 
 	nobody := s.browser()
@@ -216,7 +215,7 @@ func TestDisconnectWhileAnchorIsDownIsFinishedByRun(t *testing.T) {
 	_, there := s.fake.Identity(identityIn(callback))
 	require.True(t, there)
 
-	// What is about to be deleted cannot be connected again.
+	// An identity that is to be deleted cannot be connected again.
 	again := s.approve(ada.start())
 	identity, _ := s.fake.Identity(identityIn(callback))
 	identity.CreatedAt, identity.Metadata = time.Now().Add(time.Second), nil
@@ -248,7 +247,7 @@ func TestDisconnectAllEndsEverythingOfAUser(t *testing.T) {
 		require.False(t, there)
 	}
 	ada.refused(connect.ErrStateSpent, ada.get(open))
-	require.NoError(t, s.handler.Disconnect(t.Context(), "ada"), "twice is fine")
+	require.NoError(t, s.handler.Disconnect(t.Context(), "ada"), "idempotent")
 	require.NoError(t, s.handler.Disconnect(t.Context(), "nobody at all"))
 	require.Equal(t, identityIn(graces), s.connection("grace").IdentityID)
 }
@@ -314,7 +313,7 @@ func TestDisconnectDeletesTheIdentityThoughTheCallerLeaves(t *testing.T) {
 	tasks, err = s.store.Claim(t.Context(), s.fake.ApplicationID(), now.Add(time.Hour), now.Add(time.Hour), 10)
 	require.NoError(t, err)
 	for _, task := range tasks {
-		require.NotEqual(t, connect.DeleteIdentity, task.Kind, "whoever asked may leave, it is deleted all the same")
+		require.NotEqual(t, connect.DeleteIdentity, task.Kind, "the identity is deleted though the caller has left")
 	}
 }
 
@@ -332,7 +331,7 @@ func TestDisconnectDuringACallbackLeavesNothingHalfDone(t *testing.T) {
 		meet.Go(func() { _, _ = ada.try("POST", "/disconnect", "", "") })
 		meet.Wait()
 
-		// Either order is right; half of one and half of the other is not.
+		// Either order is right, but not half of each.
 		c := s.connection("ada")
 		if returned.status == http.StatusSeeOther && c.IdentityID != "" {
 			require.Equal(t, identityIn(callback), c.IdentityID)

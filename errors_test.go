@@ -28,7 +28,7 @@ func TestExplainKnowsEveryCause(t *testing.T) {
 	require.Equal(t, http.StatusInternalServerError, Explain(errors.New("x")).Status)
 }
 
-// A refusal for lack of a proof is told with its number. Every other cause is here.
+// Each cause is either the failure of a numbered proof, or is listed here.
 func TestFailedProofKnowsEveryCause(t *testing.T) {
 	t.Parallel()
 	none := []error{
@@ -47,7 +47,7 @@ func TestFailedProofKnowsEveryCause(t *testing.T) {
 		require.Equal(t, error(c), reason)
 	}
 	for i, proof := range proofs[1:] {
-		require.GreaterOrEqual(t, proof.number, proofs[i].number, "in the order in which they are held")
+		require.GreaterOrEqual(t, proof.number, proofs[i].number, "the proofs are in order")
 	}
 }
 

@@ -29,24 +29,24 @@ func TestOnEventGetsWhatHasHappened(t *testing.T) {
 	callback := ada.connect()
 	id := identityIn(callback)
 
-	connected := h.told(connect.Connected, 1)[0]
+	connected := h.waitForEvents(connect.Connected, 1)[0]
 	require.WithinDuration(t, h.clock.now(), connected.Time, time.Minute)
 	connected.Time = time.Time{}
 	require.Equal(t, connect.Event{
 		Kind: connect.Connected, UserID: "ada", ConnectionID: h.connection("ada").ID, ApplicationID: h.fake.ApplicationID(), IdentityID: id,
 	}, connected)
-	require.Equal(t, id, h.told(connect.Tagged, 1)[0].IdentityID)
+	require.Equal(t, id, h.waitForEvents(connect.Tagged, 1)[0].IdentityID)
 	ada.get(callback)
-	h.told(connect.Connected, 1) // A reload is nothing new.
+	h.waitForEvents(connect.Connected, 1) // A reload is no event.
 
 	ada.connectTo("/connect/calendar")
-	calendar := h.told(connect.Connected, 2)[1]
+	calendar := h.waitForEvents(connect.Connected, 2)[1]
 	require.Equal(t, "calendar", calendar.Application)
 	require.Equal(t, h.calendar, calendar.ApplicationID)
 
 	ada.post("/disconnect", nil)
 	ada.post("/disconnect", nil)
-	require.Equal(t, id, h.told(connect.Disconnected, 1)[0].IdentityID, "only what there was to end")
+	require.Equal(t, id, h.waitForEvents(connect.Disconnected, 1)[0].IdentityID, "only connections that existed")
 }
 
 func TestEventOfARefusalNamesTheFailedProof(t *testing.T) {
@@ -58,7 +58,7 @@ func TestEventOfARefusalNamesTheFailedProof(t *testing.T) {
 		reason error
 		user   string            // defaults to ada
 		kind   connect.EventKind // defaults to Refused
-		noApp  bool              // nobody knows which application it was for
+		noApp  bool              // the application is unknown
 	}{
 		{name: "nobody is signed in", user: "-", noApp: true, proof: 1, reason: connect.ErrNotSignedIn, do: func(h *hook, ada *browser) string {
 			h.browser().get("/identity-callback/STATE")
@@ -100,14 +100,14 @@ func TestEventOfARefusalNamesTheFailedProof(t *testing.T) {
 			ada.get(withIdentity(h.approve(ada.start()), id))
 			return id
 		}},
-		{name: "somebody else's identity", proof: 8, reason: connect.ErrIdentityTaken, do: func(h *hook, ada *browser) string {
+		{name: "another user's identity", proof: 8, reason: connect.ErrIdentityTaken, do: func(h *hook, ada *browser) string {
 			callback := h.approve(ada.start(), anchortest.WithMetadata(map[string]any{"externalUserId": "grace"}))
 			ada.get(callback)
 			return identityIn(callback)
 		}},
-		{name: "somebody else's identity in the store", proof: 8, reason: connect.ErrIdentityTaken, do: func(h *hook, ada *browser) string {
+		{name: "another user's identity in the store", proof: 8, reason: connect.ErrIdentityTaken, do: func(h *hook, ada *browser) string {
 			identity := h.fake.PutIdentity(anchortest.Identity{CreatedAt: h.clock.now().Add(time.Minute)})
-			h.owed("grace", identity.ID)
+			h.connectUntagged("grace", identity.ID)
 			ada.get(withIdentity(h.approve(ada.start()), identity.ID))
 			return identity.ID
 		}},
@@ -125,12 +125,12 @@ func TestEventOfARefusalNamesTheFailedProof(t *testing.T) {
 			if test.noApp {
 				want.ApplicationID = ""
 			}
-			got := h.told(kind, 1)[0]
+			got := h.waitForEvents(kind, 1)[0]
 			got.Time = time.Time{}
 			require.Equal(t, want, got)
 		})
 	}
-	t.Run("who cancels or has bad luck is not refused", func(t *testing.T) {
+	t.Run("a cancel or an outage is no refusal", func(t *testing.T) {
 		t.Parallel()
 		h := newHook(t)
 		ada := h.signedIn("ada")
@@ -141,13 +141,13 @@ func TestEventOfARefusalNamesTheFailedProof(t *testing.T) {
 		ada.get(h.approve(ada.start()))
 		h.fake.ClearFaults()
 		ada.connect()
-		h.told(connect.Connected, 1)
-		h.told(connect.Refused, 0)
+		h.waitForEvents(connect.Connected, 1)
+		h.waitForEvents(connect.Refused, 0)
 	})
 }
 
-// A start that was ended while it was under way is refused by the store, when
-// proofs 1 to 4 seemed to hold.
+// A flow that was ended while it began is refused only by the store: proofs 1 to 4 hold
+// before.
 func TestEventOfARefusalByTheStoreHasNoIdentity(t *testing.T) {
 	t.Parallel()
 	h := newHook(t)
@@ -163,7 +163,7 @@ func TestEventOfARefusalByTheStoreHasNoIdentity(t *testing.T) {
 	hold.Release()
 	callback := h.approve((<-started).location)
 	ada.refused(connect.ErrStateSpent, ada.get(callback))
-	got := h.told(connect.Refused, 1)[0]
+	got := h.waitForEvents(connect.Refused, 1)[0]
 	require.Equal(t, 4, got.Proof)
 	require.Empty(t, got.IdentityID)
 	require.NotContains(t, h.log.String(), identityIn(callback))
@@ -226,8 +226,8 @@ func TestEventsBeyondTheQueueAreDroppedAndLogged(t *testing.T) {
 	}
 	require.Equal(t, 2, dropped())
 
-	// A refusal that matters finds room all the same, until there are too many. So does
-	// the start of a flow.
+	// Refusals of signed-in users have room of their own, until there are too many. So do
+	// flows that begin.
 	for range 200 {
 		ada.get(s.approve(ada.start(), anchortest.WithMetadata(map[string]any{"externalUserId": "grace"})))
 	}
@@ -235,9 +235,9 @@ func TestEventsBeyondTheQueueAreDroppedAndLogged(t *testing.T) {
 	ada.get(s.approve(ada.start(), anchortest.WithMetadata(map[string]any{"externalUserId": "grace"})))
 	require.Equal(t, 4, dropped())
 
-	// So does what a user does.
+	// So do connections.
 	for range 200 {
-		ada.connect() // connected and tagged; that it started is dropped
+		ada.connect() // Connected and Tagged; Started is dropped
 	}
 	require.Equal(t, 204, dropped())
 	ada.connect()
@@ -288,34 +288,34 @@ func TestOnEventGetsEachStepOfAFlow(t *testing.T) {
 	h := newHook(t, upTo(2))
 	ada := h.signedIn("ada")
 	ada.connect()
-	started := h.told(connect.Started, 1)[0]
+	started := h.waitForEvents(connect.Started, 1)[0]
 	require.Equal(t, "ada", started.UserID)
 	require.Empty(t, started.ConnectionID)
 	c := h.connections("ada")[0]
 
 	hosted := ada.startWith("connection", c.ID)
-	require.Equal(t, c.ID, h.told(connect.Started, 2)[1].ConnectionID)
+	require.Equal(t, c.ID, h.waitForEvents(connect.Started, 2)[1].ConnectionID)
 	cancelled, err := h.fake.Cancel(t.Context(), hosted)
 	require.NoError(t, err)
 	ada.get(cancelled)
-	require.Equal(t, c.ID, h.told(connect.Cancelled, 1)[0].ConnectionID)
+	require.Equal(t, c.ID, h.waitForEvents(connect.Cancelled, 1)[0].ConnectionID)
 	failed, err := h.fake.Fail(t.Context(), ada.startWith("connection", c.ID))
 	require.NoError(t, err)
 	ada.get(failed)
-	require.ErrorIs(t, h.told(connect.SignInFailed, 1)[0].Reason, connect.ErrSignInFailed)
+	require.ErrorIs(t, h.waitForEvents(connect.SignInFailed, 1)[0].Reason, connect.ErrSignInFailed)
 
 	late := h.approve(ada.start())
 	h.clock.advance(16 * time.Minute)
 	ada.get(late)
-	e := h.told(connect.Expired, 1)[0]
+	e := h.waitForEvents(connect.Expired, 1)[0]
 	require.Equal(t, 4, e.Proof)
-	require.Empty(t, e.IdentityID, "nobody owns it")
+	require.Empty(t, e.IdentityID, "no user is proved to own it")
 	h.signedIn("eve").get(cancelled)
-	h.told(connect.Cancelled, 1) // A stranger's cancel is no news.
-	h.told(connect.Refused, 1)
+	h.waitForEvents(connect.Cancelled, 1) // A stranger's cancel is no event.
+	h.waitForEvents(connect.Refused, 1)
 }
 
-// Renaming is cheap and unlimited: it crowds out nothing that others do.
+// Users can rename connections without limit. That must not crowd out other users' events.
 func TestEventsOfLabelsCrowdOutNoOthers(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})

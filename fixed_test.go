@@ -39,11 +39,11 @@ func TestFixedCallbackFinishesFlowsInAnyOrder(t *testing.T) {
 		require.Equal(t, http.StatusSeeOther, tab.get(callbacks[0]).status, "a reload")
 	}
 
-	// No cookie, no flow.
+	// Without a cookie there is no flow.
 	other := s.signedIn("ada")
 	other.refused(connect.ErrNoStateCookie, other.get(callback))
 
-	// What a user left open in this browser neither stops nor serves the next.
+	// A flow that one user left pending in this browser cannot be finished by the next.
 	shared := s.signedIn("ada2")
 	abandoned := s.approve(shared.start())
 	shared.signIn("grace")
@@ -86,8 +86,8 @@ func TestFixedCallbackExplainsTheNewestFlow(t *testing.T) {
 	late.refused(connect.ErrStateExpired, late.get(callback))
 }
 
-// Behind a fixed address the account that a user has already comes back to a
-// start of its own application, whatever else is open.
+// Behind a fixed address, an account that the user has already completes a flow of its
+// own application, whatever other flows are pending.
 func TestFixedCallbackIgnoresAnAbandonedFlowOfAnotherApplication(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, withCalendar, func(c *connect.Config) { c.FixedCallbackURL = true })
@@ -101,7 +101,7 @@ func TestFixedCallbackIgnoresAnAbandonedFlowOfAnotherApplication(t *testing.T) {
 	require.WithinDuration(t, s.clock.now(), s.connection("ada").ConnectedAt, time.Minute/2)
 }
 
-// A stranger's identity costs no more calls for all the starts that are open.
+// A stranger's identity costs no more calls if several flows are pending.
 func TestFixedCallbackAsksTheListOnceForManyFlows(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *connect.Config) { c.FixedCallbackURL = true })
@@ -130,7 +130,7 @@ func TestFixedCallbackOfAnotherUserEndsEveryFlow(t *testing.T) {
 	require.Zero(t, s.connection("ada"))
 }
 
-// ways are the ways to start, each returning the hosted page's address.
+// ways are the ways to start a flow. Each returns the hosted page's address.
 var ways = map[string]func(b *browser) string{
 	"form": func(b *browser) string { return b.start() },
 	"json": func(b *browser) string {
@@ -145,8 +145,8 @@ var ways = map[string]func(b *browser) string{
 	"htmx":  func(b *browser) string { return b.withHTMX("/").post("/connect", nil).header.Get("HX-Redirect") },
 }
 
-// Behind a fixed address nothing says whose sign-in comes back. So a browser that
-// holds an open start of another user finishes none, and neither does a reload.
+// A callback at a fixed address does not say whose flow it belongs to. So a browser that
+// holds a pending flow of another user finishes none, and neither does a reload.
 func TestFixedCallbackInABrowserOfTwoUsersIsRefused(t *testing.T) {
 	t.Parallel()
 	for way, start := range ways {
@@ -178,7 +178,7 @@ func TestFixedCallbackInABrowserOfTwoUsersIsRefused(t *testing.T) {
 				require.Zero(t, s.connection("bob"))
 				require.Zero(t, s.connection("alice"))
 
-				// Alice's cookie may go: bob's start is over all the same.
+				// Bob's flow is over even without alice's cookie.
 				bobs.refused(connect.ErrStateSpent, bobs.get(callback))
 				shared.signIn("alice")
 				require.NotEqual(t, http.StatusSeeOther, shared.get(callback).status)
@@ -188,21 +188,21 @@ func TestFixedCallbackInABrowserOfTwoUsersIsRefused(t *testing.T) {
 	}
 }
 
-// Nothing says which of a user's hosted pages has come back, nor what became of
-// the others. So another user waits until the state cookie has ended.
+// The callback does not say which of a user's hosted pages it comes from, nor whether
+// others are still open. So another user has to wait until the state cookie expires.
 func TestFixedCallbackAfterAnotherUserIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, before := range map[string]func(s *site, alice *browser) (hosted string){
 		"who has a page open": func(s *site, alice *browser) string { return alice.start() },
 		"who has finished":    func(s *site, alice *browser) string { alice.connect(); return "" },
-		"whose start was completed by an old identity, while its page is open": func(s *site, alice *browser) string {
+		"whose flow was completed by an old identity, while its page is open": func(s *site, alice *browser) string {
 			id := identityIn(s.signedIn("alice").connect())
 			s.clock.advance(time.Minute)
 			hosted := alice.start()
 			s.finished(alice.get("/identity-callback?status=success&identity_id=" + id))
 			return hosted
 		},
-		"whose later start was completed by the earlier page": func(s *site, alice *browser) string {
+		"whose later flow was completed by the earlier page": func(s *site, alice *browser) string {
 			first := alice.start()
 			s.clock.advance(14 * time.Minute)
 			second := alice.start()
@@ -210,7 +210,7 @@ func TestFixedCallbackAfterAnotherUserIsRefused(t *testing.T) {
 			s.clock.advance(2 * time.Minute)
 			return second
 		},
-		"whose start has made room": func(s *site, alice *browser) string {
+		"whose flow was ended by newer ones": func(s *site, alice *browser) string {
 			hosted := alice.start()
 			for range 12 {
 				s.clock.advance(time.Second)
@@ -218,7 +218,7 @@ func TestFixedCallbackAfterAnotherUserIsRefused(t *testing.T) {
 			}
 			return hosted
 		},
-		"whose start was swept": func(s *site, alice *browser) string {
+		"whose flow was swept": func(s *site, alice *browser) string {
 			hosted := alice.start()
 			_, err := s.store.Sweep(s.t.Context(), s.clock.now().Add(time.Hour), 100)
 			require.NoError(s.t, err)
@@ -247,7 +247,7 @@ func TestFixedCallbackAfterAnotherUserIsRefused(t *testing.T) {
 			}
 			require.Empty(t, s.fake.Calls(), "no token is issued")
 
-			// A start of bob's that this browser has all the same finishes nothing.
+			// Even a flow of bob's whose cookie this browser has finishes nothing.
 			bobs := s.signedIn("bob")
 			bobs.start()
 			shared.takeStateCookies(bobs)
@@ -263,7 +263,7 @@ func TestFixedCallbackAfterAnotherUserIsRefused(t *testing.T) {
 	}
 }
 
-// However many cookies there are, the one of another user is seen.
+// Another user's cookie is found among any number of others.
 func TestFixedCallbackSeesAnotherUserAmongManyCookies(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *connect.Config) { c.FixedCallbackURL = true })
@@ -281,7 +281,7 @@ func TestFixedCallbackSeesAnotherUserAmongManyCookies(t *testing.T) {
 	require.Zero(t, s.connection("bob"))
 }
 
-// A link that a stranger made ends no flow for good.
+// A stranger's link ends no flow.
 func TestFixedCallbackOfAnotherApplicationsIdentityEndsNoFlow(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *connect.Config) { c.FixedCallbackURL = true })

@@ -24,8 +24,8 @@ func TestFlowConnectsAnAccount(t *testing.T) {
 	require.Equal(t, http.StatusSeeOther, a.status)
 	require.Equal(t, "no-store", a.header.Get("Cache-Control"))
 	require.Equal(t, "nosniff", a.header.Get("X-Content-Type-Options"))
-	require.Equal(t, "map[Bind:1 Connections:1]", store.count(), "a start is one store write")
-	require.Len(t, s.fake.Calls(), 1, "a start is one call")
+	require.Equal(t, "map[Bind:1 Connections:1]", store.count(), "starting a flow is one write to the store")
+	require.Len(t, s.fake.Calls(), 1, "starting a flow is one call")
 	require.Len(t, a.header.Values("Set-Cookie"), 1)
 
 	var sent struct {
@@ -59,7 +59,7 @@ func TestFlowConnectsAnAccount(t *testing.T) {
 
 	tasks, err := store.Claim(context.Background(), s.fake.ApplicationID(), time.Now().Add(time.Hour), time.Now(), 10)
 	require.NoError(t, err)
-	require.Empty(t, tasks, "what was tagged at once is owed no more")
+	require.Empty(t, tasks, "the tag leaves no task")
 
 	// The second flow knows the application's site.
 	grace := s.signedIn("grace")
@@ -123,8 +123,7 @@ func TestReplicasShareAStore(t *testing.T) {
 	require.Contains(t, ada.get("/connect/status").body, `"connected":false`)
 }
 
-// Everything that can happen to one connection at once, on two replicas that
-// both work tasks off.
+// Callbacks, webhooks, sessions and Disconnect at once, on two replicas that both run Run.
 func TestReplicasRaceWithoutHarm(t *testing.T) {
 	t.Parallel()
 	h := newHook(t)
@@ -153,13 +152,13 @@ func TestReplicasRaceWithoutHarm(t *testing.T) {
 
 		c := h.connection("ada")
 		if c == (connect.Connection{}) {
-			require.Zero(t, round%2, "nobody disconnected")
+			require.Zero(t, round%2, "a round without a Disconnect")
 			continue
 		}
 		require.Contains(t, []string{identityIn(returns[0]), identityIn(returns[1])}, c.IdentityID)
-		require.Equal(t, connect.HealthOK, c.Health, "what was said of the old identity is nothing to the new one")
+		require.Equal(t, connect.HealthOK, c.Health, "events of the old identity do not concern the new one")
 		_, there := h.fake.Identity(c.IdentityID)
-		require.True(t, there, "what is connected is never deleted")
+		require.True(t, there, "the connected identity is never deleted")
 	}
 	require.NoError(t, second.handler.Disconnect(t.Context(), "ada"))
 	require.Eventually(t, func() bool {

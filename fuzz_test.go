@@ -21,7 +21,7 @@ import (
 )
 
 // FuzzStateCookie looks for a cookie that opens though it was not sealed with
-// this secret: a value altered, moved to another name, or made up.
+// this secret: a value that was altered, forged or moved to another name.
 func FuzzStateCookie(f *testing.F) {
 	ours, err := newStateCookies([][]byte{secretA}, true)
 	require.NoError(f, err)
@@ -55,9 +55,9 @@ func FuzzStateCookie(f *testing.F) {
 	})
 }
 
-// FuzzCallback sends any path and query to a handler in which ada has a start
-// open and somebody else's identity is known to Anchor: nothing panics, nothing
-// leads off the site, and nothing but ada's own new identity gets connected.
+// FuzzCallback sends any path and query to a handler in which ada has a pending flow.
+// Anchor also knows another user's identity. Nothing panics, nothing redirects to another
+// site, and only ada's own new identity gets connected.
 func FuzzCallback(f *testing.F) {
 	own, foreign := identityA, identityB
 	f.Add("", "identity_id="+own+"&status=success")
@@ -107,8 +107,8 @@ func FuzzCallback(f *testing.F) {
 	})
 }
 
-// cannedAnchor answers as Anchor does, from memory: own is a new identity, and
-// foreign one that grace owns.
+// cannedAnchor answers as Anchor does: own is a new identity, and foreign is one that
+// grace owns.
 type cannedAnchor struct{ own, foreign string }
 
 func (a cannedAnchor) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -167,7 +167,7 @@ func FuzzReadReturn(f *testing.F) {
 	})
 }
 
-// FuzzReadForm reads any body of a start: the way back is local or refused.
+// FuzzReadForm reads any body of a POST: the return path is local or refused.
 func FuzzReadForm(f *testing.F) {
 	f.Add("application/json", `{"return_to":"/reports"}`)
 	f.Add("application/json", `{"return_to":"//evil.test"}`)
@@ -188,8 +188,8 @@ func FuzzReadForm(f *testing.F) {
 	})
 }
 
-// FuzzTaggedMetadata merges the tag into any metadata: the owner is the user, and what was
-// there stays.
+// FuzzTaggedMetadata adds the tag to any metadata: the user becomes the owner, and other
+// entries stay.
 func FuzzTaggedMetadata(f *testing.F) {
 	f.Add(`{"plan":"pro","externalUserId":"","n":12345678901234567890}`, "ada")
 	f.Add(`{"connectedAt":[],"":null}`, "é\u2028")

@@ -19,11 +19,11 @@ func TestCheckReadsTheStatus(t *testing.T) {
 		before  connect.Health
 		want    connect.Health
 	}{
-		"nothing has happened":     {func(*site, string) {}, connect.HealthOK, connect.HealthOK},
-		"the identity is gone":     {func(s *site, id string) { s.remove(id) }, connect.HealthOK, connect.HealthNeedsSignIn},
-		"it failed":                {func(s *site, id string) { s.fake.SetStatus(id, "failed") }, connect.HealthOK, connect.HealthNeedsSignIn},
-		"it failed for an agent":   {func(s *site, id string) { s.fake.SetStatus(id, "agent_invalid") }, connect.HealthOK, connect.HealthNeedsSignIn},
-		"a word that nobody knows": {func(s *site, id string) { s.fake.SetStatus(id, "dormant") }, connect.HealthOK, connect.HealthOK},
+		"nothing has happened":   {func(*site, string) {}, connect.HealthOK, connect.HealthOK},
+		"the identity is gone":   {func(s *site, id string) { s.remove(id) }, connect.HealthOK, connect.HealthNeedsSignIn},
+		"it failed":              {func(s *site, id string) { s.fake.SetStatus(id, "failed") }, connect.HealthOK, connect.HealthNeedsSignIn},
+		"it failed for an agent": {func(s *site, id string) { s.fake.SetStatus(id, "agent_invalid") }, connect.HealthOK, connect.HealthNeedsSignIn},
+		"an unknown status":      {func(s *site, id string) { s.fake.SetStatus(id, "dormant") }, connect.HealthOK, connect.HealthOK},
 		"it works again": {func(s *site, id string) {
 			s.clock.advance(time.Hour)
 			require.NoError(s.t, s.fake.Reauthenticate(context.Background(), id))
@@ -50,7 +50,7 @@ func TestCheckReadsTheStatus(t *testing.T) {
 			if test.before != test.want {
 				changes = 1
 			}
-			h.told(connect.HealthChanged, changes)
+			h.waitForEvents(connect.HealthChanged, changes)
 		})
 	}
 }
@@ -108,7 +108,7 @@ func TestCheckThatFailsChangesNothing(t *testing.T) {
 	require.False(t, there)
 }
 
-// The key of another project finds no identity at all.
+// Another project's key finds no identity at all.
 func TestVerifyApplicationSparesConnectionsOfAnotherProject(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, withCalendar)

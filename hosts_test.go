@@ -39,8 +39,8 @@ func fromTable(c *connect.Config) {
 
 var manyHosts = map[string]func(*connect.Config){"a set": fromSet, "a function": fromTable}
 
-// tenants makes users of the app's tenants, which are named by the first part of the
-// host.
+// tenants gives each tenant users of its own. The first part of the host names the
+// tenant.
 func tenants(c *connect.Config) {
 	user := c.User
 	c.User = func(r *http.Request) (connect.User, error) {
@@ -51,7 +51,7 @@ func tenants(c *connect.Config) {
 	}
 }
 
-// anywhere is a browser that finds the site under every host.
+// anywhere returns a browser that reaches the site under every host.
 func (s *site) anywhere() *browser {
 	b := s.browser()
 	b.client.Transport = &http.Transport{
@@ -146,15 +146,15 @@ func TestHostThatIsNotTheAppsIsRefused(t *testing.T) {
 				} {
 					require.Equal(t, http.StatusBadRequest, a.status, host)
 					require.True(t, strings.Contains(a.body, connect.Explain(connect.ErrWrongOrigin).Title) || strings.Contains(a.body, `"wrong_origin"`), a.body)
-					require.NotContains(t, a.body, "evil", "nothing leads there")
-					require.NotContains(t, a.body, "href=", "nor anywhere else at this host")
+					require.NotContains(t, a.body, "evil", "nothing links there")
+					require.NotContains(t, a.body, "href=", "nor to another page of this host")
 					require.Empty(t, a.header.Get("Set-Cookie"))
 					require.Empty(t, a.location)
 				}
 			}
 			require.Empty(t, s.fake.Calls(), "no token was issued")
 			require.Equal(t, "map[]", store.count())
-			require.Contains(t, s.log.String(), `evil.test`, "the log tells which host it was")
+			require.Contains(t, s.log.String(), `evil.test`, "the log names the host")
 		})
 	}
 }
@@ -180,7 +180,7 @@ func TestHostOfAnotherTenantRefusesTheCallback(t *testing.T) {
 		for _, fixed := range []bool{false, true} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				// The same users everywhere: only the host tells the two apart.
+				// Users are the same on both hosts: only the host differs.
 				s := newSite(t, several, func(c *connect.Config) { c.FixedCallbackURL = fixed })
 				ada := s.anywhere().signInAt("ada", acme, globex)
 				callback := ada.startAt(acme)
@@ -188,7 +188,7 @@ func TestHostOfAnotherTenantRefusesTheCallback(t *testing.T) {
 				elsewhere := globex + strings.TrimPrefix(callback, acme)
 
 				ada.refused(connect.ErrNoStateCookie, ada.get(elsewhere))
-				// Whoever owns a browser can copy what is in it.
+				// The owner of a browser can copy its cookies.
 				target, err := url.Parse(globex)
 				require.NoError(t, err)
 				copied := ada.cookiesAt(acme)
@@ -391,8 +391,8 @@ func TestVerifyAsksPublicURLOfAboutAnUnknownHost(t *testing.T) {
 	require.NoError(t, newSite(t, fromSet).handler.Verify(t.Context()))
 }
 
-// An app moves to another domain: the new one becomes PublicURL, the old one stays for
-// what has begun there.
+// An app moves to another domain: the new one becomes PublicURL, and the old one stays
+// for flows that began there.
 func TestHostOfBeforeAMoveFinishesItsFlows(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *connect.Config) { c.PublicURL = acme })

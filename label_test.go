@@ -65,7 +65,7 @@ func TestLabelIsAnEvent(t *testing.T) {
 	ada.connect()
 	c := h.connection("ada")
 	ada.post("/connect/label", form("connection", c.ID, "label", "work"))
-	e := h.told(connect.Renamed, 1)[0]
+	e := h.waitForEvents(connect.Renamed, 1)[0]
 	require.Equal(t, "work", e.Label)
 	require.Equal(t, c.ID, e.ConnectionID)
 	require.Equal(t, "ada", e.UserID)

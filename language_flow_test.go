@@ -15,7 +15,7 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// reading is a browser whose user reads this language.
+// reading returns the same browser with another Accept-Language.
 func (b *browser) reading(accept string) *browser {
 	other := *b
 	other.header = b.header.Clone()
@@ -28,7 +28,7 @@ func speaks(tag string) func(*connect.Config) {
 	return func(c *connect.Config) { c.Language = func(*http.Request) string { return tag } }
 }
 
-// words are the texts of a page, without its markup.
+// words returns the text of a page without its markup.
 func words(page string) string {
 	page = regexp.MustCompile(`(?s)<(style|script)[^>]*>.*?</(style|script)>|<[^>]*>`).ReplaceAllString(page, "\n")
 	return html.UnescapeString(page)
@@ -81,7 +81,7 @@ func TestLanguageOfTheListOfAccounts(t *testing.T) {
 	require.Contains(t, ada.reading("fr").get("/connect").body, `Connecté depuis le <time dir="auto" datetime="2026-03-01">1er mars 2026</time>.`)
 }
 
-// hebrew is what an app would add, in part.
+// hebrew is a part of the texts that an app would add.
 var hebrew = map[string]string{
 	"connect.title":              "חיבור החשבון שלך",
 	"connect.title.of":           "חיבור חשבון {application} שלך",
@@ -116,7 +116,7 @@ func TestTextsAddALanguageFromRightToLeft(t *testing.T) {
 	require.Contains(t, a.body, `<html lang="he" dir="rtl">`)
 	require.Contains(t, a.body, "<h1>חיבור החשבון שלך</h1>")
 	require.Contains(t, a.body, `נכנסת לאתר הזה בשם <bdi><strong>Ada</strong></bdi>. אם`)
-	require.Contains(t, a.body, "Your password is never shown to us", "a text that the app has not")
+	require.Contains(t, a.body, "Your password is never shown to us", "a text that the app does not have")
 	require.Contains(t, ada.get("/connect/calendar").body, "<h1>חיבור חשבון \u2068calendar\u2069 שלך</h1>")
 
 	a = ada.get("/identity-callback/STATE?status=cancelled")
@@ -124,8 +124,8 @@ func TestTextsAddALanguageFromRightToLeft(t *testing.T) {
 	require.Contains(t, a.body, "<p>זה לא התחיל בדפדפן הזה.</p>")
 	require.Contains(t, a.body, ">להתחיל שוב</a>")
 
-	start := ada.startInPopup("/connect")
-	cancelled, err := s.fake.Cancel(t.Context(), start.RedirectURL)
+	flow := ada.startInPopup("/connect")
+	cancelled, err := s.fake.Cancel(t.Context(), flow.RedirectURL)
 	require.NoError(t, err)
 	a = ada.get(cancelled)
 	require.Contains(t, a.body, `<html lang="he" dir="rtl">`)

@@ -17,7 +17,7 @@ func TestListReturnsEveryConnection(t *testing.T) {
 	want := map[string]bool{}
 	for i := range 450 { // Three pages.
 		user := fmt.Sprint("user", i)
-		s.owed(user, fmt.Sprintf("22222222-2222-4222-8222-%012d", i))
+		s.connectUntagged(user, fmt.Sprintf("22222222-2222-4222-8222-%012d", i))
 		want[s.connection(user).ID] = true
 	}
 	sick := s.connection("user7")

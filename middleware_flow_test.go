@@ -60,13 +60,13 @@ func TestRequireIdentityThroughHTTP(t *testing.T) {
 	callback := ada.connect()
 	require.Equal(t, "reached with "+identityIn(callback), ada.get("/reports").body)
 	require.Equal(t, "/connect/calendar?return_to=%2Fevents%3Fa%3Db", ada.get("/events?a=b").location)
-	require.Equal(t, "/connect?return_to=%2Fold%2Fx%3Fy", s.signedIn("eve").get("/old/x?y").location, "the way back has what a router stripped")
+	require.Equal(t, "/connect?return_to=%2Fold%2Fx%3Fy", s.signedIn("eve").get("/old/x?y").location, "the return path includes a prefix that a router stripped")
 	s.fake.ForgetCalls()
 
 	_, _, err := s.store.SetHealth(t.Context(), identityIn(callback), connect.HealthNeedsSignIn, time.Now().Add(time.Hour))
 	require.NoError(t, err)
 	require.Equal(t, "/connect?return_to=%2Freports", ada.get("/reports").location)
-	require.Equal(t, "reached with "+identityIn(callback), ada.get("/settings").body, "the app may choose to let it pass")
+	require.Equal(t, "reached with "+identityIn(callback), ada.get("/settings").body, "RequireConnection lets it pass")
 	require.Contains(t, ada.get("/connect").body, "does not work any more")
 	require.Contains(t, ada.get("/connect/status").body, `"health":"needs_sign_in"`)
 	a := ada.post("/reports", url.Values{})
@@ -77,7 +77,7 @@ func TestRequireIdentityThroughHTTP(t *testing.T) {
 	require.Contains(t, ada.get("/events").body, `"connectUrl":"/connect/calendar"`)
 	require.Empty(t, s.fake.Calls(), "no call to Anchor")
 
-	// A new sign-in puts it right, with the very same account too.
+	// A new sign-in restores the connection, even with the same identity.
 	ada.header.Set("Accept", "text/html")
 	again := s.approve(ada.start(), anchortest.WithExistingIdentity(identityIn(callback)))
 	require.Equal(t, http.StatusSeeOther, ada.get(again).status)

@@ -19,8 +19,8 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// Staging beside production: two applications of one site in one project, of which
-// the handler serves one.
+// Staging beside production: the project has two applications for one site, and the
+// handler serves one of them.
 func TestProjectHasApplicationsThatAreNotServed(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -35,7 +35,7 @@ func TestProjectHasApplicationsThatAreNotServed(t *testing.T) {
 	ada.connect() // Its own is found in the list.
 }
 
-// What the project has is asked once in ten minutes, not for each callback.
+// The project's applications are listed once in ten minutes, not for each callback.
 func TestProjectIsAskedOnceInTenMinutes(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -60,8 +60,8 @@ func (s *site) manyIdentities(n int, applicationID string) {
 	}
 }
 
-// What is free to judge is judged first, so that nobody makes Anchor's list be
-// read with an identity that is refused anyway.
+// Checks that cost no call come first, so that an identity that is refused anyway causes
+// no listing.
 func TestListingIsNotReadForAnIdentityThatIsRefusedAnyway(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -78,12 +78,12 @@ func TestListingIsNotReadForAnIdentityThatIsRefusedAnyway(t *testing.T) {
 			ada.refused(want, ada.get(withIdentity(callback, id)))
 			require.LessOrEqual(t, len(s.fake.Calls()), 2)
 		}
-		require.Equal(t, http.StatusSeeOther, ada.get(callback).status, "the flow is still open for the right one")
+		require.Equal(t, http.StatusSeeOther, ada.get(callback).status, "the flow is still pending for the right identity")
 	}
 }
 
-// A start that has cost a list once does not cost another, however often and from
-// however many requests at once it is tried, and though they hang up.
+// A flow causes one listing at most, however many requests try it, at once or later, and
+// though they hang up.
 func TestListingIsReadOnceForAFlow(t *testing.T) {
 	t.Parallel()
 	for _, fixed := range []bool{false, true} {
@@ -132,7 +132,7 @@ func answered(body string) *http.Response {
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}
 }
 
-// A list without an end ends after so many pages, and costs nothing again.
+// An endless list is given up after a number of pages, and is not read again and again.
 func TestListingWithoutAnEndIsReadOnce(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -150,10 +150,10 @@ func TestListingWithoutAnEndIsReadOnce(t *testing.T) {
 	for range 5 {
 		require.Equal(t, http.StatusBadGateway, ada.get(callback).status)
 	}
-	require.EqualValues(t, 3*(2+200), pages.Load(), "a few times, since it is no fault of the person's")
+	require.EqualValues(t, 3*(2+200), pages.Load(), "three times, since it is not the user's fault")
 }
 
-// A list that does not come is no refusal: the flow stays open.
+// If the list cannot be read, nothing is refused: the flow stays pending.
 func TestListingThatDoesNotComeRefusesNobody(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -167,7 +167,7 @@ func TestListingThatDoesNotComeRefusesNobody(t *testing.T) {
 	require.Equal(t, identityIn(callback), s.connection("ada").IdentityID)
 }
 
-// Nor does one that is silent about the project hold anybody up for long.
+// A project that does not answer delays callbacks only briefly.
 func TestProjectThatDoesNotAnswerHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -197,14 +197,14 @@ func TestProjectIsAskedOnceForManyCallbacks(t *testing.T) {
 	s := newSite(t)
 	path := "/v1/applications"
 	hold := s.fake.Hold("GET", path)
-	const people = 6
-	answers := make(chan answer, people)
+	const users = 6
+	answers := make(chan answer, users)
 	var first context.CancelFunc
-	for i := range people {
+	for i := range users {
 		b := s.signedIn(fmt.Sprint("user", i))
 		callback := s.approve(b.start())
 		if i == 0 {
-			// The first to ask goes away before there is an answer.
+			// The first browser hangs up before there is an answer.
 			ctx, cancel := context.WithCancel(context.Background())
 			first = cancel
 			r, err := http.NewRequestWithContext(ctx, http.MethodGet, callback, nil)
@@ -222,10 +222,10 @@ func TestProjectIsAskedOnceForManyCallbacks(t *testing.T) {
 			answers <- a
 		}()
 	}
-	require.Eventually(t, func() bool { return s.fake.CountCalls("GET", "/v1/identities/") == people }, 5*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return s.fake.CountCalls("GET", "/v1/identities/") == users }, 5*time.Second, 5*time.Millisecond)
 	first()
 	hold.Release()
-	for range people - 1 {
+	for range users - 1 {
 		require.Equal(t, http.StatusSeeOther, (<-answers).status)
 	}
 	require.Equal(t, 1, s.fake.CountCalls("GET", path))
@@ -249,7 +249,7 @@ func TestListingDistinguishesApplicationsWithoutASite(t *testing.T) {
 	callback := strings.Replace(s.approve(a.location), s.server.URL, app.URL, 1)
 	foreign := s.fake.PutIdentity(anchortest.Identity{ApplicationID: other, CreatedAt: time.Now().Add(time.Second)})
 	require.Equal(t, http.StatusForbidden, ada.get(withIdentity(callback, foreign.ID)).status)
-	require.Equal(t, http.StatusConflict, ada.get(callback).status, "what has cost a list once is spent")
+	require.Equal(t, http.StatusConflict, ada.get(callback).status, "a flow that caused a listing is over")
 	a = ada.post(app.URL+"/connect", nil)
 	callback = strings.Replace(s.approve(a.location), s.server.URL, app.URL, 1)
 	require.Equal(t, http.StatusSeeOther, ada.get(callback).status)
@@ -265,8 +265,8 @@ func TestListingIsReadToTheEndBeforeARefusal(t *testing.T) {
 	require.NotZero(t, s.connection("ada"))
 }
 
-// Two kinds of account at one site: the site does not tell their identities
-// apart, the applications' lists do.
+// Two applications for one site: only the applications' lists tell their identities
+// apart.
 func TestListingDistinguishesApplicationsOfOneSite(t *testing.T) {
 	t.Parallel()
 	for _, fixed := range []bool{false, true} {
@@ -307,7 +307,7 @@ func TestListingDistinguishesApplicationsOfOneSite(t *testing.T) {
 	}
 }
 
-// What cannot be asked of one application is no trouble of another.
+// An application that cannot be read does not affect another.
 func TestProjectWithoutOneApplicationHarmsNoOther(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, withCalendar)

@@ -19,7 +19,7 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// fast is fast enough for tests.
+// fast makes calls without a pause.
 var fast = connect.ReconcileOptions{CallsPerMinute: 1_000_000}
 
 // disagreement is a site where the store and Anchor disagree in every way.
@@ -57,7 +57,7 @@ func newDisagreement(t *testing.T) *disagreement {
 	return d
 }
 
-// findings are what Reconcile finds there, by identity.
+// findings returns what Reconcile finds there, by identity.
 func (d *disagreement) findings() map[string]connect.FindingKind {
 	found := map[string]connect.FindingKind{
 		d.gone.IdentityID: connect.FoundGone, d.sick.IdentityID: connect.FoundBadStatus,
@@ -115,7 +115,7 @@ func TestReconcileRepairsWhatItIsAskedTo(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, connect.HealthNeedsSignIn, d.connection("gone").Health)
 	require.Equal(t, connect.HealthNeedsSignIn, d.connection("sick").Health)
-	d.told(connect.HealthChanged, 2)
+	d.waitForEvents(connect.HealthChanged, 2)
 	require.Equal(t, connect.HealthOK, d.connection("fine").Health)
 	require.Equal(t, "eve", d.tag(d.foreign.IdentityID), "another mark is never overwritten")
 	require.Equal(t, map[connect.FindingKind]int{connect.FoundGone: 1, connect.FoundBadStatus: 1, connect.FoundUntagged: 1}, report.Repaired)
@@ -145,7 +145,7 @@ func TestReconcileDeletesOrphansWhenAskedTo(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, tasks)
 
-	// What Anchor does not take is left to Run.
+	// A deletion that fails is left to Run.
 	orphan := d.fake.AddOrphans(1, 48*time.Hour)[0].ID
 	d.fake.Fault(anchortest.Fault{Method: "DELETE", Status: 503})
 	_, err = d.handler.Application("").Reconcile(t.Context(), options)
@@ -155,7 +155,7 @@ func TestReconcileDeletesOrphansWhenAskedTo(t *testing.T) {
 	require.Eventually(t, func() bool { _, there := d.fake.Identity(orphan); return !there }, 10*time.Second, 10*time.Millisecond)
 }
 
-// Somebody else is faster than the repair: nothing is found, and nothing fails.
+// Another request changes things before the repair: nothing is found, and nothing fails.
 func TestReconcileIsOvertaken(t *testing.T) {
 	t.Parallel()
 	connected := func(s *site) string { return identityIn(s.signedIn("ada").connect()) }
@@ -163,7 +163,8 @@ func TestReconcileIsOvertaken(t *testing.T) {
 	disconnect := func(s *site, _ string) { require.NoError(s.t, s.handler.Disconnect(context.Background(), "ada")) }
 	for name, test := range map[string]struct {
 		arrange func(s *site) (identityID string)
-		// hold says when it happens: before Anchor looks, or before the answer arrives.
+		// hold says when it happens: before Anchor handles the call, or before the answer
+		// arrives.
 		hold      func(fake *anchortest.Server, method, path string) *anchortest.Hold
 		meanwhile func(s *site, identityID string)
 		stays     bool
@@ -171,7 +172,7 @@ func TestReconcileIsOvertaken(t *testing.T) {
 		"a callback connects an orphan": {
 			arrange:   orphan,
 			hold:      (*anchortest.Server).Hold,
-			meanwhile: func(s *site, id string) { s.owed("ada", id) },
+			meanwhile: func(s *site, id string) { s.connectUntagged("ada", id) },
 			stays:     true,
 		},
 		"an orphan is deleted": {

@@ -66,7 +66,7 @@ func TestErrorAnswersTheAppsOwnRequests(t *testing.T) {
 	a = ada.get("/automation?user=ada")
 	ada.refused(connect.ErrRateLimited, a)
 	require.Equal(t, "62", a.header.Get("Retry-After"), "whole seconds, rounded up")
-	require.NotContains(t, a.body, "href", "there is nothing to press")
+	require.NotContains(t, a.body, "href", "there is no next step")
 	require.NotContains(t, a.body, "429")
 
 	require.Equal(t, "connect: Anchor refused because of too many calls", (&connect.RateLimitError{}).Error())

@@ -31,8 +31,8 @@ func TestReturnReadsBothNamesOfTheParameter(t *testing.T) {
 	}
 }
 
-// What came back is a claim ticket as long as nobody owns it: it is told to nobody
-// before proofs 1 to 4 hold.
+// As long as no connection has it, whoever knows an identity's id may try to claim it. So
+// the id is revealed to nobody before proofs 1 to 4 hold.
 func TestReturnThatIsNotProvedRevealsNoIdentity(t *testing.T) {
 	t.Parallel()
 	for _, fixed := range []bool{false, true} {
@@ -77,7 +77,7 @@ func TestReturnThatIsNotProvedRevealsNoIdentity(t *testing.T) {
 				if strings.Contains(name, "too late") {
 					kind = connect.Expired
 				}
-				require.Empty(t, h.told(kind, 1)[0].IdentityID)
+				require.Empty(t, h.waitForEvents(kind, 1)[0].IdentityID)
 				require.NotContains(t, h.log.String(), id)
 				require.NotContains(t, a.body, id)
 				require.NotContains(t, a.location, id)
@@ -93,12 +93,12 @@ func TestReturnThatIsNotProvedRevealsNoIdentity(t *testing.T) {
 		callback := h.approve(b.start())
 		store.set("Pending", http.ErrServerClosed)
 		b.refused(connect.ErrStoreFailed, b.get(callback))
-		h.told(connect.Refused, 0)
+		h.waitForEvents(connect.Refused, 0)
 		require.NotContains(t, h.log.String(), identityIn(callback))
 	})
 }
 
-// Nor is another user told where somebody wanted to go.
+// Nor does another user learn the flow's return path.
 func TestReturnPathIsHiddenFromAnotherUser(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -127,13 +127,13 @@ func TestReturnIsKeptWhileTheUserSignsIn(t *testing.T) {
 			require.True(t, cookie.HttpOnly && cookie.Secure && cookie.SameSite == http.SameSiteLaxMode && cookie.Path == "/" && cookie.Domain == "")
 			require.Equal(t, 16*60, cookie.MaxAge)
 
-			// It proves nothing: another user gets nothing by it.
+			// It proves nothing, so it is of no use to another user.
 			eve := s.signedIn("eve")
 			eve.takeStateCookies(ada)
 			eve.refused(connect.ErrAnotherUser, eve.get(path))
 			require.Zero(t, s.connection("eve"))
 
-			// Nor does it serve another start.
+			// It is not used for another flow.
 			grace := s.signedIn("grace")
 			own, _, _ := strings.Cut(s.approve(grace.start()), "?")
 			if !fixed {
@@ -142,7 +142,7 @@ func TestReturnIsKeptWhileTheUserSignsIn(t *testing.T) {
 			}
 		})
 	}
-	t.Run("what it says is over with the flow", func(t *testing.T) {
+	t.Run("it is removed when the flow ends", func(t *testing.T) {
 		t.Parallel()
 		s := newSite(t, func(c *connect.Config) { c.SignInURL = "/login" })
 		ada := s.signedIn("ada")
@@ -157,7 +157,7 @@ func TestReturnIsKeptWhileTheUserSignsIn(t *testing.T) {
 		require.Equal(t, identityIn(callback), s.connection("ada").IdentityID)
 		ada.refused(connect.ErrStateSpent, ada.get(path))
 	})
-	t.Run("it stays as long as nobody is signed in", func(t *testing.T) {
+	t.Run("it stays until a user signs in", func(t *testing.T) {
 		t.Parallel()
 		s := newSite(t, func(c *connect.Config) { c.SignInURL = "/login" })
 		ada := s.signedIn("ada")
@@ -171,7 +171,7 @@ func TestReturnIsKeptWhileTheUserSignsIn(t *testing.T) {
 		ada.signIn("ada")
 		require.Equal(t, http.StatusSeeOther, ada.get(path).status)
 	})
-	t.Run("it is over too when a page repeats the return", func(t *testing.T) {
+	t.Run("it is removed too when a page repeats the callback", func(t *testing.T) {
 		t.Parallel()
 		s := newSite(t, func(c *connect.Config) { c.SignInURL = "/login" })
 		ada := s.signedIn("ada")
@@ -194,7 +194,7 @@ func TestReturnIsKeptWhileTheUserSignsIn(t *testing.T) {
 		a = ada.get(path + "?repeated=1&identity_id=" + strings.Repeat("y", 10000) + junk)
 		require.Less(t, len(a.header.Get("Set-Cookie")), 1000)
 	})
-	t.Run("an answer other than success is kept too", func(t *testing.T) {
+	t.Run("a cancel is kept too", func(t *testing.T) {
 		t.Parallel()
 		s := newSite(t, func(c *connect.Config) { c.SignInURL = "/login" })
 		ada := s.signedIn("ada")

@@ -52,7 +52,7 @@ func TestReadReturnReadsEachQuery(t *testing.T) {
 		{name: "a cancel with an identity", query: "status=cancelled&identity_id=" + identityA, err: ErrCancelled},
 		{name: "a failure", query: "status=failed", err: ErrSignInFailed},
 		{name: "a failure with an identity", query: "status=failed&identity_id=" + identityA, err: ErrSignInFailed},
-		{name: "a status nobody knows, with an identity", query: "status=ok&identity_id=" + identityA, err: ErrSignInFailed},
+		{name: "an unknown status, with an identity", query: "status=ok&identity_id=" + identityA, err: ErrSignInFailed},
 		{name: "an error", query: "error=server_error&error_description=x", err: ErrSignInFailed},
 		{name: "an error beside success", query: "error=x&status=success&identity_id=" + identityA, err: ErrSignInFailed},
 	}
@@ -84,10 +84,10 @@ func TestReturnThatIsRepeatedReadsTheSame(t *testing.T) {
 	require.True(t, readReturn(u.Query()).repeated)
 }
 
-// However many calls it takes, and whatever the client allows.
+// The limit holds for any number of calls, and whatever timeouts the client has.
 func TestGatherIdentityWaitsHalfAMinuteAtMost(t *testing.T) {
 	t.Parallel()
-	const enough = 100 // of whatever comes
+	const enough = 100 // pages for an endless list
 	tests := []struct {
 		name   string
 		answer func(path string, n int) string // to the n-th call; empty for none
@@ -133,7 +133,7 @@ func TestGatherIdentityWaitsHalfAMinuteAtMost(t *testing.T) {
 				_, _, err = h.gatherIdentity(t.Context(), start, identityA)
 				require.ErrorIs(t, err, ErrUpstreamTimeout)
 				require.Equal(t, 30*time.Second, time.Since(begun))
-				time.Sleep(time.Minute) // What goes on without the person ends too.
+				time.Sleep(time.Minute) // Work in the background ends too.
 			})
 		})
 	}

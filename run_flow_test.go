@@ -15,7 +15,7 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// A panic in the app's own code ends an attempt, never the process.
+// A panic in the app's own code ends one attempt, not the process.
 func TestRunSurvivesAPanic(t *testing.T) {
 	t.Parallel()
 	for name, broken := range map[string]struct {
@@ -39,8 +39,8 @@ func TestRunSurvivesAPanic(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t)
-			s.owed("ada", s.fake.PutIdentity(anchortest.Identity{}).ID)
-			s.owed("grace", s.fake.PutIdentity(anchortest.Identity{}).ID)
+			s.connectUntagged("ada", s.fake.PutIdentity(anchortest.Identity{}).ID)
+			s.connectUntagged("grace", s.fake.PutIdentity(anchortest.Identity{}).ID)
 			_, err := s.store.Disconnect(t.Context(), connect.Disconnection{ApplicationID: s.fake.ApplicationID(), UserID: "grace", At: time.Now(), DeleteAfter: time.Now()})
 			require.NoError(t, err)
 			through := broken.transport
@@ -69,7 +69,7 @@ func TestRunSurvivesAPanic(t *testing.T) {
 	}
 }
 
-// In a request it ends no more than the attempt either.
+// In a request, too, it ends one attempt only.
 func TestTagAndDisconnectSurviveAPanicOfTheTransport(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -91,7 +91,7 @@ func TestTagAndDisconnectSurviveAPanicOfTheTransport(t *testing.T) {
 	require.Eventually(t, func() bool { return len(s.fake.Identities()) == 0 }, 10*time.Second, 20*time.Millisecond)
 }
 
-// What Anchor refuses for good is tried ever more rarely, and is an event.
+// A task that Anchor refuses is retried ever more rarely, and is an event.
 func TestTaskThatAnchorRefusesIsAnEvent(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{400, 401, 403, 422} {
@@ -99,10 +99,10 @@ func TestTaskThatAnchorRefusesIsAnEvent(t *testing.T) {
 			t.Parallel()
 			h := newHook(t)
 			id := h.fake.PutIdentity(anchortest.Identity{}).ID
-			h.owed("ada", id)
+			h.connectUntagged("ada", id)
 			h.fake.Fault(anchortest.Fault{Method: "PUT", Status: status, Body: `{"message":"no"}`})
 			h.run()
-			got := h.told(connect.TaskRefused, 1)[0]
+			got := h.waitForEvents(connect.TaskRefused, 1)[0]
 			require.Equal(t, connect.TagIdentity, got.Task)
 			require.Equal(t, "ada", got.UserID)
 			require.Equal(t, id, got.IdentityID)
@@ -114,11 +114,11 @@ func TestTaskThatAnchorRefusesIsAnEvent(t *testing.T) {
 	t.Run("an outage is none", func(t *testing.T) {
 		t.Parallel()
 		h := newHook(t)
-		h.owed("ada", h.fake.PutIdentity(anchortest.Identity{}).ID)
+		h.connectUntagged("ada", h.fake.PutIdentity(anchortest.Identity{}).ID)
 		h.fake.Fault(anchortest.Fault{Method: "PUT", Status: 503})
 		h.run()
 		require.Eventually(t, func() bool { return strings.Contains(h.log.String(), "a task failed and will be tried again") }, 5*time.Second, 5*time.Millisecond)
-		h.told(connect.TaskRefused, 0)
+		h.waitForEvents(connect.TaskRefused, 0)
 	})
 }
 
@@ -142,7 +142,7 @@ func TestRunRetriesAFailedTag(t *testing.T) {
 	ada := s.signedIn("ada")
 	s.fake.Fault(anchortest.Fault{Method: "PUT", Status: 503})
 	callback := ada.connect()
-	require.NotZero(t, s.connection("ada"), "the connection stands without its tag")
+	require.NotZero(t, s.connection("ada"), "the connection is stored without its tag")
 	require.Nil(t, s.tag(identityIn(callback)))
 
 	s.run()
@@ -160,15 +160,15 @@ func TestRunWorksOffTheTasksOfADeadProcess(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	plain := s.fake.PutIdentity(anchortest.Identity{Metadata: map[string]any{"plan": "pro"}})
-	s.owed("ada", plain.ID)
+	s.connectUntagged("ada", plain.ID)
 	others := s.fake.PutIdentity(anchortest.Identity{Metadata: map[string]any{"externalUserId": "grace"}})
-	s.owed("eve", others.ID)
-	s.owed("gone", "88888888-8888-4888-8888-888888888888")
+	s.connectUntagged("eve", others.ID)
+	s.connectUntagged("gone", "88888888-8888-4888-8888-888888888888")
 	for i := range 25 {
-		s.owed(fmt.Sprint("user", i), s.fake.PutIdentity(anchortest.Identity{}).ID)
+		s.connectUntagged(fmt.Sprint("user", i), s.fake.PutIdentity(anchortest.Identity{}).ID)
 	}
 	done := s.fake.PutIdentity(anchortest.Identity{})
-	s.owed("done", done.ID)
+	s.connectUntagged("done", done.ID)
 	done.Metadata = map[string]any{"externalUserId": "done", "connectedAt": s.connection("done").ConnectedAt.UTC().Format(time.RFC3339)}
 	s.fake.PutIdentity(done)
 
@@ -181,11 +181,11 @@ func TestRunWorksOffTheTasksOfADeadProcess(t *testing.T) {
 	identity, _ := s.fake.Identity(plain.ID)
 	require.Equal(t, "ada", identity.Metadata["externalUserId"])
 	require.Equal(t, "pro", identity.Metadata["plan"])
-	require.Equal(t, "grace", s.tag(others.ID), "another's mark is never overwritten")
+	require.Equal(t, "grace", s.tag(others.ID), "another user's mark is never overwritten")
 	for _, identity := range s.fake.Identities() {
 		require.NotNil(t, s.tag(identity.ID))
 	}
-	require.Equal(t, 26, s.fake.CountCalls("PUT", ""), "what was tagged before is not tagged again")
+	require.Equal(t, 26, s.fake.CountCalls("PUT", ""), "an identity that has its tag is not tagged again")
 }
 
 func TestRunSweepsFlowsThatExpiredLongAgo(t *testing.T) {
@@ -198,7 +198,7 @@ func TestRunSweepsFlowsThatExpiredLongAgo(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
 	require.ErrorIs(t, s.handler.Run(ctx), context.DeadlineExceeded)
-	ada.refused(connect.ErrStateExpired, ada.get(callback)) // Not unknown: it is kept a while.
+	ada.refused(connect.ErrStateExpired, ada.get(callback)) // Not unknown: an expired flow is kept for a while.
 
 	s.clock.advance(2 * time.Hour)
 	s.run()
@@ -207,8 +207,8 @@ func TestRunSweepsFlowsThatExpiredLongAgo(t *testing.T) {
 	}, 5*time.Second, 20*time.Millisecond)
 }
 
-// A gateway between here and Anchor that answers 404 with a page of its own
-// (while it is being deployed, say) must not make a deletion or a tag forgotten.
+// A gateway in front of Anchor may answer 404 with a page of its own, for example during
+// a deployment. That must not end a deletion or a tag.
 func TestRunRetriesAfterAGatewaysOwn404(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -235,8 +235,8 @@ func TestRunRetriesAfterAGatewaysOwn404(t *testing.T) {
 	}, 10*time.Second, 20*time.Millisecond)
 }
 
-// Two apps, each with a key of its own, may share a store. What one owes is
-// invisible under the other's key, and must not be taken for done.
+// Two apps with keys of their own may share a store. One app's key does not see the
+// other's identities, and must not take its tasks for done.
 func TestRunLeavesTheTasksOfOtherHandlersAlone(t *testing.T) {
 	t.Parallel()
 	store := connect.NewMemoryStore()
@@ -275,7 +275,7 @@ func TestRunSweepsWithoutDelayingTasks(t *testing.T) {
 	store := &endlessSweep{Store: connect.NewMemoryStore()}
 	s := newSite(t, func(c *connect.Config) { c.Store = store })
 	identity := s.fake.PutIdentity(anchortest.Identity{})
-	s.owed("ada", identity.ID)
+	s.connectUntagged("ada", identity.ID)
 	s.run()
 	require.Eventually(t, func() bool { return s.tag(identity.ID) == "ada" }, 5*time.Second, 20*time.Millisecond)
 }
@@ -298,5 +298,5 @@ func TestRunRetriesTasksOfEveryApplication(t *testing.T) {
 	require.Nil(t, h.tag(calendar))
 	h.run()
 	require.Eventually(t, func() bool { return h.tag(mail) == "ada" && h.tag(calendar) == "ada" }, 5*time.Second, 10*time.Millisecond)
-	h.told(connect.Tagged, 2)
+	h.waitForEvents(connect.Tagged, 2)
 }

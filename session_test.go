@@ -22,10 +22,10 @@ func TestNewSessionByIDOpensOneOfSeveralAccounts(t *testing.T) {
 	ada.connect()
 	a := s.handler.Application("")
 	_, err := s.handler.NewSession(t.Context(), "ada")
-	require.NoError(t, err, "with one account it is clear which")
+	require.NoError(t, err, "with one account there is no choice")
 	home := identityIn(ada.connectWith("label", "home"))
 	_, err = s.handler.NewSession(t.Context(), "ada")
-	require.ErrorIs(t, err, connect.ErrWhichConnection, "the wrong account is never guessed")
+	require.ErrorIs(t, err, connect.ErrWhichConnection, "no account is guessed")
 	require.Equal(t, http.StatusConflict, connect.Explain(err).Status)
 
 	c := s.connections("ada")[1]
@@ -140,8 +140,8 @@ func TestNewSessionReturnsAnErrorForEachReason(t *testing.T) {
 	})
 }
 
-// With nothing but our own pieces: the identity goes away at Anchor, and the first
-// session tells.
+// The identity is deleted or stops working at Anchor, and the next session finds out,
+// without a webhook.
 func TestNewSessionLearnsThatASignInIsDead(t *testing.T) {
 	t.Parallel()
 	for name, die := range map[string]func(s *site, identityID string){
@@ -166,16 +166,16 @@ func TestNewSessionLearnsThatASignInIsDead(t *testing.T) {
 			id := identityIn(ada.connect())
 			_, err := h.handler.NewSession(t.Context(), "ada")
 			require.NoError(t, err)
-			require.NotEmpty(t, h.told(connect.SessionOpened, 1)[0].SessionID)
+			require.NotEmpty(t, h.waitForEvents(connect.SessionOpened, 1)[0].SessionID)
 
 			die(h.site, id)
 			_, err = h.handler.NewSession(t.Context(), "ada")
 			require.ErrorIs(t, err, connect.ErrNeedsSignIn)
 			require.Equal(t, connect.HealthNeedsSignIn, h.connection("ada").Health)
-			e := h.told(connect.HealthChanged, 1)[0]
+			e := h.waitForEvents(connect.HealthChanged, 1)[0]
 			require.Equal(t, connect.HealthNeedsSignIn, e.Health)
 			require.Equal(t, h.connection("ada").ID, e.ConnectionID)
-			require.ErrorIs(t, h.told(connect.SessionRefused, 1)[0].Reason, connect.ErrNeedsSignIn)
+			require.ErrorIs(t, h.waitForEvents(connect.SessionRefused, 1)[0].Reason, connect.ErrNeedsSignIn)
 			require.Contains(t, ada.get("/connect/status").body, `"health":"needs_sign_in"`)
 			require.Equal(t, "/connect?return_to=%2Finbox", ada.get("/inbox").location)
 			require.Contains(t, ada.get("/connect").body, "Sign in to your account again")
@@ -183,7 +183,7 @@ func TestNewSessionLearnsThatASignInIsDead(t *testing.T) {
 			calls := len(h.fake.Calls())
 			_, err = h.handler.NewSession(t.Context(), "ada")
 			require.ErrorIs(t, err, connect.ErrNeedsSignIn)
-			require.Len(t, h.fake.Calls(), calls, "it is not tried again")
+			require.Len(t, h.fake.Calls(), calls, "no further call is made")
 			h.fake.ClearFaults()
 			ada.connect()
 			require.Equal(t, connect.HealthOK, h.connection("ada").Health)
@@ -212,8 +212,8 @@ func TestNewSessionRefusedForAnotherReasonKeepsTheHealth(t *testing.T) {
 			require.Error(t, err)
 			require.NotErrorIs(t, err, connect.ErrNeedsSignIn)
 			require.Equal(t, connect.HealthOK, h.connection("ada").Health)
-			require.Equal(t, err.Error(), h.told(connect.SessionRefused, 1)[0].Reason.Error())
-			h.told(connect.HealthChanged, 0)
+			require.Equal(t, err.Error(), h.waitForEvents(connect.SessionRefused, 1)[0].Reason.Error())
+			h.waitForEvents(connect.HealthChanged, 0)
 		})
 	}
 }

@@ -23,8 +23,8 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// site is an app with connect in it, on a TLS server, in front of a fake of
-// Anchor. Everything that happens to it goes through real HTTP.
+// site is an app with a handler, on a TLS server, in front of a fake of Anchor. Requests
+// go through real HTTP.
 type site struct {
 	t       *testing.T
 	fake    *anchortest.Server
@@ -34,7 +34,7 @@ type site struct {
 	mux     *http.ServeMux
 	log     *syncBuffer
 	clock   *clock
-	over    *sync.Map // what is closed when a browser's request is over, by its number
+	over    *sync.Map // channels that are closed when a browser's request is over, by its number
 
 	calendar string // a second application that the fake has
 }
@@ -79,7 +79,7 @@ func (b *syncBuffer) String() string {
 	return b.b.String()
 }
 
-// forget takes a word out of what was logged.
+// forget removes a word from the log.
 func (b *syncBuffer) forget(word string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -167,7 +167,7 @@ func (s *site) finished(a answer) {
 	<-a.over
 }
 
-// connection is the user's connection in the store, zero without one.
+// connection returns the user's connection in the store, or zero.
 func (s *site) connection(user string) connect.Connection {
 	connections := s.connections(user)
 	if len(connections) == 0 {
@@ -177,7 +177,7 @@ func (s *site) connection(user string) connect.Connection {
 	return connections[0]
 }
 
-// connections are the user's connections in the store.
+// connections returns the user's connections in the store.
 func (s *site) connections(user string) []connect.Connection {
 	return s.connectionsIn(s.fake.ApplicationID(), user)
 }
@@ -188,7 +188,7 @@ func (s *site) connectionsIn(applicationID, user string) []connect.Connection {
 	return connections
 }
 
-// tag is the identity's owner in its metadata at Anchor.
+// tag returns the identity's owner in its metadata at Anchor.
 func (s *site) tag(identityID string) any {
 	identity, ok := s.fake.Identity(identityID)
 	require.True(s.t, ok, "identity %s", identityID)
@@ -206,12 +206,12 @@ func (s *site) run() {
 	s.t.Cleanup(func() { cancel(); <-ended })
 }
 
-// upTo lets a user have so many connections.
+// upTo sets MaxConnections.
 func upTo(n int) func(*connect.Config) {
 	return func(c *connect.Config) { c.MaxConnections = n }
 }
 
-// labels are the labels of a user's connections, in their order.
+// labels returns the labels of a user's connections, in their order.
 func (s *site) labels(user string) []string {
 	var labels []string
 	for _, c := range s.connections(user) {
@@ -232,9 +232,9 @@ func withMembers(c *connect.Config) {
 	}
 }
 
-// retired is a site that has served the calendar before, and the user's identity
-// there. told gets its events, and may be nil.
-func retired(t *testing.T, told func(context.Context, connect.Event)) (s *site, calendar string) {
+// retired returns a site that no longer serves the calendar, and ada's identity
+// there. onEvent gets its events, and may be nil.
+func retired(t *testing.T, onEvent func(context.Context, connect.Event)) (s *site, calendar string) {
 	store := connect.NewMemoryStore()
 	s = newSite(t, withCalendar, func(c *connect.Config) { c.Store = store })
 	ada := s.signedIn("ada")
@@ -242,7 +242,7 @@ func retired(t *testing.T, told func(context.Context, connect.Event)) (s *site, 
 	h, err := connect.New(connect.Config{
 		Anchor: s.fake.Client(), ApplicationID: s.fake.ApplicationID(), PublicURL: s.server.URL, Store: store,
 		User:    func(*http.Request) (connect.User, error) { return connect.User{ID: "ada"}, nil },
-		Secrets: [][]byte{[]byte("a secret of the tests, not random")}, Logger: s.logger(), OnEvent: told,
+		Secrets: [][]byte{[]byte("a secret of the tests, not random")}, Logger: s.logger(), OnEvent: onEvent,
 	})
 	require.NoError(t, err)
 	served := *s
@@ -250,12 +250,12 @@ func retired(t *testing.T, told func(context.Context, connect.Event)) (s *site, 
 	return &served, calendar
 }
 
-// taskInterval is how often Run looks.
+// taskInterval is how often Run looks for tasks.
 const taskInterval = time.Second
 
-// owed puts a task into the store as a process leaves it behind that died
-// between the commit and the tag.
-func (s *site) owed(user, identityID string) {
+// connectUntagged stores a connection and leaves its tag to be written, as a process does
+// that dies after the commit.
+func (s *site) connectUntagged(user, identityID string) {
 	ctx, now := context.Background(), time.Now()
 	hash := "hash of " + user
 	require.NoError(s.t, s.store.Bind(ctx, connect.Pending{
@@ -269,13 +269,13 @@ func (s *site) owed(user, identityID string) {
 	require.True(s.t, completed.First)
 }
 
-// transport is one that answers some calls in Anchor's place.
+// transport is a RoundTripper that may answer calls in Anchor's place.
 type transport func(*http.Request) (*http.Response, error)
 
 func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// replica is another handler of the site's application, on a server of its own,
-// whose calls to Anchor go through a transport. Ada is signed in there.
+// replica returns another handler of the site's application and the URL of its server. Its
+// calls to Anchor go through a transport. Ada is signed in there.
 func (s *site) replica(through transport, options ...func(*connect.Config)) (*connect.Handler, string) {
 	server := httptest.NewUnstartedServer(nil)
 	server.StartTLS()
@@ -296,14 +296,14 @@ func (s *site) replica(through transport, options ...func(*connect.Config)) (*co
 	return h, server.URL
 }
 
-// remove deletes an identity at Anchor, behind the app's back.
+// remove deletes an identity at Anchor without the app.
 func (s *site) remove(identityID string) {
 	require.NoError(s.t, s.fake.Client().DeleteIdentity(context.Background(), identityID))
 }
 
 const webhookSecret = "whsec_of_the_tests"
 
-// hook is a site with a webhook, and what Anchor would send there.
+// hook is a site with a webhook, which records the app's events.
 type hook struct {
 	*site
 	mu     sync.Mutex
@@ -324,7 +324,7 @@ func newHook(t *testing.T, options ...func(*connect.Config)) *hook {
 	return h
 }
 
-// event is the body of an event of this moment.
+// event returns the body of an event.
 func event(kind, identityID string, created time.Time) string {
 	return fmt.Sprintf(`{"id":"evt_1","type":%q,"created":%q,"project_id":"p","text":"…","data":{"identity_id":%q}}`,
 		kind, created.UTC().Format(time.RFC3339Nano), identityID)
@@ -337,7 +337,7 @@ func (h *hook) send(secret, body string) int {
 	return status
 }
 
-// signature is a header that is well formed, and dated now.
+// signature returns a header that is well formed and dated now, but forged.
 func (h *hook) signature() string {
 	return fmt.Sprintf("t=%d,v1=%064x", h.clock.now().Unix(), 1)
 }
@@ -360,8 +360,8 @@ func (h *hook) trySend(secret, body string) (int, error) {
 	return res.StatusCode, res.Body.Close()
 }
 
-// told waits until the app has been told of so many events of a kind.
-func (h *hook) told(kind connect.EventKind, n int) []connect.Event {
+// waitForEvents waits until the app has got n events of a kind, and returns them.
+func (h *hook) waitForEvents(kind connect.EventKind, n int) []connect.Event {
 	h.t.Helper()
 	var found []connect.Event
 	require.Eventually(h.t, func() bool {

@@ -42,11 +42,11 @@ func TestConnectByPopupAndHTMXChoosesAnAccount(t *testing.T) {
 	c := s.connections("ada")[0]
 	s.clock.advance(time.Minute)
 
-	var start popupStart
+	var flow popupFlow
 	a := ada.asJSON().do(http.MethodPost, "/connect", "application/json", `{"popup":true,"connection":"`+c.ID+`"}`)
-	require.NoError(t, json.Unmarshal([]byte(a.body), &start))
-	a = ada.get(s.approve(start.RedirectURL))
-	ada.ended(start, "connected", a)
+	require.NoError(t, json.Unmarshal([]byte(a.body), &flow))
+	a = ada.get(s.approve(flow.RedirectURL))
+	ada.ended(flow, "connected", a)
 	<-a.over
 	require.Len(t, s.connections("ada"), 1)
 	require.Equal(t, c.ID, s.connections("ada")[0].ID)
@@ -67,7 +67,7 @@ func TestConnectKeepsConnectionsBeyondALoweredLimit(t *testing.T) {
 
 	lowered := newSite(t, func(c *connect.Config) { c.Store = s.store })
 	ada = lowered.signedIn("ada")
-	require.Contains(t, ada.get("/connect").body, "Your connected accounts", "both are shown")
+	require.Contains(t, ada.get("/connect").body, "Your connected accounts", "the page shows both")
 	ada.refused(connect.ErrConnectionLimit, ada.post("/connect", nil))
 	require.Empty(t, lowered.fake.Calls())
 	require.Equal(t, before, s.connections("ada"))
@@ -87,8 +87,8 @@ func TestConnectIssuesNoTokenWhenTheStoreFails(t *testing.T) {
 	require.Empty(t, s.fake.Calls())
 }
 
-// Freshness is judged by the Date of the token's answer. A gateway whose clock is
-// slow would make identities fresh that were there before.
+// Freshness is judged by the Date of the token's answer. A gateway with a slow clock would
+// make older identities look fresh.
 func TestConnectRefusesATokenDatedByASlowClock(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -199,7 +199,7 @@ func TestConnectReadsAndAnswersJSON(t *testing.T) {
 	require.Contains(t, a.body, `"error":"not_signed_in"`)
 }
 
-// bindingStore keeps what the handler has bound.
+// bindingStore records the flow that the handler binds.
 type bindingStore struct {
 	connect.Store
 	bound connect.Pending
@@ -247,7 +247,7 @@ func TestConnectRefusesATokenThatLivesForDays(t *testing.T) {
 func TestConnectEndsTheOldestOfSixPendingFlows(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, withCalendar)
-	// Each in a browser of its own, so that no cookie makes room.
+	// Each in a browser of its own, so that no cookie is removed.
 	var browsers []*browser
 	var callbacks []string
 	for range 6 {
@@ -262,5 +262,5 @@ func TestConnectEndsTheOldestOfSixPendingFlows(t *testing.T) {
 	browsers[0].refused(connect.ErrStateSpent, browsers[0].get(callbacks[0]))
 	require.Equal(t, http.StatusSeeOther, browsers[1].get(callbacks[1]).status, "the other five are live")
 	require.Equal(t, http.StatusSeeOther, graces.get(gracesCallback).status)
-	require.Equal(t, http.StatusSeeOther, browsers[0].get(elsewhere).status, "another application has starts of its own")
+	require.Equal(t, http.StatusSeeOther, browsers[0].get(elsewhere).status, "another application has pending flows of its own")
 }

@@ -54,8 +54,8 @@ func TestStateCookieSecretsRotateUnderAPendingFlow(t *testing.T) {
 	require.NotZero(t, s.connection("ada"))
 }
 
-// Replicas are rolled one by one. So a new secret goes last everywhere, and then
-// first: whichever replica a person comes back to opens what another has sealed.
+// Replicas are updated one by one. So a new secret is added last on all of them, and then
+// moved first: every replica opens the cookies that another has sealed.
 func TestStateCookieSecretsRotateInTwoStepsOnSeveralReplicas(t *testing.T) {
 	t.Parallel()
 	older, newer := []byte("the older secret of the tests, 32 bytes"), []byte("the newer secret of the tests, 32 bytes")

@@ -18,7 +18,7 @@ func mustCookies(t *testing.T, secure bool, secrets ...[]byte) stateCookies {
 	return c
 }
 
-// sealed returns the cookies that a start sets, for a browser that sent others.
+// sealed returns the cookies that starting a flow sets, for a browser that sent others.
 func sealed(t *testing.T, c stateCookies, s sealedState, begun time.Time, others ...*http.Cookie) []*http.Cookie {
 	w := httptest.NewRecorder()
 	require.NoError(t, c.set(w, requestWith(others...), s, begun))
@@ -61,7 +61,7 @@ func TestStateCookieOpensForItsOwnState(t *testing.T) {
 	require.ErrorIs(t, err, ErrNoStateCookie)
 	cookies[0].Value = "x"
 	_, err = c.find(requestWith(cookies...), newState())
-	require.ErrorIs(t, err, ErrNoStateCookie, "what is wrong with another start's is nothing to this one")
+	require.ErrorIs(t, err, ErrNoStateCookie, "another flow's broken cookie does not matter")
 }
 
 func TestStateCookieKeepsAnyTokenHash(t *testing.T) {
@@ -80,7 +80,7 @@ func TestStateCookieKeepsAnyTokenHash(t *testing.T) {
 	require.False(t, ok)
 }
 
-// The mark alone, which who sees the cookie's name knows, is no state.
+// The mark, which is in the cookie's name, is not enough to be a state.
 func TestStateCookieDistinguishesStatesOfOneMark(t *testing.T) {
 	t.Parallel()
 	c := mustCookies(t, true, secretA)
@@ -93,7 +93,7 @@ func TestStateCookieDistinguishesStatesOfOneMark(t *testing.T) {
 		require.ErrorIs(t, err, ErrNoStateCookie)
 	}
 
-	// Two starts of one mark do not hide each other.
+	// Two flows of one mark do not hide each other.
 	twin := sealedState{state: newState()[stateMark:] + mark, tokenHash: "twin"}
 	both := append(sealed(t, c, s, noon), sealed(t, c, twin, noon.Add(time.Second))...)
 	for _, want := range []sealedState{s, twin} {
@@ -245,9 +245,9 @@ func TestStateCookiesAreFiveAtMost(t *testing.T) {
 	for i, state := range states {
 		_, err := c.find(r, state)
 		if i < 3 {
-			require.ErrorIs(t, err, ErrNoStateCookie, "start %d is among the oldest", i)
+			require.ErrorIs(t, err, ErrNoStateCookie, "flow %d is among the oldest", i)
 		} else {
-			require.NoError(t, err, "start %d is among the newest", i)
+			require.NoError(t, err, "flow %d is among the newest", i)
 		}
 	}
 	open := c.all(r)
@@ -277,8 +277,8 @@ func TestStateCookiesLeaveOthersAlone(t *testing.T) {
 	require.Empty(t, c.all(requestWith(others...)))
 }
 
-// A sibling domain can set a cookie whose name only looks like ours once somebody
-// has trimmed it: browsers hold it for no __Host- cookie.
+// A sibling domain can set a cookie whose name becomes one of ours by trimming it, because
+// browsers do not treat it as a __Host- cookie.
 func TestStateCookieNamesAreNotTrimmed(t *testing.T) {
 	t.Parallel()
 	c := mustCookies(t, true, secretA)

@@ -9,7 +9,7 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// countingStore counts writes, and fails where it is told to.
+// countingStore counts calls, and fails in the methods that set names.
 type countingStore struct {
 	connect.Store
 	mu     sync.Mutex

@@ -101,7 +101,7 @@ func TestTagHasTheAppsOwnMetadata(t *testing.T) {
 		"connectedAt": s.connection("ada").ConnectedAt.UTC().Format(time.RFC3339),
 	}, identity.Metadata, "the owner cannot be changed")
 
-	// When it fails the person is connected all the same, and the tag is made up for.
+	// If Metadata fails, the user is connected nonetheless, and Run retries the tag.
 	callback = ada.connect()
 	require.Nil(t, s.tag(identityIn(callback)))
 	require.Contains(t, s.log.String(), "the billing service is down")
@@ -116,7 +116,7 @@ func TestTagHasTheAppsOwnMetadata(t *testing.T) {
 	s.log.forget("panic") // It was meant.
 }
 
-// Our own tag moves the moment that Anchor changed the identity at. Nobody has signed in.
+// Writing our tag changes UpdatedAt at Anchor. That is no sign-in.
 func TestTagThatIsLateDoesNotReviveADeadConnection(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

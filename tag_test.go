@@ -29,8 +29,8 @@ func TestTaggedMetadataKeepsWhatWasThere(t *testing.T) {
 	require.Len(t, after, 2)
 }
 
-// The store has time for the outcome of a tag however long that took, and though
-// the person has left.
+// The store has time for the outcome of a tag, however long the tag took, and though the
+// browser has hung up.
 func TestTagNowStoresTheOutcome(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

@@ -37,13 +37,13 @@ func TestTextsAreThereInEveryLanguage(t *testing.T) {
 	}
 }
 
-// Marks stand as the language has them.
+// Punctuation follows the rules of the language.
 func TestTextsHaveTheMarksOfTheirLanguage(t *testing.T) {
 	t.Parallel()
 	wrong := map[string]string{
 		"en": `[^\x00-\x7f…]`,
 		"de": `[¿¡’“”]| [:;!?]`,
-		"fr": `[ \w][;:!?]|[“”„]`, // A no-break space stands before each.
+		"fr": `[ \w][;:!?]|[“”„]`, // A no-break space precedes each.
 		"es": `^[^¿]*\?|^[^¡]*!| [:;!?]`,
 		"ja": `[.!?,;:]|\p{Hiragana} |[\p{Hiragana}\p{Katakana}\p{Han}] `,
 	}
@@ -59,7 +59,7 @@ func TestTextsHaveTheMarksOfTheirLanguage(t *testing.T) {
 	}
 }
 
-// What templates and code use is in the catalogue, and all that is there is used.
+// Every key that templates and code use is in the catalogue, and every key there is used.
 func TestTextsAreThereForEveryKey(t *testing.T) {
 	t.Parallel()
 	used := map[string]bool{"message": true, "error.internal.title": true, "error.internal.help": true}
@@ -91,7 +91,7 @@ func TestTextsAreThereForEveryKey(t *testing.T) {
 	}
 }
 
-// Nothing that a person reads is anywhere but in the catalogue.
+// Every text that users read is in the catalogue.
 func TestTextsAreNowhereButInTheCatalogue(t *testing.T) {
 	t.Parallel()
 	templates, err := filepath.Glob("pages/*.html")
@@ -151,8 +151,8 @@ func TestNextStepIsAKey(t *testing.T) {
 	require.Greater(t, found, 5)
 }
 
-// eachLiteral calls f with every string of our code that may be shown to a person:
-// all but those of errors, of logs and of panics.
+// eachLiteral calls f with every string of our code that users may see: all but those of
+// errors, logs and panics.
 func eachLiteral(t *testing.T, f func(file, text string)) {
 	t.Helper()
 	files, err := filepath.Glob("*.go")

@@ -127,7 +127,7 @@ func TestSignedInDistinguishesUsersNobodyAndFaults(t *testing.T) {
 		err  error
 		want error
 	}{
-		{name: "somebody", user: User{ID: "ada"}},
+		{name: "a user", user: User{ID: "ada"}},
 		{name: "an id of 255 bytes", user: User{ID: strings.Repeat("a", 255)}},
 		{name: "nobody", want: ErrNotSignedIn},
 		{name: "an id of spaces is nobody's", user: User{ID: " \t"}, want: ErrNotSignedIn},

@@ -27,20 +27,20 @@ func TestValidateNamesTheFieldAndTheLimit(t *testing.T) {
 		value interface{ Validate() error }
 		want  string // empty: it is valid
 	}{
-		"a start":                       {pending(func(p *connect.Pending) {}), ""},
-		"a start without a return path": {pending(func(p *connect.Pending) { p.ReturnTo = "" }), ""},
-		"a start whose texts are as long as may be": {pending(func(p *connect.Pending) {
+		"a flow":                       {pending(func(p *connect.Pending) {}), ""},
+		"a flow without a return path": {pending(func(p *connect.Pending) { p.ReturnTo = "" }), ""},
+		"a flow whose texts are as long as allowed": {pending(func(p *connect.Pending) {
 			p.TokenHash, p.ApplicationID, p.UserID = strings.Repeat("h", 255), strings.Repeat("a", 255), strings.Repeat("ü", 127)+"u"
 			p.ReturnTo = "/" + strings.Repeat("r", 1023)
 		}), ""},
-		"a start with line breaks and emoji":        {pending(func(p *connect.Pending) { p.UserID = " 🍣\r\n\t\x01 " }), ""},
-		"a start whose identity is odd and ignored": {pending(func(p *connect.Pending) { p.IdentityID = "\x00" }), ""},
+		"a flow with line breaks and emoji":    {pending(func(p *connect.Pending) { p.UserID = " 🍣\r\n\t\x01 " }), ""},
+		"a flow whose odd identity is ignored": {pending(func(p *connect.Pending) { p.IdentityID = "\x00" }), ""},
 
-		"a start without a token hash":      {pending(func(p *connect.Pending) { p.TokenHash = "" }), "TokenHash is empty"},
-		"a start without an application":    {pending(func(p *connect.Pending) { p.ApplicationID = "" }), "ApplicationID is empty"},
-		"a start without a user":            {pending(func(p *connect.Pending) { p.UserID = "" }), "UserID is empty"},
+		"a flow without a token hash":       {pending(func(p *connect.Pending) { p.TokenHash = "" }), "TokenHash is empty"},
+		"a flow without an application":     {pending(func(p *connect.Pending) { p.ApplicationID = "" }), "ApplicationID is empty"},
+		"a flow without a user":             {pending(func(p *connect.Pending) { p.UserID = "" }), "UserID is empty"},
 		"a token hash of 256 bytes":         {pending(func(p *connect.Pending) { p.TokenHash = strings.Repeat("h", 256) }), "TokenHash has 256 bytes, over the limit of 255"},
-		"a start's application too long":    {pending(func(p *connect.Pending) { p.ApplicationID = strings.Repeat("a", 256) }), "ApplicationID has 256 bytes, over the limit of 255"},
+		"a flow's application too long":     {pending(func(p *connect.Pending) { p.ApplicationID = strings.Repeat("a", 256) }), "ApplicationID has 256 bytes, over the limit of 255"},
 		"128 characters that are 256 bytes": {pending(func(p *connect.Pending) { p.UserID = strings.Repeat("ü", 128) }), "UserID has 256 bytes, over the limit of 255"},
 		"a return path of 1025 bytes":       {pending(func(p *connect.Pending) { p.ReturnTo = strings.Repeat("/", 1025) }), "ReturnTo has 1025 bytes, over the limit of 1024"},
 		"a return path with a NUL byte":     {pending(func(p *connect.Pending) { p.ReturnTo = "/\x00" }), "ReturnTo holds a NUL byte"},

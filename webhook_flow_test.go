@@ -47,7 +47,7 @@ func TestWebhookMovesTheHealth(t *testing.T) {
 		require.Equal(t, step.want, h.connection("ada").Health, step.name)
 	}
 	require.Equal(t, connect.HealthOK, h.connection("grace").Health)
-	changes := h.told(connect.HealthChanged, 2)
+	changes := h.waitForEvents(connect.HealthChanged, 2)
 	require.Equal(t, connect.HealthNeedsSignIn, changes[0].Health)
 	require.Equal(t, connect.HealthOK, changes[1].Health)
 	require.Equal(t, "ada", changes[0].UserID)
@@ -108,7 +108,7 @@ func TestWebhookTakesOnlySignedEvents(t *testing.T) {
 	body := event(failed, id, h.clock.now())
 
 	require.Equal(t, http.StatusUnauthorized, h.send("another secret", body))
-	require.Equal(t, http.StatusUnauthorized, h.send("", body), "nobody signs with an empty secret")
+	require.Equal(t, http.StatusUnauthorized, h.send("", body), "an empty secret signs nothing")
 	res, err := h.server.Client().Post(h.server.URL+"/webhooks/anchor", "application/json", strings.NewReader(body))
 	require.NoError(t, err)
 	require.NoError(t, res.Body.Close())
@@ -137,7 +137,7 @@ func TestWebhookIgnoresOtherEvents(t *testing.T) {
 		"no identity":             `{"type":"identity.authentication_failed","data":{}}`,
 		"two identities":          `{"type":"identity.authentication_failed","data":{"identity_id":"` + id + `","identityId":"` + h.fake.ApplicationID() + `"}}`,
 		"no JSON":                 "<html>",
-		"nobody's identity":       event(failed, "99999999-9999-4999-8999-999999999999", now),
+		"an unknown identity":     event(failed, "99999999-9999-4999-8999-999999999999", now),
 	} {
 		require.Equal(t, http.StatusNoContent, h.send(webhookSecret, body), name)
 	}
@@ -153,7 +153,7 @@ func TestWebhookIgnoresOtherEvents(t *testing.T) {
 	require.NotContains(t, h.log.String(), webhookSecret)
 }
 
-// "id" may be the id of anything.
+// "id" may be the id of something else than an identity.
 func TestWebhookTakesABareIDThatAConnectionHas(t *testing.T) {
 	t.Parallel()
 	h := newHook(t)
@@ -172,13 +172,13 @@ func TestWebhookTakesABareIDThatAConnectionHas(t *testing.T) {
 	before = len(h.log.String())
 	require.Equal(t, http.StatusNoContent, h.send(webhookSecret, bare("acct_7")))
 	log := h.log.String()[before:]
-	require.Contains(t, log, "WARN", "nobody would notice otherwise")
+	require.Contains(t, log, "WARN", "it would go unnoticed otherwise")
 	require.Contains(t, log, "[id reason]")
 	require.NotContains(t, log, "acct_7", "names only")
 	require.NotContains(t, log, "ada@example.com", "names only")
 }
 
-// Anchor gives up after ten seconds, and so does what is done for it.
+// Anchor gives up after ten seconds, so the work on an event ends before.
 func TestWebhookIsAnsweredBeforeAnchorGivesUp(t *testing.T) {
 	t.Parallel()
 	store := &slowHealth{Store: connect.NewMemoryStore()}
@@ -188,7 +188,7 @@ func TestWebhookIsAnsweredBeforeAnchorGivesUp(t *testing.T) {
 	require.InDelta(t, 8, store.had.Seconds(), 5)
 }
 
-// slowHealth is a store that tells how long SetHealth may take.
+// slowHealth is a store that records how long SetHealth may take.
 type slowHealth struct {
 	connect.Store
 	had time.Duration
@@ -214,15 +214,15 @@ func TestWebhookServesAnotherHandlersApplication(t *testing.T) {
 	_, err := h.store.Complete(t.Context(), start.TokenHash, c, connect.Completion{TagAfter: c.ConnectedAt})
 	require.NoError(t, err)
 	require.Equal(t, http.StatusNoContent, h.send(webhookSecret, event(failed, c.IdentityID, h.clock.now())))
-	e := h.told(connect.HealthChanged, 1)[0]
+	e := h.waitForEvents(connect.HealthChanged, 1)[0]
 	e.Time = time.Time{}
 	require.Equal(t, connect.Event{
 		Kind: connect.HealthChanged, UserID: "ada", ApplicationID: c.ApplicationID, ConnectionID: "a", IdentityID: c.IdentityID, Health: connect.HealthNeedsSignIn,
 	}, e)
 }
 
-// An event that is on its way while the person signs in once more must not undo
-// the new sign-in, whichever comes first.
+// An event that is under way while the user signs in again must not undo the new sign-in,
+// whichever arrives first.
 func TestWebhookOfAnOldFailureDoesNotUndoANewSignIn(t *testing.T) {
 	t.Parallel()
 	h := newHook(t)
@@ -240,7 +240,7 @@ func TestWebhookOfAnOldFailureDoesNotUndoANewSignIn(t *testing.T) {
 	require.Equal(t, http.StatusNoContent, h.send(webhookSecret, event(failed, id, h.clock.now())))
 	require.Equal(t, connect.HealthNeedsSignIn, h.connection("ada").Health, "a later one does")
 
-	// And the replaced identity's events are nobody's.
+	// Events of the replaced identity change nothing.
 	other := ada.connect()
 	h.clock.advance(time.Minute)
 	require.Equal(t, http.StatusNoContent, h.send(webhookSecret, event(failed, id, h.clock.now())))
@@ -248,7 +248,7 @@ func TestWebhookOfAnOldFailureDoesNotUndoANewSignIn(t *testing.T) {
 	require.Equal(t, connect.HealthOK, h.connection("ada").Health)
 }
 
-// The sign-in counts, not the start that led to it.
+// The sign-in counts, not the moment at which the flow began.
 func TestWebhookOfAFailureBeforeTheSignInIsOutdated(t *testing.T) {
 	t.Parallel()
 	h := newHook(t)
@@ -299,7 +299,7 @@ func TestWebhookDuringARenewalSparesTheNewIdentity(t *testing.T) {
 		require.Equal(t, [4]int{204, 204, 204, 204}, status)
 		c := h.connection("ada")
 		require.Equal(t, identityIn(second), c.IdentityID)
-		require.Equal(t, connect.HealthOK, c.Health, "what was said of the old identity is nothing to the new one")
+		require.Equal(t, connect.HealthOK, c.Health, "events of the old identity do not concern the new one")
 	}
 }
 
@@ -315,11 +315,10 @@ func TestWebhookDeliveredManyTimesChangesOnce(t *testing.T) {
 	}
 	meet.Wait()
 	require.Equal(t, connect.HealthNeedsSignIn, h.connection("ada").Health)
-	h.told(connect.HealthChanged, 1)
+	h.waitForEvents(connect.HealthChanged, 1)
 }
 
-// What the fake sends by itself, in every shape that Anchor's documentation
-// leaves open, arrives.
+// The fake sends events in every shape that Anchor's documentation leaves open.
 func TestWebhookReadsTheEventsOfTheFake(t *testing.T) {
 	t.Parallel()
 	for _, shape := range []struct {

@@ -80,7 +80,7 @@ func TestWebhookNeedsASecret(t *testing.T) {
 	}
 }
 
-// What is refused for its headers is refused before its body is read.
+// An event that its headers refuse is refused before its body is read.
 func TestWebhookJudgesTheHeadersFirst(t *testing.T) {
 	t.Parallel()
 	cfg := goodConfig()
