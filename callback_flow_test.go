@@ -779,6 +779,21 @@ func TestCallbackRefusesAnotherApplicationsIdentity(t *testing.T) {
 	}
 }
 
+// While Anchor takes no tags, the identity of a connection has no mark.
+func TestCallbackRenewsAConnectionWhoseOldIdentityHasNoMark(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	ada := s.signedIn("ada")
+	s.fake.Fault(anchortest.Fault{Method: "PUT", Status: 503})
+	id := identityIn(ada.connect())
+	s.clock.advance(time.Hour)
+	again := s.approve(ada.start(), anchortest.WithExistingIdentity(id))
+	require.Nil(t, s.tag(id))
+	s.finished(ada.get(again))
+	require.Equal(t, id, s.connection("ada").IdentityID)
+	require.WithinDuration(t, s.clock.now(), s.connection("ada").ConnectedAt, time.Minute)
+}
+
 // Two environments share an application, and their user ids overlap, so each other's
 // marks look like their own.
 func TestCallbackRefusesTheMarkOfAnotherEnvironment(t *testing.T) {

@@ -74,3 +74,26 @@ func TestAllConnectionsReturnsTheStoresError(t *testing.T) {
 	_, err := s.handler.Connections(t.Context(), "ada")
 	require.ErrorIs(t, err, connect.ErrStoreFailed)
 }
+
+// A database answers such an id with an error of its own, which must not become a 503.
+func TestConnectionIDThatNoStoreKeepsIsUnknown(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{1, 2} {
+		store := newCountingStore()
+		s := newSite(t, upTo(n), func(c *connect.Config) { c.Store = store })
+		ada := s.signedIn("ada")
+		ada.connect()
+		a := s.handler.Application("")
+		for name, id := range map[string]string{
+			"empty": "", "with a NUL byte": "a\x00", "no UTF-8": "\xff", "of 256 bytes": strings.Repeat("a", 256),
+		} {
+			require.ErrorIs(t, a.DisconnectByID(t.Context(), "ada", id), connect.ErrConnectionUnknown, name)
+			require.ErrorIs(t, a.SetLabel(t.Context(), "ada", id, "x"), connect.ErrConnectionUnknown, name)
+			if id != "" { // A form without an id is about all connections.
+				ada.refused(connect.ErrConnectionUnknown, ada.post("/disconnect", form("connection", id)))
+			}
+		}
+		require.Zero(t, store.counted("Disconnect")+store.counted("SetLabel"), "the store is not asked")
+		require.Len(t, s.connections("ada"), 1)
+	}
+}

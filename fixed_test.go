@@ -2,6 +2,7 @@ package connect_test
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -290,4 +291,38 @@ func TestFixedCallbackOfAnotherApplicationsIdentityEndsNoFlow(t *testing.T) {
 	foreign := s.fake.PutIdentity(anchortest.Identity{ApplicationID: s.calendar, CreatedAt: s.clock.now().Add(time.Second)})
 	ada.refused(connect.ErrWrongApplication, ada.get(withIdentity(callback, foreign.ID)))
 	s.finished(ada.get(callback))
+}
+
+// The identity that the callback names may be a stranger's, so it is not deleted either.
+func TestFixedCallbackOfAFlowThatEndedMeanwhileDeletesNothing(t *testing.T) {
+	t.Parallel()
+	store := &pausedComplete{Store: connect.NewMemoryStore()}
+	s := newSite(t, func(c *connect.Config) { c.Store, c.FixedCallbackURL = store, true })
+	ada := s.signedIn("ada")
+	callback := s.approve(ada.start())
+	store.pause = func(connect.Connection) { require.NoError(t, s.handler.Disconnect(t.Context(), "ada")) }
+	a := ada.get(callback)
+	ada.refused(connect.ErrStateSpent, a)
+	<-a.over
+	_, there := s.fake.Identity(identityIn(callback))
+	require.True(t, there)
+	require.Empty(t, s.connections("ada"))
+}
+
+// A user may have several connections from before FixedCallbackURL was set.
+func TestFixedCallbackBeginsNoFlowBesideSeveralConnections(t *testing.T) {
+	t.Parallel()
+	before := newSite(t, upTo(2))
+	ada := before.signedIn("ada")
+	ada.connect()
+	ada.connect()
+	s := newSite(t, func(c *connect.Config) { c.Store, c.FixedCallbackURL = before.store, true })
+	ada = s.signedIn("ada")
+	for _, fields := range []url.Values{nil, form("connection", before.connections("ada")[0].ID)} {
+		ada.refused(connect.ErrConnectionLimit, ada.post("/connect", fields))
+	}
+	require.Empty(t, s.fake.Calls(), "no token is issued")
+
+	require.Equal(t, http.StatusSeeOther, ada.post("/disconnect", form("connection", before.connections("ada")[0].ID)).status)
+	ada.connect() // With one connection a flow begins.
 }

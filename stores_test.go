@@ -95,6 +95,13 @@ func (s *countingStore) SetHealth(ctx context.Context, identityID string, health
 	return s.Store.SetHealth(ctx, identityID, health, at)
 }
 
+func (s *countingStore) SetLabel(ctx context.Context, applicationID, userID, connectionID, label string) (connect.Connection, error) {
+	if err := s.did("SetLabel"); err != nil {
+		return connect.Connection{}, err
+	}
+	return s.Store.SetLabel(ctx, applicationID, userID, connectionID, label)
+}
+
 func (s *countingStore) Disconnect(ctx context.Context, d connect.Disconnection) ([]connect.Connection, error) {
 	if err := s.did("Disconnect"); err != nil {
 		return nil, err
