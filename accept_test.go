@@ -249,15 +249,17 @@ func TestAcceptRefusalSparesAnIdentityInUse(t *testing.T) {
 	require.True(t, there)
 	require.Equal(t, id, s.connection("ada").IdentityID)
 
-	// Not even one that looks fresh by its date.
-	identity, _ := s.fake.Identity(id)
-	identity.CreatedAt = s.clock.now().Add(time.Hour)
-	s.fake.PutIdentity(identity)
-	a = ada.get(s.approve(ada.start(), anchortest.WithExistingIdentity(id)))
-	ada.refused(connect.ErrNotAccepted, a)
-	<-a.over
-	_, there = s.fake.Identity(id)
-	require.True(t, there)
+	// Not even one that looks fresh by its date, with its mark or without.
+	for _, metadata := range []map[string]any{{"externalUserId": "ada"}, nil} {
+		identity, _ := s.fake.Identity(id)
+		identity.CreatedAt, identity.Metadata = s.clock.now().Add(time.Hour), metadata
+		s.fake.PutIdentity(identity)
+		a = ada.get(s.approve(ada.start(), anchortest.WithExistingIdentity(id)))
+		ada.refused(connect.ErrNotAccepted, a)
+		<-a.over
+		_, there = s.fake.Identity(id)
+		require.True(t, there)
+	}
 }
 
 func TestAcceptRefusalBehindAFixedCallbackEndsNoFlow(t *testing.T) {
