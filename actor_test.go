@@ -105,7 +105,7 @@ func TestActorWhoIsNobodyIsNotSignedIn(t *testing.T) {
 	b := s.signedIn("acme/" + strings.Repeat("a", 256))
 	b.refused(connect.ErrUserLookup, b.post("/connect", nil))
 
-	b = s.signedIn("ada/ada") // The owner is who acts.
+	b = s.signedIn("ada/ada") // The owner acts.
 	b.connect()
 	require.Empty(t, s.connection("ada").ActorID)
 }

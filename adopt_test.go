@@ -37,7 +37,7 @@ func TestAdoptConnectsTheAppsOwnMapping(t *testing.T) {
 	require.Equal(t, c, again, "idempotent")
 	require.Empty(t, h.fake.Calls())
 
-	// What is there stays, even if only the store knows it.
+	// An existing connection stays, even if only the store knows it.
 	identity.Metadata = nil
 	h.fake.PutIdentity(identity)
 	for name, test := range map[string]struct {

@@ -75,9 +75,9 @@ func TestProofsOfACallback(t *testing.T) {
 		{name: "4: another user's pending flow counts though this one is completed", start: func(e *startEvidence) {
 			e.fixed, e.othersOpen, e.pending.Spent, e.pending.IdentityID = true, true, true, identityA
 		}, want: ErrAnotherUser},
-		{name: "4: it was begun for another application", start: func(e *startEvidence) { e.application = nil }, want: ErrStateUnknown},
-		{name: "4: it is spent", start: func(e *startEvidence) { e.pending.Spent = true }, want: ErrStateSpent},
-		{name: "4: it is spent, and the return names no identity", start: func(e *startEvidence) { e.pending.Spent, e.result.identityID = true, "" }, want: ErrStateSpent},
+		{name: "4: it belongs to an application that is not served", start: func(e *startEvidence) { e.application = nil }, want: ErrStateUnknown},
+		{name: "4: it is over", start: func(e *startEvidence) { e.pending.Spent = true }, want: ErrStateSpent},
+		{name: "4: it is over, and the callback names no identity", start: func(e *startEvidence) { e.pending.Spent, e.result.identityID = true, "" }, want: ErrStateSpent},
 		{name: "4: it was completed with another identity", start: func(e *startEvidence) { e.pending.Spent, e.pending.IdentityID = true, identityB }, want: ErrStateSpent},
 		{name: "4: it was completed with this identity, which is a reload", start: func(e *startEvidence) { e.pending.Spent, e.pending.IdentityID = true, identityA }},
 		{name: "4: a reload may come after the expiry", start: func(e *startEvidence) {

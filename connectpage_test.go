@@ -71,7 +71,7 @@ func TestConnectPageKnowsTheConnection(t *testing.T) {
 	require.Equal(t, "|true|true||/connect|/reports", ada.get("/connect?return_to=/reports").body, "there is no working connection to keep")
 }
 
-// Whoever was tricked into signing in as another user of the app can see that.
+// A user who was tricked into signing in as another user of the app can see that.
 func TestConnectPageNamesTheUser(t *testing.T) {
 	t.Parallel()
 	named := func(name string) func(*connect.Config) {

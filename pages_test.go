@@ -41,7 +41,7 @@ func templates(t *testing.T, text string) func(*connect.Config) {
 	return func(c *connect.Config) { c.Templates = template.Must(template.New("").Parse(text)) }
 }
 
-// A page can be read without a script and by a screen reader, and says what it is.
+// Every page works without scripts and with a screen reader, and has a title.
 func TestPagesAreWholeDocuments(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

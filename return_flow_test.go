@@ -31,8 +31,8 @@ func TestReturnReadsBothNamesOfTheParameter(t *testing.T) {
 	}
 }
 
-// As long as no connection has it, whoever knows an identity's id may try to claim it. So
-// the id is revealed to nobody before proofs 1 to 4 hold.
+// As long as no connection has an identity, anyone who knows its id may try to claim it.
+// So the id is not revealed before proofs 1 to 4 hold.
 func TestReturnThatIsNotProvedRevealsNoIdentity(t *testing.T) {
 	t.Parallel()
 	for _, fixed := range []bool{false, true} {

@@ -30,7 +30,7 @@ func TestReadReturnReadsEachQuery(t *testing.T) {
 		{name: "both names that agree but for case", query: "identity_id=" + upper + "&identityId=" + lower, want: lower},
 		{name: "capitals are the same identity", query: "identityId=" + upper, want: lower},
 		{name: "one name empty", query: "identity_id=&identityId=" + identityA, want: identityA},
-		{name: "what else is there does not matter", query: "identityId=" + identityA + "&utm=x&utm=y", want: identityA},
+		{name: "other parameters do not matter", query: "identityId=" + identityA + "&utm=x&utm=y", want: identityA},
 
 		{name: "both names that differ", query: "identity_id=" + identityA + "&identityId=" + identityB, err: ErrBadIdentityID},
 		{name: "a repeated name", query: "identityId=" + identityA + "&identityId=" + identityB, err: ErrBadIdentityID},

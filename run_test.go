@@ -285,9 +285,9 @@ func TestTaskDelayStaysShort(t *testing.T) {
 	for attempts := range patientAttempts + 1 {
 		require.LessOrEqual(t, taskDelay(attempts, failure), maxTaskDelay)
 	}
-	require.Equal(t, "6s", taskDelay(6, failure).String(), "what fails for long is tried more rarely")
+	require.Equal(t, "6s", taskDelay(6, failure).String(), "a task that keeps failing is retried more rarely")
 	refused := &anchorhttp.Error{StatusCode: http.StatusForbidden}
-	require.Equal(t, "32s", taskDelay(5, refused).String(), "and what is refused soon")
+	require.Equal(t, "32s", taskDelay(5, refused).String(), "a refused task is retried more rarely still")
 	for _, attempts := range []int{-1, 3, 10, 63, 64, math.MaxInt} {
 		require.LessOrEqual(t, taskDelay(attempts, failure), time.Minute)
 		require.LessOrEqual(t, taskDelay(attempts, refused), time.Hour)

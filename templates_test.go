@@ -85,7 +85,7 @@ func TestTemplatesOfTheAppAreNotChanged(t *testing.T) {
 	require.Contains(t, s.signedIn("ada").get("/connect").body, "<header>Errand</header>")
 }
 
-// A template that works on what it was tried with may still fail.
+// A template that works on the data that New tries it with may still fail later.
 func TestTemplateThatFailsGivesWayToTheBuiltInPage(t *testing.T) {
 	t.Parallel()
 	var failing, panicking atomic.Bool
