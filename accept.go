@@ -54,7 +54,7 @@ func (e *askFirstError) Error() string { return "connect: the user is asked firs
 // ask calls Config.Accept. If that agrees, ask returns what it has agreed to; nil if
 // nobody was asked. A refusal or a fault is an error. A path is a page that the browser
 // is to be redirected to.
-func (h *Handler) ask(r *http.Request, start startEvidence, identity anchorhttp.Identity, c Connection) (accepted *Connection, path string, err error) {
+func (h *Handler) ask(r *http.Request, flow flowEvidence, identity anchorhttp.Identity, c Connection) (accepted *Connection, path string, err error) {
 	if h.accept == nil {
 		return nil, "", nil
 	}
@@ -63,15 +63,15 @@ func (h *Handler) ask(r *http.Request, start startEvidence, identity anchorhttp.
 	if err := h.isElsewhere(ctx, c); err != nil {
 		return nil, "", err
 	}
-	connections, err := start.application.Connections(ctx, c.UserID)
+	connections, err := flow.application.Connections(ctx, c.UserID)
 	if err != nil {
 		return nil, "", err
 	}
-	at, err := start.pending.place(connections, c.IdentityID, h.maxConnections)
+	at, err := flow.pending.place(connections, c.IdentityID, h.maxConnections)
 	if err != nil {
 		return nil, "", err
 	}
-	candidate := Candidate{User: start.user, Identity: identity, Connection: c}
+	candidate := Candidate{User: flow.user, Identity: identity, Connection: c}
 	candidate.Connection.CreatedAt = c.ConnectedAt
 	if at >= 0 {
 		candidate.Replaces = connections[at]
@@ -89,7 +89,7 @@ func (h *Handler) ask(r *http.Request, start startEvidence, identity anchorhttp.
 	case !isLocalPath(first.path):
 		return nil, "", fmt.Errorf("%w: AskFirst needs a local path", ErrAcceptFailed)
 	}
-	back := url.URL{Path: h.prefix + route{kind: routeCallback, state: start.state}.path()}
+	back := url.URL{Path: h.hosts.prefix + route{kind: routeCallback, state: flow.state}.path()}
 	return nil, withReturnTo(first.path, &back), nil
 }
 

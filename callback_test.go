@@ -27,8 +27,8 @@ var noon = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 
 // A start that proves, and an identity that proves, for the tables to break.
 
-func goodStart() startEvidence {
-	return startEvidence{
+func goodStart() flowEvidence {
+	return flowEvidence{
 		now:         noon.Add(time.Minute),
 		user:        User{ID: "ada"},
 		state:       "STATE",
@@ -57,50 +57,50 @@ func TestEveryProofOfAReturn(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name     string
-		start    func(*startEvidence)
+		start    func(*flowEvidence)
 		identity func(*identityEvidence)
 		want     error
 	}{
 		{name: "what holds all eight passes"},
 
 		// 1. Somebody is signed in.
-		{name: "1: nobody is signed in", start: func(e *startEvidence) { e.user = User{} }, want: ErrNotSignedIn},
-		{name: "1: nobody is signed in comes before a missing cookie", start: func(e *startEvidence) { e.user = User{}; e.cookieErr = ErrNoStateCookie }, want: ErrNotSignedIn},
+		{name: "1: nobody is signed in", start: func(e *flowEvidence) { e.user = User{} }, want: ErrNotSignedIn},
+		{name: "1: nobody is signed in comes before a missing cookie", start: func(e *flowEvidence) { e.user = User{}; e.cookieErr = ErrNoStateCookie }, want: ErrNotSignedIn},
 
 		// 2. The state in the address is ours.
-		{name: "2: the address has no state", start: func(e *startEvidence) { e.state = "" }, want: ErrStateMissing},
-		{name: "2: the address has another state than the cookie", start: func(e *startEvidence) { e.state = "OTHER" }, want: ErrStateInvalid},
-		{name: "2: the address has the beginning of the state", start: func(e *startEvidence) { e.state = "STAT" }, want: ErrStateInvalid},
-		{name: "2: the state in another case is another state", start: func(e *startEvidence) { e.state = "state" }, want: ErrStateInvalid},
-		{name: "2: a fixed callback address needs no state", start: func(e *startEvidence) { e.state, e.fixed = "", true }},
+		{name: "2: the address has no state", start: func(e *flowEvidence) { e.state = "" }, want: ErrStateMissing},
+		{name: "2: the address has another state than the cookie", start: func(e *flowEvidence) { e.state = "OTHER" }, want: ErrStateInvalid},
+		{name: "2: the address has the beginning of the state", start: func(e *flowEvidence) { e.state = "STAT" }, want: ErrStateInvalid},
+		{name: "2: the state in another case is another state", start: func(e *flowEvidence) { e.state = "state" }, want: ErrStateInvalid},
+		{name: "2: a fixed callback address needs no state", start: func(e *flowEvidence) { e.state, e.fixed = "", true }},
 
 		// 3. This browser is the one that started.
-		{name: "3: the browser has no cookie", start: func(e *startEvidence) { e.cookie, e.cookieErr = sealedState{}, ErrNoStateCookie }, want: ErrNoStateCookie},
-		{name: "3: the cookie is forged", start: func(e *startEvidence) { e.cookie, e.cookieErr = sealedState{}, ErrStateInvalid }, want: ErrStateInvalid},
-		{name: "3: a fixed callback address needs the cookie all the same", start: func(e *startEvidence) { e.fixed, e.cookieErr = true, ErrNoStateCookie }, want: ErrNoStateCookie},
+		{name: "3: the browser has no cookie", start: func(e *flowEvidence) { e.cookie, e.cookieErr = sealedState{}, ErrNoStateCookie }, want: ErrNoStateCookie},
+		{name: "3: the cookie is forged", start: func(e *flowEvidence) { e.cookie, e.cookieErr = sealedState{}, ErrStateInvalid }, want: ErrStateInvalid},
+		{name: "3: a fixed callback address needs the cookie all the same", start: func(e *flowEvidence) { e.fixed, e.cookieErr = true, ErrNoStateCookie }, want: ErrNoStateCookie},
 
 		// 4. The start is known, this user's, unspent and unexpired.
-		{name: "4: the store does not know the start", start: func(e *startEvidence) { e.pending, e.pendingErr = Pending{}, ErrStateUnknown }, want: ErrStateUnknown},
-		{name: "4: another user began", start: func(e *startEvidence) { e.pending.UserID = "eve" }, want: ErrAnotherUser},
-		{name: "4: a user whose id differs in case began", start: func(e *startEvidence) { e.pending.UserID = "Ada" }, want: ErrAnotherUser},
-		{name: "4: another user began, though it is expired", start: func(e *startEvidence) { e.pending.UserID = "eve"; e.now = noon.Add(time.Hour) }, want: ErrAnotherUser},
-		{name: "4: another user finished it with this identity", start: func(e *startEvidence) {
+		{name: "4: the store does not know the start", start: func(e *flowEvidence) { e.pending, e.pendingErr = Pending{}, ErrStateUnknown }, want: ErrStateUnknown},
+		{name: "4: another user began", start: func(e *flowEvidence) { e.pending.UserID = "eve" }, want: ErrAnotherUser},
+		{name: "4: a user whose id differs in case began", start: func(e *flowEvidence) { e.pending.UserID = "Ada" }, want: ErrAnotherUser},
+		{name: "4: another user began, though it is expired", start: func(e *flowEvidence) { e.pending.UserID = "eve"; e.now = noon.Add(time.Hour) }, want: ErrAnotherUser},
+		{name: "4: another user finished it with this identity", start: func(e *flowEvidence) {
 			e.pending.UserID, e.pending.Spent, e.pending.IdentityID = "eve", true, identityA
 		}, want: ErrAnotherUser},
-		{name: "4: this browser holds an open start of another user, too", start: func(e *startEvidence) { e.fixed, e.othersOpen = true, true }, want: ErrAnotherUser},
-		{name: "4: another user's open start counts though this one is completed", start: func(e *startEvidence) {
+		{name: "4: this browser holds an open start of another user, too", start: func(e *flowEvidence) { e.fixed, e.othersOpen = true, true }, want: ErrAnotherUser},
+		{name: "4: another user's open start counts though this one is completed", start: func(e *flowEvidence) {
 			e.fixed, e.othersOpen, e.pending.Spent, e.pending.IdentityID = true, true, true, identityA
 		}, want: ErrAnotherUser},
-		{name: "4: it was begun for another application", start: func(e *startEvidence) { e.application = nil }, want: ErrStateUnknown},
-		{name: "4: it is spent", start: func(e *startEvidence) { e.pending.Spent = true }, want: ErrStateSpent},
-		{name: "4: it is spent, and the return names no identity", start: func(e *startEvidence) { e.pending.Spent, e.result.identityID = true, "" }, want: ErrStateSpent},
-		{name: "4: it was completed with another identity", start: func(e *startEvidence) { e.pending.Spent, e.pending.IdentityID = true, identityB }, want: ErrStateSpent},
-		{name: "4: it was completed with this identity, which is a reload", start: func(e *startEvidence) { e.pending.Spent, e.pending.IdentityID = true, identityA }},
-		{name: "4: a reload may come after the expiry", start: func(e *startEvidence) {
+		{name: "4: it was begun for another application", start: func(e *flowEvidence) { e.application = nil }, want: ErrStateUnknown},
+		{name: "4: it is spent", start: func(e *flowEvidence) { e.pending.Spent = true }, want: ErrStateSpent},
+		{name: "4: it is spent, and the return names no identity", start: func(e *flowEvidence) { e.pending.Spent, e.result.identityID = true, "" }, want: ErrStateSpent},
+		{name: "4: it was completed with another identity", start: func(e *flowEvidence) { e.pending.Spent, e.pending.IdentityID = true, identityB }, want: ErrStateSpent},
+		{name: "4: it was completed with this identity, which is a reload", start: func(e *flowEvidence) { e.pending.Spent, e.pending.IdentityID = true, identityA }},
+		{name: "4: a reload may come after the expiry", start: func(e *flowEvidence) {
 			e.pending.Spent, e.pending.IdentityID, e.now = true, identityA, noon.Add(time.Hour)
 		}},
-		{name: "4: it expires at this very moment", start: func(e *startEvidence) { e.now = e.pending.ExpiresAt }, want: ErrStateExpired},
-		{name: "4: it expires in a moment", start: func(e *startEvidence) { e.now = e.pending.ExpiresAt.Add(-time.Nanosecond) }},
+		{name: "4: it expires at this very moment", start: func(e *flowEvidence) { e.now = e.pending.ExpiresAt }, want: ErrStateExpired},
+		{name: "4: it expires in a moment", start: func(e *flowEvidence) { e.now = e.pending.ExpiresAt.Add(-time.Nanosecond) }},
 
 		// 5. Anchor knows the identity, and it is usable.
 		{name: "5: Anchor does not know the identity", identity: func(e *identityEvidence) { e.identityErr = ErrIdentityNotFound }, want: ErrIdentityNotFound},
@@ -162,7 +162,7 @@ func TestEveryProofOfAReturn(t *testing.T) {
 			if test.identity != nil {
 				test.identity(&identity)
 			}
-			err := proveStart(start)
+			err := proveFlow(start)
 			if err == nil {
 				err = proveIdentity(identity)
 			}
@@ -351,7 +351,7 @@ func TestAPersonWaitsHalfAMinuteForAnchorAtMost(t *testing.T) {
 					anchorhttp.WithHTTPClient(&http.Client{Transport: transport}))
 				h, err := New(cfg)
 				require.NoError(t, err)
-				start := startEvidence{user: User{ID: "ada"}, pending: Pending{IssuedAt: noon, ApplicationID: testApp}, application: h.Application("")}
+				start := flowEvidence{user: User{ID: "ada"}, pending: Pending{IssuedAt: noon, ApplicationID: testApp}, application: h.Application("")}
 				begun := time.Now()
 				_, _, err = h.gatherIdentity(t.Context(), start, identityA)
 				require.ErrorIs(t, err, ErrUpstreamTimeout)

@@ -237,7 +237,6 @@ type Handler struct {
 	errorHandler   func(http.ResponseWriter, *http.Request, error)
 
 	hosts        hosts
-	prefix       string // of hosts
 	cookies      stateCookies
 	crossOrigin  *http.CrossOriginProtection // trusts no origin: see fromOurPages
 	pages        pages
@@ -246,8 +245,8 @@ type Handler struct {
 	statusLogged *logRate // of a status that nobody knows
 }
 
-// New checks the configuration and returns a handler. Every field that is
-// missing or unusable is named in the error, together with the remedy.
+// New returns a handler for a configuration. Its error names every field that is missing
+// or unusable, with the remedy.
 func New(cfg Config) (*Handler, error) {
 	h := &Handler{
 		anchor:         cfg.Anchor,
@@ -261,79 +260,73 @@ func New(cfg Config) (*Handler, error) {
 		log:            cfg.Logger,
 		errorHandler:   cfg.ErrorHandler,
 		crossOrigin:    http.NewCrossOriginProtection(),
+		clockLogged:    new(logRate),
+		statusLogged:   new(logRate),
 	}
 	if h.now == nil {
 		h.now = time.Now
 	}
-	h.project, h.pace = &project{anchor: cfg.Anchor, now: h.now}, newPace(h.now)
-	h.clockLogged, h.statusLogged = new(logRate), new(logRate)
-	var problems []error
-	unusable := func(field, format string, args ...any) {
-		problems = append(problems, fmt.Errorf("connect: Config."+field+" "+format, args...))
-	}
-
-	if cfg.Anchor == nil {
-		unusable("Anchor", "is missing: give it anchorhttp.New(apiKey)")
-	} else if err := cfg.Anchor.Validate(); err != nil {
-		unusable("Anchor", "is unusable: %w", err)
-	}
-	h.hosts = newHosts(cfg, unusable)
-	h.prefix = h.hosts.prefix
-	h.applications = newApplications(h, cfg, unusable) // Their names must suit the prefix.
-	if cfg.MaxConnections < 0 || cfg.MaxConnections > maxMaxConnections {
-		unusable("MaxConnections", "is %d: use 1 to %d, or leave it out for 1", cfg.MaxConnections, maxMaxConnections)
-	}
-	if cfg.Store == nil {
-		unusable("Store", "is missing: give it a Store, connect.NewMemoryStore() for a first try")
-	}
-	if cfg.User == nil {
-		unusable("User", "is missing: give it connect.SessionUser(…) or a func(*http.Request) (connect.User, error)")
-	}
-	if len(cfg.Secrets) == 0 {
-		unusable("Secrets", "is empty: give it at least one secret of 32 random bytes (openssl rand -hex 32)")
-	}
-	for i, secret := range cfg.Secrets {
-		switch {
-		case len(secret) < 32:
-			unusable("Secrets", "has %d bytes at index %d: each needs at least 32 random bytes (openssl rand -hex 32)", len(secret), i)
-		case !looksRandom(secret):
-			unusable("Secrets", "has at index %d a secret of a few repeated bytes: give it 32 random ones (openssl rand -hex 32)", i)
-		}
-	}
-	if cfg.FixedCallbackURL && cfg.MaxConnections > 1 {
-		unusable("MaxConnections", "is %d with FixedCallbackURL: the callback could not tell which account a user has signed in to", cfg.MaxConnections)
-	}
-	destination := func(field, address, otherwise string) string {
-		parsed, err := parseDestination(address, otherwise)
-		switch {
-		case err != nil:
-			unusable(field, "%w", err)
-		case parsed != "" && h.hosts.several() && !isLocalPath(parsed):
-			unusable(field, "is %q with several hosts: use a local path, so that users stay on theirs", address)
-		}
-		return parsed
-	}
-	h.successURL = destination("SuccessURL", cfg.SuccessURL, "/")
-	h.signInURL = destination("SignInURL", cfg.SignInURL, "")
-	h.languages = newLanguages(cfg.Language, newLocales(cfg.Texts, unusable))
-	h.pages = newPages(cfg, h.languages.byTag[english], unusable)
-	if len(problems) > 0 {
-		return nil, errors.Join(problems...)
-	}
-
-	cookies, err := newStateCookies(cfg.Secrets, h.hosts.scheme == "https")
-	if err != nil {
-		return nil, fmt.Errorf("connect: Config.Secrets: %w", err)
-	}
-	h.cookies = cookies
 	if h.log == nil {
 		h.log = slog.Default()
 	}
 	if h.errorHandler == nil {
 		h.errorHandler = h.defaultErrorHandler
 	}
+	h.project, h.pace = &project{anchor: cfg.Anchor, now: h.now}, newPace(h.now)
 	h.events = &events{handle: cfg.OnEvent, log: h.log}
+
+	var problems []error
+	unusable := func(field, format string, args ...any) {
+		problems = append(problems, fmt.Errorf("connect: Config.%s %w", field, fmt.Errorf(format, args...)))
+	}
+	h.hosts = newHosts(cfg, unusable)
+	h.applications = newApplications(h, cfg, unusable) // Their names must suit the prefix.
+	cfg.validate(unusable)
+	h.successURL = h.hosts.destination("SuccessURL", cfg.SuccessURL, "/", unusable)
+	h.signInURL = h.hosts.destination("SignInURL", cfg.SignInURL, "", unusable)
+	h.languages = newLanguages(cfg.Language, newLocales(cfg.Texts, unusable))
+	h.pages = newPages(cfg, h.languages.byTag[english], unusable)
+	if len(problems) > 0 {
+		return nil, errors.Join(problems...)
+	}
+	var err error
+	if h.cookies, err = newStateCookies(cfg.Secrets, h.hosts.scheme == "https"); err != nil {
+		return nil, fmt.Errorf("connect: Config.Secrets: %w", err)
+	}
 	return h, nil
+}
+
+// validate reports to unusable what is wrong with fields that can be judged by
+// themselves.
+func (cfg Config) validate(unusable func(field, format string, args ...any)) {
+	if cfg.Anchor == nil {
+		unusable("Anchor", "is missing: set it to anchorhttp.New(apiKey)")
+	} else if err := cfg.Anchor.Validate(); err != nil {
+		unusable("Anchor", "is unusable: %w", err)
+	}
+	switch n := cfg.MaxConnections; {
+	case n < 0 || n > maxMaxConnections:
+		unusable("MaxConnections", "is %d: use 1 to %d, or omit it for 1", n, maxMaxConnections)
+	case n > 1 && cfg.FixedCallbackURL:
+		unusable("MaxConnections", "is %d with FixedCallbackURL: the callback could not tell which account a user has signed in to", n)
+	}
+	if cfg.Store == nil {
+		unusable("Store", "is missing: set it to a Store, for a first try connect.NewMemoryStore()")
+	}
+	if cfg.User == nil {
+		unusable("User", "is missing: set it to connect.SessionUser(…) or a func(*http.Request) (connect.User, error)")
+	}
+	if len(cfg.Secrets) == 0 {
+		unusable("Secrets", "is empty: it needs at least one secret of 32 random bytes (openssl rand -hex 32)")
+	}
+	for i, secret := range cfg.Secrets {
+		switch {
+		case len(secret) < 32:
+			unusable("Secrets", "has %d bytes at index %d: each needs at least 32 random bytes (openssl rand -hex 32)", len(secret), i)
+		case !looksRandom(secret):
+			unusable("Secrets", "has a secret of a few repeated bytes at index %d: use 32 random bytes (openssl rand -hex 32)", i)
+		}
+	}
 }
 
 // Register mounts the handler's routes on a mux: *http.ServeMux, a chi router,
@@ -352,8 +345,8 @@ func (h *Handler) Register(mux interface {
 	Handle(pattern string, handler http.Handler)
 }) {
 	mount := func(path string, kind routeKind) {
-		register(mux, h.prefix+path, kind, h)
-		if h.prefix != "" && !isTaken(mux, path, kind) {
+		register(mux, h.hosts.prefix+path, kind, h)
+		if h.hosts.prefix != "" && !isTaken(mux, path, kind) {
 			register(mux, path, kind, h)
 		}
 	}
@@ -377,7 +370,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		limitReading(w, formTimeout)
 	}
 
-	to := findRoute(r.URL.Path, h.prefix)
+	to := findRoute(r.URL.Path, h.hosts.prefix)
 	a := h.applications.named(to.application)
 	shared := to.kind == routeCallback || to.kind == routeModule
 	if to.kind == noRoute || !shared && a == nil {

@@ -144,7 +144,7 @@ func TestNewTakesWhatServes(t *testing.T) {
 			h, err := New(cfg)
 			require.NoError(t, err)
 			require.Equal(t, test.origin, h.hosts.origin)
-			require.Equal(t, test.prefix, h.prefix)
+			require.Equal(t, test.prefix, h.hosts.prefix)
 			require.Equal(t, "/", h.successURL)
 		})
 	}
@@ -329,7 +329,7 @@ func TestWhoGetsJSON(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name, accept, contentType string
-		want                      bool
+		json                      bool
 		dest                      string
 	}{
 		{"a browser", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "application/x-www-form-urlencoded", false, ""},
@@ -346,11 +346,17 @@ func TestWhoGetsJSON(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			header := http.Header{}
-			header.Set("Accept", test.accept)
-			header.Set("Content-Type", test.contentType)
-			header.Set("Sec-Fetch-Dest", test.dest)
-			require.Equal(t, test.want, acceptsJSON(header))
+			r := httptest.NewRequest(http.MethodPost, "/connect", nil)
+			r.Header.Set("Accept", test.accept)
+			r.Header.Set("Content-Type", test.contentType)
+			r.Header.Set("Sec-Fetch-Dest", test.dest)
+			want := clientPage
+			if test.json {
+				want = clientJSON
+			}
+			require.Equal(t, want, clientOf(r))
+			r.Header.Set("HX-Request", "true")
+			require.Equal(t, clientHTMX, clientOf(r))
 		})
 	}
 }

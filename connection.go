@@ -81,7 +81,7 @@ func (h *Handler) label(w http.ResponseWriter, r *http.Request, a *Application) 
 		a.fail(w, r, err)
 		return
 	}
-	if acceptsJSON(r.Header) && !isHTMX(r) {
+	if clientOf(r) == clientJSON {
 		writeJSON(w, http.StatusOK, c.statusBody())
 		return
 	}
@@ -99,7 +99,7 @@ func (h *Handler) disconnect(w http.ResponseWriter, r *http.Request, a *Applicat
 		a.fail(w, r, err)
 		return
 	}
-	if acceptsJSON(r.Header) && !isHTMX(r) {
+	if clientOf(r) == clientJSON {
 		connections, err := a.Connections(r.Context(), user.ID)
 		if err != nil {
 			a.fail(w, r, err)

@@ -17,7 +17,7 @@ func (h *Handler) connectPage(w http.ResponseWriter, r *http.Request, a *Applica
 		a.fail(w, r, ErrReturnTo)
 		return
 	}
-	if isHTMX(r) {
+	if clientOf(r) == clientHTMX {
 		// A whole page with a policy of its own, not a piece of another one.
 		sendTo(w, r, a.connectPage(returnTo))
 		return
@@ -45,8 +45,8 @@ func (a *Application) newConnectPage(l Locale, user User, connections []Connecti
 	page := ConnectPage{
 		Locale:           l,
 		Action:           a.connectURL(),
-		LabelAction:      a.h.prefix + a.route(routeLabel).path(),
-		DisconnectAction: a.h.prefix + a.route(routeDisconnect).path(),
+		LabelAction:      a.h.hosts.prefix + a.route(routeLabel).path(),
+		DisconnectAction: a.h.hosts.prefix + a.route(routeDisconnect).path(),
 		PageURL:          a.connectPage(returnTo),
 		Application:      a.name,
 		User:             user.Name,

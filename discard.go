@@ -28,54 +28,48 @@ func (e identityEvidence) isDisposable() bool {
 	return isFresh(e.identity.CreatedAt, e.issuedAt) && isUnmarked(e.identity.Metadata)
 }
 
-// isUnmarked reports whether metadata names no owner.
-func isUnmarked(metadata map[string]any) bool {
-	owner := metadata[externalUserID]
-	return owner == nil || owner == ""
-}
-
 // discard answers a callback whose proved identity is not connected, ends the flow, and
 // has the identity deleted.
-func (h *Handler) discard(w http.ResponseWriter, r *http.Request, start startEvidence, identity identityEvidence, err error) {
-	deletion, fault := h.queueDeletion(r.Context(), start, identity)
-	if fault == nil && !start.fixed { // Behind a fixed address a stranger's link could end it.
-		fault = h.spend(r.Context(), []string{start.pending.TokenHash})
+func (h *Handler) discard(w http.ResponseWriter, r *http.Request, flow flowEvidence, identity identityEvidence, err error) {
+	deletion, fault := h.queueDeletion(r.Context(), flow, identity)
+	if fault == nil && !flow.fixed { // Behind a fixed address a stranger's link could end it.
+		fault = h.spend(r.Context(), []string{flow.pending.TokenHash})
 	}
 	if fault != nil {
-		h.fail(w, r, concerning(start.application, fault))
+		h.fail(w, r, concerning(flow.application, fault))
 		return
 	}
-	answerFirst(w, r, func() { h.refuse(w, r, start, err) }, deletion)
+	answerFirst(w, r, func() { h.refuse(w, r, flow, err) }, deletion)
 }
 
 // clearUp answers a callback whose flow is over, and has the identity deleted that it
 // brings, if everything else about it can be proved. Trouble with that is not the
 // user's: they hear that the flow is over.
-func (h *Handler) clearUp(w http.ResponseWriter, r *http.Request, start startEvidence, err error) {
+func (h *Handler) clearUp(w http.ResponseWriter, r *http.Request, flow flowEvidence, err error) {
 	deletion := func() {}
-	if start.result.err == nil && !start.fixed {
-		_, identity, fault := h.gatherIdentity(r.Context(), start, start.result.identityID)
+	if flow.result.err == nil && !flow.fixed {
+		_, identity, fault := h.gatherIdentity(r.Context(), flow, flow.result.identityID)
 		if fault == nil && proveIdentity(identity) == nil {
-			deletion, fault = h.queueDeletion(r.Context(), start, identity)
+			deletion, fault = h.queueDeletion(r.Context(), flow, identity)
 		}
 		if fault != nil {
-			h.logFault(r.Context(), "connect: a sign-in may have been left behind", fault, "application", start.application.id, "user", start.user.ID)
+			h.logFault(r.Context(), "connect: a sign-in may have been left behind", fault, "application", flow.application.id, "user", flow.user.ID)
 			deletion = func() {}
 		}
 	}
-	answerFirst(w, r, func() { h.refuse(w, r, start, err) }, deletion)
+	answerFirst(w, r, func() { h.refuse(w, r, flow, err) }, deletion)
 }
 
 // queueDeletion queues the deletion of a proved identity that is not connected, and
 // returns what makes it at once. It does nothing if the identity is not disposable or
 // if another callback has connected it.
-func (h *Handler) queueDeletion(ctx context.Context, start startEvidence, identity identityEvidence) (deletion func(), err error) {
+func (h *Handler) queueDeletion(ctx context.Context, flow flowEvidence, identity identityEvidence) (deletion func(), err error) {
 	if !identity.isDisposable() {
 		return func() {}, nil
 	}
 	ctx = context.WithoutCancel(ctx) // The browser may leave now.
 	task := Task{
-		Kind: DeleteIdentity, ApplicationID: start.application.id, UserID: start.user.ID,
+		Kind: DeleteIdentity, ApplicationID: flow.application.id, UserID: flow.user.ID,
 		IdentityID: identity.identity.ID, NotBefore: h.now().Add(taskLease),
 	}
 	switch err := h.queue(ctx, task); {

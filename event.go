@@ -126,7 +126,7 @@ func (h *Handler) taskEvent(t Task) Event {
 
 // refusal returns the event of a callback that was refused, if it is one: a fault and a
 // return that may still come are none.
-func (e startEvidence) refusal(err error) (Event, bool) {
+func (e flowEvidence) refusal(err error) (Event, bool) {
 	number, reason := failedProof(err)
 	event := e.application.event(Refused, e.user.ID, "")
 	event.ActorID, event.Proof, event.Reason = e.user.Actor, number, reason
@@ -279,37 +279,4 @@ func (q *events) settled(ctx context.Context) {
 	case <-idle:
 	case <-ctx.Done():
 	}
-}
-
-// proofs are the numbers of the proofs that a return can fail.
-var proofs = []struct {
-	number int
-	err    error
-}{
-	{1, ErrNotSignedIn},
-	{2, ErrStateMissing},
-	{3, ErrNoStateCookie},
-	{3, ErrStateInvalid},
-	{4, ErrStateUnknown},
-	{4, ErrAnotherUser},
-	{4, ErrStateSpent},
-	{4, ErrStateExpired},
-	{5, ErrBadIdentityID},
-	{5, ErrIdentityNotFound},
-	{5, ErrIdentityFailed},
-	{6, ErrWrongApplication},
-	{7, ErrIdentityTooOld},
-	{8, ErrIdentityTaken},
-	{8, ErrIdentityRetired},
-}
-
-// failedProof tells which proof an error is the lack of. 0 is none: a fault, or a
-// person who cancelled.
-func failedProof(err error) (number int, reason error) {
-	for _, proof := range proofs {
-		if errors.Is(err, proof.err) {
-			return proof.number, proof.err
-		}
-	}
-	return 0, nil
 }

@@ -53,6 +53,19 @@ func originOf(u *url.URL) string { return u.Scheme + "://" + u.Host }
 // several reports whether there may be more than one address.
 func (h hosts) several() bool { return h.known != nil || h.find != nil }
 
+// destination returns the address of a field that browsers are redirected to, or
+// otherwise if the field is empty.
+func (h hosts) destination(field, address, otherwise string, unusable func(field, format string, args ...any)) string {
+	parsed, err := parseDestination(address, otherwise)
+	switch {
+	case err != nil:
+		unusable(field, "%w", err)
+	case parsed != "" && h.several() && !isLocalPath(parsed):
+		unusable(field, "is %q with several hosts: use a local path, so that users stay on their host", address)
+	}
+	return parsed
+}
+
 // parse returns the origin of an address beside PublicURL. Routes and cookies are the
 // same on all hosts, so scheme and path are too.
 func (h hosts) parse(address string) (string, error) {

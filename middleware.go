@@ -89,7 +89,7 @@ func (a *Application) require(next http.Handler, whateverHealth bool) http.Handl
 
 // isPageRequest tells whether a redirect can be answered and come back from.
 func isPageRequest(r *http.Request) bool {
-	return (r.Method == http.MethodGet || r.Method == http.MethodHead) && (isHTMX(r) || !acceptsJSON(r.Header))
+	return (r.Method == http.MethodGet || r.Method == http.MethodHead) && clientOf(r) != clientJSON
 }
 
 // sendAway redirects to an address of the app's with the way back.
@@ -102,7 +102,7 @@ func sendAway(w http.ResponseWriter, r *http.Request, to string) {
 // the request line as it came. Where the app has changed the path otherwise, the
 // app knows better.
 func requestedURL(r *http.Request) *url.URL {
-	if isHTMX(r) {
+	if clientOf(r) == clientHTMX {
 		// A piece of a page was asked for: the way back is to the whole.
 		if u, err := url.Parse(r.Header.Get("HX-Current-URL")); err == nil && u.Path != "" {
 			return u // Only its path and query are ever used.

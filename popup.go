@@ -65,7 +65,7 @@ func popupID(state string) string {
 }
 
 // popup is the id of the popup that the start was made in, empty for none.
-func (e startEvidence) popup() string {
+func (e flowEvidence) popup() string {
 	for _, cookie := range e.cookies {
 		if cookie.tokenHash == e.pending.TokenHash {
 			return popupID(cookie.state)

@@ -7,7 +7,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"strings"
 	"time"
 )
 
@@ -93,26 +92,4 @@ func readForm(w http.ResponseWriter, r *http.Request) (form postForm, err error)
 		return postForm{}, ErrReturnTo
 	}
 	return form, nil
-}
-
-// acceptsJSON tells a client that wants JSON from a browser that wants a page: by
-// Accept, and where that leaves it open, by the request's own Content-Type, or by
-// the browser's word that a script made it (Fetch Metadata, section 2.1).
-func acceptsJSON(header http.Header) bool {
-	accept := header.Get("Accept")
-	if strings.Contains(accept, "text/html") {
-		return false
-	}
-	if strings.Contains(accept, "application/json") || header.Get("Sec-Fetch-Dest") == "empty" {
-		return true
-	}
-	mediaType, _, _ := mime.ParseMediaType(header.Get("Content-Type"))
-	return mediaType == "application/json"
-}
-
-func writeJSON(w http.ResponseWriter, status int, body any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	// A client that went away is nobody to tell of a failed write.
-	_ = json.NewEncoder(w).Encode(body)
 }

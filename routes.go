@@ -157,7 +157,7 @@ func (h *Handler) Routes(state string) iter.Seq2[string, string] {
 	return func(yield func(method, path string) bool) {
 		for path, kind := range h.paths(state) {
 			for _, method := range methods[kind] {
-				if !yield(method, h.prefix+path) {
+				if !yield(method, h.hosts.prefix+path) {
 					return
 				}
 			}

@@ -11,6 +11,14 @@ import (
 	"github.com/anchorconnect/connect/anchorhttp"
 )
 
+// externalUserID and connectedAt are the metadata keys of Anchor's own documentation.
+// connectedBy is ours: the actor, if that is another than the owner.
+const (
+	externalUserID = "externalUserId"
+	connectedAt    = "connectedAt"
+	connectedBy    = "connectedBy"
+)
+
 // taggedMetadata is the metadata with the tag put in. The API may replace
 // metadata whole, so what was there stays.
 func (h *Handler) taggedMetadata(ctx context.Context, user User, metadata map[string]any, c Connection) (map[string]any, error) {
