@@ -10,18 +10,17 @@ import (
 	"github.com/anchorconnect/connect/anchorhttp"
 )
 
-// adoptTime is how long the flow is live that an adoption is stored by.
+// adoptTime is how long the flow of an adoption is live.
 const adoptTime = 10 * time.Minute
 
-// Adopt makes an identity that exists at Anchor already a connection of a user, and
-// tags it. It is for mappings that an app stored by itself before it used this package,
-// and for support: whoever calls it says that the identity is this user's, which stands
-// in for proofs 1 to 4 and 7. The others hold: Anchor knows the identity and does not
-// call it unusable, it belongs to this application, and no other user has it, in the
-// store or by its metadata.
+// Adopt makes an existing identity a connection of a user, and tags it. It is for
+// mappings that an app stored before it used this package, and for support. The caller
+// vouches that the identity is this user's, in place of proofs 1 to 4 and 7. The others
+// hold: Anchor knows the identity and does not call it unusable, it belongs to this
+// application, and no other user has it, in the store or by its metadata.
 //
 // Adopt is idempotent: if the user has the identity already, it returns that connection
-// unchanged. It replaces no other one. The label may be empty.
+// unchanged. It never replaces another one. The label may be empty.
 //
 // The error is [ErrBadIdentityID], [ErrNotSignedIn] for a user's id that is nobody's,
 // [ErrIdentityNotFound], [ErrIdentityFailed], [ErrWrongApplication],
@@ -33,7 +32,7 @@ func (a *Application) Adopt(ctx context.Context, user User, identityID, label st
 	now := h.now() // A Disconnect from here on ends the adoption.
 	id, ok := anchorhttp.ParseID(identityID)
 	if !ok {
-		return Connection{}, fmt.Errorf("%w: it is no UUID", ErrBadIdentityID)
+		return Connection{}, fmt.Errorf("%w: it is not a UUID", ErrBadIdentityID)
 	}
 	label, err := cleanLabel(label)
 	if err != nil {
@@ -66,7 +65,7 @@ func (a *Application) Adopt(ctx context.Context, user User, identityID, label st
 		IssuedAt:      now,
 		ExpiresAt:     now.Add(adoptTime),
 	}
-	if err := h.store.Bind(ctx, flow, maxMaxConnections); err != nil { // It ends none of the user's.
+	if err := h.store.Bind(ctx, flow, maxMaxConnections); err != nil { // The limit ends none of the user's flows.
 		return Connection{}, storeError("bind the flow", err)
 	}
 	c := Connection{
@@ -96,7 +95,7 @@ func (a *Application) Adopt(ctx context.Context, user User, identityID, label st
 	return c, nil
 }
 
-// proveAdopted holds proofs 5, 6 and 8, as far as Anchor has to say it.
+// proveAdopted holds proofs 5, 6 and 8, as far as Anchor knows. The store does the rest.
 func (h *Handler) proveAdopted(ctx context.Context, a *Application, user User, identityID string) (anchorhttp.Identity, error) {
 	identity, err := h.anchor.Identity(ctx, identityID)
 	if anchorhttp.IsNotFound(err) {
