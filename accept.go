@@ -14,9 +14,9 @@ import (
 type Candidate struct {
 	// User is who is signed in to the app.
 	User User
-	// Identity is the identity that has come back, as Anchor describes it. It fits the
-	// flow and nobody else's mark is on it. If Config.Store is a [Lister], no other user
-	// has it. Otherwise that is only known when it is stored.
+	// Identity is the identity that has returned, as Anchor describes it. It fits the flow
+	// and has nobody else's mark. If Config.Store is a [Lister], no other user has it;
+	// otherwise that is known only when it is stored.
 	Identity anchorhttp.Identity
 	// Connection is the connection as it would be stored.
 	Connection Connection
@@ -25,9 +25,9 @@ type Candidate struct {
 	Replaces Connection
 }
 
-// NotAccepted returns an error for Config.Accept to refuse an account with. Its
-// message is shown to the user, as plain text; an empty one is replaced by a general
-// one. The error wraps [ErrNotAccepted].
+// NotAccepted returns an error with which Config.Accept refuses an account. The message
+// is shown to the user as plain text; if it is empty, a general one is shown. The error
+// wraps [ErrNotAccepted].
 func NotAccepted(message string) error { return &notAcceptedError{message} }
 
 type notAcceptedError struct{ message string }
@@ -41,20 +41,20 @@ func (e *notAcceptedError) Error() string {
 
 func (e *notAcceptedError) Unwrap() error { return ErrNotAccepted }
 
-// AskFirst returns an error for Config.Accept to redirect the browser to a page of
-// the app's own, a local path. The page gets a parameter return_to, the local path of
-// the callback. When the user has decided, remember the decision, for example in the
-// session, and redirect to return_to: Accept is called again.
+// AskFirst returns an error with which Config.Accept redirects the browser to a page of
+// the app's own, a local path. The page's parameter return_to is the local path of the
+// callback. Once the user has decided, store the decision, for example in the session, and
+// redirect to return_to: Accept is called again.
 func AskFirst(path string) error { return &askFirstError{path} }
 
 type askFirstError struct{ path string }
 
 func (e *askFirstError) Error() string { return "connect: the user is asked first" }
 
-// ask calls Config.Accept. If that agrees, ask returns what it has agreed to; nil if
-// nobody was asked. A refusal or a fault is an error. A path is a page that the browser
-// is to be redirected to.
-func (h *Handler) ask(r *http.Request, start startEvidence, identity anchorhttp.Identity, c Connection) (accepted *Connection, path string, err error) {
+// ask calls Config.Accept, and returns what it has agreed to, or nil if there is no
+// Config.Accept. A refusal or a fault is an error. A path is a page to redirect the
+// browser to.
+func (h *Handler) ask(r *http.Request, flow flowEvidence, identity anchorhttp.Identity, c Connection) (accepted *Connection, path string, err error) {
 	if h.accept == nil {
 		return nil, "", nil
 	}
@@ -63,15 +63,15 @@ func (h *Handler) ask(r *http.Request, start startEvidence, identity anchorhttp.
 	if err := h.isElsewhere(ctx, c); err != nil {
 		return nil, "", err
 	}
-	connections, err := start.application.Connections(ctx, c.UserID)
+	connections, err := flow.application.Connections(ctx, c.UserID)
 	if err != nil {
 		return nil, "", err
 	}
-	at, err := start.pending.place(connections, c.IdentityID, h.maxConnections)
+	at, err := flow.pending.place(connections, c.IdentityID, h.maxConnections)
 	if err != nil {
 		return nil, "", err
 	}
-	candidate := Candidate{User: start.user, Identity: identity, Connection: c}
+	candidate := Candidate{User: flow.user, Identity: identity, Connection: c}
 	candidate.Connection.CreatedAt = c.ConnectedAt
 	if at >= 0 {
 		candidate.Replaces = connections[at]
@@ -89,16 +89,16 @@ func (h *Handler) ask(r *http.Request, start startEvidence, identity anchorhttp.
 	case !isLocalPath(first.path):
 		return nil, "", fmt.Errorf("%w: AskFirst needs a local path", ErrAcceptFailed)
 	}
-	back := url.URL{Path: h.prefix + route{kind: routeCallback, state: start.state}.path()}
+	back := url.URL{Path: h.hosts.prefix + route{kind: routeCallback, state: flow.state}.path()}
 	return nil, withReturnTo(first.path, &back), nil
 }
 
 // isElsewhere returns [ErrIdentityTaken] if another user has the identity, so that the
-// app is not asked about somebody else's account. Store.Complete proves it again. A
-// store that is no [Lister] cannot say.
+// app is not asked about somebody else's account. Store.Complete proves it again. It
+// returns nil if the store is not a [Lister].
 func (h *Handler) isElsewhere(ctx context.Context, c Connection) error {
-	lister, ok := h.store.(Lister)
-	if !ok {
+	lister, err := h.lister()
+	if err != nil {
 		return nil
 	}
 	held, err := lister.WithIdentities(ctx, []string{c.IdentityID})

@@ -16,18 +16,18 @@ import (
 // Origin header, and its path without a trailing slash.
 func parsePublicURL(s string) (*url.URL, error) {
 	if s == "" {
-		return nil, errors.New(`is missing: give it the app's own address, such as "https://your-app.com"`)
+		return nil, errors.New(`is missing: set it to the app's own address, such as "https://your-app.com"`)
 	}
 	u, err := url.Parse(s)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("is no address: %w", err)
+		return nil, fmt.Errorf("is not an address: %w", err)
 	case u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "":
 		return nil, fmt.Errorf(`is %q: it needs a scheme and a host, such as "https://your-app.com"`, s)
 	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return nil, errors.New("has a user, a query or a fragment: leave only scheme, host and path")
 	case u.Scheme == "http" && !isLoopback(u.Hostname()):
-		return nil, fmt.Errorf("is %q: Anchor returns to https only, plain http serves loopback hosts in development", s)
+		return nil, fmt.Errorf("is %q: Anchor returns only to https; use http only with a loopback host in development", s)
 	case u.EscapedPath() != u.Path:
 		return nil, fmt.Errorf("has the path %q: use a prefix that needs no escaping", u.EscapedPath())
 	}
@@ -92,9 +92,9 @@ func parseDestination(s, otherwise string) (string, error) {
 	return s, nil
 }
 
-// isLocalPath tells whether a browser that is sent to s stays on this origin.
-// Browsers take "//" and, since they read "\" as "/", also "/\" for the start
-// of another host; they drop tabs and line ends wherever they stand.
+// isLocalPath reports whether a browser that is redirected to s stays on this origin.
+// Browsers take "//" and, since they read "\" as "/", also "/\" for the beginning of
+// another host, and drop tabs and line ends anywhere.
 func isLocalPath(s string) bool {
 	if !strings.HasPrefix(s, "/") || strings.HasPrefix(s, "//") || strings.Contains(s, `\`) ||
 		len(s) > maxReturnTo || !utf8.ValidString(s) {
@@ -107,8 +107,8 @@ func isLocalPath(s string) bool {
 	return err == nil && u.Scheme == "" && u.Host == "" && u.User == nil
 }
 
-// hasControls tells whether an address holds what may end a header's line, or is
-// dropped by browsers. url.Parse looks for it everywhere but in the fragment.
+// hasControls reports whether an address has characters that end a header's line or that
+// browsers drop. url.Parse does not look for them in the fragment.
 func hasControls(s string) bool {
 	return strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c == 0x7f })
 }

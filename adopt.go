@@ -10,18 +10,17 @@ import (
 	"github.com/anchorconnect/connect/anchorhttp"
 )
 
-// adoptTime is how long the flow is live that an adoption is stored by.
+// adoptTime is how long the flow of an adoption is live.
 const adoptTime = 10 * time.Minute
 
-// Adopt makes an identity that exists at Anchor already a connection of a user, and
-// tags it. It is for mappings that an app stored by itself before it used this package,
-// and for support: whoever calls it says that the identity is this user's, which stands
-// in for proofs 1 to 4 and 7. The others hold: Anchor knows the identity and does not
-// call it unusable, it belongs to this application, and no other user has it, in the
-// store or by its metadata.
+// Adopt makes an existing identity a connection of a user, and tags it. It is for
+// mappings that an app stored before it used this package, and for support. The caller
+// vouches that the identity is this user's, in place of proofs 1 to 4 and 7. The others
+// hold: Anchor knows the identity and does not call it unusable, it belongs to this
+// application, and no other user has it, in the store or by its metadata.
 //
 // Adopt is idempotent: if the user has the identity already, it returns that connection
-// unchanged. It replaces no other one. The label may be empty.
+// unchanged. It never replaces another one. The label may be empty.
 //
 // The error is [ErrBadIdentityID], [ErrNotSignedIn] for a user's id that is nobody's,
 // [ErrIdentityNotFound], [ErrIdentityFailed], [ErrWrongApplication],
@@ -33,7 +32,7 @@ func (a *Application) Adopt(ctx context.Context, user User, identityID, label st
 	now := h.now() // A Disconnect from here on ends the adoption.
 	id, ok := anchorhttp.ParseID(identityID)
 	if !ok {
-		return Connection{}, fmt.Errorf("%w: it is no UUID", ErrBadIdentityID)
+		return Connection{}, fmt.Errorf("%w: it is not a UUID", ErrBadIdentityID)
 	}
 	label, err := cleanLabel(label)
 	if err != nil {
@@ -56,20 +55,7 @@ func (a *Application) Adopt(ctx context.Context, user User, identityID, label st
 		return Connection{}, err
 	}
 
-	flow := Pending{
-		TokenHash:     "adopt-" + rand.Text(), // No token has this hash.
-		ApplicationID: a.id,
-		UserID:        user.ID,
-		ActorID:       user.Actor,
-		Adds:          true,
-		BegunAt:       now,
-		IssuedAt:      now,
-		ExpiresAt:     now.Add(adoptTime),
-	}
-	if err := h.store.Bind(ctx, flow, maxMaxConnections); err != nil { // It ends none of the user's.
-		return Connection{}, storeError("bind the flow", err)
-	}
-	c := Connection{
+	c, err := h.storeAdopted(ctx, Connection{
 		ID:            newConnectionID(),
 		ApplicationID: a.id,
 		UserID:        user.ID,
@@ -79,15 +65,10 @@ func (a *Application) Adopt(ctx context.Context, user User, identityID, label st
 		ConnectedAt:   now,
 		Health:        HealthOK,
 		HealthAt:      identityEvidence{identity: identity, issuedAt: time.Unix(0, 0)}.signedInAt(), // There is no token.
-	}
-	completed, err := h.store.Complete(ctx, flow.TokenHash, c, Completion{
-		TagAfter:       now.Add(taskLease),
-		MaxConnections: h.maxConnections,
 	})
 	if err != nil {
-		return Connection{}, errors.Join(storeError("adopt the identity", err), h.spend(ctx, []string{flow.TokenHash}))
+		return Connection{}, err
 	}
-	c = completed.Connection
 	h.log.InfoContext(ctx, "connect: adopted", "application", c.ApplicationID, "user", c.UserID, "connection", c.ID, "identity", c.IdentityID)
 	e := h.connectionEvent(Connected, c)
 	e.ActorID = c.ActorID
@@ -96,7 +77,32 @@ func (a *Application) Adopt(ctx context.Context, user User, identityID, label st
 	return c, nil
 }
 
-// proveAdopted holds proofs 5, 6 and 8, as far as Anchor has to say it.
+// storeAdopted stores an adopted connection by a flow of its own, which adds it.
+func (h *Handler) storeAdopted(ctx context.Context, c Connection) (Connection, error) {
+	flow := Pending{
+		TokenHash:     "adopt-" + rand.Text(), // No token has this hash.
+		ApplicationID: c.ApplicationID,
+		UserID:        c.UserID,
+		ActorID:       c.ActorID,
+		Adds:          true,
+		BegunAt:       c.ConnectedAt,
+		IssuedAt:      c.ConnectedAt,
+		ExpiresAt:     c.ConnectedAt.Add(adoptTime),
+	}
+	if err := h.store.Bind(ctx, flow, maxMaxConnections); err != nil { // The limit ends none of the user's flows.
+		return Connection{}, storeError("bind the flow", err)
+	}
+	completed, err := h.store.Complete(ctx, flow.TokenHash, c, Completion{
+		TagAfter:       c.ConnectedAt.Add(taskLease),
+		MaxConnections: h.maxConnections,
+	})
+	if err != nil {
+		return Connection{}, errors.Join(storeError("adopt the identity", err), h.spend(ctx, []string{flow.TokenHash}))
+	}
+	return completed.Connection, nil
+}
+
+// proveAdopted holds proofs 5, 6 and 8, as far as Anchor knows. The store does the rest.
 func (h *Handler) proveAdopted(ctx context.Context, a *Application, user User, identityID string) (anchorhttp.Identity, error) {
 	identity, err := h.anchor.Identity(ctx, identityID)
 	if anchorhttp.IsNotFound(err) {

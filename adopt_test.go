@@ -107,7 +107,7 @@ func TestAdoptOvertakenByADisconnectStoresNothing(t *testing.T) {
 	}()
 	require.NoError(t, hold.Wait(t.Context(), 1))
 	s.clock.advance(time.Second)
-	require.NoError(t, s.handler.Disconnect(t.Context(), "ada"))
+	require.NoError(t, s.handler.DisconnectAll(t.Context(), "ada"))
 	hold.Release()
 	require.ErrorIs(t, <-adopted, connect.ErrStateSpent)
 	require.Empty(t, s.connections("ada"))

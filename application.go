@@ -13,9 +13,9 @@ import (
 	"github.com/anchorconnect/connect/anchorhttp"
 )
 
-// An Application is one of the Anchor applications that a [Handler] serves: a
-// site that users connect their accounts of. It has no state of its own and may
-// be used concurrently. [Handler.Application] returns it.
+// An Application is one of the Anchor applications that a [Handler] serves: a site whose
+// accounts users connect. [Handler.Application] returns it. It has no state of its own,
+// and is safe for concurrent use.
 type Application struct {
 	h       *Handler
 	name    string // empty: Config.ApplicationID
@@ -23,16 +23,16 @@ type Application struct {
 	listing *listing
 }
 
-// Name is the short name in Config.Applications; it is empty for the one that
-// Config.ApplicationID names.
+// Name returns the short name in Config.Applications, or "" for the application of
+// Config.ApplicationID.
 func (a *Application) Name() string { return a.name }
 
-// ID is Anchor's id of the application, a UUID in lower case.
+// ID returns Anchor's id of the application, a UUID in lower case.
 func (a *Application) ID() string { return a.id }
 
-// Application returns the application with a short name of Config.Applications;
-// the empty name is that of Config.ApplicationID. It panics at any other name:
-// names stand in an app's wiring, not in what comes from outside.
+// Application returns the application with a short name of Config.Applications, or, for
+// the empty name, that of Config.ApplicationID. It panics if there is none: a name is a
+// part of the app's wiring, not of a request.
 func (h *Handler) Application(name string) *Application {
 	if a := h.applications.named(name); a != nil {
 		return a
@@ -41,6 +41,15 @@ func (h *Handler) Application(name string) *Application {
 		panic("connect: Config.ApplicationID is not set: name one of Config.Applications with Handler.Application")
 	}
 	panic(fmt.Sprintf("connect: Config.Applications has no application named %q", name))
+}
+
+// defaultApplication returns the application of Config.ApplicationID, for methods that are
+// called in a request, where a panic would be wrong.
+func (h *Handler) defaultApplication() (*Application, error) {
+	if a := h.applications.named(""); a != nil {
+		return a, nil
+	}
+	return nil, errors.New("connect: Config.ApplicationID is not set: call the method of Handler.Application(name)")
 }
 
 // RequireIdentity is [Handler.RequireIdentity] for this application.
@@ -53,11 +62,11 @@ func (a *Application) RequireConnection(next http.Handler) http.Handler {
 	return a.require(next, true)
 }
 
-// connectURL is the address of the application's connect page, a local path.
-func (a *Application) connectURL() string { return a.h.prefix + a.route(routeConnect).path() }
+// connectURL returns the address of the application's connect page, a local path.
+func (a *Application) connectURL() string { return a.h.hosts.prefix + a.route(routeConnect).path() }
 
-// connectPage is connectURL with the local path to go to afterwards; empty for
-// none.
+// connectPage returns connectURL with the local path to redirect to afterwards; empty
+// means none.
 func (a *Application) connectPage(returnTo string) string {
 	if returnTo == "" {
 		return a.connectURL()
@@ -65,19 +74,19 @@ func (a *Application) connectPage(returnTo string) string {
 	return a.connectURL() + "?return_to=" + url.QueryEscape(returnTo)
 }
 
-// route is the application's own route of a kind.
+// route returns the application's own route of a kind.
 func (a *Application) route(kind routeKind) route { return route{kind: kind, application: a.name} }
 
-// applications are those of a handler, in the order of their names: the one
-// without a name comes first.
+// applications are those of a handler, ordered by name: the one without a name comes
+// first.
 type applications []*Application
 
-// named returns the application with a name, nil if there is none.
+// named returns the application with a name, or nil.
 func (as applications) named(name string) *Application {
 	return as.find(func(a *Application) bool { return a.name == name })
 }
 
-// withID returns the application with an id, nil if there is none.
+// withID returns the application with an id, or nil.
 func (as applications) withID(id string) *Application {
 	return as.find(func(a *Application) bool { return a.id == id })
 }
@@ -89,11 +98,11 @@ func (as applications) find(is func(*Application) bool) *Application {
 	return nil
 }
 
-// applicationName is what a short name is made of: it is a part of paths.
+// applicationName is the form of a short name, which is a part of paths.
 var applicationName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
 
-// newApplications checks what the configuration says of applications. Each
-// problem is told by unusable.
+// newApplications returns the applications of a configuration. It reports each problem to
+// unusable.
 func newApplications(h *Handler, cfg Config, unusable func(field, format string, args ...any)) applications {
 	var all applications
 	add := func(field, name, text string) {
@@ -124,57 +133,14 @@ func newApplications(h *Handler, cfg Config, unusable func(field, format string,
 	return all
 }
 
-// findsRoutesOf tells whether an application's routes lead to it and not, by
-// their paths or by the prefix of PublicURL, to another.
+// findsRoutesOf reports whether an application's routes lead to it, and not, because of
+// their paths or the prefix of PublicURL, to another one.
 func (h *Handler) findsRoutesOf(name string) bool {
 	for _, kind := range applicationRoutes {
 		own := route{kind: kind, application: name}
-		if findRoute(own.path(), h.prefix) != own {
+		if findRoute(own.path(), h.hosts.prefix) != own {
 			return false
 		}
 	}
 	return true
-}
-
-// applicationError is an error that concerns one application. Its text is the
-// error's own.
-type applicationError struct {
-	error
-	application *Application
-	returnTo    string // where the start wanted to end; empty when that is not known
-}
-
-func (e *applicationError) Unwrap() error { return e.error }
-
-// concerning notes which application an error is about, so that an answer can
-// lead to its connect page. Either may be nil.
-func concerning(a *Application, err error) error {
-	if a == nil || err == nil {
-		return err
-	}
-	return &applicationError{error: err, application: a}
-}
-
-// fail is [Handler.fail] with an error that concerns this application.
-func (a *Application) fail(w http.ResponseWriter, r *http.Request, err error) {
-	a.h.fail(w, r, concerning(a, err))
-}
-
-// aboutOf is what an error says of the application that it concerns, zero if it
-// says nothing.
-func aboutOf(err error) applicationError {
-	var about *applicationError
-	if errors.As(err, &about) {
-		return *about
-	}
-	return applicationError{}
-}
-
-// connectURLOf is the connect page that an error leads to, empty if it does not
-// say.
-func connectURLOf(err error) string {
-	if a := aboutOf(err).application; a != nil {
-		return a.connectURL()
-	}
-	return ""
 }

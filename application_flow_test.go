@@ -25,10 +25,10 @@ func TestApplicationsHaveConnectionsOfTheirOwn(t *testing.T) {
 	require.Equal(t, identityIn(calendar), c.IdentityID)
 	require.Equal(t, s.calendar, c.ApplicationID)
 	require.Equal(t, "ada", s.tag(identityIn(calendar)))
-	both, err := s.handler.Connections(t.Context(), "ada")
+	both, err := s.handler.AllConnections(t.Context(), "ada")
 	require.NoError(t, err)
 	require.Equal(t, []connect.Connection{s.connection("ada"), c}, both)
-	none, err := s.handler.Connections(t.Context(), "eve")
+	none, err := s.handler.AllConnections(t.Context(), "eve")
 	require.NoError(t, err)
 	require.Empty(t, none, "never another user's")
 

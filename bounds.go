@@ -8,14 +8,13 @@ import (
 	"unicode"
 )
 
-// What bounds what others send.
+// Bounds on what others send.
 
-// maxClip is how much of a text that others wrote goes into an error, a log or a
-// page, in bytes.
+// maxClip is how many bytes of a foreign text go into an error, a log or a page.
 const maxClip = 200
 
-// clip makes one printable line of a text that others wrote, of at most maxClip
-// bytes and a mark that says that there was more.
+// clip returns a foreign text as one printable line of at most maxClip bytes, with an
+// ellipsis if it was longer.
 func clip(s string) string {
 	cut := len(s) > maxClip
 	if cut {
@@ -33,8 +32,8 @@ func clip(s string) string {
 	return s
 }
 
-// clipError is an error's text for the log, which may quote what others wrote
-// where the app's own code does.
+// clipError returns an error's text for the log. An error of the app's own code may quote
+// a foreign text of any length.
 func clipError(err error) string {
 	text := err.Error()
 	if len(text) > maxErrorText {
@@ -43,31 +42,29 @@ func clipError(err error) string {
 	return text
 }
 
-// maxErrorText is how much of an error goes into the log, in bytes. A panic's
-// stack fits.
+// maxErrorText is how many bytes of an error are logged. A panic's stack fits.
 const maxErrorText = 8 << 10
 
-// limitReading gives the rest of a request's body a time to arrive. The deadline
-// stands until hasRead, because the server waits for the rest of a body that was
-// not read before it answers. A writer that has no deadlines leaves all of it to
-// the server's own ReadTimeout.
+// limitReading sets a deadline for the rest of a request's body, until hasRead: before it
+// answers, the server waits for a body that has not been read. If the ResponseWriter has
+// no deadlines, the server's own ReadTimeout applies.
 func limitReading(w http.ResponseWriter, d time.Duration) {
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(d))
 }
 
-// hasRead lifts the deadline when the body has been read to its end. The server
-// reads on to notice that the client hangs up, and would take the deadline for that.
+// hasRead removes the deadline once the body has been read to its end. The server reads
+// on to notice that the client hangs up, and would take the deadline for that.
 func hasRead(w http.ResponseWriter) {
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 }
 
-// logRate lets something be logged now and then. Its zero value is ready.
+// logRate limits how often the same thing is logged. Its zero value is ready for use.
 type logRate struct {
 	mu   sync.Mutex
 	last time.Time
 }
 
-// logInterval is how often the same thing is logged at most.
+// logInterval is the least time between two logs of the same thing.
 const logInterval = 10 * time.Minute
 
 func (l *logRate) allows(now time.Time) bool {
@@ -80,9 +77,8 @@ func (l *logRate) allows(now time.Time) bool {
 	return true
 }
 
-// looksRandom reports whether a secret is not plainly something else: a byte that
-// repeats, or a few. Of 32 random bytes about 30 are different, and of as many
-// hex digits about 14.
+// looksRandom reports whether a secret has more than a few different bytes. Of 32 random
+// bytes about 30 differ, and of 32 random hex digits about 14.
 func looksRandom(secret []byte) bool {
 	different := make(map[byte]bool)
 	for _, b := range secret {

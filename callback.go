@@ -4,134 +4,95 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
-	"time"
-
-	"github.com/anchorconnect/connect/anchorhttp"
 )
 
-const (
-	// clockAllowance is how much older than its token an identity may look.
-	// The token's moment is a Date header: whole seconds, cut off, and perhaps
-	// written by another machine of Anchor's than the one that dates identities.
-	clockAllowance = 5 * time.Second
+// repeated is the parameter of a request that our own page repeats.
+const repeated = "repeated"
 
-	// gatherTimeout bounds what a person waits for Anchor's answers.
-	gatherTimeout = 30 * time.Second
-
-	// externalUserID and connectedAt are the metadata keys of Anchor's own
-	// documentation.
-	externalUserID = "externalUserId"
-	connectedAt    = "connectedAt"
-	// connectedBy is our own: who connected, if that is another than the owner.
-	connectedBy = "connectedBy"
-
-	// repeated marks the request that our own page repeats.
-	repeated = "repeated"
-)
-
-// callback finishes a flow. Everything is proved before anything is written;
-// the state cookie and the start outlive it until the connection is stored, so
-// a reload after a crash or an outage goes on where this stopped.
+// callback finishes a flow. It writes nothing before everything is proved. The state
+// cookie and the pending flow stay until the connection is stored, so a reload after a
+// crash or an outage continues where this stopped.
 func (h *Handler) callback(w http.ResponseWriter, r *http.Request, state string) {
-	ctx := r.Context()
 	result := readReturn(r.URL.Query())
-
 	if !result.says() {
 		result = h.keptReturn(r, state, result)
 	}
-
-	start, err := h.gatherStart(r, state, result)
+	flow, err := h.gatherFlow(r, state, result)
 	if err != nil {
 		h.fail(w, r, err)
 		return
 	}
-	if start.user.ID == "" && start.cookieErr == nil && !result.repeated && !acceptsJSON(r.Header) {
-		// A session cookie that is SameSite=Strict stays behind when another
-		// site sends the browser here. It comes along when one of our own pages
-		// does, so let one, once.
-		l := h.answerIn(w, r)
-		h.pages.render(w, http.StatusOK, repeatName, RepeatPage{Locale: l, Title: l.text("repeat.title"), URL: result.repeat()})
+	if flow.user.ID == "" && flow.cookieErr == nil && !result.repeated && clientOf(r) == clientPage {
+		h.repeat(w, r, result)
 		return
 	}
-	if err := proveStart(start); err != nil {
-		switch {
-		case errors.Is(err, ErrAnotherUser):
-			// The browser changed hands between start and return: nobody may
-			// finish this any more. What was finished stays so.
-			if err := h.spend(ctx, start.doomed); err != nil {
-				h.fail(w, r, concerning(start.application, err))
-				return
-			}
-		case errors.Is(err, ErrNotSignedIn) && start.cookieErr == nil && result.says():
-			// The way back leads through the app's sign-in page, which must not be
-			// told what came back.
-			if err := h.cookiesAt(r).keepReturn(w, state, result.known()); err != nil {
-				h.fail(w, r, err)
-				return
-			}
-		}
-		if errors.Is(err, ErrStateExpired) || errors.Is(err, ErrStateSpent) {
-			h.clearUp(w, r, start, err)
-			return
-		}
-		h.refuse(w, r, start, err)
+	if err := proveFlow(flow); err != nil {
+		h.refuseFlow(w, r, flow, err)
 		return
 	}
-	start.proved = true
-	if result.err != nil {
-		h.refuse(w, r, start, result.err)
-		return
+	flow.proved = true
+	switch {
+	case result.err != nil:
+		h.refuse(w, r, flow, result.err)
+	case flow.pending.Spent:
+		h.succeed(w, r, flow) // A reload: the flow was completed with this very identity.
+	default:
+		h.finish(w, r, flow)
 	}
-	if start.pending.Spent {
-		// The same return again: proved before, changes nothing.
-		h.succeed(w, r, start)
-		return
-	}
+}
 
-	start, identity, err := h.gatherIdentity(ctx, start, result.identityID)
+// repeat answers with a page that makes the same request once more. Another site sent the
+// browser here, which keeps a SameSite=Strict session cookie back. A page of ours does
+// not have that effect.
+func (h *Handler) repeat(w http.ResponseWriter, r *http.Request, result returned) {
+	l := h.answerIn(w, r)
+	h.pages.render(w, http.StatusOK, repeatName, RepeatPage{Locale: l, Title: l.text("repeat.title"), URL: result.repeat()})
+}
+
+// finish proves the identity of a flow that is proved, and connects it.
+func (h *Handler) finish(w http.ResponseWriter, r *http.Request, flow flowEvidence) {
+	flow, identity, err := h.gatherIdentity(r.Context(), flow, flow.result.identityID)
 	if err != nil {
-		h.fail(w, r, concerning(start.application, err))
+		h.fail(w, r, concerning(flow.application, err))
 		return
 	}
 	if err := proveIdentity(identity); err != nil {
-		if errors.Is(err, ErrWrongApplication) && !start.fixed {
-			// It took the application's list to find out. No hosted page comes
-			// back with another application's identity, so this start has no
-			// second one to come. Behind a fixed address a link that a stranger
-			// made could end it this way: there the list itself remembers.
-			if err := h.spend(ctx, []string{start.pending.TokenHash}); err != nil {
-				h.fail(w, r, concerning(start.application, err))
+		if errors.Is(err, ErrWrongApplication) && !flow.fixed {
+			// Reading the application's list may have taken calls, so it must not be
+			// repeated. The hosted page never returns another application's identity,
+			// so no proper return is lost. With a fixed callback address a stranger's
+			// link could end the flow this way; there the list itself remembers.
+			if err := h.spend(r.Context(), []string{flow.pending.TokenHash}); err != nil {
+				h.fail(w, r, concerning(flow.application, err))
 				return
 			}
 		}
-		h.refuse(w, r, start, err)
+		h.refuse(w, r, flow, err)
 		return
 	}
-
-	h.connect(w, r, start, identity)
+	h.connect(w, r, flow, identity)
 }
 
 // connect stores the connection of a return that is proved, and answers.
-func (h *Handler) connect(w http.ResponseWriter, r *http.Request, start startEvidence, identity identityEvidence) {
+func (h *Handler) connect(w http.ResponseWriter, r *http.Request, flow flowEvidence, identity identityEvidence) {
 	ctx := r.Context()
 	c := Connection{
 		ID:            newConnectionID(), // Unless it renews another.
-		ApplicationID: start.application.id,
-		UserID:        start.user.ID,
-		ActorID:       start.user.Actor,
+		ApplicationID: flow.application.id,
+		UserID:        flow.user.ID,
+		ActorID:       flow.user.Actor,
 		IdentityID:    identity.identity.ID,
-		Label:         start.pending.Label,
+		Label:         flow.pending.Label,
 		ConnectedAt:   h.now(),
 		Health:        HealthOK,
 		HealthAt:      identity.signedInAt(),
 	}
 	h.logUnknownStatus(ctx, identity.identity)
-	completed, page, err := h.complete(r, start, identity, c)
+	completed, page, err := h.complete(r, flow, identity, c)
 	if page != "" {
-		// The page must not be told what came back.
-		if err := h.cookiesAt(r).keepReturn(w, start.state, start.result.known()); err != nil {
+		// The page must not learn what the hosted page returned.
+		if err := h.cookiesAt(r).keepReturn(w, flow.state, flow.result.known()); err != nil {
 			h.fail(w, r, err)
 			return
 		}
@@ -140,14 +101,14 @@ func (h *Handler) connect(w http.ResponseWriter, r *http.Request, start startEvi
 	}
 	over := errors.Is(err, ErrStateSpent) || errors.Is(err, ErrStateExpired) // Since it was proved.
 	switch {
-	case endsFlow(err), over && !start.fixed:
-		h.discard(w, r, start, identity, err)
+	case endsFlow(err), over && !flow.fixed:
+		h.discard(w, r, flow, identity, err)
 		return
 	case err != nil:
-		h.refuse(w, r, start, err)
+		h.refuse(w, r, flow, err)
 		return
 	case !completed.First:
-		h.succeed(w, r, start)
+		h.succeed(w, r, flow)
 		return
 	}
 	c = completed.Connection
@@ -156,29 +117,29 @@ func (h *Handler) connect(w http.ResponseWriter, r *http.Request, start startEvi
 	e := h.connectionEvent(Connected, c)
 	e.ActorID, e.Replaced = c.ActorID, completed.Replaced
 	h.happened(ctx, e)
-	// Nobody waits for the tag, but the request does, so that a graceful shutdown
-	// waits for it too.
-	answerFirst(w, r, func() { h.succeed(w, r, start) }, func() { h.tagNow(ctx, start.user, c, identity.identity) })
+	// The user does not wait for the tag. The request does, and with it a graceful
+	// shutdown.
+	answerFirst(w, r, func() { h.succeed(w, r, flow) }, func() { h.tagNow(ctx, flow.user, c, identity.identity) })
 }
 
-// maxAsked is how often Config.Accept is asked in one callback, because the user's
-// connections have changed meanwhile.
+// maxAsked is how often one callback asks Config.Accept, if the user's connections keep
+// changing.
 const maxAsked = 3
 
-// complete asks the app and stores the connection. If the app has the user decide first,
-// it returns the page to redirect to.
-func (h *Handler) complete(r *http.Request, start startEvidence, identity identityEvidence, c Connection) (completed Completed, page string, err error) {
+// complete asks the app and stores the connection. If the user has to decide first, it
+// returns the page to redirect to.
+func (h *Handler) complete(r *http.Request, flow flowEvidence, identity identityEvidence, c Connection) (completed Completed, page string, err error) {
 	for range maxAsked {
 		how := Completion{
 			TagAfter:       c.ConnectedAt.Add(taskLease),
 			SameIdentity:   !isFresh(identity.identity.CreatedAt, identity.issuedAt),
 			MaxConnections: h.maxConnections,
 		}
-		how.Accepted, page, err = h.ask(r, start, identity.identity, c)
+		how.Accepted, page, err = h.ask(r, flow, identity.identity, c)
 		if err != nil || page != "" {
 			return Completed{}, page, err
 		}
-		completed, err = h.store.Complete(r.Context(), start.pending.TokenHash, c, how)
+		completed, err = h.store.Complete(r.Context(), flow.pending.TokenHash, c, how)
 		if !errors.Is(err, ErrConnectionChanged) {
 			break
 		}
@@ -189,36 +150,47 @@ func (h *Handler) complete(r *http.Request, start startEvidence, identity identi
 	return completed, "", nil
 }
 
-// spend ends starts without a connection, though the person leaves meanwhile.
-func (h *Handler) spend(ctx context.Context, tokenHashes []string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), taskTimeout)
-	defer cancel()
-	for _, tokenHash := range tokenHashes {
-		if err := h.store.Spend(ctx, tokenHash); err != nil {
-			return storeError("spend the start", err)
+// refuseFlow answers a callback whose flow is not proved.
+func (h *Handler) refuseFlow(w http.ResponseWriter, r *http.Request, flow flowEvidence, err error) {
+	switch {
+	case errors.Is(err, ErrAnotherUser):
+		// The browser changed hands since the flow began: nobody may finish it any more.
+		if err := h.spend(r.Context(), flow.doomed); err != nil {
+			h.fail(w, r, concerning(flow.application, err))
+			return
 		}
+	case errors.Is(err, ErrNotSignedIn) && flow.cookieErr == nil && flow.result.says():
+		// The user goes through the app's sign-in page, which must not learn what the
+		// hosted page returned.
+		if err := h.cookiesAt(r).keepReturn(w, flow.state, flow.result.known()); err != nil {
+			h.fail(w, r, err)
+			return
+		}
+	case errors.Is(err, ErrStateExpired), errors.Is(err, ErrStateSpent):
+		h.clearUp(w, r, flow, err)
+		return
 	}
-	return nil
+	h.refuse(w, r, flow, err)
 }
 
-// refuse answers a return that did not lead to a connection. Where that is for
-// lack of a proof the app is told too.
-func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, start startEvidence, err error) {
-	if e, ok := start.refusal(err); ok {
+// refuse answers a callback that did not lead to a connection, and reports it to
+// Config.OnEvent.
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, flow flowEvidence, err error) {
+	if e, ok := flow.refusal(err); ok {
 		h.happened(r.Context(), e)
 	}
-	if start.proved && !mayRepeat(err) {
-		h.cookiesAt(r).dropReturn(w, r, start.state)
+	if flow.proved && !mayRepeat(err) {
+		h.cookiesAt(r).dropReturn(w, r, flow.state)
 	}
-	if start.application != nil {
-		about := &applicationError{error: err, application: start.application}
-		if isOf(start.pending, start.user) {
-			about.returnTo = start.pending.ReturnTo
+	if flow.application != nil {
+		about := &applicationError{error: err, application: flow.application}
+		if isOf(flow.pending, flow.user) {
+			about.returnTo = flow.pending.ReturnTo
 		}
 		err = about
 	}
-	if popup := start.popup(); popup != "" && endsPopup(err) && !acceptsJSON(r.Header) {
-		h.logRefusal(r, err)
+	if popup := flow.popup(); popup != "" && endsPopup(err) && clientOf(r) == clientPage {
+		h.logError(r, err)
 		h.endPopup(w, r, popup, err)
 		return
 	}
@@ -226,96 +198,23 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, start startEvid
 }
 
 // succeed sends the browser on, or ends the popup.
-func (h *Handler) succeed(w http.ResponseWriter, r *http.Request, start startEvidence) {
-	h.cookiesAt(r).dropReturn(w, r, start.state)
-	if popup := start.popup(); popup != "" && !acceptsJSON(r.Header) {
+func (h *Handler) succeed(w http.ResponseWriter, r *http.Request, flow flowEvidence) {
+	h.cookiesAt(r).dropReturn(w, r, flow.state)
+	if popup := flow.popup(); popup != "" && clientOf(r) == clientPage {
 		h.endPopup(w, r, popup, nil)
 		return
 	}
-	sendTo(w, r, cmp.Or(start.pending.ReturnTo, h.successURL))
+	sendTo(w, r, cmp.Or(flow.pending.ReturnTo, h.successURL))
 }
 
-// proveStart holds proofs 1 to 4 against the evidence, in this order:
-//
-//  1. Somebody is signed in.
-//  2. The state in the address is ours.
-//  3. This browser is the one that started.
-//  4. The start is known, bound to this user, for an application of ours,
-//     unspent and unexpired.
-//
-// A start that was completed with the very identity that comes back passes: it
-// is a reload, and leads to no write.
-func proveStart(e startEvidence) error {
-	switch {
-	case e.user.ID == "":
-		return ErrNotSignedIn
-	case e.othersOpen:
-		return ErrAnotherUser
-	case !e.fixed && e.state == "":
-		return ErrStateMissing
-	case e.cookieErr != nil:
-		return e.cookieErr
-	case !e.fixed && !sameState(e.state, e.cookie.state):
-		return ErrStateInvalid
-	case e.pendingErr != nil:
-		return e.pendingErr
-	case !isOf(e.pending, e.user):
-		return ErrAnotherUser
-	case e.application == nil:
-		return ErrStateUnknown
-	case e.pending.IdentityID != "" && e.pending.IdentityID == e.result.identityID:
-		return nil
-	case e.pending.Spent:
-		return ErrStateSpent
-	case !e.now.Before(e.pending.ExpiresAt):
-		return ErrStateExpired
+// spend ends flows without a connection, even if the browser goes away meanwhile.
+func (h *Handler) spend(ctx context.Context, tokenHashes []string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), taskTimeout)
+	defer cancel()
+	for _, tokenHash := range tokenHashes {
+		if err := h.store.Spend(ctx, tokenHash); err != nil {
+			return storeError("spend the flow", err)
+		}
 	}
 	return nil
-}
-
-// proveIdentity holds proofs 5 to 8 against the evidence, in this order:
-//
-//  5. Anchor knows the identity, and it is usable.
-//  7. It was made with this token, so is no older than it and has no mark yet; or a
-//     connection of this user has it. The mark of this user alone may be that of
-//     another environment with the same user ids.
-//  8. Nobody else owns it, by its metadata. That no other user has it in the
-//     store is for [Store].Complete to prove, where nothing can come between.
-//  6. It belongs to our application, which may cost calls to find out.
-func proveIdentity(e identityEvidence) error {
-	switch {
-	case e.identityErr != nil:
-		return e.identityErr
-	case !isUsable(e.identity):
-		return fmt.Errorf("%w: its status is %q", ErrIdentityFailed, clip(e.identity.Status))
-	case !isFresh(e.identity.CreatedAt, e.issuedAt) && !e.connected:
-		return ErrIdentityTooOld
-	case !ownedBy(e.identity.Metadata, e.user.ID):
-		return ErrIdentityTaken
-	case !isUnmarked(e.identity.Metadata) && !e.connected:
-		return ErrIdentityTooOld
-	case !e.inApplication:
-		return ErrWrongApplication
-	}
-	return nil
-}
-
-// isOf reports whether a flow is bound to a user, and to the actor.
-func isOf(p Pending, user User) bool { return p.UserID == user.ID && p.ActorID == user.Actor }
-
-// isUsable reports whether an identity's status is not one that is known to be bad.
-func isUsable(identity anchorhttp.Identity) bool {
-	return identity.SignIn() != anchorhttp.SignInBad
-}
-
-// isFresh tells whether an identity may have been made with a token. One without
-// a date is not.
-func isFresh(created, issued time.Time) bool {
-	return !created.Before(issued.Add(-clockAllowance))
-}
-
-// ownedBy tells whether metadata names this user, or nobody, as the identity's
-// owner. Whatever else stands under the key is somebody else's mark.
-func ownedBy(metadata map[string]any, userID string) bool {
-	return isUnmarked(metadata) || metadata[externalUserID] == userID
 }

@@ -809,7 +809,7 @@ func TestCallbackRefusesTheMarkOfAnotherEnvironment(t *testing.T) {
 	eve.refused(connect.ErrIdentityTooOld, eve.get(withIdentity(open, victims)))
 	require.Empty(t, staging.connectionsIn(production.fake.ApplicationID(), "1"))
 	staging.finished(eve.get(open))
-	require.NoError(t, staging.handler.Disconnect(t.Context(), "1"))
+	require.NoError(t, staging.handler.DisconnectAll(t.Context(), "1"))
 	_, there := production.fake.Identity(victims)
 	require.True(t, there)
 }

@@ -106,7 +106,7 @@ func TestNewAcceptsEveryUsablePublicURL(t *testing.T) {
 			h, err := New(cfg)
 			require.NoError(t, err)
 			require.Equal(t, test.origin, h.hosts.origin)
-			require.Equal(t, test.prefix, h.prefix)
+			require.Equal(t, test.prefix, h.hosts.prefix)
 			require.Equal(t, "/", h.successURL)
 		})
 	}

@@ -71,7 +71,7 @@ func TestAllConnectionsReturnsTheStoresError(t *testing.T) {
 	store := newCountingStore()
 	s := newSite(t, func(c *connect.Config) { c.Store = store })
 	store.set("Connections", errors.New("the disk is full"))
-	_, err := s.handler.Connections(t.Context(), "ada")
+	_, err := s.handler.AllConnections(t.Context(), "ada")
 	require.ErrorIs(t, err, connect.ErrStoreFailed)
 }
 

@@ -26,7 +26,7 @@ func TestDiscardDeletesASignInThatCameTooLate(t *testing.T) {
 			return ada.get(callback)
 		}, deleted: true},
 		"after a disconnect": {back: func(s *site, ada *browser, callback string) answer {
-			require.NoError(s.t, s.handler.Disconnect(context.Background(), "ada"))
+			require.NoError(s.t, s.handler.DisconnectAll(context.Background(), "ada"))
 			return ada.get(callback)
 		}, deleted: true},
 		"with a mark": {back: func(s *site, ada *browser, callback string) answer {
@@ -84,7 +84,7 @@ func TestDiscardSparesAConnectedIdentity(t *testing.T) {
 	s := newSite(t, upTo(2))
 	ada := s.signedIn("ada")
 	spent := s.approve(ada.start())
-	require.NoError(t, s.handler.Disconnect(t.Context(), "ada"))
+	require.NoError(t, s.handler.DisconnectAll(t.Context(), "ada"))
 	id := identityIn(ada.connect())
 	identity, _ := s.fake.Identity(id)
 	identity.Metadata, identity.CreatedAt = nil, s.clock.now().Add(time.Minute)
@@ -105,7 +105,7 @@ func TestDiscardDeletesTheSignInOfAFlowThatEndedMeanwhile(t *testing.T) {
 	s := newSite(t, func(c *connect.Config) { c.Store = store })
 	ada := s.signedIn("ada")
 	callback := s.approve(ada.start())
-	store.pause = func(connect.Connection) { require.NoError(t, s.handler.Disconnect(t.Context(), "ada")) }
+	store.pause = func(connect.Connection) { require.NoError(t, s.handler.DisconnectAll(t.Context(), "ada")) }
 	a := ada.get(callback)
 	ada.refused(connect.ErrStateSpent, a)
 	<-a.over

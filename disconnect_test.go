@@ -19,7 +19,7 @@ import (
 func TestDisconnectEndsAFlowThatIsBeginning(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(s *site) error{
-		"all applications": func(s *site) error { return s.handler.Disconnect(s.t.Context(), "ada") },
+		"all applications": func(s *site) error { return s.handler.DisconnectAll(s.t.Context(), "ada") },
 		"one":              func(s *site) error { return s.handler.Application("").Disconnect(s.t.Context(), "ada") },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -49,18 +49,18 @@ func TestDisconnectAllCoversApplicationsThatAreNotServedAnyMore(t *testing.T) {
 	t.Parallel()
 	s, calendar := retired(t, nil)
 	s.fake.Fault(anchortest.Fault{Method: "DELETE", Status: 503})
-	require.ErrorIs(t, s.handler.Disconnect(t.Context(), "ada"), connect.ErrUpstreamUnavailable, "no handler would retry it")
+	require.ErrorIs(t, s.handler.DisconnectAll(t.Context(), "ada"), connect.ErrUpstreamUnavailable, "no handler would retry it")
 	s.fake.ClearFaults()
 	require.Len(t, s.connectionsIn(s.calendar, "ada"), 1, "the connection stays until the identity is deleted")
 
-	require.NoError(t, s.handler.Disconnect(t.Context(), "ada"))
+	require.NoError(t, s.handler.DisconnectAll(t.Context(), "ada"))
 	_, there := s.fake.Identity(calendar)
 	require.False(t, there)
 	require.Empty(t, s.connectionsIn(s.calendar, "ada"))
 	ids, err := s.store.Applications(t.Context())
 	require.NoError(t, err)
 	require.Empty(t, ids, "no task is left")
-	require.NoError(t, s.handler.Disconnect(t.Context(), "ada"), "idempotent")
+	require.NoError(t, s.handler.DisconnectAll(t.Context(), "ada"), "idempotent")
 }
 
 // A user who only has a pending flow in such an application.
@@ -72,7 +72,7 @@ func TestDisconnectAllEndsFlowsOfApplicationsThatAreNotServed(t *testing.T) {
 	require.NoError(t, s.store.Bind(t.Context(), connect.Pending{
 		TokenHash: "open", ApplicationID: s.calendar, UserID: "ada", IssuedAt: time.Now(), ExpiresAt: time.Now().Add(time.Minute),
 	}, 5))
-	require.NoError(t, s.handler.Disconnect(t.Context(), "ada"))
+	require.NoError(t, s.handler.DisconnectAll(t.Context(), "ada"))
 	p, err := s.store.Pending(t.Context(), "open")
 	require.NoError(t, err)
 	require.True(t, p.Spent)
@@ -84,7 +84,7 @@ func TestDisconnectAllNamesAnApplicationOfAnotherProject(t *testing.T) {
 	events := make(chan connect.Event, 10)
 	s, calendar := retired(t, func(_ context.Context, e connect.Event) { events <- e })
 	s.fake.Fault(anchortest.Fault{Method: "GET", Path: "/v1/applications/" + s.calendar, Status: http.StatusNotFound})
-	err := s.handler.Disconnect(t.Context(), "ada")
+	err := s.handler.DisconnectAll(t.Context(), "ada")
 	require.ErrorContains(t, err, s.calendar)
 	require.ErrorContains(t, err, "not known to this API key")
 	require.ErrorContains(t, err, calendar)
@@ -97,7 +97,7 @@ func TestDisconnectAllNamesAnApplicationOfAnotherProject(t *testing.T) {
 	tasks, err := s.store.Claim(t.Context(), s.calendar, s.clock.now().Add(time.Hour), s.clock.now(), 10)
 	require.NoError(t, err)
 	require.Len(t, tasks, 1, "the deletion is left to the handler that serves it")
-	require.NoError(t, s.handler.Disconnect(t.Context(), "ada"), "nothing is left to do for this handler")
+	require.NoError(t, s.handler.DisconnectAll(t.Context(), "ada"), "nothing is left to do for this handler")
 }
 
 func TestDisconnectAllFailsWhenApplicationsCannotBeListed(t *testing.T) {
@@ -105,7 +105,7 @@ func TestDisconnectAllFailsWhenApplicationsCannotBeListed(t *testing.T) {
 	store := &listless{Store: connect.NewMemoryStore()}
 	s := newSite(t, func(c *connect.Config) { c.Store = store })
 	s.signedIn("ada").connect()
-	require.ErrorIs(t, s.handler.Disconnect(t.Context(), "ada"), connect.ErrStoreFailed)
+	require.ErrorIs(t, s.handler.DisconnectAll(t.Context(), "ada"), connect.ErrStoreFailed)
 	require.Zero(t, s.connection("ada"), "the other connections are ended")
 }
 
@@ -119,7 +119,7 @@ func TestDisconnectAllWaitsNoLongerForManyThanForOne(t *testing.T) {
 	}
 	s.fake.Hold("DELETE", "")
 	began := time.Now()
-	require.NoError(t, s.handler.Disconnect(t.Context(), "ada"))
+	require.NoError(t, s.handler.DisconnectAll(t.Context(), "ada"))
 	require.Less(t, time.Since(began), 7*time.Second)
 	require.Empty(t, s.connections("ada"))
 	now := s.clock.now().Add(time.Hour)
@@ -238,8 +238,8 @@ func TestDisconnectAllEndsEverythingOfAUser(t *testing.T) {
 	graces := s.signedIn("grace").connect()
 	open := s.approve(ada.start())
 
-	require.NoError(t, s.handler.Disconnect(t.Context(), "ada"))
-	left, err := s.handler.Connections(t.Context(), "ada")
+	require.NoError(t, s.handler.DisconnectAll(t.Context(), "ada"))
+	left, err := s.handler.AllConnections(t.Context(), "ada")
 	require.NoError(t, err)
 	require.Empty(t, left)
 	for _, callback := range []string{mail, calendar} {
@@ -247,8 +247,8 @@ func TestDisconnectAllEndsEverythingOfAUser(t *testing.T) {
 		require.False(t, there)
 	}
 	ada.refused(connect.ErrStateSpent, ada.get(open))
-	require.NoError(t, s.handler.Disconnect(t.Context(), "ada"), "idempotent")
-	require.NoError(t, s.handler.Disconnect(t.Context(), "nobody at all"))
+	require.NoError(t, s.handler.DisconnectAll(t.Context(), "ada"), "idempotent")
+	require.NoError(t, s.handler.DisconnectAll(t.Context(), "nobody at all"))
 	require.Equal(t, identityIn(graces), s.connection("grace").IdentityID)
 }
 
@@ -258,11 +258,11 @@ func TestDisconnectAllReturnsTheStoresError(t *testing.T) {
 	s := newSite(t, withCalendar, func(c *connect.Config) { c.Store = store })
 	s.signedIn("ada").connect()
 	store.set("Disconnect", errors.New("the disk is full"))
-	err := s.handler.Disconnect(t.Context(), "ada")
+	err := s.handler.DisconnectAll(t.Context(), "ada")
 	require.ErrorIs(t, err, connect.ErrStoreFailed)
 	store.set("Disconnect", nil)
 	require.NotZero(t, s.connection("ada"))
-	require.NoError(t, s.handler.Disconnect(t.Context(), "ada"))
+	require.NoError(t, s.handler.DisconnectAll(t.Context(), "ada"))
 	require.Zero(t, s.connection("ada"))
 }
 
@@ -286,8 +286,8 @@ func TestDisconnectAllGoesAsFarAsItCan(t *testing.T) {
 	ada := s.signedIn("ada")
 	mail := ada.connect()
 	ada.connectTo("/connect/calendar")
-	require.ErrorIs(t, s.handler.Disconnect(t.Context(), "ada"), connect.ErrStoreFailed)
-	left, err := s.handler.Connections(t.Context(), "ada")
+	require.ErrorIs(t, s.handler.DisconnectAll(t.Context(), "ada"), connect.ErrStoreFailed)
+	left, err := s.handler.AllConnections(t.Context(), "ada")
 	require.NoError(t, err)
 	require.Len(t, left, 1)
 	require.Equal(t, identityIn(mail), left[0].IdentityID)
@@ -300,7 +300,7 @@ func TestDisconnectDeletesTheIdentityThoughTheCallerLeaves(t *testing.T) {
 	hold := s.fake.Hold("DELETE", "")
 	ended := make(chan error, 1)
 	ctx, leave := context.WithCancel(t.Context())
-	go func() { ended <- s.handler.Disconnect(ctx, "ada") }()
+	go func() { ended <- s.handler.DisconnectAll(ctx, "ada") }()
 	require.NoError(t, hold.Wait(t.Context(), 1))
 	now := s.clock.now()
 	tasks, err := s.store.Claim(t.Context(), s.fake.ApplicationID(), now, now, 10)

@@ -1,14 +1,12 @@
-// Package connect adds "Connect your account" to a web app that has users,
-// sessions and a database already. Its users sign in to a third-party site on
-// Anchor Browser's hosted page, and the app ends up with an identity for each,
-// which opens browser sessions that are already signed in.
+// Package connect adds "Connect your account" to a web app that has users, sessions and a
+// database. Users sign in to a third-party site on Anchor Browser's hosted page. The app
+// gets an identity, with which it opens browser sessions that are already signed in.
 //
 // # Wiring
 //
-// [New] makes a [Handler] from a [Config], whose problems it all names at once.
-// Register mounts its routes on the app's own mux, RequireIdentity guards what
-// needs a connected account, and Run makes up for what an outage or a crash left
-// undone:
+// [New] returns a [Handler]. Register mounts its routes on the app's own mux,
+// RequireIdentity guards handlers that need a connected account, and Run retries work that
+// an outage or a crash interrupted:
 //
 //	h, err := connect.New(connect.Config{…})
 //	if err != nil {
@@ -18,51 +16,50 @@
 //	mux.Handle("GET /reports", h.RequireIdentity(reports))
 //	go h.Run(ctx)
 //
-// What the app brings is a function that tells who is signed in (Config.User;
-// [SessionUser] reads a gorilla session) and a [Store]. [NewMemoryStore] serves
-// for a first try, and the module sqlstore for SQLite, PostgreSQL and MySQL.
+// The app provides a function that returns who is signed in (Config.User; [SessionUser]
+// reads a gorilla session) and a [Store]: [NewMemoryStore] for a first try, or the module
+// sqlstore for SQLite, PostgreSQL and MySQL.
 //
 // # The flow
 //
-// A start (POST /connect) issues a one-time identity token on the server, binds
-// its hash to the signed-in user in the store, gives the browser a sealed state
-// cookie and sends it to the hosted page. The callback carries nothing but an
-// identity's id, which anybody can write into a URL. So before a connection is
-// stored it is proved that the browser, the user and the flow belong together,
-// and that the identity is usable, of this application, made just now and nobody
-// else's. Each refusal has an error of its own, such as [ErrStateExpired];
-// [Explain] tells what it means to the person.
+// POST /connect starts a flow: it issues a one-time identity token, binds the token's hash
+// to the signed-in user in the store, gives the browser a sealed state cookie, and
+// redirects it to the hosted page. The callback carries nothing but an identity's id,
+// which anybody can write into a URL. So before a connection is stored, the handler proves
+// that the browser, the user and the flow belong together, and that the identity is
+// usable, of this application, made just now, and nobody else's. docs/flow.md lists the
+// proofs. Each refusal has an error of its own, such as [ErrStateExpired]; [Explain]
+// returns what to say to the user.
 //
-// The flow stays pending until [Store].Complete has committed: a reload after a
-// crash or an outage finishes the flow.
+// The flow stays pending until [Store].Complete has committed, so a reload after a crash
+// or an outage finishes it.
 //
 // # After connecting
 //
 // [Handler.RequireIdentity] puts the [Connection] into a request's context
 // ([FromContext]). [Handler.NewSession] opens a browser session with it.
-// [Handler.Webhook] takes Anchor's events in and keeps the connection's [Health].
-// Connecting again replaces the identity when the new one is proved, and
-// [Handler.Disconnect] ends all that a user has.
+// [Handler.Webhook] receives Anchor's events and updates the connection's [Health].
+// Connecting again replaces the identity once the new one is proved.
+// [Handler.DisconnectAll] ends everything that a user has.
 //
-// Config.Applications adds further kinds of accounts, each with routes and
-// connections of its own: [Handler.Application]. Config.OnEvent is told what has
-// happened, for an audit log.
+// Config.Applications adds further kinds of accounts, each with routes and connections of
+// its own: see [Handler.Application]. Config.OnEvent receives what happens, for an audit
+// log.
 //
 // # Failure
 //
-// What a request owes to Anchor when Anchor is down (the tag in an identity's
-// metadata, the deletion of one that is not used any more) is stored in the
-// transaction that makes it necessary, as a [Task], and made up for by
-// [Handler.Run], in this process or the next. Any number of replicas share a
+// A call that Anchor does not take, such as writing an identity's metadata or deleting an
+// unused identity, is stored as a [Task] in the transaction that makes it necessary.
+// [Handler.Run] retries it, in this process or the next. Any number of replicas share a
 // store.
 //
 // # Testing
 //
-// The package anchortest is a fake of the service, API and hosted page, for an
-// app's own tests through real HTTP. Package storetest proves any [Store].
+// Package anchortest is a fake of the service, API and hosted page, for tests through
+// real HTTP. Package storetest tests any [Store].
 //
 // # Security
 //
-// SECURITY.md tells what is protected against whom, the tests that prove it, what
-// remains, and what the app must do itself.
+// SECURITY.md lists the attacks, the defences with the tests that prove them, the
+// remaining risks, and what the app has to do itself.
 package connect

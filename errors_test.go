@@ -28,29 +28,6 @@ func TestExplainKnowsEveryCause(t *testing.T) {
 	require.Equal(t, http.StatusInternalServerError, Explain(errors.New("x")).Status)
 }
 
-// Each cause is either the failure of a numbered proof, or is listed here.
-func TestFailedProofKnowsEveryCause(t *testing.T) {
-	t.Parallel()
-	none := []error{
-		ErrUserLookup, ErrHostLookup, ErrFramed, ErrCrossOrigin, ErrWrongOrigin, ErrBadRequest, ErrReturnTo, ErrBrowserInUse, ErrCancelled, ErrSignInFailed, ErrNotFinished,
-		ErrUpstreamUnavailable, ErrUpstreamInvalid, ErrUpstreamTimeout, ErrStoreFailed,
-		ErrConnectionUnknown, ErrConnectionLimit, ErrIdentityConnected, ErrWhichConnection, ErrBadLabel, ErrConnectionChanged, ErrAcceptFailed, ErrNotAccepted,
-		ErrNotConnected, ErrNeedsSignIn, ErrNoCredit, ErrRateLimited,
-	}
-	for _, c := range causes {
-		number, reason := failedProof(fmt.Errorf("doing something: %w", c))
-		if number == 0 {
-			require.Contains(t, none, error(c))
-			continue
-		}
-		require.NotContains(t, none, error(c))
-		require.Equal(t, error(c), reason)
-	}
-	for i, proof := range proofs[1:] {
-		require.GreaterOrEqual(t, proof.number, proofs[i].number, "the proofs are in order")
-	}
-}
-
 func TestREADMENamesEveryCause(t *testing.T) {
 	t.Parallel()
 	readme, err := os.ReadFile("README.md")

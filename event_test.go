@@ -159,7 +159,7 @@ func TestEventOfARefusalByTheStoreHasNoIdentity(t *testing.T) {
 		started <- a
 	}()
 	require.NoError(t, hold.Wait(t.Context(), 1))
-	require.NoError(t, h.handler.Disconnect(t.Context(), "ada"))
+	require.NoError(t, h.handler.DisconnectAll(t.Context(), "ada"))
 	hold.Release()
 	callback := h.approve((<-started).location)
 	ada.refused(connect.ErrStateSpent, ada.get(callback))
@@ -337,7 +337,7 @@ func TestEventsOfLabelsCrowdOutNoOthers(t *testing.T) {
 	}
 	require.Contains(t, s.log.String(), "an event was dropped")
 	s.signedIn("ada").connect()
-	require.NoError(t, s.handler.Disconnect(t.Context(), "ada"))
+	require.NoError(t, s.handler.DisconnectAll(t.Context(), "ada"))
 	close(release)
 	require.Eventually(t, func() bool {
 		mu.Lock()

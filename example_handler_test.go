@@ -168,25 +168,25 @@ func ExampleHandler_NewSession() {
 	// true and it is not printed: true
 }
 
-func ExampleHandler_Disconnect() {
+func ExampleHandler_DisconnectAll() {
 	app := newDemoApp()
 	defer app.close()
 	app.connectAda()
 	fmt.Println("identities at Anchor:", len(app.fake.Identities()))
 
 	// When an account is deleted:
-	err := app.connect.Disconnect(context.Background(), "ada")
+	err := app.connect.DisconnectAll(context.Background(), "ada")
 	fmt.Println(err, "identities at Anchor:", len(app.fake.Identities()))
 	// Output:
 	// identities at Anchor: 1
 	// <nil> identities at Anchor: 0
 }
 
-func ExampleHandler_Connections() {
+func ExampleHandler_AllConnections() {
 	app := newDemoApp()
 	defer app.close()
 	app.connectAda()
-	connections, err := app.connect.Connections(context.Background(), "ada")
+	connections, err := app.connect.AllConnections(context.Background(), "ada")
 	for _, c := range connections {
 		fmt.Println(c.ApplicationID, c.Health, err)
 	}

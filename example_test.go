@@ -60,7 +60,7 @@ func use(ctx context.Context, mux *http.ServeMux, h *connect.Handler, user conne
 	// README: end
 
 	// README: leave
-	if err := h.Disconnect(ctx, user.ID); err != nil {
+	if err := h.DisconnectAll(ctx, user.ID); err != nil {
 		return err
 	}
 	// README: end

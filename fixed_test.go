@@ -227,7 +227,7 @@ func TestFixedCallbackAfterAnotherUserIsRefused(t *testing.T) {
 		},
 		"who has disconnected": func(s *site, alice *browser) string {
 			hosted := alice.start()
-			require.NoError(s.t, s.handler.Disconnect(s.t.Context(), "alice"))
+			require.NoError(s.t, s.handler.DisconnectAll(s.t.Context(), "alice"))
 			return hosted
 		},
 	} {
@@ -300,7 +300,7 @@ func TestFixedCallbackOfAFlowThatEndedMeanwhileDeletesNothing(t *testing.T) {
 	s := newSite(t, func(c *connect.Config) { c.Store, c.FixedCallbackURL = store, true })
 	ada := s.signedIn("ada")
 	callback := s.approve(ada.start())
-	store.pause = func(connect.Connection) { require.NoError(t, s.handler.Disconnect(t.Context(), "ada")) }
+	store.pause = func(connect.Connection) { require.NoError(t, s.handler.DisconnectAll(t.Context(), "ada")) }
 	a := ada.get(callback)
 	ada.refused(connect.ErrStateSpent, a)
 	<-a.over

@@ -119,7 +119,7 @@ func TestReplicasShareAStore(t *testing.T) {
 	c, err := second.Connection(t.Context(), "ada")
 	require.NoError(t, err)
 	require.Equal(t, identityIn(callback), c.IdentityID)
-	require.NoError(t, second.Disconnect(t.Context(), "ada"))
+	require.NoError(t, second.DisconnectAll(t.Context(), "ada"))
 	require.Contains(t, ada.get("/connect/status").body, `"connected":false`)
 }
 
@@ -146,7 +146,7 @@ func TestReplicasRaceWithoutHarm(t *testing.T) {
 		meet.Go(func() { _, _ = h.trySend(webhookSecret, event(works, id, at.Add(-time.Second))) })
 		meet.Go(func() { _, _ = second.handler.NewSession(t.Context(), "ada") })
 		if round%2 == 0 {
-			meet.Go(func() { _ = second.handler.Disconnect(t.Context(), "ada") })
+			meet.Go(func() { _ = second.handler.DisconnectAll(t.Context(), "ada") })
 		}
 		meet.Wait()
 
@@ -160,7 +160,7 @@ func TestReplicasRaceWithoutHarm(t *testing.T) {
 		_, there := h.fake.Identity(c.IdentityID)
 		require.True(t, there, "the connected identity is never deleted")
 	}
-	require.NoError(t, second.handler.Disconnect(t.Context(), "ada"))
+	require.NoError(t, second.handler.DisconnectAll(t.Context(), "ada"))
 	require.Eventually(t, func() bool {
 		for _, identity := range h.fake.Identities() {
 			if identity.Metadata["externalUserId"] != nil {

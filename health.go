@@ -9,9 +9,9 @@ import (
 	"github.com/anchorconnect/connect/anchorhttp"
 )
 
-// learn stores what was learned about an identity at a moment by Anchor's clock, and
-// tells the app if the health of its connection has changed. The error is
-// [ErrNotConnected] if no connection has the identity.
+// learn stores the health of an identity since a moment of Anchor's clock, and reports
+// the change to Config.OnEvent, if it is one. The error is [ErrNotConnected] if no
+// connection has the identity.
 func (h *Handler) learn(ctx context.Context, identityID string, health Health, at time.Time) (Connection, error) {
 	c, changed, err := h.store.SetHealth(ctx, identityID, health, at)
 	if err != nil {
@@ -27,21 +27,21 @@ func (h *Handler) learn(ctx context.Context, identityID string, health Health, a
 	return c, nil
 }
 
-// learnedAt returns the moment that news about c counts from, by Anchor's clock. date
-// is the Date of the answer and took is how long the call took, so the news is no older
-// than the difference. It is later than what was known when the call began, though a
-// Date has whole seconds. So it replaces that, and nothing that is learned during the
-// call.
+// learnedAt returns the moment, by Anchor's clock, since which an answer about c holds.
+// date is the Date of the answer and took is the call's duration, so the answer is no
+// older than the difference. A Date has whole seconds, so the result is made later than
+// c.HealthAt: the answer replaces what was known when the call began, and nothing that is
+// learned during the call.
 func learnedAt(c Connection, date time.Time, took time.Duration) time.Time {
 	at := date.Add(-took)
 	if date.IsZero() || !at.After(c.HealthAt) {
-		return c.HealthAt.Add(time.Microsecond) // The finest that every store keeps.
+		return c.HealthAt.Add(time.Microsecond) // The finest resolution that every store has.
 	}
 	return at
 }
 
-// askIdentity asks Anchor for the identity of a connection. at is the moment that the
-// answer counts from as news, also the answer that the identity is gone.
+// askIdentity gets the identity of a connection from Anchor. at is the moment since which
+// the answer holds, even if the answer is that the identity is gone.
 func (h *Handler) askIdentity(ctx context.Context, c Connection) (identity anchorhttp.Identity, at time.Time, err error) {
 	began := time.Now()
 	identity, err = h.anchor.Identity(ctx, c.IdentityID)
@@ -57,22 +57,22 @@ func (h *Handler) askIdentity(ctx context.Context, c Connection) (identity ancho
 type CheckMethod string
 
 const (
-	// CheckStatus reads the identity's status at Anchor: one call, which tells what
-	// Anchor last noticed.
+	// CheckStatus reads the identity's status at Anchor, which is what Anchor last
+	// noticed. It takes one call.
 	CheckStatus CheckMethod = "status"
 	// CheckSignIn makes Anchor check the sign-in and, if it does not work, sign in again
-	// with what it has saved: two calls, of which the second uses a browser at Anchor
-	// and takes as long. Give the client of Config.Anchor a timeout of some minutes: see
-	// [anchorhttp.Client.Reauthenticate].
+	// with the saved credentials. It takes two calls, of which the second one uses a
+	// browser at Anchor and may take minutes: the client of Config.Anchor needs such a
+	// timeout. See [anchorhttp.Client.Reauthenticate].
 	CheckSignIn CheckMethod = "sign_in"
 )
 
 // Check asks Anchor whether a connection works, stores the outcome, and returns the
-// connection as it is then. If its health has changed, Config.OnEvent gets
+// connection with it. If its health has changed, Config.OnEvent receives
 // [HealthChanged].
 //
-// An identity that is gone, that has a bad status or that cannot sign in makes the
-// health [HealthNeedsSignIn]. A sign-in that works makes it [HealthOK]. A good status
+// If the identity is gone, has a bad status or cannot sign in, the health becomes
+// [HealthNeedsSignIn]. If the sign-in works, it becomes [HealthOK]. A good status alone
 // changes nothing, because Anchor may not have noticed yet what a browser session ran
 // into: use CheckSignIn for connections that need a sign-in.
 //
@@ -106,29 +106,29 @@ func (h *Handler) Check(ctx context.Context, c Connection, method CheckMethod) (
 	if identity.SignIn() == anchorhttp.SignInBad {
 		return h.learn(ctx, c.IdentityID, HealthNeedsSignIn, asked)
 	}
-	return h.learn(ctx, c.IdentityID, c.Health, c.HealthAt) // No news: as the store has it.
+	return h.learn(ctx, c.IdentityID, c.Health, c.HealthAt) // Nothing new: the store has the current connection.
 }
 
 // verifyApplication returns an error unless Anchor knows an application under this API
-// key. The key of another project finds no identity at all, which must not be taken for
-// identities that are gone.
+// key. The key of another project finds no identities at all, which must not be mistaken
+// for identities that are gone.
 func (h *Handler) verifyApplication(ctx context.Context, applicationID string) error {
 	if sites, err := h.project.ask(ctx); err == nil {
 		if _, known := sites[applicationID]; known {
 			return nil
 		}
 	}
-	// The list is kept for minutes, and an endpoint of its own.
+	// The list may be minutes old, and its endpoint may fail alone.
 	if _, err := h.anchor.Application(ctx, applicationID); err != nil {
 		return upstreamError("look up the application", err)
 	}
 	return nil
 }
 
-// logUnknownStatus logs a status that nobody has told us of.
+// logUnknownStatus logs a status that this release does not know.
 func (h *Handler) logUnknownStatus(ctx context.Context, identity anchorhttp.Identity) {
 	if identity.SignIn() == anchorhttp.SignInUnknown && h.statusLogged.allows(h.now()) {
-		h.log.WarnContext(ctx, "connect: an identity has an unknown status, which is taken for a good one",
+		h.log.WarnContext(ctx, "connect: an identity has an unknown status, which counts as good",
 			"status", clip(identity.Status), "identity", identity.ID)
 	}
 }

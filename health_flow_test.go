@@ -101,7 +101,7 @@ func TestCheckThatFailsChangesNothing(t *testing.T) {
 	require.ErrorContains(t, err, "thoroughly")
 	require.Equal(t, c, s.connection("ada"))
 
-	require.NoError(t, s.handler.Disconnect(t.Context(), "ada"))
+	require.NoError(t, s.handler.DisconnectAll(t.Context(), "ada"))
 	_, err = s.handler.Check(t.Context(), c, connect.CheckStatus)
 	require.ErrorIs(t, err, connect.ErrNotConnected, "it has ended meanwhile")
 	_, there := s.fake.Identity(id)

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// hosts are the addresses that a handler serves. With one address every request is at
-// it, whatever its Host header says, because a proxy may have rewritten that. With
-// several, the app's own list or function decides which one a request is at.
+// hosts are the addresses that a handler serves. If there is one, every request is for
+// it, whatever its Host header says, because a proxy may have rewritten that. If there are
+// several, the app's own list or function decides.
 type hosts struct {
 	scheme string // of all addresses
 	prefix string // their path, without a trailing slash
@@ -21,7 +21,7 @@ type hosts struct {
 	find  func(*http.Request) (string, error)
 }
 
-// newHosts checks the addresses of the configuration. It reports each problem by
+// newHosts returns the addresses of the configuration. It reports each problem to
 // unusable.
 func newHosts(cfg Config, unusable func(field, format string, args ...any)) hosts {
 	public, err := parsePublicURL(cfg.PublicURL)
@@ -53,6 +53,19 @@ func originOf(u *url.URL) string { return u.Scheme + "://" + u.Host }
 // several reports whether there may be more than one address.
 func (h hosts) several() bool { return h.known != nil || h.find != nil }
 
+// destination returns the address of a field that browsers are redirected to, or
+// otherwise if the field is empty.
+func (h hosts) destination(field, address, otherwise string, unusable func(field, format string, args ...any)) string {
+	parsed, err := parseDestination(address, otherwise)
+	switch {
+	case err != nil:
+		unusable(field, "%w", err)
+	case parsed != "" && h.several() && !isLocalPath(parsed):
+		unusable(field, "is %q with several hosts: use a local path, so that users stay on their host", address)
+	}
+	return parsed
+}
+
 // parse returns the origin of an address beside PublicURL. Routes and cookies are the
 // same on all hosts, so scheme and path are too.
 func (h hosts) parse(address string) (string, error) {
@@ -68,14 +81,14 @@ func (h hosts) parse(address string) (string, error) {
 	return originOf(u), nil
 }
 
-// at returns which of several origins a request is at. If it is at none of the app's,
-// the error is ErrWrongOrigin.
+// at returns which of several origins a request is for. The error is ErrWrongOrigin if
+// it is for none of the app's.
 func (h hosts) at(r *http.Request) (string, error) {
 	if h.find == nil {
 		if origin, ok := h.known[r.Host]; ok {
 			return origin, nil
 		}
-		// Browsers write hosts in one way, other clients may not.
+		// Clients other than browsers may write the host differently.
 		if host, err := browserHost(&url.URL{Scheme: h.scheme, Host: r.Host}); err == nil {
 			if origin, ok := h.known[host]; ok {
 				return origin, nil
@@ -92,14 +105,14 @@ func (h hosts) at(r *http.Request) (string, error) {
 	}
 	origin, err := h.parse(address)
 	if err != nil {
-		return "", fmt.Errorf("%w: what Config.PublicURLOf returned %w", ErrHostLookup, err)
+		return "", fmt.Errorf("%w: the address that Config.PublicURLOf returned %w", ErrHostLookup, err)
 	}
 	return origin, nil
 }
 
 type originKey struct{}
 
-// withOrigin returns the request with the origin that it is at in its context.
+// withOrigin returns the request with its origin in the context.
 func (h *Handler) withOrigin(r *http.Request) (*http.Request, error) {
 	if !h.hosts.several() {
 		return r, nil
@@ -111,7 +124,7 @@ func (h *Handler) withOrigin(r *http.Request) (*http.Request, error) {
 	return r.WithContext(context.WithValue(r.Context(), originKey{}, origin)), nil
 }
 
-// originAt returns the origin that withOrigin has found.
+// originAt returns the origin that a request is for, as found by withOrigin.
 func (h *Handler) originAt(r *http.Request) string {
 	if origin, ok := r.Context().Value(originKey{}).(string); ok {
 		return origin
@@ -119,13 +132,13 @@ func (h *Handler) originAt(r *http.Request) string {
 	return h.hosts.origin
 }
 
-// cookiesAt returns the state cookies of the host that a request is at.
+// cookiesAt returns the state cookies of the host that a request is for.
 func (h *Handler) cookiesAt(r *http.Request) stateCookies { return h.cookies.at(h.originAt(r)) }
 
-// nobodysHost is the host of nobody's site: ".invalid" is reserved (RFC 2606).
+// nobodysHost is a host that no site has: ".invalid" is reserved (RFC 2606).
 const nobodysHost = "connect-verify.invalid"
 
-// verify asks PublicURLOf about a request that names a host of nobody's.
+// verify calls PublicURLOf with a request for a host that no site has.
 func (h hosts) verify(ctx context.Context) error {
 	if h.find == nil {
 		return nil
@@ -144,9 +157,9 @@ func (h hosts) verify(ctx context.Context) error {
 		case errors.Is(err, ErrWrongOrigin):
 			return nil
 		case err != nil:
-			return fmt.Errorf("connect: Config.PublicURLOf fails for a host that it does not know: return connect.ErrWrongOrigin for it: %w", err)
+			return fmt.Errorf("connect: Config.PublicURLOf fails for an unknown host, where it should return connect.ErrWrongOrigin: %w", err)
 		case strings.HasSuffix(origin, "://"+nobodysHost):
-			return fmt.Errorf("connect: Config.PublicURLOf believes any Host header: it took %q for an address of the app's. Look the host up among your own", nobodysHost)
+			return fmt.Errorf("connect: Config.PublicURLOf believes any Host header: it took %q for an address of the app. Look the host up among the app's own", nobodysHost)
 		}
 		return nil
 	})

@@ -7,7 +7,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"strings"
 	"time"
 )
 
@@ -18,8 +17,8 @@ const (
 	formTimeout  = 10 * time.Second
 )
 
-// readPost is what every POST begins with: it came from our pages, somebody is
-// signed in, and the way back stays on this site.
+// readPost checks and reads a POST: it comes from our own pages, somebody is signed in, and
+// the return path stays on this site.
 func (h *Handler) readPost(w http.ResponseWriter, r *http.Request) (user User, form postForm, err error) {
 	if err := h.fromOurPages(r); err != nil {
 		return User{}, postForm{}, err
@@ -31,10 +30,9 @@ func (h *Handler) readPost(w http.ResponseWriter, r *http.Request) (user User, f
 	return user, form, err
 }
 
-// fromOurPages refuses what a page of another origin sent, and what one of our
-// own pages sent that was opened at another address than the one that the request is
-// at. The pages of the app's other hosts are of another origin, too: what runs on one
-// tenant's host acts for nobody on another's.
+// fromOurPages returns an error if a page of another origin sent the request, or a page of
+// our own that was opened at another address than the request's. Pages of the app's other
+// hosts are of another origin, too: one tenant's scripts must not act for users of another.
 func (h *Handler) fromOurPages(r *http.Request) error {
 	origin, own := r.Header.Get("Origin"), h.originAt(r)
 	if origin == own {
@@ -45,16 +43,15 @@ func (h *Handler) fromOurPages(r *http.Request) error {
 	if err := h.crossOrigin.Check(r); err != nil {
 		return fmt.Errorf("%w: %w", ErrCrossOrigin, err)
 	}
-	// Origin is the browser's own view; Host may be a proxy's. Clients that
-	// send none (curl, and pages under no-referrer: "null") have passed the
-	// check above and are let through.
+	// Origin is the browser's view, Host perhaps a proxy's. Clients without an Origin
+	// (curl) and pages under no-referrer ("null") have passed the check above.
 	if origin != "" && origin != "null" {
 		return &WrongOriginError{Origin: clip(origin), PublicOrigin: own}
 	}
 	return nil
 }
 
-// postForm is what a POST may say.
+// postForm are the fields of a POST.
 type postForm struct {
 	ReturnTo   string `json:"return_to"`  // a local path, or empty
 	Connection string `json:"connection"` // the ID of a connection, or empty
@@ -62,18 +59,18 @@ type postForm struct {
 	Popup      bool   `json:"popup"` // in JSON only: connect.js has opened one
 }
 
-// readForm reads a form or a JSON object. A plain button sends neither.
+// readForm reads a form or a JSON object. A button alone sends neither.
 func readForm(w http.ResponseWriter, r *http.Request) (form postForm, err error) {
-	if r.Body == nil { // A request that no server read, as in a test.
+	if r.Body == nil { // A request that no server has read, as in a test.
 		r.Body = http.NoBody
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
-	limitReading(w, formTimeout) // Anew: the app may have taken its time to say who is signed in.
+	limitReading(w, formTimeout) // Again, because Config.User may have taken long.
 	mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch mediaType {
 	case "application/json":
 		if err = json.NewDecoder(r.Body).Decode(&form); errors.Is(err, io.EOF) {
-			err = nil // A body is not needed.
+			err = nil // The body is optional.
 		}
 	case "multipart/form-data":
 		err = r.ParseMultipartForm(maxFormBytes)
@@ -86,33 +83,11 @@ func readForm(w http.ResponseWriter, r *http.Request) (form postForm, err error)
 	if r.Form != nil {
 		form.ReturnTo, form.Connection, form.Label = r.FormValue("return_to"), r.FormValue("connection"), r.FormValue("label")
 	}
-	if _, err := io.Copy(io.Discard, r.Body); err == nil { // A parser may have stopped before.
+	if _, err := io.Copy(io.Discard, r.Body); err == nil { // A parser may have stopped before the end.
 		hasRead(w)
 	}
 	if form.ReturnTo != "" && !isLocalPath(form.ReturnTo) {
 		return postForm{}, ErrReturnTo
 	}
 	return form, nil
-}
-
-// acceptsJSON tells a client that wants JSON from a browser that wants a page: by
-// Accept, and where that leaves it open, by the request's own Content-Type, or by
-// the browser's word that a script made it (Fetch Metadata, section 2.1).
-func acceptsJSON(header http.Header) bool {
-	accept := header.Get("Accept")
-	if strings.Contains(accept, "text/html") {
-		return false
-	}
-	if strings.Contains(accept, "application/json") || header.Get("Sec-Fetch-Dest") == "empty" {
-		return true
-	}
-	mediaType, _, _ := mime.ParseMediaType(header.Get("Content-Type"))
-	return mediaType == "application/json"
-}
-
-func writeJSON(w http.ResponseWriter, status int, body any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	// A client that went away is nobody to tell of a failed write.
-	_ = json.NewEncoder(w).Encode(body)
 }

@@ -29,7 +29,7 @@ func TestProjectHasApplicationsThatAreNotServed(t *testing.T) {
 	foreign := s.fake.PutIdentity(anchortest.Identity{ApplicationID: staging, Source: "https://example.com", CreatedAt: s.clock.now().Add(time.Second)})
 	ada.refused(connect.ErrWrongApplication, ada.get(withIdentity(s.approve(ada.start()), foreign.ID)))
 	require.Zero(t, s.connection("ada"))
-	require.NoError(t, s.handler.Disconnect(t.Context(), "ada"))
+	require.NoError(t, s.handler.DisconnectAll(t.Context(), "ada"))
 	_, there := s.fake.Identity(foreign.ID)
 	require.True(t, there)
 	ada.connect() // Its own is found in the list.
@@ -298,7 +298,7 @@ func TestListingDistinguishesApplicationsOfOneSite(t *testing.T) {
 			}
 			require.Equal(t, http.StatusSeeOther, ada.get(home).status)
 			require.Equal(t, http.StatusSeeOther, ada.get(work).status)
-			all, err := h.Connections(t.Context(), "ada")
+			all, err := h.AllConnections(t.Context(), "ada")
 			require.NoError(t, err)
 			require.Len(t, all, 2)
 			require.Equal(t, identityIn(home), all[0].IdentityID)

@@ -160,7 +160,7 @@ func TestReconcileIsOvertaken(t *testing.T) {
 	t.Parallel()
 	connected := func(s *site) string { return identityIn(s.signedIn("ada").connect()) }
 	orphan := func(s *site) string { return s.fake.AddOrphans(1, 48*time.Hour)[0].ID }
-	disconnect := func(s *site, _ string) { require.NoError(s.t, s.handler.Disconnect(context.Background(), "ada")) }
+	disconnect := func(s *site, _ string) { require.NoError(s.t, s.handler.DisconnectAll(context.Background(), "ada")) }
 	for name, test := range map[string]struct {
 		arrange func(s *site) (identityID string)
 		// hold says when it happens: before Anchor handles the call, or before the answer

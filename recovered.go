@@ -5,10 +5,9 @@ import (
 	"runtime/debug"
 )
 
-// recovered calls f and returns a panic as an error. Everything that may run code
-// of the app's (its transport, its store, its hooks) outside of a request goes
-// through here: net/http recovers panics of a request, and nobody recovers those
-// of other goroutines, which end the process.
+// recovered calls f and returns a panic as an error. Code of the app (its transport, its
+// store, its hooks) that runs outside of a request is called through it: net/http recovers
+// panics only of a request's goroutine, and a panic elsewhere ends the process.
 func recovered(f func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {

@@ -10,8 +10,9 @@ import (
 	"strconv"
 )
 
-// Error answers a request of the app's own with an error of this package, as the
-// handler's routes do: the log gets it, and Config.ErrorHandler answers.
+// Error answers a request to the app with an error of this package, as the handler's own
+// routes do: it logs the error, and Config.ErrorHandler answers. Any other error answers
+// 500.
 //
 //	session, err := h.NewSession(r.Context(), user.ID)
 //	if err != nil {
@@ -20,27 +21,25 @@ import (
 //	}
 func (h *Handler) Error(w http.ResponseWriter, r *http.Request, err error) { h.fail(w, r, err) }
 
-// fail logs an error and has it answered.
+// fail logs an error and answers with it.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
-	h.logRefusal(r, err)
+	h.logError(r, err)
 	h.errorHandler(w, r, err)
 }
 
-func (h *Handler) logRefusal(r *http.Request, err error) {
+// fail is [Handler.fail] with an error that is about this application.
+func (a *Application) fail(w http.ResponseWriter, r *http.Request, err error) {
+	a.h.fail(w, r, concerning(a, err))
+}
+
+// logError logs an error that a request ends in. Config.Logger documents the messages.
+func (h *Handler) logError(r *http.Request, err error) {
 	e := Explain(err)
-	level := slog.LevelWarn
-	switch {
-	case r.Context().Err() != nil:
-		level = slog.LevelInfo // Somebody closed the tab.
-	case e.Status >= 500:
-		level = slog.LevelError
-	case errors.Is(err, ErrNotSignedIn), errors.Is(err, ErrNotConnected),
-		errors.Is(err, ErrNeedsSignIn), errors.Is(err, ErrCancelled), errors.Is(err, ErrNotFinished),
-		errors.Is(err, ErrConnectionLimit), errors.Is(err, ErrWhichConnection), errors.Is(err, ErrBadLabel), errors.Is(err, ErrNotAccepted),
-		errors.Is(err, ErrConnectionChanged), errors.Is(err, ErrFramed):
-		level = slog.LevelInfo
+	level, message := logClass(err, e.Status)
+	if r.Context().Err() != nil {
+		level, message = slog.LevelInfo, "connect: request cancelled" // The user has closed the tab.
 	}
-	// Not the URL: a callback's path is a state.
+	// The URL is left out: a callback's path holds the state.
 	args := []any{"code", e.Code, "status", e.Status, "error", clipError(err)}
 	if origin, ok := r.Context().Value(originKey{}).(string); ok {
 		args = append(args, "origin", origin)
@@ -48,11 +47,28 @@ func (h *Handler) logRefusal(r *http.Request, err error) {
 	if a := aboutOf(err).application; a != nil {
 		args = append(args, "application", a.id)
 	}
-	h.log.Log(r.Context(), level, "connect: refused", args...)
+	h.log.Log(r.Context(), level, message, args...)
 }
 
-// defaultErrorHandler says what happened and what to do next, as JSON or as a
-// page, and keeps the rest to the log.
+// logClass returns the level and the message of an error's log entry: a fault, a request
+// that was refused for safety, or one that the user did not finish.
+func logClass(err error, status int) (slog.Level, string) {
+	if status >= 500 {
+		return slog.LevelError, "connect: fault"
+	}
+	for _, usual := range []error{
+		ErrNotSignedIn, ErrNotConnected, ErrNeedsSignIn, ErrCancelled, ErrNotFinished, ErrSignInFailed, ErrConnectionLimit,
+		ErrWhichConnection, ErrBadLabel, ErrNotAccepted, ErrConnectionChanged, ErrFramed, ErrStateExpired,
+	} {
+		if errors.Is(err, usual) {
+			return slog.LevelInfo, "connect: not finished"
+		}
+	}
+	return slog.LevelWarn, "connect: refused"
+}
+
+// defaultErrorHandler answers with a page or JSON that says what happened and what to do
+// next. Internals are only logged.
 func (h *Handler) defaultErrorHandler(w http.ResponseWriter, r *http.Request, err error) {
 	l := h.answerIn(w, r)
 	e := l.Explain(err)
@@ -63,10 +79,11 @@ func (h *Handler) defaultErrorHandler(w http.ResponseWriter, r *http.Request, er
 	if errors.As(err, &limit) && limit.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(limit.RetryAfter.Seconds()))))
 	}
-	address, step := h.nextStep(r, err)
+	at, client := findRoute(r.URL.Path, h.hosts.prefix), clientOf(r)
+	address, step := h.nextStep(r, at, err)
 	if errors.Is(err, ErrNotSignedIn) && address != "" {
 		e.Help = l.text("error.not_signed_in.step")
-		if findRoute(r.URL.Path, h.prefix).kind == routeCallback {
+		if at.kind == routeCallback {
 			e.Help = l.text("error.not_signed_in.finish")
 		}
 	}
@@ -75,12 +92,12 @@ func (h *Handler) defaultErrorHandler(w http.ResponseWriter, r *http.Request, er
 		page.NextText = l.text(step)
 	}
 	switch {
-	case isHTMX(r):
+	case client == clientHTMX:
 		if errors.Is(err, ErrNotSignedIn) && address != "" {
 			sendTo(w, r, address)
 		}
 		h.pages.render(w, e.Status, alertName, page)
-	case acceptsJSON(r.Header) || findRoute(r.URL.Path, h.prefix).kind == routeStatus:
+	case client == clientJSON, at.kind == routeStatus:
 		body := map[string]any{"error": e.Code, "message": l.sentence(e)}
 		if errors.Is(err, ErrNotConnected) || errors.Is(err, ErrNeedsSignIn) || errors.Is(err, ErrWhichConnection) || errors.Is(err, ErrFramed) {
 			body["connectUrl"] = e.ConnectURL
@@ -91,13 +108,12 @@ func (h *Handler) defaultErrorHandler(w http.ResponseWriter, r *http.Request, er
 	}
 }
 
-// nextStep is the one thing to do after an error. step is the key of its text.
-func (h *Handler) nextStep(r *http.Request, err error) (address, step string) {
-	at := findRoute(r.URL.Path, h.prefix)
+// nextStep returns the one thing to do after an error on a route, and the key of its text.
+func (h *Handler) nextStep(r *http.Request, at route, err error) (address, step string) {
 	var wrong *WrongOriginError
 	switch {
 	case errors.Is(err, ErrWrongOrigin) && !errors.As(err, &wrong):
-		return "", "" // The host is none of the app's, so which one was meant is not known.
+		return "", "" // The host is none of the app's, so the right one is not known.
 	case errors.Is(err, ErrNotSignedIn):
 		return h.signInStep(r, at, err)
 	case at.kind == routeCallback && mayRepeat(err):
@@ -105,7 +121,7 @@ func (h *Handler) nextStep(r *http.Request, err error) (address, step string) {
 	case errors.Is(err, ErrNoCredit), errors.Is(err, ErrRateLimited):
 		return "", ""
 	case at.kind == noRoute && mayRepeat(err):
-		// A route of the app's own. Only what is read can be asked for anew by a link.
+		// A route of the app's own. A link can only repeat a request that reads.
 		if again := requestedURL(r).RequestURI(); isPageRequest(r) && isLocalPath(again) {
 			return again, "step.again"
 		}
@@ -116,7 +132,7 @@ func (h *Handler) nextStep(r *http.Request, err error) (address, step string) {
 		a = h.applications.named(at.application)
 	}
 	if a == nil {
-		return "/", "step.on" // Which account it was about is not known.
+		return "/", "step.on" // The error is about no application.
 	}
 	returnTo := wantedReturn(r, err)
 	connect := a.connectPage(returnTo)
@@ -127,20 +143,26 @@ func (h *Handler) nextStep(r *http.Request, err error) (address, step string) {
 		return cmp.Or(returnTo, connect), "step.back"
 	case mayRepeat(err):
 		return connect, "step.again"
-	case errors.Is(err, ErrFramed):
-		return connect, "step.tab"
-	case errors.Is(err, ErrNotConnected):
-		return connect, "step.connect"
-	case errors.Is(err, ErrConnectionUnknown), errors.Is(err, ErrConnectionLimit), errors.Is(err, ErrWhichConnection), errors.Is(err, ErrBadLabel):
-		return connect, "step.accounts"
-	case errors.Is(err, ErrNeedsSignIn):
-		return connect, "step.reconnect"
 	}
-	return connect, "step.start"
+	return connect, connectStep(err)
 }
 
-// wantedReturn is where a request that failed wanted to end, a local path; empty
-// for nowhere in particular.
+// connectStep returns the key of what a link to the connect page says after an error.
+func connectStep(err error) string {
+	switch {
+	case errors.Is(err, ErrFramed):
+		return "step.tab"
+	case errors.Is(err, ErrNotConnected):
+		return "step.connect"
+	case errors.Is(err, ErrConnectionUnknown), errors.Is(err, ErrConnectionLimit), errors.Is(err, ErrWhichConnection), errors.Is(err, ErrBadLabel):
+		return "step.accounts"
+	case errors.Is(err, ErrNeedsSignIn):
+		return "step.reconnect"
+	}
+	return "step.start"
+}
+
+// wantedReturn returns the local path that a failed request was to redirect to, or "".
 func wantedReturn(r *http.Request, err error) string {
 	returnTo := cmp.Or(aboutOf(err).returnTo, r.PostForm.Get("return_to"), r.URL.Query().Get("return_to"))
 	if !isLocalPath(returnTo) {
@@ -149,23 +171,23 @@ func wantedReturn(r *http.Request, err error) string {
 	return returnTo
 }
 
-// signInStep leads to the app's sign-in page, and from there back to what was
-// wanted. The way back is the public address, whatever was stripped off it.
+// signInStep leads to the app's sign-in page, and from there back to what was requested.
+// The return path is that of the public address, even if a router has stripped a prefix.
 func (h *Handler) signInStep(r *http.Request, at route, err error) (address, step string) {
 	if h.signInURL == "" {
 		return "", ""
 	}
 	back, step := &url.URL{}, "step.sign_in"
 	switch {
-	case isHTMX(r) && at.kind != routeCallback:
+	case clientOf(r) == clientHTMX && at.kind != routeCallback:
 		back = requestedURL(r)
 	case at.kind == routeCallback:
-		// Signing in leads back to this very return. What came back stays in the
-		// browser: see stateCookies.keepReturn.
+		// Signing in leads back to this callback. The browser keeps what the hosted page
+		// returned: see stateCookies.keepReturn.
 		step = "step.finish"
-		back.Path = h.prefix + at.path()
+		back.Path = h.hosts.prefix + at.path()
 	case at.kind == routeConnect && r.Method != http.MethodPost:
-		back.Path, back.RawQuery = h.prefix+at.path(), r.URL.RawQuery
+		back.Path, back.RawQuery = h.hosts.prefix+at.path(), r.URL.RawQuery
 	case connectURLOf(err) != "":
 		back.Path = connectURLOf(err)
 	default:
@@ -174,7 +196,7 @@ func (h *Handler) signInStep(r *http.Request, at route, err error) (address, ste
 	return withReturnTo(h.signInURL, back), step
 }
 
-// mayRepeat tells whether the same return can still succeed.
+// mayRepeat reports whether the same request can still succeed.
 func mayRepeat(err error) bool {
 	for _, open := range []error{
 		ErrHostLookup, ErrUserLookup, ErrAcceptFailed, ErrConnectionChanged, ErrUpstreamUnavailable, ErrUpstreamInvalid, ErrUpstreamTimeout, ErrStoreFailed,
@@ -184,4 +206,39 @@ func mayRepeat(err error) bool {
 		}
 	}
 	return false
+}
+
+// applicationError is an error about one application. Its text is the error's own.
+type applicationError struct {
+	error
+	application *Application
+	returnTo    string // where the flow was to redirect to; empty if that is not known
+}
+
+func (e *applicationError) Unwrap() error { return e.error }
+
+// concerning records which application an error is about, so that the answer can link to
+// its connect page. Either may be nil.
+func concerning(a *Application, err error) error {
+	if a == nil || err == nil {
+		return err
+	}
+	return &applicationError{error: err, application: a}
+}
+
+// aboutOf returns the application that an error is about. The zero value means none.
+func aboutOf(err error) applicationError {
+	var about *applicationError
+	if errors.As(err, &about) {
+		return *about
+	}
+	return applicationError{}
+}
+
+// connectURLOf returns the connect page of the application that err is about, or "".
+func connectURLOf(err error) string {
+	if a := aboutOf(err).application; a != nil {
+		return a.connectURL()
+	}
+	return ""
 }

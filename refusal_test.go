@@ -66,7 +66,7 @@ func TestNextStepAfterEachError(t *testing.T) {
 				r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 				require.NoError(t, r.ParseForm())
 			}
-			address, step := h.nextStep(r, fmt.Errorf("doing something: %w", test.err))
+			address, step := h.nextStep(r, findRoute(r.URL.Path, h.hosts.prefix), fmt.Errorf("doing something: %w", test.err))
 			require.Equal(t, test.address, address)
 			require.Equal(t, test.text, inEnglish(step))
 		})
@@ -78,7 +78,7 @@ func TestNextStepAfterEachError(t *testing.T) {
 	} {
 		method, target, _ := strings.Cut(request, " ")
 		r, w := httptest.NewRequest(method, target, nil), httptest.NewRecorder()
-		address, step := withSignIn.nextStep(r, ErrNotSignedIn)
+		address, step := withSignIn.nextStep(r, findRoute(r.URL.Path, withSignIn.hosts.prefix), ErrNotSignedIn)
 		require.Equal(t, want[0], address)
 		require.Equal(t, want[1], inEnglish(step))
 		withSignIn.defaultErrorHandler(w, r, ErrNotSignedIn)

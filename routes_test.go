@@ -18,7 +18,7 @@ func TestRoutesListsWhatTheHandlerServes(t *testing.T) {
 	var all []string
 	for method, path := range h.Routes(":state") {
 		all = append(all, method+" "+path)
-		require.Contains(t, methods[findRoute(path, h.prefix).kind], method, path)
+		require.Contains(t, methods[findRoute(path, h.hosts.prefix).kind], method, path)
 	}
 	require.ElementsMatch(t, []string{
 		"GET /tools/identity-callback", "GET /tools/identity-callback/", "GET /tools/identity-callback/:state", "GET /tools/identity-callback/:state/",

@@ -84,7 +84,7 @@ func TestTagAndDisconnectSurviveAPanicOfTheTransport(t *testing.T) {
 	require.Equal(t, http.StatusSeeOther, ada.get(callback).status)
 	require.NotZero(t, s.connection("ada"))
 	require.Eventually(t, func() bool { return strings.Contains(s.log.String(), "kind=tag") }, 5*time.Second, 5*time.Millisecond)
-	require.NoError(t, h.Disconnect(t.Context(), "ada"))
+	require.NoError(t, h.DisconnectAll(t.Context(), "ada"))
 	require.Zero(t, s.connection("ada"))
 	s.log.forget("panic")
 	s.run()

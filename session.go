@@ -19,24 +19,26 @@ import (
 //		r.Session.InitialURL = "https://example.com/inbox"
 //	})
 //
-// It is one look-up in the store and one call, which is repeated as anchorhttp
-// says. Like [Handler.Connection] it is about the application of
-// Config.ApplicationID, and panics where that is not set. The errors, for [errors.Is]:
+// It takes one look-up in the store and one call, with the client's retries. The errors,
+// for [errors.Is]:
 //
 //   - [ErrNotConnected]: the user has no connection. Nothing was sent.
 //   - [ErrWhichConnection]: the user has several. Nothing was sent; choose one with
 //     [Application.NewSessionByID].
 //   - [ErrNeedsSignIn]: the user has to sign in again. Either the connection's health
 //     says so, and nothing was sent; or Anchor refused the session because the sign-in
-//     does not work or the identity is gone. Then the health says so from now on.
+//     does not work or the identity is gone, and the health says so from now on.
 //   - [ErrNoCredit]: Anchor's 402.
-//   - [ErrRateLimited]: Anchor's 429. errors.As for a [*RateLimitError] tells how
-//     long to wait.
+//   - [ErrRateLimited]: Anchor's 429. It is a [*RateLimitError], with how long to wait.
 //   - [ErrStoreFailed], and those of an upstream failure: [ErrUpstreamUnavailable],
-//     [ErrUpstreamInvalid], [ErrUpstreamTimeout]. What Anchor said is wrapped:
-//     errors.As for an [*anchorhttp.Error].
+//     [ErrUpstreamInvalid], [ErrUpstreamTimeout]. Anchor's
+//     answer is wrapped, as an [*anchorhttp.Error].
 func (h *Handler) NewSession(ctx context.Context, userID string, change ...func(*anchorhttp.SessionRequest)) (anchorhttp.Session, error) {
-	return h.Application("").NewSession(ctx, userID, change...)
+	a, err := h.defaultApplication()
+	if err != nil {
+		return anchorhttp.Session{}, err
+	}
+	return a.NewSession(ctx, userID, change...)
 }
 
 // NewSession is [Handler.NewSession] for this application.
@@ -86,8 +88,8 @@ func (a *Application) newSession(ctx context.Context, c Connection, change []fun
 	return anchorhttp.Session{}, concerning(a, err)
 }
 
-// refused returns what it means that a session was not opened, and stores it if the user
-// has to sign in again.
+// refused returns the error for a session that was not opened, and stores that the user
+// has to sign in again, if that is why.
 func (a *Application) refused(ctx context.Context, c Connection, err error, took time.Duration) error {
 	if !anchorhttp.NeedsSignIn(err) {
 		return sessionError(err)
@@ -116,7 +118,7 @@ func (a *Application) learnRefused(ctx context.Context, c Connection, err error,
 	}
 }
 
-// sessionError returns what it means that a browser session could not be opened.
+// sessionError returns the error for a browser session that was not opened.
 func sessionError(err error) error {
 	const doing = "open a browser session"
 	var answer *anchorhttp.Error
@@ -133,8 +135,8 @@ func sessionError(err error) error {
 
 // RateLimitError is [ErrRateLimited] with how long to wait.
 type RateLimitError struct {
-	// RetryAfter is how long Anchor asks to wait before the next call; zero when
-	// it does not say.
+	// RetryAfter is how long Anchor asks to wait before the next call; zero if it does
+	// not say.
 	RetryAfter time.Duration
 	// Err is the call that failed; it may be nil.
 	Err error

@@ -8,101 +8,92 @@ import (
 )
 
 const (
-	// maxTokenLife is the longest that an identity token is believed to live.
-	// Anchor's live 15 minutes. One that seems to live longer was dated by a
-	// gateway whose clock is slow, and by that clock an identity that was there
-	// before would look fresh.
+	// maxTokenLife is the longest life of an identity token that is believed. Anchor's
+	// live 15 minutes. One that seems to live longer was dated by a gateway whose clock
+	// is slow, and by that clock an older identity would look fresh.
 	maxTokenLife = 16 * time.Minute
 
-	// maxClockDifference is how far Anchor's clock and the app's may differ before
-	// the log says so.
+	// maxClockDifference is how far Anchor's clock and the app's may differ before it is
+	// logged.
 	maxClockDifference = 2 * time.Minute
 )
 
-// start issues an identity token, binds its hash to the user and sends the
-// browser to the hosted page.
+// start answers POST /connect: it starts a flow and sends the browser to the hosted page.
 func (h *Handler) start(w http.ResponseWriter, r *http.Request, a *Application) {
-	// A Disconnect from here on ends what begins here, so this comes before it is
-	// asked who is signed in.
-	begun := h.now()
+	begun, err := h.begin(w, r, a)
+	switch {
+	case err != nil:
+		a.fail(w, r, err)
+	case begun.again != "":
+		// fetch and XMLHttpRequest follow it, with the same method and body.
+		w.Header().Set("Location", begun.again)
+		w.WriteHeader(http.StatusTemporaryRedirect)
+	case clientOf(r) == clientJSON:
+		body := map[string]any{"redirectUrl": begun.hostedPage}
+		if begun.popup != "" {
+			body["popup"] = begun.popup
+		}
+		writeJSON(w, http.StatusOK, body)
+	default:
+		sendTo(w, r, begun.hostedPage)
+	}
+}
+
+// begun is a flow that has begun.
+type begun struct {
+	hostedPage string // the address to send the browser to
+	popup      string // the popup's id, if the flow runs in one
+	again      string // set alone: first the request has to be repeated there
+}
+
+// begin starts a flow: it issues an identity token, binds its hash to the user, and
+// gives the browser the state cookie.
+func (h *Handler) begin(w http.ResponseWriter, r *http.Request, a *Application) (begun, error) {
+	// The moment comes before the question who is signed in: a Disconnect after it ends
+	// the flow.
+	at := h.now()
 	user, form, err := h.readPost(w, r)
 	if err != nil {
-		a.fail(w, r, err)
-		return
+		return begun{}, err
 	}
 	again, err := h.cookiesAt(r).try(w, r)
-	if err != nil {
-		a.fail(w, r, err)
-		return
-	}
-	if again != "" {
-		// fetch and XMLHttpRequest follow it, with the same method and body.
-		w.Header().Set("Location", again)
-		w.WriteHeader(http.StatusTemporaryRedirect)
-		return
+	if err != nil || again != "" {
+		return begun{again: again}, err
 	}
 	if h.fixedCallback && ofAnother(h.cookiesAt(r).all(r), user) {
-		a.fail(w, r, ErrBrowserInUse)
-		return
+		return begun{}, ErrBrowserInUse
 	}
-	ctx := r.Context()
-	pending, err := a.plan(ctx, user, form)
+	pending, err := a.plan(r.Context(), user, form)
 	if err != nil {
-		a.fail(w, r, err)
-		return
+		return begun{}, err
 	}
+	pending.BegunAt = at
+
 	state := newState()
-	asJSON := acceptsJSON(r.Header) && !isHTMX(r)
-	if form.Popup && asJSON {
+	if form.Popup && clientOf(r) == clientJSON {
 		state = newPopupState()
 	}
-	token, err := h.anchor.CreateIdentityToken(ctx, a.id, h.callbackURL(r, state))
+	token, err := a.issue(r, &pending, state)
 	if err != nil {
-		a.fail(w, r, upstreamError("issue an identity token", err))
-		return
+		return begun{}, err
 	}
-	// How long the token lives is read off Anchor's own clock and counted on
-	// ours, so that the two need not agree.
-	issued := h.now()
-	h.compareClocks(ctx, token.IssuedAt, issued)
-	life := token.ExpiresAt.Sub(token.IssuedAt)
-	if life <= 0 || life > maxTokenLife {
-		// The clocks behind the two do not agree, and by one of them it is
-		// judged whether an identity is fresh.
-		a.fail(w, r, fmt.Errorf("%w: an identity token that lives %v by the answer's Date, where at most %v are believed: "+
-			"perhaps the clock of a gateway before Anchor is wrong", ErrUpstreamInvalid, life, maxTokenLife))
-		return
+	if err := h.store.Bind(r.Context(), pending, maxPendingFlows); err != nil {
+		return begun{}, storeError("bind the flow", err)
 	}
-	pending.TokenHash = token.Hash
-	pending.BegunAt, pending.IssuedAt, pending.ExpiresAt = begun, token.IssuedAt, issued.Add(life)
-	if err := h.store.Bind(ctx, pending, maxPendingFlows); err != nil {
-		a.fail(w, r, storeError("bind the flow", err))
-		return
-	}
-	if err := h.cookiesAt(r).set(w, r, sealedState{state: state, tokenHash: token.Hash, user: user.mark()}, begun); err != nil {
-		a.fail(w, r, err)
-		return
+	sealed := sealedState{state: state, tokenHash: pending.TokenHash, user: user.mark()}
+	if err := h.cookiesAt(r).set(w, r, sealed, at); err != nil {
+		return begun{}, err
 	}
 
 	e := a.event(Started, user.ID, "")
 	e.ActorID, e.ConnectionID = user.Actor, pending.ConnectionID
-	h.happened(ctx, e)
-
-	hosted := h.anchor.HostedPageURL(token.Token, user.Name)
-	if asJSON {
-		body := map[string]any{"redirectUrl": hosted}
-		if popup := popupID(state); popup != "" {
-			body["popup"] = popup
-		}
-		writeJSON(w, http.StatusOK, body)
-		return
-	}
-	sendTo(w, r, hosted)
+	h.happened(r.Context(), e)
+	return begun{hostedPage: h.anchor.HostedPageURL(token, user.Name), popup: popupID(state)}, nil
 }
 
 // plan decides what a flow is for: to renew the connection that the form names, to add
-// one, or, if one is all that there may be, for the only one. It is an error if that is
-// sure to fail: [ErrConnectionUnknown], [ErrConnectionLimit] or [ErrBadLabel].
+// one, or, if a user may have only one, for that one. It returns [ErrConnectionUnknown],
+// [ErrConnectionLimit] or [ErrBadLabel] if the flow is sure to fail.
 func (a *Application) plan(ctx context.Context, user User, form postForm) (Pending, error) {
 	label, err := cleanLabel(form.Label)
 	if err != nil {
@@ -121,19 +112,40 @@ func (a *Application) plan(ctx context.Context, user User, form postForm) (Pendi
 		Label:         label,
 		ReturnTo:      form.ReturnTo,
 	}
-	// No connection has an empty identity: it stands for one that is new.
+	// The empty identity, which no connection has, stands for a new one.
 	if _, err := p.place(connections, "", a.h.maxConnections); err != nil {
 		return Pending{}, err
 	}
 	if a.h.fixedCallback && len(connections) > 1 {
-		// Nothing would say which of the user's flows comes back.
+		// The callback could not tell which of the user's flows returns.
 		return Pending{}, fmt.Errorf("%w: with FixedCallbackURL a user has one", ErrConnectionLimit)
 	}
 	return p, nil
 }
 
-// compareClocks logs that Anchor's clock and the app's differ, now and then. Both
-// are taken as they are: what is compared comes from one of them.
+// issue issues the identity token of a flow, and sets the flow's hash and times by it.
+func (a *Application) issue(r *http.Request, p *Pending, state string) (token string, err error) {
+	h, ctx := a.h, r.Context()
+	t, err := h.anchor.CreateIdentityToken(ctx, a.id, h.callbackURL(r, state))
+	if err != nil {
+		return "", upstreamError("issue an identity token", err)
+	}
+	// The token's life is read from Anchor's own clock and counted on the app's, so the
+	// two need not agree.
+	now := h.now()
+	h.compareClocks(ctx, t.IssuedAt, now)
+	life := t.ExpiresAt.Sub(t.IssuedAt)
+	if life <= 0 || life > maxTokenLife {
+		// Two clocks disagree, and one of them decides whether an identity is fresh.
+		return "", fmt.Errorf("%w: an identity token that lives %v by the answer's Date, where at most %v is believed: "+
+			"perhaps the clock of a gateway before Anchor is wrong", ErrUpstreamInvalid, life, maxTokenLife)
+	}
+	p.TokenHash, p.IssuedAt, p.ExpiresAt = t.Hash, t.IssuedAt, now.Add(life)
+	return t.Token, nil
+}
+
+// compareClocks logs from time to time that Anchor's clock and the app's differ. Flows
+// do not depend on it, since they compare only moments of one clock.
 func (h *Handler) compareClocks(ctx context.Context, anchors, ours time.Time) {
 	difference := ours.Sub(anchors).Round(time.Second)
 	if difference.Abs() > maxClockDifference && h.clockLogged.allows(ours) {
@@ -141,11 +153,11 @@ func (h *Handler) compareClocks(ctx context.Context, anchors, ours time.Time) {
 	}
 }
 
-// callbackURL returns where the hosted page shall return to: the host that the flow
-// begins at. The state is a segment of the path, because a path survives however the
+// callbackURL returns the address that the hosted page returns to, at the host where the
+// flow begins. The state is a segment of the path, because the path survives however the
 // hosted page adds its own parameters.
 func (h *Handler) callbackURL(r *http.Request, state string) string {
-	address := h.originAt(r) + h.prefix + callbackPath
+	address := h.originAt(r) + h.hosts.prefix + callbackPath
 	if h.fixedCallback {
 		return address
 	}

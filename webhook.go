@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -16,35 +17,34 @@ const (
 	// maxWebhookBytes bounds the body of an event.
 	maxWebhookBytes = 256 << 10
 
-	// webhookTimeout ends the work on an event. Anchor tries again when it has no
-	// answer after ten seconds.
+	// webhookTimeout bounds the work on an event. Anchor retries if it gets no answer
+	// within ten seconds.
 	webhookTimeout = 8 * time.Second
 
-	// minWebhookSecret is the shortest secret that is taken for one, in bytes.
+	// minWebhookSecret is the length of the shortest secret that is accepted, in bytes.
 	minWebhookSecret = 16
 )
 
-// Webhook returns the endpoint for Anchor's events, to be mounted where the
-// webhook's URL points:
+// Webhook returns the endpoint for Anchor's events, to be mounted where the webhook's URL
+// points:
 //
 //	mux.Handle("POST /webhooks/anchor", h.Webhook(os.Getenv("ANCHOR_WEBHOOK_SECRET")))
 //
-// Of all events it wants identity.authenticated and identity.authentication_failed,
-// and moves the [Health] of the connection that has the identity, by the event's
-// own time: repeated and late events change nothing. Everything else that is
-// signed gets a 204 and no more work. If one of the two events names no identity, the
-// log has a warning with the names of its fields. Other events are read with
-// [anchorhttp.ReadEvent].
+// It handles identity.authenticated and identity.authentication_failed: each sets the
+// [Health] of the connection that has the identity, as of the event's own time, so
+// repeated and late events change nothing. If one of the two names no identity, the names
+// of its fields are logged as a warning. Other events are answered with 204; handle them
+// with [anchorhttp.ReadEvent].
 //
-// Each secret is one that may sign: after a rotation give it the new and the old
-// one. Empty ones are left out. Webhook panics when none is left, because anybody
-// could sign with an empty secret, and at one that cannot be what the dashboard
-// shows: under 16 bytes, with a space, a line break or a quote in it, or of a few
-// repeated letters.
+// An event may be signed with any of the secrets: after a rotation, pass the new and the
+// old one. Empty secrets are ignored. Webhook panics if none is left, because anybody
+// could sign with an empty secret. It also panics for one that cannot be from Anchor's
+// dashboard: under 16 bytes, with a space, a line break or a quote, or of a few repeated
+// letters.
 //
-// An event that is not signed by any of them, or longer ago than two minutes, is
-// answered with 401, and the log says so if middleware has read the body before; one over 256 KiB with 413; a store that failed with 503, so
-// that Anchor tries again.
+// It answers 401 to an event that was signed with none of them, or more than two minutes
+// ago, and logs if middleware has read the body before. It answers 413 to an event over
+// 256 KiB, and 503 if the store fails, so that Anchor retries.
 func (h *Handler) Webhook(secrets ...string) http.Handler {
 	var keys []string
 	for i, secret := range secrets {
@@ -52,12 +52,12 @@ func (h *Handler) Webhook(secrets ...string) http.Handler {
 			continue
 		}
 		if problem := webhookSecretProblem(secret); problem != "" {
-			panic(fmt.Sprintf("connect: Webhook's secret at index %d %s: copy the webhook's from Anchor's dashboard as it is", i, problem))
+			panic(fmt.Sprintf("connect: Webhook's secret at index %d %s: copy the webhook's secret from Anchor's dashboard unchanged", i, problem))
 		}
 		keys = append(keys, secret)
 	}
 	if len(keys) == 0 {
-		panic("connect: Webhook needs a secret: copy the webhook's from Anchor's dashboard")
+		panic("connect: Webhook needs a secret: copy the webhook's secret from Anchor's dashboard")
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
@@ -68,21 +68,25 @@ func (h *Handler) Webhook(secrets ...string) http.Handler {
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), webhookTimeout)
 		defer cancel()
-		limitReading(w, webhookTimeout) // Nor is a body waited for longer.
+		limitReading(w, webhookTimeout) // Reading the body counts, too.
 		body := http.MaxBytesReader(w, r.Body, maxWebhookBytes)
 		status, err := h.receive(ctx, keys, r.Header, body, r.ContentLength, func() { hasRead(w) })
 		if err != nil {
-			h.log.WarnContext(ctx, "connect: webhook", "status", status, "error", clipError(err))
+			level, message := slog.LevelWarn, "connect: webhook event refused"
+			if status >= 500 {
+				level, message = slog.LevelError, "connect: fault in a webhook"
+			}
+			h.log.Log(ctx, level, message, "status", status, "error", clipError(err))
 		}
 		w.WriteHeader(status)
 	})
 }
 
-// webhookSecretProblem says why a secret cannot be one, or nothing.
+// webhookSecretProblem returns why a text cannot be a secret, or "".
 func webhookSecretProblem(secret string) string {
 	switch {
 	case strings.ContainsFunc(secret, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("\"'`", r) }):
-		return "holds a space, a line break, a quote or something else that no secret holds"
+		return "has a space, a line break, a quote or another character that no secret has"
 	case len(secret) < minWebhookSecret:
 		return fmt.Sprintf("has %d bytes, under %d", len(secret), minWebhookSecret)
 	case !looksRandom([]byte(secret)):
@@ -91,9 +95,9 @@ func webhookSecretProblem(secret string) string {
 	return ""
 }
 
-// receive takes an event in and returns the status to answer with. length is what the
-// request announced, -1 for nothing. It calls hasRead after reading the body. An error is only for the log: senders of forged events
-// learn nothing.
+// receive handles an event and returns the status to answer with. length is the request's
+// Content-Length, or -1. It calls hasRead after reading the body. The error is only for
+// the log: a sender of forged events learns nothing.
 func (h *Handler) receive(ctx context.Context, secrets []string, header http.Header, body io.Reader, length int64, hasRead func()) (status int, err error) {
 	// Reading the headers first saves reading the body of what they refuse.
 	signature, err := anchorhttp.ReadSignature(header, h.now())
@@ -110,7 +114,7 @@ func (h *Handler) receive(ctx context.Context, secrets []string, header http.Hea
 	}
 	hasRead()
 	if err := signature.Verify(content, secrets...); err != nil {
-		// The server reports a body that did not arrive, so somebody else has read this.
+		// The server reports a body that has not arrived, so middleware has read this one.
 		if n := int64(len(content)); n < length || n == 0 && length < 0 {
 			err = fmt.Errorf("%w: %d bytes of the body were left, so middleware has read it before: mount the webhook outside of that, "+
 				"or have it put back the body byte for byte", err, n)
@@ -119,15 +123,15 @@ func (h *Handler) receive(ctx context.Context, secrets []string, header http.Hea
 	}
 	event, err := readWebhookEvent(content, signature.SignedAt)
 	if err != nil {
-		// It is Anchor's, and would be the same the next time.
+		// It comes from Anchor, and a retry would be the same.
 		return http.StatusNoContent, err
 	}
 	if event.identityID == "" {
-		return http.StatusNoContent, nil // It does not concern us.
+		return http.StatusNoContent, nil // An event of another type.
 	}
 	_, err = h.learn(ctx, event.identityID, event.health, event.at)
 	if errors.Is(err, ErrNotConnected) {
-		// An identity of nobody's, or nobody's any more, or the id of something else.
+		// No connection has the identity, or has it any more, or the id is of something else.
 		return http.StatusNoContent, nil
 	}
 	if err != nil {
@@ -136,16 +140,15 @@ func (h *Handler) receive(ctx context.Context, secrets []string, header http.Hea
 	return http.StatusNoContent, nil
 }
 
-// webhookEvent is what concerns us of an event.
+// webhookEvent is the part of an event that sets a connection's health.
 type webhookEvent struct {
 	identityID string // empty if the event is of another type
 	health     Health
 	at         time.Time
 }
 
-// readWebhookEvent reads an event that was signed at a moment. It is an error if an
-// event that should name an identity does not: nobody would notice otherwise that
-// events arrive and change nothing.
+// readWebhookEvent reads an event that was signed at a moment. An event that should name
+// an identity and does not is an error, or nobody would notice that events change nothing.
 func readWebhookEvent(body []byte, signedAt time.Time) (webhookEvent, error) {
 	event, err := anchorhttp.ParseEvent(body, signedAt)
 	if err != nil {
@@ -160,7 +163,7 @@ func readWebhookEvent(body []byte, signedAt time.Time) (webhookEvent, error) {
 	default:
 		return webhookEvent{}, nil
 	}
-	// An id that the event does not call an identity's may be anything's. The store
+	// An id that the event does not call an identity's may be that of anything. The store
 	// changes nothing unless a connection has it.
 	e.identityID, _, err = event.IdentityID()
 	if err == nil && e.identityID == "" {

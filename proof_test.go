@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -11,8 +12,8 @@ import (
 
 // Evidence for which every proof holds. The tables change it.
 
-func goodFlow() startEvidence {
-	return startEvidence{
+func goodFlow() flowEvidence {
+	return flowEvidence{
 		now:         noon.Add(time.Minute),
 		user:        User{ID: "ada"},
 		state:       "STATE",
@@ -41,50 +42,50 @@ func TestProofsOfACallback(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name     string
-		start    func(*startEvidence)
+		start    func(*flowEvidence)
 		identity func(*identityEvidence)
 		want     error
 	}{
 		{name: "evidence for all eight proofs passes"},
 
 		// 1. Somebody is signed in.
-		{name: "1: nobody is signed in", start: func(e *startEvidence) { e.user = User{} }, want: ErrNotSignedIn},
-		{name: "1: nobody is signed in comes before a missing cookie", start: func(e *startEvidence) { e.user = User{}; e.cookieErr = ErrNoStateCookie }, want: ErrNotSignedIn},
+		{name: "1: nobody is signed in", start: func(e *flowEvidence) { e.user = User{} }, want: ErrNotSignedIn},
+		{name: "1: nobody is signed in comes before a missing cookie", start: func(e *flowEvidence) { e.user = User{}; e.cookieErr = ErrNoStateCookie }, want: ErrNotSignedIn},
 
 		// 2. The state in the address is ours.
-		{name: "2: the address has no state", start: func(e *startEvidence) { e.state = "" }, want: ErrStateMissing},
-		{name: "2: the address has another state than the cookie", start: func(e *startEvidence) { e.state = "OTHER" }, want: ErrStateInvalid},
-		{name: "2: the address has the beginning of the state", start: func(e *startEvidence) { e.state = "STAT" }, want: ErrStateInvalid},
-		{name: "2: the state in another case is another state", start: func(e *startEvidence) { e.state = "state" }, want: ErrStateInvalid},
-		{name: "2: a fixed callback address needs no state", start: func(e *startEvidence) { e.state, e.fixed = "", true }},
+		{name: "2: the address has no state", start: func(e *flowEvidence) { e.state = "" }, want: ErrStateMissing},
+		{name: "2: the address has another state than the cookie", start: func(e *flowEvidence) { e.state = "OTHER" }, want: ErrStateInvalid},
+		{name: "2: the address has the beginning of the state", start: func(e *flowEvidence) { e.state = "STAT" }, want: ErrStateInvalid},
+		{name: "2: the state in another case is another state", start: func(e *flowEvidence) { e.state = "state" }, want: ErrStateInvalid},
+		{name: "2: a fixed callback address needs no state", start: func(e *flowEvidence) { e.state, e.fixed = "", true }},
 
 		// 3. The flow began in this browser.
-		{name: "3: the browser has no cookie", start: func(e *startEvidence) { e.cookie, e.cookieErr = sealedState{}, ErrNoStateCookie }, want: ErrNoStateCookie},
-		{name: "3: the cookie is forged", start: func(e *startEvidence) { e.cookie, e.cookieErr = sealedState{}, ErrStateInvalid }, want: ErrStateInvalid},
-		{name: "3: a fixed callback address needs the cookie all the same", start: func(e *startEvidence) { e.fixed, e.cookieErr = true, ErrNoStateCookie }, want: ErrNoStateCookie},
+		{name: "3: the browser has no cookie", start: func(e *flowEvidence) { e.cookie, e.cookieErr = sealedState{}, ErrNoStateCookie }, want: ErrNoStateCookie},
+		{name: "3: the cookie is forged", start: func(e *flowEvidence) { e.cookie, e.cookieErr = sealedState{}, ErrStateInvalid }, want: ErrStateInvalid},
+		{name: "3: a fixed callback address needs the cookie all the same", start: func(e *flowEvidence) { e.fixed, e.cookieErr = true, ErrNoStateCookie }, want: ErrNoStateCookie},
 
 		// 4. The flow is known, bound to this user, pending and unexpired.
-		{name: "4: the store does not know the flow", start: func(e *startEvidence) { e.pending, e.pendingErr = Pending{}, ErrStateUnknown }, want: ErrStateUnknown},
-		{name: "4: another user began", start: func(e *startEvidence) { e.pending.UserID = "eve" }, want: ErrAnotherUser},
-		{name: "4: a user whose id differs in case began", start: func(e *startEvidence) { e.pending.UserID = "Ada" }, want: ErrAnotherUser},
-		{name: "4: another user began, though it is expired", start: func(e *startEvidence) { e.pending.UserID = "eve"; e.now = noon.Add(time.Hour) }, want: ErrAnotherUser},
-		{name: "4: another user finished it with this identity", start: func(e *startEvidence) {
+		{name: "4: the store does not know the flow", start: func(e *flowEvidence) { e.pending, e.pendingErr = Pending{}, ErrStateUnknown }, want: ErrStateUnknown},
+		{name: "4: another user began", start: func(e *flowEvidence) { e.pending.UserID = "eve" }, want: ErrAnotherUser},
+		{name: "4: a user whose id differs in case began", start: func(e *flowEvidence) { e.pending.UserID = "Ada" }, want: ErrAnotherUser},
+		{name: "4: another user began, though it is expired", start: func(e *flowEvidence) { e.pending.UserID = "eve"; e.now = noon.Add(time.Hour) }, want: ErrAnotherUser},
+		{name: "4: another user finished it with this identity", start: func(e *flowEvidence) {
 			e.pending.UserID, e.pending.Spent, e.pending.IdentityID = "eve", true, identityA
 		}, want: ErrAnotherUser},
-		{name: "4: this browser also holds a pending flow of another user", start: func(e *startEvidence) { e.fixed, e.othersOpen = true, true }, want: ErrAnotherUser},
-		{name: "4: another user's pending flow counts though this one is completed", start: func(e *startEvidence) {
+		{name: "4: this browser also holds a pending flow of another user", start: func(e *flowEvidence) { e.fixed, e.othersOpen = true, true }, want: ErrAnotherUser},
+		{name: "4: another user's pending flow counts though this one is completed", start: func(e *flowEvidence) {
 			e.fixed, e.othersOpen, e.pending.Spent, e.pending.IdentityID = true, true, true, identityA
 		}, want: ErrAnotherUser},
-		{name: "4: it belongs to an application that is not served", start: func(e *startEvidence) { e.application = nil }, want: ErrStateUnknown},
-		{name: "4: it is over", start: func(e *startEvidence) { e.pending.Spent = true }, want: ErrStateSpent},
-		{name: "4: it is over, and the callback names no identity", start: func(e *startEvidence) { e.pending.Spent, e.result.identityID = true, "" }, want: ErrStateSpent},
-		{name: "4: it was completed with another identity", start: func(e *startEvidence) { e.pending.Spent, e.pending.IdentityID = true, identityB }, want: ErrStateSpent},
-		{name: "4: it was completed with this identity, which is a reload", start: func(e *startEvidence) { e.pending.Spent, e.pending.IdentityID = true, identityA }},
-		{name: "4: a reload may come after the expiry", start: func(e *startEvidence) {
+		{name: "4: it belongs to an application that is not served", start: func(e *flowEvidence) { e.application = nil }, want: ErrStateUnknown},
+		{name: "4: it is over", start: func(e *flowEvidence) { e.pending.Spent = true }, want: ErrStateSpent},
+		{name: "4: it is over, and the callback names no identity", start: func(e *flowEvidence) { e.pending.Spent, e.result.identityID = true, "" }, want: ErrStateSpent},
+		{name: "4: it was completed with another identity", start: func(e *flowEvidence) { e.pending.Spent, e.pending.IdentityID = true, identityB }, want: ErrStateSpent},
+		{name: "4: it was completed with this identity, which is a reload", start: func(e *flowEvidence) { e.pending.Spent, e.pending.IdentityID = true, identityA }},
+		{name: "4: a reload may come after the expiry", start: func(e *flowEvidence) {
 			e.pending.Spent, e.pending.IdentityID, e.now = true, identityA, noon.Add(time.Hour)
 		}},
-		{name: "4: it expires at this very moment", start: func(e *startEvidence) { e.now = e.pending.ExpiresAt }, want: ErrStateExpired},
-		{name: "4: it expires in a moment", start: func(e *startEvidence) { e.now = e.pending.ExpiresAt.Add(-time.Nanosecond) }},
+		{name: "4: it expires at this very moment", start: func(e *flowEvidence) { e.now = e.pending.ExpiresAt }, want: ErrStateExpired},
+		{name: "4: it expires in a moment", start: func(e *flowEvidence) { e.now = e.pending.ExpiresAt.Add(-time.Nanosecond) }},
 
 		// 5. Anchor knows the identity, and it is usable.
 		{name: "5: Anchor does not know the identity", identity: func(e *identityEvidence) { e.identityErr = ErrIdentityNotFound }, want: ErrIdentityNotFound},
@@ -146,7 +147,7 @@ func TestProofsOfACallback(t *testing.T) {
 			if test.identity != nil {
 				test.identity(&identity)
 			}
-			err := proveStart(start)
+			err := proveFlow(start)
 			if err == nil {
 				err = proveIdentity(identity)
 			}
@@ -156,5 +157,28 @@ func TestProofsOfACallback(t *testing.T) {
 			}
 			require.ErrorIs(t, err, test.want)
 		})
+	}
+}
+
+// Each cause is either the failure of a numbered proof, or is listed here.
+func TestFailedProofKnowsEveryCause(t *testing.T) {
+	t.Parallel()
+	none := []error{
+		ErrUserLookup, ErrHostLookup, ErrFramed, ErrCrossOrigin, ErrWrongOrigin, ErrBadRequest, ErrReturnTo, ErrBrowserInUse, ErrCancelled, ErrSignInFailed, ErrNotFinished,
+		ErrUpstreamUnavailable, ErrUpstreamInvalid, ErrUpstreamTimeout, ErrStoreFailed,
+		ErrConnectionUnknown, ErrConnectionLimit, ErrIdentityConnected, ErrWhichConnection, ErrBadLabel, ErrConnectionChanged, ErrAcceptFailed, ErrNotAccepted,
+		ErrNotConnected, ErrNeedsSignIn, ErrNoCredit, ErrRateLimited,
+	}
+	for _, c := range causes {
+		number, reason := failedProof(fmt.Errorf("doing something: %w", c))
+		if number == 0 {
+			require.Contains(t, none, error(c))
+			continue
+		}
+		require.NotContains(t, none, error(c))
+		require.Equal(t, error(c), reason)
+	}
+	for i, proof := range proofs[1:] {
+		require.GreaterOrEqual(t, proof.number, proofs[i].number, "the proofs are in order")
 	}
 }
