@@ -95,7 +95,7 @@ func TestDiscardSparesAConnectedIdentity(t *testing.T) {
 	_, there := s.fake.Identity(id)
 	require.True(t, there)
 	require.Equal(t, id, s.connections("ada")[0].IdentityID)
-	require.NotContains(t, s.log.String(), "may have been left behind")
+	require.NotContains(t, s.log.String(), "may be left at Anchor")
 }
 
 // The user is deleted after the proofs hold and before the connection is stored.

@@ -368,7 +368,7 @@ func TestVerifyAsksPublicURLOfAboutAnUnknownHost(t *testing.T) {
 		"":                           func(*http.Request) (string, error) { return "", nil },
 		"believes any Host header":   func(r *http.Request) (string, error) { return "https://" + r.Host, nil },
 		"believes any Host header: ": func(r *http.Request) (string, error) { return "https://" + r.Header.Get("X-Forwarded-Host"), nil },
-		"return connect.ErrWrongOrigin for it: connect: the address of the request could not be looked up: no such tenant": func(*http.Request) (string, error) {
+		"should return connect.ErrWrongOrigin: connect: the address of the request could not be looked up: no such tenant": func(*http.Request) (string, error) {
 			return "", errors.New("no such tenant")
 		},
 		"panic": func(r *http.Request) (string, error) { return r.Context().Value("tenant").(string), nil },

@@ -172,7 +172,7 @@ func TestLanguageOfTheRequestIsThatOfAnErrorInJSON(t *testing.T) {
 	for accept, want := range map[string]string{
 		"ja": "先にアカウントを連携してください。この操作に必要なアカウントが、まだ連携されていません。連携すると、続きから進められます。",
 		"es": "Conecta primero tu cuenta. Para esto hace falta una cuenta tuya que aún no está conectada. Conéctala y podrás continuar.",
-		"nl": "Connect your account first. This needs an account of yours that is not connected yet. Connect it, and go on from there.",
+		"nl": "Connect your account first. This needs an account that you have not connected yet. Connect it to continue.",
 	} {
 		a := s.signedIn("ada").asJSON().reading(accept).get("/reports")
 		var body struct{ Error, Message, ConnectURL string }

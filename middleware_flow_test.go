@@ -67,7 +67,7 @@ func TestRequireIdentityThroughHTTP(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "/connect?return_to=%2Freports", ada.get("/reports").location)
 	require.Equal(t, "reached with "+identityIn(callback), ada.get("/settings").body, "RequireConnection lets it pass")
-	require.Contains(t, ada.get("/connect").body, "does not work any more")
+	require.Contains(t, ada.get("/connect").body, "its sign-in no longer works")
 	require.Contains(t, ada.get("/connect/status").body, `"health":"needs_sign_in"`)
 	a := ada.post("/reports", url.Values{})
 	ada.refused(connect.ErrNeedsSignIn, a)

@@ -73,8 +73,8 @@ func TestNextStepAfterEachError(t *testing.T) {
 	}
 
 	for request, want := range map[string][3]string{
-		"GET /connect?return_to=%2Fx":            {"/login?return_to=%2Ftools%2Fconnect%3Freturn_to%3D%252Fx", "Sign in", "go on from there"},
-		"GET /identity-callback/S?identity_id=x": {"/login?return_to=%2Ftools%2Fidentity-callback%2FS", "Sign in and finish", "finish connecting"},
+		"GET /connect?return_to=%2Fx":            {"/login?return_to=%2Ftools%2Fconnect%3Freturn_to%3D%252Fx", "Sign in", "Sign in to continue"},
+		"GET /identity-callback/S?identity_id=x": {"/login?return_to=%2Ftools%2Fidentity-callback%2FS", "Sign in and finish", "to finish connecting"},
 	} {
 		method, target, _ := strings.Cut(request, " ")
 		r, w := httptest.NewRequest(method, target, nil), httptest.NewRecorder()

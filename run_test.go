@@ -124,7 +124,7 @@ func TestSettleLogsATaskThatCannotBeRemoved(t *testing.T) {
 	h, err := New(cfg)
 	require.NoError(t, err)
 	h.settle(t.Context(), Task{Kind: TagIdentity, IdentityID: identityA}, nil)
-	require.Regexp(t, `level=ERROR msg="connect: remove a task that was done" kind=tag identity=`+identityA+` error="the disk is full"`, log.String())
+	require.Regexp(t, `level=ERROR msg="connect: cannot remove a task that was done" kind=tag identity=`+identityA+` error="the disk is full"`, log.String())
 }
 
 // outcomeStore records the outcome of a task, and how much time is left to store it.

@@ -35,17 +35,17 @@ func TestVerifyNamesEachProblemAndItsRemedy(t *testing.T) {
 		"a clock that is a little off": {arrange: func(s *site) { s.fake.SetClockOffset(100 * time.Second) }},
 		"a store that is down": {options: []func(*connect.Config){func(c *connect.Config) {
 			c.Store = panicky{c.Store, "Applications"}
-		}}, want: []string{"the store cannot be used"}},
+		}}, want: []string{"the store is unusable"}},
 		"a store with the wrong schema": {options: []func(*connect.Config){func(c *connect.Config) {
 			c.Store = verified{c.Store, errors.New("the tables have schema version 1, and this release needs 3: call Migrate")}
-		}}, want: []string{"the store cannot be used", "call Migrate"}},
+		}}, want: []string{"the store is unusable", "call Migrate"}},
 		"Anchor is down": {arrange: func(s *site) {
 			s.fake.Fault(anchortest.Fault{Path: "/v1/applications", Drop: true})
 		}, want: []string{"cannot be asked", "check the network"}},
 		"a plain address and the real service": {options: []func(*connect.Config){func(c *connect.Config) {
 			c.PublicURL = "http://localhost:8080"
 			c.Anchor = anchorhttp.New("test-key", anchorhttp.WithBaseURL("http://127.0.0.1:1"), anchorhttp.WithMaxRetries(0))
-		}}, want: []string{"Anchor takes only https callbacks", "cannot be asked"}},
+		}}, want: []string{"Anchor accepts only https callbacks", "cannot be asked"}},
 		"several at once": {options: []func(*connect.Config){func(c *connect.Config) {
 			c.Store = verified{c.Store, errors.New("no tables")}
 		}}, arrange: func(s *site) {

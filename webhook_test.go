@@ -73,7 +73,7 @@ func TestWebhookNeedsASecret(t *testing.T) {
 	} {
 		func() {
 			defer func() {
-				require.Regexp(t, `^connect: Webhook's secret at index 1 .*: copy the webhook's from Anchor's dashboard as it is$`, recover(), name)
+				require.Regexp(t, `^connect: Webhook's secret at index 1 .*: copy the webhook's secret from Anchor's dashboard unchanged$`, recover(), name)
 			}()
 			h.Webhook("", secret)
 		}()
