@@ -69,7 +69,6 @@ func TestDiscardDeletesASignInThatCameTooLate(t *testing.T) {
 			a := test.back(s, ada, callback)
 			<-a.over
 			require.GreaterOrEqual(t, a.status, 400)
-			require.NotContains(t, a.body, "Nothing was changed")
 			require.Empty(t, s.connections("ada"))
 			require.Equal(t, test.deleted, s.fake.CountCalls("DELETE", "") == 1)
 			_, there := s.fake.Identity(identityIn(callback))
