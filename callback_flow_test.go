@@ -608,7 +608,9 @@ func TestCallbackWithoutASignedInUserFinishesAfterSigningIn(t *testing.T) {
 
 	// Without a state cookie the request is not repeated.
 	stranger := s.browser()
-	stranger.refused(connect.ErrNotSignedIn, stranger.get(callback))
+	a = stranger.get(callback)
+	stranger.refused(connect.ErrNotSignedIn, a)
+	require.Empty(t, a.header.Get("Set-Cookie"), "nothing is kept in a browser that began no flow")
 	// A script gets the error at once.
 	ada.signIn("")
 	ada.header.Set("Accept", "application/json")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -305,4 +306,31 @@ func TestStateCookieRemovalsAreBounded(t *testing.T) {
 	w := httptest.NewRecorder()
 	require.NoError(t, c.set(w, r, sealedState{state: newState(), tokenHash: "h"}, noon))
 	require.Len(t, w.Result().Cookies(), 1)
+}
+
+// The name of the cookie holds only the mark of the state.
+func TestReturnCookieServesItsOwnStateAlone(t *testing.T) {
+	t.Parallel()
+	c := mustCookies(t, true, secretA).at("https://app.example")
+	state := newState()
+	said := url.Values{"identity_id": {identityA}, "status": {"success"}}
+	w := httptest.NewRecorder()
+	require.NoError(t, c.keepReturn(w, state, said))
+	cookies := w.Result().Cookies()
+	require.Len(t, cookies, 1)
+	require.NotContains(t, cookies[0].Value, identityA)
+	r := requestWith(cookies...)
+	kept, ok := c.keptReturn(r, state)
+	require.True(t, ok)
+	require.Equal(t, said, kept)
+
+	mark := state[len(state)-stateMark:]
+	for name, other := range map[string]string{"of the same mark": newState()[stateMark:] + mark, "the mark alone": mark, "none": "", "another": newState()} {
+		_, ok = c.keptReturn(r, other)
+		require.False(t, ok, name)
+	}
+	_, ok = c.at("https://other.example").keptReturn(r, state)
+	require.False(t, ok, "another host")
+	_, ok = mustCookies(t, true, secretB).at("https://app.example").keptReturn(r, state)
+	require.False(t, ok, "another secret")
 }
