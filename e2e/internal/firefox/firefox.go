@@ -57,6 +57,9 @@ type object map[string]any
 func Start(hosts ...string) (*Browser, error) {
 	program, err := exec.LookPath("firefox-esr")
 	if err != nil {
+		program, err = exec.LookPath("firefox") // as other distributions name it
+	}
+	if err != nil {
 		return nil, ErrNotInstalled
 	}
 	profile, err := os.MkdirTemp("", "connect-firefox")
