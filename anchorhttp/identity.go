@@ -31,12 +31,6 @@ type IdentityToken struct {
 	IssuedAt time.Time `json:"issued_at"`
 }
 
-// String leaves out Token and Hash.
-func (t IdentityToken) String() string { return fmt.Sprintf("%+v", t) }
-
-// GoString leaves out Token and Hash.
-func (t IdentityToken) GoString() string { return fmt.Sprintf("%#v", t) }
-
 // Format leaves out Token and Hash, with every verb.
 func (t IdentityToken) Format(s fmt.State, verb rune) {
 	type plain IdentityToken

@@ -3,6 +3,7 @@ package anchorhttp_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -129,7 +130,7 @@ func TestIdentityTokensAreNotPrinted(t *testing.T) {
 		requireHidden(t, text, token, tokenSHA256)
 		require.Contains(t, text, "2026-01-02 03:19:05 +0000 UTC", "the rest is shown")
 	}
-	require.NotContains(t, anchorhttp.IdentityToken{}.String(), "redacted", "an empty one has nothing to hide")
+	require.NotContains(t, fmt.Sprint(anchorhttp.IdentityToken{}), "redacted", "an empty one has nothing to hide")
 }
 
 func TestIdentity(t *testing.T) {

@@ -2,6 +2,7 @@ package anchorhttp
 
 import (
 	"context"
+	"math"
 	"net/http"
 	"testing"
 	"time"
@@ -67,7 +68,7 @@ func TestWaitFor(t *testing.T) {
 		{"fourth", nil, 3, 0, 4 * time.Second},
 		{"fifth", nil, 4, 0, 8 * time.Second},
 		{"never more than 8 s", nil, 5, 0, 8 * time.Second},
-		{"however often", nil, 1 << 40, 0, 8 * time.Second},
+		{"however often", nil, math.MaxInt, 0, 8 * time.Second},
 		{"half of the jitter", nil, 1, 0.5, 875 * time.Millisecond},
 		{"all of the jitter", nil, 1, 1, 750 * time.Millisecond},
 		{"seconds", header("Retry-After", "3"), 0, 0, 3 * time.Second},

@@ -196,7 +196,7 @@ func TestSessionsSayWhatTheyAreFor(t *testing.T) {
 	s := start(t)
 	ann := s.PutIdentity(Identity{})
 	request := anchorhttp.AuthenticatedSession(ann.ID)
-	request.Session.Tags, request.SkipValidation = []string{"user:ada", "task:report"}, true
+	request.Session.Tags, request.IdentitySkipValidation = []string{"user:ada", "task:report"}, true
 	session, err := s.Client().CreateSession(t.Context(), request)
 	require.NoError(t, err)
 	require.WithinDuration(t, time.Now(), session.Date, 5*time.Second)
