@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect/anchorhttp"
 )
 
 // look opens the control page without a key, as a browser does.
@@ -229,10 +231,10 @@ func TestShowDelivery(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 5, 24, 12, 18, 5, 123_000_000, time.UTC)
 	names := map[string]string{unknownID: "Ann"}
-	event := Event{Type: EventAuthenticated, IdentityID: unknownID}
+	event := Event{Type: anchorhttp.EventIdentityAuthenticated, IdentityID: unknownID}
 	shown := func(status, mood, reason string) controlDelivery {
 		return controlDelivery{
-			Type: EventAuthenticated, About: "Ann", At: "2026-05-24T12:18:05Z", When: "2026-05-24 12:18:05 UTC",
+			Type: anchorhttp.EventIdentityAuthenticated, About: "Ann", At: "2026-05-24T12:18:05Z", When: "2026-05-24 12:18:05 UTC",
 			Attempt: 2, Status: status, Mood: mood, Reason: reason,
 		}
 	}

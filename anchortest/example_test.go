@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/anchorconnect/connect/anchorhttp"
 	"github.com/anchorconnect/connect/anchortest"
 )
 
@@ -112,7 +113,7 @@ func ExampleServer_NewWebhookRequest() {
 	fake := anchortest.New()
 	fake.SetWebhook("", "whsec-1") // Nothing is sent, but requests are signed.
 	r, err := fake.NewWebhookRequest(context.Background(), "/webhooks/anchor", anchortest.Event{
-		Type:       anchortest.EventAuthenticated,
+		Type:       anchorhttp.EventIdentityAuthenticated,
 		IdentityID: "123e4567-e89b-12d3-a456-426614174000",
 		SentAt:     time.Now().Add(-3 * time.Minute),
 	})

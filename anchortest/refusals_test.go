@@ -180,7 +180,7 @@ func TestReauthentication(t *testing.T) {
 			require.Equal(t, StatusFailed, kept.Status)
 			require.NoError(t, s.WaitDelivered(soon(t)))
 			require.Len(t, s.Deliveries(), 1)
-			require.Equal(t, EventAuthenticationFailed, s.Deliveries()[0].Event.Type)
+			require.Equal(t, anchorhttp.EventIdentityAuthenticationFailed, s.Deliveries()[0].Event.Type)
 			require.Equal(t, scope == "of one", again(bob.ID) == nil)
 
 			refuse(s, ann.ID, 0)

@@ -20,12 +20,6 @@ import (
 	"github.com/anchorconnect/connect/anchorhttp"
 )
 
-// The types of the events that the fake makes by itself.
-const (
-	EventAuthenticated        = anchorhttp.EventIdentityAuthenticated
-	EventAuthenticationFailed = anchorhttp.EventIdentityAuthenticationFailed
-)
-
 // An Event is what a webhook tells. The fake makes one when a sign-in has ended
 // (see [Server.SetWebhook]); a test may compose others, for [Server.SendEvent]
 // and [Server.NewWebhookRequest].
@@ -69,9 +63,9 @@ func (e Event) text() string {
 	switch {
 	case e.IdentityID == "":
 		return "Event " + e.Type + "."
-	case e.Type == EventAuthenticated:
+	case e.Type == anchorhttp.EventIdentityAuthenticated:
 		return "Identity " + e.IdentityID + " is signed in."
-	case e.Type == EventAuthenticationFailed:
+	case e.Type == anchorhttp.EventIdentityAuthenticationFailed:
 		return "Identity " + e.IdentityID + " could not be signed in."
 	}
 	return "Event " + e.Type + " of identity " + e.IdentityID + "."
@@ -85,9 +79,9 @@ func signInEvent(status Status) (eventType string, made bool) {
 	}
 	switch anchorhttp.SignInOf(string(status)) {
 	case anchorhttp.SignInGood:
-		return EventAuthenticated, true
+		return anchorhttp.EventIdentityAuthenticated, true
 	case anchorhttp.SignInBad:
-		return EventAuthenticationFailed, true
+		return anchorhttp.EventIdentityAuthenticationFailed, true
 	}
 	return "", false
 }
@@ -212,8 +206,8 @@ func WithWebhook(url string, secrets ...string) Option {
 // https and a public host, the fake takes http and any.
 //
 // An event is made by [Server.Approve], or the page's button, and by
-// [Server.Reauthenticate], or the API's call ([EventAuthenticated]), and by
-// [Server.FailIdentity] ([EventAuthenticationFailed]).
+// [Server.Reauthenticate], or the API's call ([anchorhttp.EventIdentityAuthenticated]), and by
+// [Server.FailIdentity] ([anchorhttp.EventIdentityAuthenticationFailed]).
 //
 // It is sent in the background, in no certain order, and redirects are not
 // followed. When the answer is not 2xx, or takes longer than 10 seconds, it is
