@@ -260,8 +260,8 @@ func TestAnAnswerThatIsNotTheOneSaysWhatItLacks(t *testing.T) {
 	t.Parallel()
 	for body, want := range map[string]string{
 		`{}`:                  "it has no id",
-		identity(idB):         "another id than the one asked for",
-		`{"id":17}`:           "the field id has another type",
+		identity(idB):         "its id is not the requested one",
+		`{"id":17}`:           "the field id has the wrong type",
 		`<html>`:              "no JSON",
 		`{"id":"` + idA + `"`: "no JSON",
 	} {

@@ -64,9 +64,9 @@ func TestValidate(t *testing.T) {
 		{"the hosted page over http", testKey, app("http://app.example"), []string{"app URL", "clear text"}},
 		{"the hosted page on localhost", testKey, app("http://localhost:9090"), nil},
 
-		{"a negative timeout", testKey, anchorhttp.WithTimeout(-time.Second), []string{"timeout is -1s", "zero or more"}},
-		{"a negative attempt timeout", testKey, anchorhttp.WithAttemptTimeout(-1), []string{"attempt timeout", "zero or more"}},
-		{"a negative number of retries", testKey, anchorhttp.WithMaxRetries(-1), []string{"number of retries is -1", "zero or more"}},
+		{"a negative timeout", testKey, anchorhttp.WithTimeout(-time.Second), []string{"timeout is -1s", "must not be negative"}},
+		{"a negative attempt timeout", testKey, anchorhttp.WithAttemptTimeout(-1), []string{"attempt timeout", "must not be negative"}},
+		{"a negative number of retries", testKey, anchorhttp.WithMaxRetries(-1), []string{"number of retries is -1", "must not be negative"}},
 		{"zeros", testKey, anchorhttp.WithMaxRetries(0), nil},
 		{"no limits", testKey, anchorhttp.WithTimeout(0), nil},
 		{"no HTTP client", testKey, anchorhttp.WithHTTPClient(nil), nil},

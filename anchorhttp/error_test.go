@@ -90,8 +90,8 @@ func TestNewError(t *testing.T) {
 		{"a wait that is over is none", 503, header("Retry-After", "Fri, 02 Jan 2026 03:04:00 GMT"), ``,
 			Error{StatusCode: 503}, "Anchor answered 503 Service Unavailable"},
 		{"a redirect says so", 301, nil, `{"message":"Moved"}`,
-			Error{StatusCode: 301, Message: "a redirect, which is never followed: the base URL should be the API's own address"},
-			"Anchor answered 301 Moved Permanently: a redirect, which is never followed: the base URL should be the API's own address"},
+			Error{StatusCode: 301, Message: "redirects are never followed: use the API's own address as the base URL"},
+			"Anchor answered 301 Moved Permanently: redirects are never followed: use the API's own address as the base URL"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
