@@ -262,8 +262,8 @@ func TestAnAnswerThatIsNotTheOneSaysWhatItLacks(t *testing.T) {
 		`{}`:                  "it has no id",
 		identity(idB):         "its id is not the requested one",
 		`{"id":17}`:           "the field id has the wrong type",
-		`<html>`:              "no JSON",
-		`{"id":"` + idA + `"`: "no JSON",
+		`<html>`:              "not the expected JSON",
+		`{"id":"` + idA + `"`: "not the expected JSON",
 	} {
 		_, err := serve(t, says(200, body)).client().Identity(t.Context(), idA)
 		require.ErrorContains(t, err, "anchorhttp: GET /v1/identities/{id}: the answer is invalid: ")
