@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"path"
@@ -84,18 +85,29 @@ func writeJSON(w http.ResponseWriter, status int, value any) {
 	json.NewEncoder(w).Encode(value)
 }
 
-// readJSON decodes the request's body, which is in memory. On failure it
-// answers 400 and returns false. Fields that it does not know are ignored.
+// readJSON decodes the request's body. On failure it answers 400 and returns false.
 func readJSON(w http.ResponseWriter, r *http.Request, value any) bool {
+	if err := decodeBody(r, value); err != nil {
+		writeError(w, http.StatusBadRequest, err.Error()+".")
+		return false
+	}
+	return true
+}
+
+// decodeBody decodes the request's body, which is in memory. It ignores unknown fields.
+func decodeBody(r *http.Request, value any) error {
 	body, err := io.ReadAll(r.Body)
 	if err == nil {
 		err = decode(body, value)
 	}
 	if err != nil {
-		writeError(w, http.StatusBadRequest, "The request body is not the JSON that is expected: "+err.Error()+".")
-		return false
+		return unexpectedJSON(err)
 	}
-	return true
+	return nil
+}
+
+func unexpectedJSON(err error) error {
+	return fmt.Errorf("The request body is not the expected JSON: %w", err)
 }
 
 // decode is [json.Unmarshal], but a number in an any stays as it was written.

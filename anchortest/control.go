@@ -81,8 +81,42 @@ func (s *Server) showControl(w http.ResponseWriter, _ *http.Request) {
 	writeTemplate(w, http.StatusOK, "'self'", controlTemplate, s.control())
 }
 
-// submitControl does what the pressed button says.
+var (
+	errNoButton     = errors.New("The form was sent without one of its buttons. Go back and press one")
+	errIdentityGone = errors.New("the identity is gone")
+)
+
+// submitControl handles the buttons of the control page.
 func (s *Server) submitControl(w http.ResponseWriter, r *http.Request) {
+	anchor, err := s.press(r)
+	switch {
+	case errors.Is(err, errIdentityGone):
+		writePage(w, http.StatusNotFound, "", page{
+			Title: "This identity is gone",
+			Help:  "The app has deleted it, or the fake was restarted. Go back and refresh the page.",
+		})
+		return
+	case err != nil:
+		writePage(w, http.StatusBadRequest, "", page{
+			Title: "That did not work",
+			Help:  strings.TrimPrefix(err.Error(), "anchortest: ") + ".",
+		})
+		return
+	}
+	setPageHeaders(w, "'none'")
+	// [http.Redirect] would make the location an absolute path, which is wrong if the
+	// fake is served below a prefix.
+	location := strings.TrimPrefix(controlPath, "/")
+	if anchor != "" {
+		location += "#" + anchor
+	}
+	w.Header().Set("Location", location)
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+// press does what the pressed button says, and returns the fragment of the control page
+// to show next, or "".
+func (s *Server) press(r *http.Request) (anchor string, err error) {
 	id := r.PostFormValue("identity")
 	anchor, found := "i-"+url.PathEscape(id), true
 	switch outcome(r.PostFormValue("outcome")) {
@@ -97,40 +131,21 @@ func (s *Server) submitControl(w http.ResponseWriter, r *http.Request) {
 	case "orphan":
 		anchor = "i-" + s.AddOrphans(1, 48*time.Hour)[0].ID
 	case "switch":
-		anchor = "switches"
 		for _, setting := range settings {
-			value := r.PostFormValue(setting.name)
-			if value == "" {
-				continue
-			}
-			if err := s.Switch(setting.name, value); err != nil {
-				writePage(w, http.StatusBadRequest, "", page{Title: "That did not work", Help: strings.TrimPrefix(err.Error(), "anchortest: ") + "."})
-				return
+			if value := r.PostFormValue(setting.name); value != "" {
+				if err := s.Switch(setting.name, value); err != nil {
+					return "", err
+				}
 			}
 		}
+		anchor = "switches"
 	default:
-		writePage(w, http.StatusBadRequest, "", page{
-			Title: "That did not work",
-			Help:  "The form was sent without one of its buttons. Go back and press one.",
-		})
-		return
+		return "", errNoButton
 	}
 	if !found {
-		writePage(w, http.StatusNotFound, "", page{
-			Title: "This identity is gone",
-			Help:  "The app has deleted it, or the fake was restarted. Go back and refresh the page.",
-		})
-		return
+		return "", errIdentityGone
 	}
-	setPageHeaders(w, "'none'")
-	// Written by hand: [http.Redirect] would make it a path, which is another
-	// one behind a prefix.
-	location := strings.TrimPrefix(controlPath, "/")
-	if anchor != "" {
-		location += "#" + anchor
-	}
-	w.Header().Set("Location", location)
-	w.WriteHeader(http.StatusSeeOther)
+	return anchor, nil
 }
 
 // control gathers what the page shows.

@@ -2,6 +2,7 @@ package anchortest
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -51,7 +52,36 @@ func (s *Server) Sessions() []Session {
 }
 
 func (s *Server) createSession(w http.ResponseWriter, r *http.Request) {
-	// Only what the fake judges by. Identities stand at the top level.
+	session, err := readSession(r)
+	if err != nil {
+		writeError(w, http.StatusBadRequest, err.Error()+".")
+		return
+	}
+	session.ID, session.CreatedAt = newUUID(), s.time()
+	if refusal, gone := s.keepSession(session); refusal != NoRefusal {
+		writeRefusal(w, refusal, gone)
+		return
+	}
+	urls := s.unansweredURLs(r, session.ID)
+	if s.backend != nil {
+		if urls, err = s.backend.OpenSession(r.Context(), *session.clone()); err != nil {
+			s.mu.Lock()
+			s.sessions.delete(session.ID)
+			s.mu.Unlock()
+			writeBackendError(w, err)
+			return
+		}
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"data": map[string]string{
+		"id":            session.ID,
+		"cdp_url":       urls.CDP,
+		"live_view_url": urls.LiveView,
+	}})
+}
+
+// readSession reads the session that a request asks for. It looks only at the fields
+// that the fake uses.
+func readSession(r *http.Request) (Session, error) {
 	type active struct {
 		Active bool `json:"active"`
 	}
@@ -70,47 +100,22 @@ func (s *Server) createSession(w http.ResponseWriter, r *http.Request) {
 	}
 	var configuration json.RawMessage
 	if r.ContentLength != 0 {
-		if !readJSON(w, r, &configuration) {
-			return
+		if err := decodeBody(r, &configuration); err != nil {
+			return Session{}, err
 		}
 		if err := decode(configuration, &body); err != nil {
-			writeError(w, http.StatusBadRequest, "The request body is not the JSON that is expected: "+err.Error()+".")
-			return
+			return Session{}, unexpectedJSON(err)
 		}
 	}
 	if body.Browser.CaptchaSolver.Active && !body.Session.Proxy.Active {
-		writeError(w, http.StatusBadRequest, "CAPTCHA solver requires proxy to be active.")
-		return
+		return Session{}, errors.New("CAPTCHA solver requires proxy to be active")
 	}
-
-	session := Session{
-		ID: newUUID(), Tags: body.Session.Tags, SkipValidation: body.SkipValidation,
-		Configuration: configuration, CreatedAt: s.time(),
-	}
+	session := Session{Tags: body.Session.Tags, SkipValidation: body.SkipValidation, Configuration: configuration}
 	for _, named := range body.Identities {
 		id, _ := parseUUID(named.ID)
 		session.IdentityIDs = append(session.IdentityIDs, id)
 	}
-	if refusal, gone := s.keepSession(session); refusal != NoRefusal {
-		writeRefusal(w, refusal, gone)
-		return
-	}
-	urls := s.unansweredURLs(r, session.ID)
-	if s.backend != nil {
-		var err error
-		if urls, err = s.backend.OpenSession(r.Context(), *session.clone()); err != nil {
-			s.mu.Lock()
-			s.sessions.delete(session.ID)
-			s.mu.Unlock()
-			writeBackendError(w, err)
-			return
-		}
-	}
-	writeJSON(w, http.StatusOK, map[string]any{"data": map[string]string{
-		"id":            session.ID,
-		"cdp_url":       urls.CDP,
-		"live_view_url": urls.LiveView,
-	}})
+	return session, nil
 }
 
 // keepSession keeps a session, or returns why it is refused, and the status of an
