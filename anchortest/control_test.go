@@ -151,7 +151,7 @@ func TestControlPage(t *testing.T) {
 		} {
 			r := press(t, s, ann.ID, "fail", header...)
 			require.Equal(t, 403, r.status)
-			require.Contains(t, r.body, "<h1>That came from another page</h1>")
+			require.Contains(t, r.body, "<h1>The request came from another page</h1>")
 		}
 		kept, _ := s.Identity(ann.ID)
 		require.Equal(t, ann, kept)
@@ -242,7 +242,7 @@ func TestShowDelivery(t *testing.T) {
 		delivery Delivery
 		want     controlDelivery
 	}{
-		"under way":    {Delivery{}, shown("on its way", moodNone, "")},
+		"under way":    {Delivery{}, shown("in progress", moodNone, "")},
 		"taken":        {Delivery{Status: 204}, shown("204", moodGood, "")},
 		"refused":      {Delivery{Status: 401}, shown("401", moodBad, "")},
 		"redirected":   {Delivery{Status: 302}, shown("302", moodBad, "")},
@@ -254,5 +254,5 @@ func TestShowDelivery(t *testing.T) {
 			require.Equal(t, test.want, showDelivery(&test.delivery, names))
 		})
 	}
-	require.Equal(t, "an identity that is not here", showDelivery(&Delivery{}, names).About)
+	require.Equal(t, "an unknown identity", showDelivery(&Delivery{}, names).About)
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// maxBody is the most that is read of a request's body, in bytes.
+// maxBody is the maximum size of a request's body, in bytes.
 const maxBody = 1 << 20
 
 // ServeHTTP serves one call to the API or the hosted page. It records the call, waits
@@ -88,7 +88,7 @@ func (s *Server) handle(r *http.Request, tooLarge bool) (*answer, Fault) {
 	return answer, fault
 }
 
-// sleep waits and says whether the caller is still there.
+// sleep waits for d. It returns false if the caller goes away first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return true
@@ -103,7 +103,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// An answer is a whole response, kept until it is sent.
+// An answer is a whole response, which is sent later.
 type answer struct {
 	status int
 	header http.Header

@@ -29,7 +29,7 @@ func TestSwitches(t *testing.T) {
 		t.Parallel()
 		source, err := os.ReadFile("switches.go")
 		require.NoError(t, err)
-		_, comment, _ := strings.Cut(string(source), "// Switch sets one of the switches")
+		_, comment, _ := strings.Cut(string(source), "// Switch sets a switch")
 		comment, _, _ = strings.Cut(comment, "\nfunc ")
 		for _, setting := range settings {
 			s := New()
