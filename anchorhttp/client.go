@@ -136,7 +136,7 @@ func New(apiKey string, opts ...Option) *Client {
 // nothing. Every call returns the same error before it sends anything.
 func (c *Client) Validate() error {
 	if c == nil || c.authorize == nil {
-		return errors.New("anchorhttp: the client was not made with anchorhttp.New")
+		return errors.New("anchorhttp: the client was not created with anchorhttp.New")
 	}
 	return c.invalid
 }

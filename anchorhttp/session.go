@@ -209,7 +209,7 @@ func readSession(a answer) (Session, error) {
 		LiveViewURL string `json:"live_view_url"`
 	}](a)
 	if err == nil && !visible(v.ID) {
-		err = invalid("it has no id of up to 255 visible ASCII characters")
+		err = invalid("its id is not 1 to 255 visible ASCII characters")
 	}
 	return Session{ID: v.ID, CDPURL: v.CDPURL, LiveViewURL: v.LiveViewURL, Date: dateOf(a.header)}, err
 }

@@ -68,7 +68,7 @@ func TestControlPage(t *testing.T) {
 		require.Equal(t, s.URL()+"/fake", s.ControlURL())
 		r := look(t, s)
 		inOrder(t, r.body, "a fake of Anchor",
-			"Cy", ">pending<", "My Shop", "nobody yet", `value="`+cy.ID+`"`, `value="fail"`, `value="approve"`,
+			"Cy", ">pending<", "My Shop", "none yet", `value="`+cy.ID+`"`, `value="fail"`, `value="approve"`,
 			"Bob", ">failed<", "Ledger", "<dd>7</dd>", `value="`+bob.ID+`"`,
 			"Ann", ">validated<", "My Shop", "user-42", `value="`+ann.ID+`"`,
 			"No webhook is set")
@@ -80,7 +80,7 @@ func TestControlPage(t *testing.T) {
 		t.Parallel()
 		s := start(t, WithWebhook("https://user:pa55@app.example/hook", "s3cret"))
 		r := look(t, s)
-		inOrder(t, r.body, "There are none yet", "https://user:xxxxx@app.example/hook", "None has been sent yet")
+		inOrder(t, r.body, "There are no identities yet", "https://user:xxxxx@app.example/hook", "No event has been sent yet")
 		require.NotContains(t, r.body, `name="identity"`)
 		require.NotContains(t, r.body, "pa55")
 		require.NotContains(t, r.body, "s3cret")
@@ -109,7 +109,7 @@ func TestControlPage(t *testing.T) {
 			"identity.authenticated", ">204<", "Ann", "2026-05-24 12:18:05 UTC",
 			"identity.authentication_failed", ">202<", "Ann", "attempt 2",
 			"identity.authentication_failed", ">503<", "Ann")
-		require.NotContains(t, look(t, s).body, "None has been sent yet")
+		require.NotContains(t, look(t, s).body, "No event has been sent yet")
 	})
 
 	t.Run("while an event is on its way it comes again by itself", func(t *testing.T) {

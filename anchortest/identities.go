@@ -108,7 +108,7 @@ func (s *Server) keep(identity Identity, now time.Time) (*Identity, error) {
 	applicationID, _ := parseUUID(cmp.Or(identity.ApplicationID, s.applicationID))
 	app := s.applications.get(applicationID)
 	if app == nil {
-		return nil, fmt.Errorf("anchortest: application %q is unknown", identity.ApplicationID)
+		return nil, fmt.Errorf("anchortest: application %q does not exist", identity.ApplicationID)
 	}
 	identity.ApplicationID = app.id
 	identity.Name = cmp.Or(identity.Name, unnamedIdentity)

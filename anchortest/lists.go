@@ -47,7 +47,7 @@ func (s *Server) AddOrphans(n int, age time.Duration) []Identity {
 	created := s.time().Add(-age)
 	orphans := make([]Identity, n)
 	for i := range orphans {
-		orphans[i] = s.PutIdentity(Identity{Name: fmt.Sprintf("Left behind %d", i+1), CreatedAt: created})
+		orphans[i] = s.PutIdentity(Identity{Name: fmt.Sprintf("Orphan %d", i+1), CreatedAt: created})
 	}
 	return orphans
 }

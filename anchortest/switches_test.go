@@ -101,7 +101,7 @@ func TestTheControlPagesOtherButtons(t *testing.T) {
 
 	r := press(t, s, ann.ID, "kill")
 	require.Equal(t, "fake#i-"+ann.ID, r.header.Get("Location"))
-	inOrder(t, look(t, s).body, "Ann", ">active<", "has died unnoticed")
+	inOrder(t, look(t, s).body, "Ann", ">active<", "has stopped working silently")
 	open(t, s, ann.ID).requireError(t, 422)
 
 	r = press(t, s, ann.ID, "forget")
