@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestMessage(t *testing.T) {
+func TestErrorMessage(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ name, body, want string }{
 		{"error object", `{"error":{"code":404,"message":"Identity not found"}}`, "Identity not found"},
@@ -36,7 +36,7 @@ func TestMessage(t *testing.T) {
 	}
 }
 
-func TestPrintable(t *testing.T) {
+func TestErrorMessageIsPrintable(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name, in string
@@ -64,7 +64,7 @@ func TestPrintable(t *testing.T) {
 	}
 }
 
-func TestNewError(t *testing.T) {
+func TestErrorOfAnAnswer(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	same := func(s string) string { return s }
@@ -119,7 +119,7 @@ func TestNewError(t *testing.T) {
 	})
 }
 
-func TestOnlyAnchorItselfSaysThatSomethingIsNotThere(t *testing.T) {
+func TestIsNotFound(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name, body string

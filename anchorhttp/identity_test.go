@@ -119,7 +119,7 @@ type errorText string
 
 func (e errorText) Error() string { return string(e) }
 
-func TestIdentityTokensAreNotPrinted(t *testing.T) {
+func TestIdentityTokenIsNotPrinted(t *testing.T) {
 	t.Parallel()
 	v := anchorhttp.IdentityToken{
 		Token: token, Hash: tokenSHA256,
@@ -183,7 +183,7 @@ func TestIdentity(t *testing.T) {
 	})
 }
 
-func TestMetadataIsWrittenBackAsItWasRead(t *testing.T) {
+func TestIdentityMetadataIsWrittenBackAsItWasRead(t *testing.T) {
 	t.Parallel()
 	const metadata = `{"big":12345678901234567890,"precise":0.1234567890123456789,"exp":1e400,"nested":{"n":[9007199254740993]},` +
 		`"text":"<ä> & \"q\"","none":null,"yes":true}`
@@ -371,8 +371,8 @@ func TestReauthenticate(t *testing.T) {
 	})
 }
 
-// TestAcknowledgements is about the answers to what changes something.
-func TestAcknowledgements(t *testing.T) {
+// TestAnswerThatAcknowledges is about the answers to what changes something.
+func TestAnswerThatAcknowledges(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name   string

@@ -18,7 +18,7 @@ func header(pairs ...string) http.Header {
 	return h
 }
 
-func TestShouldRetry(t *testing.T) {
+func TestRetryStatuses(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name   string
@@ -52,7 +52,7 @@ func TestShouldRetry(t *testing.T) {
 	}
 }
 
-func TestWaitFor(t *testing.T) {
+func TestRetryWait(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	tests := []struct {
@@ -95,7 +95,7 @@ func TestWaitFor(t *testing.T) {
 	}
 }
 
-func TestAskedWait(t *testing.T) {
+func TestRetryAfter(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	tests := []struct {
@@ -123,7 +123,7 @@ func TestAskedWait(t *testing.T) {
 	}
 }
 
-func TestAWaitEndsBeforeTheDeadline(t *testing.T) {
+func TestRetryWaitEndsBeforeTheDeadline(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	require.True(t, endsInTime(t.Context(), now.Add(time.Hour)), "no deadline")

@@ -212,7 +212,7 @@ func TestEndSession(t *testing.T) {
 	}
 }
 
-func TestSessionsAreNotPrinted(t *testing.T) {
+func TestSessionIsNotPrinted(t *testing.T) {
 	t.Parallel()
 	v := anchorhttp.Session{ID: "s-1", CDPURL: cdpURL, LiveViewURL: liveURL}
 	for _, v := range []any{v, &v} {
@@ -223,7 +223,7 @@ func TestSessionsAreNotPrinted(t *testing.T) {
 	}
 }
 
-func TestProxyPasswordsAreNotPrinted(t *testing.T) {
+func TestSessionProxyPasswordIsNotPrinted(t *testing.T) {
 	t.Parallel()
 	p := anchorhttp.ProxyConfig{Type: anchorhttp.ProxyCustom, Username: "proxy-user", Password: "proxy-secret"}
 	req := anchorhttp.SessionRequest{Session: &anchorhttp.SessionConfig{Proxy: &p}}

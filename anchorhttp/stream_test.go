@@ -54,7 +54,7 @@ func times(n, of int) []int {
 	return all
 }
 
-func TestAListThatComesWhole(t *testing.T) {
+func TestStreamOfAListWithoutPages(t *testing.T) {
 	t.Parallel()
 	list := listOf(1, whole)
 	require.Greater(t, len(list), 1<<20)
@@ -112,7 +112,7 @@ func TestAListThatComesWhole(t *testing.T) {
 }
 
 // The loop runs while the answer arrives: it is not kept.
-func TestAListIsReadAsItArrives(t *testing.T) {
+func TestStreamIsReadAsItArrives(t *testing.T) {
 	t.Parallel()
 	list := listOf(1, 3*whole)
 	half := strings.Index(list, nthID(2*whole))
@@ -136,7 +136,7 @@ func TestAListIsReadAsItArrives(t *testing.T) {
 	require.Equal(t, 3*whole, n)
 }
 
-func TestALoopOverALongListMayEndAtAnyTime(t *testing.T) {
+func TestStreamMayBeStoppedAtAnyTime(t *testing.T) {
 	t.Parallel()
 	for _, end := range []int{1, 1000, 1001, 5000} {
 		var closed atomic.Bool
@@ -177,7 +177,7 @@ type readerFunc func([]byte) (int, error)
 func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
 
 // What follows runs in a synctest bubble, so the times are exact.
-func TestTheTimeOfALongList(t *testing.T) {
+func TestStreamTimeouts(t *testing.T) {
 	t.Parallel()
 	list := listOf(1, whole)
 	late := len(list) - 100

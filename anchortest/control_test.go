@@ -227,7 +227,7 @@ func TestControlPage(t *testing.T) {
 	})
 }
 
-func TestShowDelivery(t *testing.T) {
+func TestControlPageDeliveries(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 5, 24, 12, 18, 5, 123_000_000, time.UTC)
 	names := map[string]string{unknownID: "Ann"}
@@ -255,4 +255,34 @@ func TestShowDelivery(t *testing.T) {
 		})
 	}
 	require.Equal(t, "an unknown identity", showDelivery(&Delivery{}, names).About)
+}
+
+func TestControlPageButtons(t *testing.T) {
+	t.Parallel()
+	h := newHook(t)
+	s := start(t, WithWebhook(h.URL, "s"))
+	ann := s.PutIdentity(Identity{Name: "Ann", Status: StatusActive})
+	inOrder(t, look(t, s).body, "Ann", `<span class="badge good">active</span>`)
+
+	r := press(t, s, ann.ID, "kill")
+	require.Equal(t, "fake#i-"+ann.ID, r.header.Get("Location"))
+	inOrder(t, look(t, s).body, "Ann", ">active<", "has stopped working silently")
+	open(t, s, ann.ID).requireError(t, 422)
+
+	r = press(t, s, ann.ID, "forget")
+	require.Equal(t, http.StatusSeeOther, r.status)
+	require.Equal(t, "fake", r.header.Get("Location"))
+	require.Empty(t, s.Identities())
+	for _, button := range []string{"kill", "forget"} {
+		require.Equal(t, http.StatusNotFound, press(t, s, ann.ID, button).status)
+	}
+
+	r = press(t, s, "", "orphan")
+	require.Equal(t, http.StatusSeeOther, r.status)
+	orphans := s.Identities()
+	require.Len(t, orphans, 1)
+	require.Equal(t, "fake#i-"+orphans[0].ID, r.header.Get("Location"))
+	require.WithinDuration(t, time.Now().Add(-48*time.Hour), orphans[0].CreatedAt, time.Minute)
+	require.NoError(t, s.WaitDelivered(soon(t)))
+	require.Empty(t, s.Deliveries(), "none of it is told to the webhook")
 }

@@ -341,8 +341,8 @@ type transport func(*http.Request) (*http.Response, error)
 
 func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// TestRetries runs in synctest bubbles, so the times are exact.
-func TestRetries(t *testing.T) {
+// TestDeliveriesAreRetried runs in synctest bubbles, so the times are exact.
+func TestDeliveriesAreRetried(t *testing.T) {
 	t.Parallel()
 
 	// failing makes a fake whose webhook answers with f, and has a sign-in fail.

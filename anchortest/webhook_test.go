@@ -26,7 +26,7 @@ func signature(secret, timestamp, body string) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-func TestSign(t *testing.T) {
+func TestEventSignature(t *testing.T) {
 	t.Parallel()
 	// From: printf 'v0:1716544084:{"id":"evt_1"}' | openssl dgst -sha256 -hmac whsec-one
 	const (
@@ -79,7 +79,7 @@ func TestEventShape(t *testing.T) {
 	}
 }
 
-func TestSignInEvent(t *testing.T) {
+func TestEventTypeOfAStatus(t *testing.T) {
 	t.Parallel()
 	for status, want := range map[Status]string{
 		StatusValidated: anchorhttp.EventIdentityAuthenticated, StatusActive: anchorhttp.EventIdentityAuthenticated, StatusPending: "", "new": "",
@@ -91,7 +91,7 @@ func TestSignInEvent(t *testing.T) {
 	}
 }
 
-func TestSetWebhook(t *testing.T) {
+func TestWebhookThatIsInvalid(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		url     string
@@ -124,7 +124,7 @@ func TestSetWebhook(t *testing.T) {
 	})
 }
 
-func TestNewWebhookRequest(t *testing.T) {
+func TestWebhookRequest(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 5, 24, 12, 18, 5, 123_456_789, time.UTC)
 
