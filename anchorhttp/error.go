@@ -55,6 +55,7 @@ func IsNotFound(err error) bool {
 	return errors.As(err, &e) && e.StatusCode == http.StatusNotFound && !e.foreign
 }
 
+// Error returns the status, the message and the request id.
 func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Anchor answered %d", e.StatusCode)

@@ -47,6 +47,7 @@ type APIError struct {
 	Message string
 }
 
+// Error returns the message.
 func (e *APIError) Error() string { return e.Message }
 
 // WithBackend makes a backend serve the hosted page, sessions and repeated sign-ins.

@@ -40,9 +40,9 @@ type lists struct {
 	pageLimit int64 // 0 for none
 }
 
-// AddOrphans adds n identities whose users signed in on the hosted page, age ago,
-// and never returned to the application. They belong to the first application and
-// have no metadata. The webhook receives no event.
+// AddOrphans adds n identities that were created age ago, and whose users never
+// returned from the hosted page to the application. They belong to the first
+// application and have no metadata. The webhook receives no event.
 func (s *Server) AddOrphans(n int, age time.Duration) []Identity {
 	created := s.time().Add(-age)
 	orphans := make([]Identity, n)
@@ -52,7 +52,7 @@ func (s *Server) AddOrphans(n int, age time.Duration) []Identity {
 	return orphans
 }
 
-// WithOrphans makes a fake that starts with [Server.AddOrphans].
+// WithOrphans calls [Server.AddOrphans] when the fake is created.
 func WithOrphans(n int, age time.Duration) Option {
 	return func(c *config) { c.orphans, c.orphanAge = n, age }
 }

@@ -171,7 +171,7 @@ func (t setting) to(s *Server, value string) error {
 	return fmt.Errorf("anchortest: the switch %s cannot be %q: use one of %s", t.name, value, strings.Join(values, ", "))
 }
 
-// WithSwitch makes a fake that starts with [Server.Switch]. It may be given several
+// WithSwitch calls [Server.Switch] when the fake is created. It may be given several
 // times.
 func WithSwitch(name, value string) Option {
 	return func(c *config) { c.switches = append(c.switches, [2]string{name, value}) }

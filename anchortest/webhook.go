@@ -194,7 +194,8 @@ func newWebhook(address string, secrets []string) (webhook, error) {
 	return webhook{address, slices.Clone(secrets)}, nil
 }
 
-// WithWebhook makes a fake that starts with [Server.SetWebhook].
+// WithWebhook calls [Server.SetWebhook] when the fake is created, but [Start]
+// returns an error instead of panicking.
 func WithWebhook(url string, secrets ...string) Option {
 	return func(c *config) { c.webhookURL, c.webhookSecrets = url, secrets }
 }
