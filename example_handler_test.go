@@ -11,6 +11,7 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"strings"
+	"testing/fstest"
 	"time"
 
 	"github.com/gorilla/sessions"
@@ -275,12 +276,15 @@ func ExampleConfig_errorHandler() {
 	// 403 Sorry: Finish in the browser you started in
 }
 
-// One page of the app's own; the others stay as they are.
+// One page of the app's own. The others stay as they are.
 func ExampleConfig_templates() {
-	app := newDemoApp(func(c *connect.Config) {
-		c.Templates = template.Must(template.New("").Parse(
-			`{{define "connect"}}<form method="post" action="{{.Action}}">` +
-				`{{with .ReturnTo}}<input type="hidden" name="return_to" value="{{.}}">{{end}}<button>Link your shop</button></form>{{end}}`))
+	files := fstest.MapFS{"templates/connect.html": {Data: []byte(
+		`{{define "connect"}}<form method="post" action="{{.Action}}">` +
+			`{{with .ReturnTo}}<input type="hidden" name="return_to" value="{{.}}">{{end}}<button>Link your shop</button></form>{{end}}`)}}
+	app := newDemoApp(func(config *connect.Config) {
+		// docs: pages
+		config.Templates = template.Must(template.ParseFS(files, "templates/connect.html"))
+		// docs: end
 	})
 	defer app.close()
 	app.get("/connect")

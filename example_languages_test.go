@@ -12,7 +12,7 @@ import (
 // The user's choice comes before Accept-Language, and Dutch beside what is built in.
 func ExampleConfig_texts() {
 	app := newDemoApp(func(config *connect.Config) {
-		// docs: pages#Languages
+		// docs: pages
 		config.Language = func(r *http.Request) string {
 			cookie, err := r.Cookie("language") // or a column of your users table
 			if err != nil {
@@ -52,7 +52,7 @@ func ExampleBuiltInTexts() {
 	dutch := connect.BuiltInTexts("en") // stands for the app's own file
 	delete(dutch, "step.back")
 
-	// docs: pages#Languages
+	// docs: pages
 	for key, english := range connect.BuiltInTexts("en") {
 		if _, ok := dutch[key]; !ok {
 			fmt.Printf("%s: %q is missing\n", key, english)
@@ -68,7 +68,7 @@ func ExampleLocale_Explain() {
 	var h *connect.Handler
 	app := newDemoApp(func(config *connect.Config) {
 		config.Language = func(*http.Request) string { return "es" }
-		// docs: pages#Languages
+		// docs: errors
 		config.ErrorHandler = func(w http.ResponseWriter, r *http.Request, err error) {
 			e := h.Locale(r).Explain(err)
 			http.Error(w, e.Title+"\n"+e.Help, e.Status)
