@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -399,15 +398,6 @@ func TestEveryCauseIsAProofOrKnownToBeNone(t *testing.T) {
 	}
 	for i, proof := range proofs[1:] {
 		require.GreaterOrEqual(t, proof.number, proofs[i].number, "in the order in which they are held")
-	}
-}
-
-func TestTheREADMENamesEveryCause(t *testing.T) {
-	t.Parallel()
-	readme, err := os.ReadFile("README.md")
-	require.NoError(t, err)
-	for _, c := range causes {
-		require.Contains(t, string(readme), fmt.Sprintf("` | `%s` | %d | %s. %s |\n", c.Code, c.Status, Explain(c).Title, Explain(c).Help))
 	}
 }
 

@@ -57,9 +57,9 @@ func errorTables(t *testing.T) string {
 			when, ok := strings.CutPrefix(oneLine(name.Doc), name.Names[0].Name+" is returned")
 			require.True(t, ok, "%s: its comment begins \"%[1]s is returned when\"", name.Names[0])
 			when = strings.TrimPrefix(strings.TrimLeft(when, ", "), "when ")
-			when = regexp.MustCompile(`\[([^\]]+)\]`).ReplaceAllString(when, "`$1`")
+			when = regexp.MustCompile(`\[([^\]]+)\]|\b(Config\.\w+|return_to)\b`).ReplaceAllString(when, "`$1$2`")
 			fmt.Fprintf(&table, "| `%s` | `%s` | %d | %s | **%s.** %s |\n",
-				name.Names[0], c.Code, c.Status, strings.ToUpper(when[:1])+when[1:], e.Title, e.Help)
+				name.Names[0], c.Code, c.Status, when, e.Title, e.Help)
 		}
 	}
 	require.Empty(t, rest)

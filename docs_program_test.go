@@ -23,12 +23,14 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// goTool runs the go command in the repository, on a file outside of it: imports are
+// goTool runs the go command on a file outside of the repository, whose imports are
 // looked up in the workspace.
 func goTool(t *testing.T, args ...string) {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), "go", args...)
-	command.Env = append(os.Environ(), "GOFLAGS=-mod=readonly")
+	workspace, err := filepath.Abs("go.work")
+	require.NoError(t, err)
+	command.Env = append(os.Environ(), "GOWORK="+workspace)
 	output, err := command.CombinedOutput()
 	require.NoError(t, err, "go %s\n%s", strings.Join(args, " "), output)
 }

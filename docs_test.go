@@ -271,7 +271,7 @@ func TestDocsNameEveryRoute(t *testing.T) {
 			continue
 		}
 		path = strings.TrimSuffix(strings.Replace(path, "/calendar", "/{application}", 1), "/")
-		require.Contains(t, string(text), "`"+method+" "+path+"`")
+		require.Contains(t, string(text), "\n| `"+method+" "+path+"` |")
 	}
 }
 
