@@ -50,7 +50,7 @@ func TestConnecting(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "/dashboard?connected=true", res.Header.Get("Location"))
 
-	// After the answer, connect writes the user's id into the identity's metadata.
+	// After the answer, connect writes the user's ID into the identity's metadata.
 	identity, err := fake.WaitTagged(t.Context(), callback)
 	require.NoError(t, err)
 	require.Equal(t, "ada", identity.Metadata["externalUserId"])

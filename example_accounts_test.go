@@ -12,8 +12,8 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// connectWith goes through a flow that begins with these fields, in the browser of the
-// examples, and prints how it ended.
+// connectWith goes through a flow that is started with these fields, and prints how it
+// ended.
 func (a *demoApp) connectWith(fields ...string) {
 	started, err := a.browser.PostForm(a.server.URL+"/connect", form(fields...))
 	if err != nil {

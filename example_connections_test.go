@@ -31,7 +31,7 @@ func ExampleHandler_RequireIdentity() {
 	// 200 ada true
 }
 
-// What an app does with a browser session.
+// drive stands for the app's automation.
 func drive(cdpURL string) { fmt.Println("a session with a URL:", cdpURL != "") }
 
 func ExampleHandler_NewSession_route() {
@@ -59,7 +59,7 @@ func ExampleHandler_NewSession_route() {
 	// 200
 }
 
-// post sends a JSON request and prints what it is answered with.
+// post sends a request that accepts JSON, and prints the answer's status and error.
 func (a *demoApp) post(path string) {
 	r := httptest.NewRequest(http.MethodPost, path, nil)
 	r.Header.Set("Accept", "application/json")
@@ -70,7 +70,6 @@ func (a *demoApp) post(path string) {
 	fmt.Println(strings.TrimSpace(fmt.Sprint(w.Code, " ", code)))
 }
 
-// The webhook is mounted with the secret of the environment.
 func ExampleHandler_Webhook() {
 	app := newDemoApp()
 	defer app.close()
@@ -136,7 +135,7 @@ func ExampleConfig_metadata() {
 	// ada pro <nil>
 }
 
-// A rate limit before a handler under a path.
+// A rate limit in front of a handler under a path.
 func ExampleHandler_limit() {
 	app := newDemoApp(func(config *connect.Config) { config.PublicURL += "/integrations" })
 	defer app.close()

@@ -66,7 +66,7 @@ func (a *demoApp) close() {
 	_ = a.fake.Close()
 }
 
-// connectAda goes through the flow as a person does.
+// connectAda goes through the flow as a user does.
 func (a *demoApp) connectAda() {
 	res, err := a.browser.Post(a.server.URL+"/connect", "", nil)
 	if err != nil {
@@ -83,7 +83,7 @@ func (a *demoApp) connectAda() {
 	res.Body.Close()
 }
 
-// get prints what a page answers.
+// get prints the answer to a GET.
 func (a *demoApp) get(path string) {
 	res, err := a.browser.Get(a.server.URL + path)
 	if err != nil {
@@ -223,7 +223,7 @@ func ExampleExplain() {
 	// There is a time limit for signing in, and it is over. Your account was not connected. Start again whenever you are ready.
 }
 
-// The store is asked, and nothing else: also for who is not in a request.
+// It is one look-up in the store, and needs no request.
 func ExampleHandler_Connection() {
 	app := newDemoApp()
 	defer app.close()
@@ -238,7 +238,7 @@ func ExampleHandler_Connection() {
 	// ada ok <nil>
 }
 
-// Run goes on until the server has shut down, and is waited for.
+// Run outlives the server, and the app waits for it.
 func ExampleHandler_Run() {
 	app := newDemoApp()
 	app.fake.Fault(anchortest.Fault{Method: "PUT", Status: 503, Times: 3}) // Anchor is down for the tag…
@@ -248,7 +248,7 @@ func ExampleHandler_Run() {
 	ended := make(chan error)
 	go func() { ended <- app.connect.Run(ctx) }()
 
-	for app.fake.Identities()[0].Metadata["externalUserId"] != "ada" { // … which Run makes up for.
+	for app.fake.Identities()[0].Metadata["externalUserId"] != "ada" { // … which Run retries.
 		time.Sleep(10 * time.Millisecond)
 	}
 	fmt.Println("tagged")
@@ -260,8 +260,7 @@ func ExampleHandler_Run() {
 	// context canceled
 }
 
-// An error is answered by the app itself. Everything else stays as it is: who
-// tells what, and the log.
+// The app answers errors itself. They are logged as before.
 func ExampleConfig_errorHandler() {
 	app := newDemoApp(func(c *connect.Config) {
 		c.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, err error) {
@@ -276,7 +275,7 @@ func ExampleConfig_errorHandler() {
 	// 403 Sorry: Finish in the browser you started in
 }
 
-// One page of the app's own. The others stay as they are.
+// The app replaces one page.
 func ExampleConfig_templates() {
 	files := fstest.MapFS{"templates/connect.html": {Data: []byte(
 		`{{define "connect"}}<form method="post" action="{{.Action}}">` +

@@ -9,7 +9,7 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// The user's choice comes before Accept-Language, and Dutch beside what is built in.
+// The user's choice takes precedence over Accept-Language. Dutch is an added language.
 func ExampleConfig_texts() {
 	app := newDemoApp(func(config *connect.Config) {
 		// docs: pages
@@ -47,7 +47,7 @@ func ExampleConfig_texts() {
 	// 200 de: Ihr Konto verbinden. Need help, Ada? /connect
 }
 
-// A test of the app's finds the texts that its own language lacks, also after an update.
+// A test in the app finds the texts that its own language lacks.
 func ExampleBuiltInTexts() {
 	dutch := connect.BuiltInTexts("en") // stands for the app's own file
 	delete(dutch, "step.back")

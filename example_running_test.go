@@ -131,7 +131,7 @@ func ExampleApplication_Adopt() {
 	db := sql.OpenDB(usersTable{{"ada", old.ID}, {"grace", other.ID}})
 	defer db.Close()
 	ctx := context.Background()
-	for range 2 { // Twice without harm.
+	for range 2 { // It is idempotent.
 		fmt.Println(takeOver(ctx, db, app.connect))
 	}
 	for _, user := range []string{"ada", "grace"} {
