@@ -211,6 +211,12 @@ func TestDocsREADMEIsShort(t *testing.T) {
 	text, err := os.ReadFile("README.md")
 	require.NoError(t, err)
 	require.LessOrEqual(t, len(strings.Fields(string(text))), 1500)
+	version := names(t, "go.mod", `(?m)^go (\d+\.\d+)`)[0]
+	require.Contains(t, string(text), "It needs Go "+version+" or later.")
+	// The repository is cloned before anything in it can run.
+	clone, run := strings.Index(string(text), "    git clone "), strings.Index(string(text), "    go run ./examples/stdlib")
+	require.Positive(t, clone)
+	require.Greater(t, run, clone)
 }
 
 func TestDocsTemplatesServe(t *testing.T) {
