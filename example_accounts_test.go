@@ -48,7 +48,7 @@ func ExampleApplication_NewSessionByID() {
 		return nil
 	}
 	ctx := context.Background()
-	connections, err := app.connect.Connections(ctx, "ada")
+	connections, err := app.connect.AllConnections(ctx, "ada")
 	fmt.Println(len(connections), err)
 	for _, c := range connections {
 		fmt.Println(c.Label, open(ctx, app.connect, "ada", c.ID))

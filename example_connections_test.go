@@ -93,13 +93,13 @@ func ExampleHandler_Webhook() {
 	// needs_sign_in
 }
 
-func ExampleHandler_Disconnect() {
+func ExampleHandler_DisconnectAll() {
 	app := newDemoApp()
 	defer app.close()
 	app.connectAda()
 	deleteUser := func(ctx context.Context, h *connect.Handler, userID string) error {
 		// docs: connections
-		if err := h.Disconnect(ctx, userID); err != nil {
+		if err := h.DisconnectAll(ctx, userID); err != nil {
 			return err
 		}
 		// docs: end

@@ -112,16 +112,21 @@ func ExampleNew() {
 func ExampleHandler_Register() {
 	app := newDemoApp()
 	defer app.close()
-	mux := http.NewServeMux()
+
+	mux := http.NewServeMux() // the app's own
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "a page of the app") })
 	app.connect.Register(mux)
 
+	for _, path := range []string{"/", "/connect/status"} {
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		fmt.Println(w.Code, strings.TrimSpace(w.Body.String()))
+	}
 	w := httptest.NewRecorder()
-	mux.ServeHTTP(w, httptest.NewRequest("GET", "/connect/status", nil))
-	fmt.Println(w.Code, strings.TrimSpace(w.Body.String()))
-	w = httptest.NewRecorder()
-	mux.ServeHTTP(w, httptest.NewRequest("POST", "/connect", nil))
+	mux.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/connect", nil))
 	fmt.Println(w.Code, strings.HasPrefix(w.Header().Get("Location"), app.fake.URL()+"/identity/create?token="))
 	// Output:
+	// 200 a page of the app
 	// 200 {"applicationId":"fa4e0000-0000-4000-8000-000000000001","connected":false,"connections":[],"maxConnections":1}
 	// 303 true
 }
@@ -145,11 +150,11 @@ func ExampleHandler_NewSession() {
 	// true and it is not printed: true
 }
 
-func ExampleHandler_Connections() {
+func ExampleHandler_AllConnections() {
 	app := newDemoApp()
 	defer app.close()
 	app.connectAda()
-	connections, err := app.connect.Connections(context.Background(), "ada")
+	connections, err := app.connect.AllConnections(context.Background(), "ada")
 	for _, c := range connections {
 		fmt.Println(c.ApplicationID, c.Health, err)
 	}
@@ -220,7 +225,7 @@ func ExampleExplain() {
 	// Output:
 	// 410 state_expired
 	// That took too long
-	// There is a time limit for signing in, and it is over. Your account was not connected. Start again whenever you are ready.
+	// You have a limited time to sign in, and it is over. Your account was not connected. Start again whenever you are ready.
 }
 
 // It is one look-up in the store, and needs no request.

@@ -287,6 +287,6 @@ func Example_sharedComputer() {
 	// 401 Sign in first
 	// 403 Finish in the browser you started in
 	// 403 Somebody else started this
-	// 409 This link was used already
+	// 409 This link was already used
 	// connect: the user is not connected
 }

@@ -97,7 +97,7 @@ func ExampleApplication_Reconcile() {
 	}
 	fmt.Println(reconcile())
 	// Output:
-	// looked at 1 connections and 2 other identities, with 6 calls
+	// compared 1 connections and 2 other identities, with 6 calls
 	// orphan: 2, of which 0 repaired
 	// <nil>
 }
