@@ -1,6 +1,7 @@
 package connect_test
 
 import (
+	"encoding/json"
 	"io/fs"
 	"net/http"
 	"os"
@@ -278,6 +279,28 @@ func TestDocsNameEveryRoute(t *testing.T) {
 		}
 		path = strings.TrimSuffix(strings.Replace(path, "/calendar", "/{application}", 1), "/")
 		require.Contains(t, string(text), "\n| `"+method+" "+path+"` |")
+	}
+}
+
+func TestDocsNameEveryFieldOfTheStatus(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("docs/routes.md")
+	require.NoError(t, err)
+	app := newDemoApp(func(config *connect.Config) {
+		config.User = func(*http.Request) (connect.User, error) { return connect.User{ID: "acme", Actor: "ada"}, nil }
+	})
+	defer app.close()
+	app.connectAda()
+	response, err := app.browser.Get(app.server.URL + "/connect/status")
+	require.NoError(t, err)
+	defer response.Body.Close()
+	var status map[string]any
+	require.NoError(t, json.NewDecoder(response.Body).Decode(&status))
+	require.Equal(t, true, status["connected"])
+	for _, fields := range []map[string]any{status, status["connections"].([]any)[0].(map[string]any)} {
+		for field := range fields {
+			require.Contains(t, string(text), "`"+field+"`")
+		}
 	}
 }
 
