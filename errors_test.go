@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -26,13 +25,4 @@ func TestExplainKnowsEveryCause(t *testing.T) {
 		require.NotEmpty(t, e.Help)
 	}
 	require.Equal(t, http.StatusInternalServerError, Explain(errors.New("x")).Status)
-}
-
-func TestREADMENamesEveryCause(t *testing.T) {
-	t.Parallel()
-	readme, err := os.ReadFile("README.md")
-	require.NoError(t, err)
-	for _, c := range causes {
-		require.Contains(t, string(readme), fmt.Sprintf("` | `%s` | %d | %s. %s |\n", c.Code, c.Status, Explain(c).Title, Explain(c).Help))
-	}
 }

@@ -2,9 +2,6 @@ package connect_test
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"html/template"
@@ -14,6 +11,7 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"strings"
+	"testing/fstest"
 	"time"
 
 	"github.com/gorilla/sessions"
@@ -68,7 +66,7 @@ func (a *demoApp) close() {
 	_ = a.fake.Close()
 }
 
-// connectAda goes through the flow as a person does.
+// connectAda goes through the flow as a user does.
 func (a *demoApp) connectAda() {
 	res, err := a.browser.Post(a.server.URL+"/connect", "", nil)
 	if err != nil {
@@ -85,7 +83,7 @@ func (a *demoApp) connectAda() {
 	res.Body.Close()
 }
 
-// get prints what a page answers.
+// get prints the answer to a GET.
 func (a *demoApp) get(path string) {
 	res, err := a.browser.Get(a.server.URL + path)
 	if err != nil {
@@ -133,22 +131,6 @@ func ExampleHandler_Register() {
 	// 303 true
 }
 
-func ExampleHandler_RequireIdentity() {
-	app := newDemoApp()
-	defer app.close()
-	app.mux.Handle("/reports", app.connect.RequireIdentity(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		connection, _ := connect.FromContext(r.Context())
-		fmt.Fprintln(w, "a report for", connection.UserID)
-	})))
-
-	app.get("/reports")
-	app.connectAda()
-	app.get("/reports")
-	// Output:
-	// 303 /connect?return_to=%2Freports
-	// 200 a report for ada
-}
-
 func ExampleHandler_NewSession() {
 	app := newDemoApp()
 	defer app.close()
@@ -166,20 +148,6 @@ func ExampleHandler_NewSession() {
 	// true
 	// true <nil>
 	// true and it is not printed: true
-}
-
-func ExampleHandler_DisconnectAll() {
-	app := newDemoApp()
-	defer app.close()
-	app.connectAda()
-	fmt.Println("identities at Anchor:", len(app.fake.Identities()))
-
-	// When an account is deleted:
-	err := app.connect.DisconnectAll(context.Background(), "ada")
-	fmt.Println(err, "identities at Anchor:", len(app.fake.Identities()))
-	// Output:
-	// identities at Anchor: 1
-	// <nil> identities at Anchor: 0
 }
 
 func ExampleHandler_AllConnections() {
@@ -209,29 +177,6 @@ func ExampleHandler_Application() {
 	// 303 /connect/calendar?return_to=%2Fagenda
 }
 
-func ExampleHandler_Webhook() {
-	app := newDemoApp()
-	defer app.close()
-	app.connectAda()
-	endpoint := app.connect.Webhook("whsec_of_the_example")
-
-	// What Anchor sends when a saved sign-in has expired.
-	body := fmt.Sprintf(`{"id": "evt_1", "type": "identity.authentication_failed", "created": %d, "data": {"identity_id": %q}}`,
-		time.Now().Add(time.Minute).Unix(), app.fake.Identities()[0].ID)
-	at := fmt.Sprint(time.Now().Add(time.Minute).Unix())
-	mac := hmac.New(sha256.New, []byte("whsec_of_the_example"))
-	fmt.Fprintf(mac, "v0:%s:%s", at, body)
-	r := httptest.NewRequest("POST", "/webhooks/anchor", strings.NewReader(body))
-	r.Header.Set("Anchor-Signature", "t="+at+",v1="+hex.EncodeToString(mac.Sum(nil)))
-	w := httptest.NewRecorder()
-	endpoint.ServeHTTP(w, r)
-
-	connection, _ := app.connect.Connection(context.Background(), "ada")
-	fmt.Println(w.Code, connection.Health)
-	// Output:
-	// 204 needs_sign_in
-}
-
 func ExampleConfig_onEvent() {
 	told := make(chan connect.Event, 10)
 	app := newDemoApp(func(c *connect.Config) {
@@ -253,21 +198,6 @@ func ExampleConfig_onEvent() {
 	// refused ada proof 3 true
 	// started ada
 	// connected ada
-}
-
-func ExampleConfig_metadata() {
-	app := newDemoApp(func(c *connect.Config) {
-		c.Metadata = func(context.Context, connect.User) (map[string]any, error) {
-			return map[string]any{"plan": "pro"}, nil
-		}
-	})
-	defer app.close()
-	app.connectAda()
-	identity, _ := app.fake.WaitTagged(context.Background(), app.fake.Identities()[0].ID)
-	metadata := identity.Metadata
-	fmt.Println(metadata["externalUserId"], metadata["plan"])
-	// Output:
-	// ada pro
 }
 
 func ExampleSessionUser() {
@@ -295,10 +225,10 @@ func ExampleExplain() {
 	// Output:
 	// 410 state_expired
 	// That took too long
-	// There is a time limit for signing in, and it is over. Your account was not connected. Start again whenever you are ready.
+	// You have a limited time to sign in, and it is over. Your account was not connected. Start again whenever you are ready.
 }
 
-// The store is asked, and nothing else: also for who is not in a request.
+// It is one look-up in the store, and needs no request.
 func ExampleHandler_Connection() {
 	app := newDemoApp()
 	defer app.close()
@@ -313,7 +243,7 @@ func ExampleHandler_Connection() {
 	// ada ok <nil>
 }
 
-// Run goes on until the server has shut down, and is waited for.
+// Run outlives the server, and the app waits for it.
 func ExampleHandler_Run() {
 	app := newDemoApp()
 	app.fake.Fault(anchortest.Fault{Method: "PUT", Status: 503, Times: 3}) // Anchor is down for the tag…
@@ -323,7 +253,7 @@ func ExampleHandler_Run() {
 	ended := make(chan error)
 	go func() { ended <- app.connect.Run(ctx) }()
 
-	for app.fake.Identities()[0].Metadata["externalUserId"] != "ada" { // … which Run makes up for.
+	for app.fake.Identities()[0].Metadata["externalUserId"] != "ada" { // … which Run retries.
 		time.Sleep(10 * time.Millisecond)
 	}
 	fmt.Println("tagged")
@@ -335,8 +265,7 @@ func ExampleHandler_Run() {
 	// context canceled
 }
 
-// An error is answered by the app itself. Everything else stays as it is: who
-// tells what, and the log.
+// The app answers errors itself. They are logged as before.
 func ExampleConfig_errorHandler() {
 	app := newDemoApp(func(c *connect.Config) {
 		c.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, err error) {
@@ -351,12 +280,15 @@ func ExampleConfig_errorHandler() {
 	// 403 Sorry: Finish in the browser you started in
 }
 
-// One page of the app's own; the others stay as they are.
+// The app replaces one page.
 func ExampleConfig_templates() {
-	app := newDemoApp(func(c *connect.Config) {
-		c.Templates = template.Must(template.New("").Parse(
-			`{{define "connect"}}<form method="post" action="{{.Action}}">` +
-				`{{with .ReturnTo}}<input type="hidden" name="return_to" value="{{.}}">{{end}}<button>Link your shop</button></form>{{end}}`))
+	files := fstest.MapFS{"templates/connect.html": {Data: []byte(
+		`{{define "connect"}}<form method="post" action="{{.Action}}">` +
+			`{{with .ReturnTo}}<input type="hidden" name="return_to" value="{{.}}">{{end}}<button>Link your shop</button></form>{{end}}`)}}
+	app := newDemoApp(func(config *connect.Config) {
+		// docs: pages
+		config.Templates = template.Must(template.ParseFS(files, "templates/connect.html"))
+		// docs: end
 	})
 	defer app.close()
 	app.get("/connect")
