@@ -173,6 +173,19 @@ func TestReleaseHasASectionInTheChangelog(t *testing.T) {
 	require.False(t, hasSection(changelog, "v0.2.0"))
 }
 
+func TestDependabotUpdatesEveryModule(t *testing.T) {
+	t.Parallel()
+	modules, err := modulesOf("../..")
+	require.NoError(t, err)
+	config, err := os.ReadFile("../../.github/dependabot.yml")
+	require.NoError(t, err)
+	_, gomod, _ := strings.Cut(string(config), "gomod\n")
+	gomod, _, _ = strings.Cut(gomod, "schedule:")
+	for _, m := range modules {
+		require.Contains(t, gomod, "- /"+strings.TrimPrefix(m.dir, ".")+"\n")
+	}
+}
+
 // proxyOf has the go command make zips of the modules from the repository's tags, as
 // a proxy does. It returns the folder to serve.
 func proxyOf(t *testing.T, repository string, modules []module) string {
