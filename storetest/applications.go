@@ -24,8 +24,8 @@ func requireApplications(t tb, s connect.Store, want ...string) {
 	require.ElementsMatch(t, want, got, "all applications")
 }
 
-var applications = topic{"applications", []check{
-	{"a user's applications are those with a connection or a flow that is not spent, each once", func(t tb, s connect.Store) {
+var applicationsGroup = group{"Applications", []check{
+	{"ApplicationsOf returns those with a connection or a flow that is not spent", func(t tb, s connect.Store) {
 		connected(t, s, flowIn("connected", "anna", "1"), identity("1"))
 		sweepAll(t, s, 1)
 		bind(t, s, flowIn("pending", "anna", "2"), flowIn("pending", "anna", "3"))
@@ -46,7 +46,7 @@ var applications = topic{"applications", []check{
 		requireApplicationsOf(t, s, "both")
 	}},
 
-	{"a user's applications are told from those of all who look alike", func(t tb, s connect.Store) {
+	{"ApplicationsOf distinguishes similar user ids", func(t tb, s connect.Store) {
 		for i, user := range lookalikes {
 			label := fmt.Sprint(i)
 			p := flowIn("application "+label, user, label)
@@ -60,7 +60,7 @@ var applications = topic{"applications", []check{
 		}
 	}},
 
-	{"all applications are those with a connection or a task, each once", func(t tb, s connect.Store) {
+	{"Applications returns those with a connection or a task", func(t tb, s connect.Store) {
 		requireApplications(t, s)
 		bind(t, s, flowIn("pending", "anna", "1"))
 		requireApplications(t, s)
@@ -82,7 +82,7 @@ var applications = topic{"applications", []check{
 		requireTasks(t, s, tag(here), tag(finished(flowIn("both", "ben", "3"), identity("3"))))
 	}},
 
-	{"all applications are listed, however many there are and however much they look alike", func(t tb, s connect.Store) {
+	{"Applications distinguishes many similar ids", func(t tb, s connect.Store) {
 		for i, application := range lookalikes {
 			label := fmt.Sprint(i)
 			c := connected(t, s, flowIn(application, "user "+label, label), identity(label))

@@ -76,11 +76,11 @@ func TestRightStores(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for _, topic := range topics {
-				for _, check := range topic.checks {
+			for _, group := range groups {
+				for _, check := range group.checks {
 					r := run(t, check, newStore())
-					require.False(t, r.failed, "%s/%s: %s", topic.name, check.name, r.text())
-					require.False(t, r.skipped, "%s/%s was skipped", topic.name, check.name)
+					require.False(t, r.failed, "%s/%s: %s", group.name, check.name, r.text())
+					require.False(t, r.skipped, "%s/%s was skipped", group.name, check.name)
 				}
 			}
 		})
@@ -89,12 +89,12 @@ func TestRightStores(t *testing.T) {
 
 func TestAStoreThatIsNoListerSkipsTheChecksOfListAlone(t *testing.T) {
 	t.Parallel()
-	for _, topic := range topics {
-		for _, check := range topic.checks {
+	for _, group := range groups {
+		for _, check := range group.checks {
 			r := run(t, check, new(sketch))
-			require.False(t, r.failed, "%s/%s: %s", topic.name, check.name, r.text())
-			lists := topic.name == "listing" || strings.HasPrefix(check.name, "List ")
-			require.Equal(t, lists, r.skipped, "whether %s/%s is skipped", topic.name, check.name)
+			require.False(t, r.failed, "%s/%s: %s", group.name, check.name, r.text())
+			lists := group.name == "List" || strings.HasPrefix(check.name, "List ")
+			require.Equal(t, lists, r.skipped, "whether %s/%s is skipped", group.name, check.name)
 		}
 	}
 }
@@ -102,13 +102,13 @@ func TestAStoreThatIsNoListerSkipsTheChecksOfListAlone(t *testing.T) {
 func TestBrokenStores(t *testing.T) {
 	t.Parallel()
 	known := 0
-	for _, topic := range topics {
-		for _, check := range topic.checks {
-			found := flaws[topic.name+"/"+check.name]
-			require.NotEmpty(t, found, "the flaws that %s/%s finds", topic.name, check.name)
+	for _, group := range groups {
+		for _, check := range group.checks {
+			found := flaws[group.name+"/"+check.name]
+			require.NotEmpty(t, found, "the flaws that %s/%s finds", group.name, check.name)
 			known++
 			for _, flaw := range found {
-				t.Run("a store that "+flaw.name+" fails "+topic.name+"/"+check.name, func(t *testing.T) {
+				t.Run("a store that "+flaw.name+" fails "+group.name+"/"+check.name, func(t *testing.T) {
 					t.Parallel()
 					r := run(t, check, &lister{sketch{flaw: flaw.name}})
 					require.True(t, r.failed, "the check passes")

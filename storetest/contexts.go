@@ -38,7 +38,7 @@ func endedContexts() []endedContext {
 // stopped is a check that a method does nothing when its context has ended.
 func stopped(method string, call func(ctx context.Context, s connect.Store, c scene) error) check {
 	return check{
-		method + " with a context that has ended says so in bounded time, and changes nothing",
+		method + " soon returns the error of its context, and changes nothing",
 		func(t tb, s connect.Store) {
 			c := newScene(t, s)
 			for _, ctx := range endedContexts() {
@@ -69,7 +69,7 @@ func stoppedList() check {
 	return listed(stopped.name, func(t tb, s connect.Store, _ connect.Lister) { stopped.run(t, s) })
 }
 
-var contexts = topic{"contexts", []check{
+var contextsGroup = group{"Contexts", []check{
 	stopped("Bind", func(ctx context.Context, s connect.Store, c scene) error {
 		return s.Bind(ctx, flow("emil", "bound too late"), 1)
 	}),
@@ -145,7 +145,7 @@ var contexts = topic{"contexts", []check{
 		return err
 	}),
 
-	{"a Complete that is cut off has happened wholly or not at all, and can be repeated", func(t tb, s connect.Store) {
+	{"an interrupted Complete takes effect as a whole or not at all, and can be repeated", func(t tb, s connect.Store) {
 		var want []connect.Task
 		for i := range 40 {
 			p := flow(fmt.Sprint("user ", i), fmt.Sprint(i))
@@ -180,7 +180,7 @@ var contexts = topic{"contexts", []check{
 		requireTasks(t, s, want...)
 	}},
 
-	{"a Bind that is cut off has bound the flow and made room for it, or neither", func(t tb, s connect.Store) {
+	{"an interrupted Bind takes effect as a whole or not at all", func(t tb, s connect.Store) {
 		for i := range 40 {
 			user := fmt.Sprint("user ", i)
 			first, second, p := expiring(user, user+", 1", 1), expiring(user, user+", 2", 2), expiring(user, user+", 3", 3)

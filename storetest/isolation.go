@@ -8,8 +8,8 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-var isolation = topic{"isolation", []check{
-	{"users of one application have connections of their own", func(t tb, s connect.Store) {
+var isolationGroup = group{"Isolation", []check{
+	{"users of one application have separate connections", func(t tb, s connect.Store) {
 		anna := connected(t, s, flow("anna", "anna"), identity("anna"))
 		requireNoConnection(t, s, app, "ben")
 		ben := connected(t, s, flow("ben", "ben"), identity("ben"))
@@ -28,7 +28,7 @@ var isolation = topic{"isolation", []check{
 		requireTasks(t, s, tag(here), tag(there))
 	}},
 
-	{"an application's id and a user's id do not run together", func(t tb, s connect.Store) {
+	{"application id and user id are compared separately", func(t tb, s connect.Store) {
 		var all []connect.Connection
 		for i, separator := range []string{"", ":", "/", "|", "-", "_", ".", ",", ";", " ", "\t", "\n", "\x1f", `","`} {
 			for j, pair := range [][2]string{
@@ -50,7 +50,7 @@ var isolation = topic{"isolation", []check{
 		}
 	}},
 
-	{"a claim takes the tasks of one application, and leaves those of any other as they are", func(t tb, s connect.Store) {
+	{"Claim returns and leases the tasks of one application only", func(t tb, s connect.Store) {
 		here := connected(t, s, flow("anna", "here"), identity("here"))
 		there := connected(t, s, flowIn(otherApp, "anna", "there"), identity("there"))
 		goneHere := connected(t, s, flow("ben", "gone here"), identity("gone here"))
@@ -70,7 +70,7 @@ var isolation = topic{"isolation", []check{
 		require.Empty(t, claimed(otherApp), "tasks of the other application when all are claimed")
 	}},
 
-	{"an application's id is no user's id", func(t tb, s connect.Store) {
+	{"application id and user id are not interchangeable", func(t tb, s connect.Store) {
 		connected(t, s, flowIn("x", "y", "tab"), identity("xy"))
 		requireNoConnection(t, s, "y", "x")
 		requireNothingToDisconnect(t, s, "y", "x")

@@ -84,8 +84,8 @@ func won(t tb, answers []answer, otherwise ...error) (winners []int) {
 	return winners
 }
 
-var races = topic{"races", []check{
-	{"of fifty equal calls of Complete exactly one is the first, and the others are reloads", func(t tb, s connect.Store) {
+var racesGroup = group{"Races", []check{
+	{"fifty equal calls of Complete: one is First, the others are reloads", func(t tb, s connect.Store) {
 		p := flow("anna", "tab")
 		bind(t, s, p)
 		c := finished(p, identity("anna"))
@@ -98,7 +98,7 @@ var races = topic{"races", []check{
 		requireTasks(t, s, tag(c))
 	}},
 
-	{"of calls of Complete with different identities one is stored, and the others are ErrStateSpent", func(t tb, s connect.Store) {
+	{"Complete with different identities: one is stored, the others are ErrStateSpent", func(t tb, s connect.Store) {
 		p := flow("anna", "tab")
 		bind(t, s, p)
 		answers := make([]answer, 20)
@@ -117,7 +117,7 @@ var races = topic{"races", []check{
 		requireTasks(t, s, tag(c))
 	}},
 
-	{"of users who race for one identity one gets it, and the others are ErrIdentityTaken", func(t tb, s connect.Store) {
+	{"users with one identity: one gets it, the others are ErrIdentityTaken", func(t tb, s connect.Store) {
 		flows := make([]connect.Pending, 20)
 		for i := range flows {
 			application := app
@@ -146,7 +146,7 @@ var races = topic{"races", []check{
 		requireTasks(t, s, tag(finished(flows[winners[0]], identity("shared"))))
 	}},
 
-	{"of one user's flows that race with different identities one stays, and the others are to be deleted", func(t tb, s connect.Store) {
+	{"flows of one user with different identities: one stays, the others are to be deleted", func(t tb, s connect.Store) {
 		flows := make([]connect.Pending, 10)
 		for i := range flows {
 			flows[i] = flow("anna", fmt.Sprint(i))
@@ -178,7 +178,7 @@ var races = topic{"races", []check{
 		requireTasks(t, s, want...)
 	}},
 
-	{"whichever of Complete and Disconnect comes first, no connection outlives them", func(t tb, s connect.Store) {
+	{"Complete and Disconnect: no connection is left", func(t tb, s connect.Store) {
 		var want []connect.Task
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
@@ -208,7 +208,7 @@ var races = topic{"races", []check{
 		requireTasks(t, s, want...)
 	}},
 
-	{"whichever of a replacing Complete and Disconnect comes first, no connection outlives them", func(t tb, s connect.Store) {
+	{"a renewal and Disconnect: no connection is left", func(t tb, s connect.Store) {
 		var want []connect.Task
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
@@ -241,7 +241,7 @@ var races = topic{"races", []check{
 		requireTasks(t, s, want...)
 	}},
 
-	{"whatever begins before a disconnect and is bound beside it, no connection outlives them", func(t tb, s connect.Store) {
+	{"Bind and Complete of an earlier flow, and Disconnect: no connection is left", func(t tb, s connect.Store) {
 		var want []connect.Task
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
@@ -270,7 +270,7 @@ var races = topic{"races", []check{
 		requireTasks(t, s, want...)
 	}},
 
-	{"whichever of a callback with the same identity and one that replaces it comes first, the newer identity stays", func(t tb, s connect.Store) {
+	{"the same identity and one that replaces it: the new identity stays", func(t tb, s connect.Store) {
 		var want []connect.Task
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
@@ -296,7 +296,7 @@ var races = topic{"races", []check{
 		requireTasks(t, s, want...)
 	}},
 
-	{"whichever of Complete and Spend comes first, their answers agree with the store", func(t tb, s connect.Store) {
+	{"Complete and Spend: the results agree with the store", func(t tb, s connect.Store) {
 		var want []connect.Task
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
@@ -322,7 +322,7 @@ var races = topic{"races", []check{
 		requireTasks(t, s, want...)
 	}},
 
-	{"an identity that is being given up passes to nobody meanwhile", func(t tb, s connect.Store) {
+	{"Complete for the identity of a user who gives it up: refused", func(t tb, s connect.Store) {
 		for i := range rounds {
 			user, thief := fmt.Sprint("user ", i), fmt.Sprint("thief ", i)
 			c := connected(t, s, flow(user, user), identity(user))
@@ -349,7 +349,7 @@ var races = topic{"races", []check{
 		}
 	}},
 
-	{"of calls of Disconnect one ends the connection, and the others find none", func(t tb, s connect.Store) {
+	{"Disconnect: one call ends the connection, the others find none", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		answers := make([]answer, 20)
 		race(len(answers), func(i int) {
@@ -362,7 +362,7 @@ var races = topic{"races", []check{
 		requireTasks(t, s, deletion(c))
 	}},
 
-	{"of calls of Bind with one token hash exactly one is kept", func(t tb, s connect.Store) {
+	{"Bind of one token hash: exactly one succeeds", func(t tb, s connect.Store) {
 		flows := make([]connect.Pending, 20)
 		answers := make([]answer, len(flows))
 		for i := range flows {
@@ -381,7 +381,7 @@ var races = topic{"races", []check{
 		requireFlow(t, s, kept[0])
 	}},
 
-	{"of many binds of one user at once all are kept, and the next one makes room for itself", func(t tb, s connect.Store) {
+	{"Bind for one user: all succeed, and the next one restores the limit", func(t tb, s connect.Store) {
 		const limit = 5
 		flows := make([]connect.Pending, 20)
 		for i := range flows {
@@ -403,7 +403,7 @@ var races = topic{"races", []check{
 		sweepAll(t, s, 2*limit+1)
 	}},
 
-	{"whichever of Complete and the Bind that spends its flow comes first, their answers agree with the store", func(t tb, s connect.Store) {
+	{"Complete and the Bind that spends its flow: the results agree with the store", func(t tb, s connect.Store) {
 		var want []connect.Task
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
@@ -431,7 +431,7 @@ var races = topic{"races", []check{
 		requireTasks(t, s, want...)
 	}},
 
-	{"of twenty equal events exactly one changes the health", func(t tb, s connect.Store) {
+	{"SetHealth with the same news: exactly one call reports a change", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		for i, health := range []connect.Health{needsSignIn, healthOK, needsSignIn} {
 			c = withHealth(c, health, later(i+1))
@@ -448,7 +448,7 @@ var races = topic{"races", []check{
 		}
 	}},
 
-	{"of different events at once the newest stands", func(t tb, s connect.Store) {
+	{"SetHealth with different news: the latest stands", func(t tb, s connect.Store) {
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
 			c := connected(t, s, flow(user, user), identity(user))
@@ -462,7 +462,7 @@ var races = topic{"races", []check{
 		}
 	}},
 
-	{"an event brings back no connection that is being replaced", func(t tb, s connect.Store) {
+	{"SetHealth and a replacement: the old identity stays away", func(t tb, s connect.Store) {
 		var want []connect.Task
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
@@ -488,7 +488,7 @@ var races = topic{"races", []check{
 		requireTasks(t, s, want...)
 	}},
 
-	{"whichever of an event and a callback with the same identity comes first, the connection is the callback's", func(t tb, s connect.Store) {
+	{"SetHealth and a renewal with the same identity: the sign-in is not lost", func(t tb, s connect.Store) {
 		var want []connect.Task
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
@@ -525,7 +525,7 @@ var races = topic{"races", []check{
 		requireTasks(t, s, want...)
 	}},
 
-	{"whichever of an event and Disconnect comes first, no connection outlives them", func(t tb, s connect.Store) {
+	{"SetHealth and Disconnect: no connection is left", func(t tb, s connect.Store) {
 		var want []connect.Task
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
@@ -551,7 +551,7 @@ var races = topic{"races", []check{
 		requireTasks(t, s, want...)
 	}},
 
-	{"whatever a user does at once, every identity that was stored is the user's or to be deleted", func(t tb, s connect.Store) {
+	{"all methods for one user: every stored identity is connected or to be deleted", func(t tb, s connect.Store) {
 		const returns = 12
 		p := flow("anna", "first")
 		bind(t, s, p)
@@ -608,7 +608,7 @@ var races = topic{"races", []check{
 		requireTasks(t, s, want...)
 	}},
 
-	{"users who come and go at once do not get in each other's way", func(t tb, s connect.Store) {
+	{"many users: no call fails", func(t tb, s connect.Store) {
 		const users = 30
 		flows := make([]connect.Pending, users)
 		var olds []connect.Connection
@@ -656,7 +656,7 @@ var races = topic{"races", []check{
 		requireTasks(t, s, want...)
 	}},
 
-	{"of tasks that many claim at once none is given out twice, and all are", func(t tb, s connect.Store) {
+	{"Claim: every task is returned exactly once", func(t tb, s connect.Store) {
 		var want []connect.Task
 		applications := []string{app, otherApp}
 		for i := range 40 {
@@ -689,7 +689,7 @@ var races = topic{"races", []check{
 		requireDue(t, s, tagDue)
 	}},
 
-	{"of many sweeps at once each flow is counted by one", func(t tb, s connect.Store) {
+	{"Sweep: every flow is counted exactly once", func(t tb, s connect.Store) {
 		const expired = 40
 		live := flow("anna", "live")
 		bind(t, s, live)

@@ -33,10 +33,10 @@ import (
 // are never more than fifty calls at once.
 func Run(t *testing.T, newStore func(t *testing.T) connect.Store) {
 	t.Helper()
-	for _, topic := range topics {
-		t.Run(topic.name, func(t *testing.T) {
+	for _, group := range groups {
+		t.Run(group.name, func(t *testing.T) {
 			t.Parallel()
-			for _, check := range topic.checks {
+			for _, check := range group.checks {
 				t.Run(check.name, func(t *testing.T) {
 					t.Parallel()
 					check.run(t, newStore(t))
@@ -63,39 +63,39 @@ type check struct {
 	run  func(t tb, s connect.Store)
 }
 
-// A topic is the checks of one file.
-type topic struct {
+// A group is the checks of one file.
+type group struct {
 	name   string
 	checks []check
 }
 
-var topics = []topic{
-	binding,
-	room,
-	spending,
-	expiry,
-	completing,
-	adding,
-	renewing,
-	replacing,
-	freshness,
-	accepting,
-	actors,
-	labelling,
-	health,
-	conflict,
-	isolation,
-	tagging,
-	deleting,
-	queuing,
-	disconnecting,
-	ending,
-	applications,
-	listing,
-	sweeping,
-	contexts,
-	texts,
-	times,
-	races,
-	contests,
+var groups = []group{
+	bindGroup,
+	bindLimitGroup,
+	spendGroup,
+	completeExpiryGroup,
+	completeGroup,
+	completeAddsGroup,
+	completeRenewsGroup,
+	completeReplacesGroup,
+	completeSameIdentityGroup,
+	completeAcceptedGroup,
+	completeActorsGroup,
+	setLabelGroup,
+	setHealthGroup,
+	completeTakenGroup,
+	isolationGroup,
+	claimGroup,
+	deletionsGroup,
+	queueGroup,
+	disconnectAllGroup,
+	disconnectOneGroup,
+	applicationsGroup,
+	listGroup,
+	sweepGroup,
+	contextsGroup,
+	stringsGroup,
+	timesGroup,
+	racesGroup,
+	racesOfSeveralGroup,
 }

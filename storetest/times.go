@@ -74,8 +74,8 @@ func inOrder() []time.Time {
 	}
 }
 
-var times = topic{"times", []check{
-	{"every moment is kept to the microsecond", func(t tb, s connect.Store) {
+var timesGroup = group{"Times", []check{
+	{"every time is stored to the microsecond", func(t tb, s connect.Store) {
 		for _, us := range []int{0, 1, 9, 10, 100_000, 123_456, 500_000, 999_999} {
 			moment := time.Date(2044, time.February, 29, 23, 59, 59, us*1000, time.UTC)
 			label := fmt.Sprint(us)
@@ -96,7 +96,7 @@ var times = topic{"times", []check{
 		}
 	}},
 
-	{"what is finer than a microsecond is lost at most, and moves no moment further", func(t tb, s connect.Store) {
+	{"truncating or rounding moves a time by less than a microsecond", func(t tb, s connect.Store) {
 		for _, ns := range []int{1, 499, 500, 501, 999, 999_999_499, 999_999_999} {
 			moment := time.Date(2044, time.February, 29, 23, 59, 59, ns, time.UTC)
 			label := fmt.Sprint(ns)
@@ -122,7 +122,7 @@ var times = topic{"times", []check{
 		}
 	}},
 
-	{"equal moments stay equal, though something finer than a microsecond is lost of them", func(t tb, s connect.Store) {
+	{"equal times stay equal below a microsecond", func(t tb, s connect.Store) {
 		for _, ns := range []time.Duration{1, 499, 500, 501, 999} {
 			label := fmt.Sprint(int(ns))
 			moment := noon.Add(ns)
@@ -149,7 +149,7 @@ var times = topic{"times", []check{
 		}
 	}},
 
-	{"a moment is the same instant in whatever zone it was given", func(t tb, s connect.Store) {
+	{"a time is the same instant in any zone", func(t tb, s connect.Store) {
 		for i, kept := range zones(t) {
 			for j, given := range zones(t) {
 				label := fmt.Sprint(i, "/", j)
@@ -158,7 +158,7 @@ var times = topic{"times", []check{
 		}
 	}},
 
-	{"when clocks are set back, both of the two equal hours are told apart", func(t tb, s connect.Store) {
+	{"when clocks are set back, both equal hours are distinct", func(t tb, s connect.Store) {
 		// In Berlin, 2:30 comes twice on this night: 0:30 and 1:30 in UTC.
 		berlin := zone(t, "Europe/Berlin")
 		once := time.Date(2026, time.October, 25, 0, 30, 0, 0, time.UTC).In(berlin)
@@ -176,7 +176,7 @@ var times = topic{"times", []check{
 		sweep(t, s, twice, plenty, 3) // those that expire once; not the two that expire twice
 	}},
 
-	{"moments from 1970 to 9999 are kept", func(t tb, s connect.Store) {
+	{"times from 1970 to 9999 are stored", func(t tb, s connect.Store) {
 		for _, moment := range []time.Time{
 			time.Date(1970, time.January, 1, 0, 0, 1, 0, time.UTC),
 			time.Date(2001, time.September, 9, 1, 46, 40, 0, time.UTC), // a second of ten digits
@@ -189,7 +189,7 @@ var times = topic{"times", []check{
 		sweep(t, s, time.Date(2100, time.January, 1, 0, 0, 0, 0, time.UTC), plenty, 6)
 	}},
 
-	{"moments are ordered as instants, not as texts", func(t tb, s connect.Store) {
+	{"times are ordered as instants, not as strings", func(t tb, s connect.Store) {
 		ordered := inOrder()
 		var queued []connect.Task
 		for i, moment := range ordered {

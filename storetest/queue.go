@@ -29,8 +29,8 @@ func of(kind connect.TaskKind, application, user, identityID string) connect.Tas
 }
 
 // queuing is about Queue.
-var queuing = topic{"queuing", []check{
-	{"a tag is queued for the identity of a connection, and due at its moment", func(t tb, s connect.Store) {
+var queueGroup = group{"Queue", []check{
+	{"a tag is queued for the identity of a connection", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
 		elsewhere := connected(t, s, flowIn(otherApp, "anna", "elsewhere"), identity("elsewhere"))
 		require.NoError(t, s.Done(t.Context(), tag(elsewhere)), "Done")
@@ -42,7 +42,7 @@ var queuing = topic{"queuing", []check{
 		requireConnections(t, s, first, second)
 	}},
 
-	{"a deletion is queued for an identity that no connection has, and due at its moment", func(t tb, s connect.Store) {
+	{"a deletion is queued for an identity without a connection", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		orphan, elsewhere := of(connect.DeleteIdentity, app, "anna", identity("orphan")), of(connect.DeleteIdentity, otherApp, "nobody", identity("elsewhere"))
 		another := of(connect.DeleteIdentity, app, "anna", identity("another orphan"))
@@ -54,7 +54,7 @@ var queuing = topic{"queuing", []check{
 		c.requireUnchanged(t, s)
 	}},
 
-	{"a tag for an identity that is no connection of its user is ErrNotConnected, and none is queued", func(t tb, s connect.Store) {
+	{"a tag is ErrNotConnected unless a connection of its user has the identity", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		for _, none := range []connect.Task{
 			of(connect.TagIdentity, app, "anna", identity("nobody's")),
@@ -72,14 +72,14 @@ var queuing = topic{"queuing", []check{
 		c.requireTasksUnchanged(t, s)
 	}},
 
-	{"a tag for an identity that was replaced is ErrNotConnected", func(t tb, s connect.Store) {
+	{"a tag of a replaced identity is ErrNotConnected", func(t tb, s connect.Store) {
 		old := connected(t, s, flow("anna", "old"), identity("old"))
 		c := renewed(t, s, old, flow("anna", "new"), identity("new"))
 		requireNotQueued(t, s, tag(old), connect.ErrNotConnected)
 		requireTasks(t, s, deletion(old), tag(c))
 	}},
 
-	{"a deletion of an identity that a connection has is ErrIdentityTaken, whoever's it is", func(t tb, s connect.Store) {
+	{"a deletion of a connected identity is ErrIdentityTaken", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		elsewhere := connected(t, s, flowIn(otherApp, "anna", "elsewhere"), identity("elsewhere"))
 		require.NoError(t, s.Done(t.Context(), tag(elsewhere)), "Done")
@@ -95,7 +95,7 @@ var queuing = topic{"queuing", []check{
 		c.requireTasksUnchanged(t, s)
 	}},
 
-	{"queuing a tag again leaves one, with the newer moment and no attempts", func(t tb, s connect.Store) {
+	{"a tag that is queued again is replaced, with no attempts", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		claim(t, s, tagDue, plenty)
 		claim(t, s, tagDue.Add(lease), plenty)
@@ -109,7 +109,7 @@ var queuing = topic{"queuing", []check{
 		requireTasks(t, s, tag(c))
 	}},
 
-	{"queuing a deletion again leaves one, with the newer values and no attempts", func(t tb, s connect.Store) {
+	{"a deletion that is queued again is replaced, with no attempts", func(t tb, s connect.Store) {
 		old := connected(t, s, flow("anna", "tab"), identity("anna"))
 		disconnect(t, s, old)
 		claim(t, s, deleteDue, plenty)
@@ -121,7 +121,7 @@ var queuing = topic{"queuing", []check{
 		requireTasks(t, s, elsewhere)
 	}},
 
-	{"an identity whose deletion was queued is ErrIdentityRetired for everybody until it is done", func(t tb, s connect.Store) {
+	{"an identity with a queued deletion is ErrIdentityRetired until Done", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		orphan := of(connect.DeleteIdentity, otherApp, "nobody", identity("orphan"))
 		queue(t, s, orphan, deleteDue.Add(9*lease))
@@ -135,13 +135,13 @@ var queuing = topic{"queuing", []check{
 		requireTasks(t, s, tag(c.anna), tag(c.ben), deletion(c.dora), tag(emil))
 	}},
 
-	{"applications with a queued task are listed", func(t tb, s connect.Store) {
+	{"the application of a queued task is listed", func(t tb, s connect.Store) {
 		queue(t, s, of(connect.DeleteIdentity, "owed", "anna", identity("orphan")), noon)
 		requireApplications(t, s, "owed")
 		requireApplicationsOf(t, s, "anna")
 	}},
 
-	{"a task of another kind, with an empty key or with a text that cannot be kept is refused", func(t tb, s connect.Store) {
+	{"an unknown kind, an empty key or an invalid string is an error", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		good := []connect.Task{tag(c.anna), of(connect.DeleteIdentity, app, "anna", identity("orphan"))}
 		texts := []string{""}
@@ -166,7 +166,7 @@ var queuing = topic{"queuing", []check{
 		c.requireTasksUnchanged(t, s)
 	}},
 
-	{"every UserID and ApplicationID of a queued task is kept exactly", func(t tb, s connect.Store) {
+	{"every UserID and ApplicationID is stored exactly", func(t tb, s connect.Store) {
 		var want []connect.Task
 		for i, text := range lookalikes {
 			for _, task := range []connect.Task{

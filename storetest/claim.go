@@ -10,20 +10,20 @@ import (
 )
 
 // tagging is about all tasks; tags are the ones at hand.
-var tagging = topic{"tagging", []check{
-	{"the tag is due at its moment and not a microsecond before", func(t tb, s connect.Store) {
+var claimGroup = group{"Claim", []check{
+	{"a task is due at its NotBefore, not a microsecond earlier", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		requireDue(t, s, tagDue.Add(-micro))
 		requireDue(t, s, tagDue, tag(c))
 	}},
 
-	{"a store without tasks has none to claim", func(t tb, s connect.Store) {
+	{"a store without tasks returns none", func(t tb, s connect.Store) {
 		requireTasks(t, s)
 		bind(t, s, flow("anna", "tab"))
 		requireTasks(t, s)
 	}},
 
-	{"a claimed task is nobody else's until its lease ends, and then is given out again", func(t tb, s connect.Store) {
+	{"a claimed task is returned again only when its lease ends", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		requireDue(t, s, tagDue, tag(c))
 		requireDue(t, s, tagDue)
@@ -33,7 +33,7 @@ var tagging = topic{"tagging", []check{
 		requireDue(t, s, tagDue.Add(2*lease), again(tag(c), 3))
 	}},
 
-	{"a task that is done is never given out again, and doing it twice is no error", func(t tb, s connect.Store) {
+	{"Done removes a task, and is idempotent", func(t tb, s connect.Store) {
 		anna := connected(t, s, flow("anna", "anna"), identity("anna"))
 		ben := connected(t, s, flow("ben", "ben"), identity("ben"))
 		requireDue(t, s, tagDue, tag(anna), tag(ben))
@@ -44,14 +44,14 @@ var tagging = topic{"tagging", []check{
 		requireConnection(t, s, anna)
 	}},
 
-	{"a task is done before it was claimed", func(t tb, s connect.Store) {
+	{"Done removes a task that was never claimed", func(t tb, s connect.Store) {
 		// The request that connected makes the tag itself.
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		require.NoError(t, s.Done(t.Context(), tag(c)), "Done of a task that nobody claimed")
 		requireTasks(t, s)
 	}},
 
-	{"a task is found by its kind and its identity, and by nothing else", func(t tb, s connect.Store) {
+	{"Done and Postpone find a task by Kind and IdentityID alone", func(t tb, s connect.Store) {
 		anna := connected(t, s, flow("anna", "anna"), identity("anna"))
 		ben := connected(t, s, flow("ben", "ben"), identity("ben"))
 		far := noon.AddDate(1, 0, 0)
@@ -74,7 +74,7 @@ var tagging = topic{"tagging", []check{
 		requireDue(t, s, far, again(tag(ben), 2))
 	}},
 
-	{"a task that is postponed is due at its new moment and keeps its attempts", func(t tb, s connect.Store) {
+	{"Postpone sets NotBefore and keeps the attempts", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		requireDue(t, s, tagDue, tag(c))
 		later := tagDue.Add(3 * lease)
@@ -89,7 +89,7 @@ var tagging = topic{"tagging", []check{
 		requireDue(t, s, sooner, again(tag(c), 3))
 	}},
 
-	{"postponing a task that is not there makes none", func(t tb, s connect.Store) {
+	{"Postpone of an unknown task creates none", func(t tb, s connect.Store) {
 		c := finished(flow("anna", "tab"), identity("anna"))
 		require.NoError(t, s.Postpone(t.Context(), tag(c), noon), "Postpone of a task that is not there")
 		requireTasks(t, s)
@@ -99,7 +99,7 @@ var tagging = topic{"tagging", []check{
 		requireTasks(t, s)
 	}},
 
-	{"queuing a task again leaves one, with the newer values and no attempts", func(t tb, s connect.Store) {
+	{"Complete replaces a task that is queued already, with no attempts", func(t tb, s connect.Store) {
 		old := connected(t, s, flow("anna", "first"), identity("anna"))
 		claim(t, s, tagDue, plenty)
 		claim(t, s, tagDue.Add(lease), plenty)
@@ -114,7 +114,7 @@ var tagging = topic{"tagging", []check{
 		requireTasks(t, s, again(tag(c), 2))
 	}},
 
-	{"a claim takes the tasks that are due longest", func(t tb, s connect.Store) {
+	{"a limit selects the tasks that are due longest", func(t tb, s connect.Store) {
 		want := make([]connect.Task, 9)
 		for _, i := range []int{4, 0, 7, 2, 8, 1, 6, 3, 5} {
 			label := fmt.Sprint(i)
@@ -131,7 +131,7 @@ var tagging = topic{"tagging", []check{
 		require.Empty(t, claim(t, s, now, 4), "tasks when all that are due are claimed")
 	}},
 
-	{"the tasks of another application take up nothing of a claim's limit", func(t tb, s connect.Store) {
+	{"tasks of other applications do not count towards the limit", func(t tb, s connect.Store) {
 		var want []connect.Task
 		for i := range 5 {
 			label := fmt.Sprint(i)
@@ -147,7 +147,7 @@ var tagging = topic{"tagging", []check{
 		requireDue(t, s, tagDue, want[:3]...)
 	}},
 
-	{"a claim with a limit below one takes nothing and is no error", func(t tb, s connect.Store) {
+	{"a limit below one returns nothing, and is no error", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		for _, limit := range []int{0, -1, -1 << 31} {
 			require.Empty(t, claim(t, s, tagDue, limit), "tasks of a claim with limit %d", limit)

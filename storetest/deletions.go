@@ -8,15 +8,15 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-var deleting = topic{"deleting", []check{
-	{"the deletion is due at its moment and not a microsecond before", func(t tb, s connect.Store) {
+var deletionsGroup = group{"Deletions", []check{
+	{"a deletion is due at DeleteAfter, not a microsecond earlier", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		disconnect(t, s, c)
 		requireDue(t, s, deleteDue.Add(-micro))
 		requireDue(t, s, deleteDue, deletion(c))
 	}},
 
-	{"an identity whose deletion is queued is ErrIdentityRetired for everybody", func(t tb, s connect.Store) {
+	{"an identity with a queued deletion is ErrIdentityRetired for everybody", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		again := flow("dora", "again")
 		elsewhere := flowIn(otherApp, "dora", "elsewhere")
@@ -38,7 +38,7 @@ var deleting = topic{"deleting", []check{
 		c.requireUnchanged(t, s)
 	}},
 
-	{"an identity that was replaced is ErrIdentityRetired, for its own user too", func(t tb, s connect.Store) {
+	{"a replaced identity is ErrIdentityRetired, for its former user too", func(t tb, s connect.Store) {
 		old := connected(t, s, flow("anna", "old"), identity("old"))
 		c := renewed(t, s, old, flow("anna", "new"), identity("new"))
 		back, other := flow("anna", "back"), flow("ben", "other")
@@ -49,7 +49,7 @@ var deleting = topic{"deleting", []check{
 		requireTasks(t, s, deletion(old), tag(c))
 	}},
 
-	{"an identity whose deletion is done is like any other", func(t tb, s connect.Store) {
+	{"after Done the identity is like any other", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		require.NoError(t, s.Done(t.Context(), deletion(c.dora)), "Done")
 		emil := complete(t, s, c.fresh, c.dora.IdentityID)
@@ -57,7 +57,7 @@ var deleting = topic{"deleting", []check{
 		requireTasks(t, s, tag(c.anna), tag(c.ben), tag(emil))
 	}},
 
-	{"deletions are leased, done and postponed as tags are", func(t tb, s connect.Store) {
+	{"deletions are leased, done and postponed like tags", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		disconnect(t, s, c)
 		requireDue(t, s, deleteDue, deletion(c))

@@ -33,7 +33,7 @@ func requireNoLabel(t tb, s connect.Store, application, user, id string) {
 	require.Zero(t, c, "the connection that SetLabel returns for one that the user does not have")
 }
 
-var labelling = topic{"labelling", []check{
+var setLabelGroup = group{"SetLabel", []check{
 	{"a label is set, replaced and removed, and nothing else changes", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		for _, label := range []string{"work", "home", "home", "", "", "work"} {
@@ -46,7 +46,7 @@ var labelling = topic{"labelling", []check{
 		c.requireTasksUnchanged(t, s)
 	}},
 
-	{"a label is kept exactly, up to 100 characters of any length", func(t tb, s connect.Store) {
+	{"a label of up to 100 characters is stored exactly", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		for _, label := range append([]string{
 			" ", "work ", " work", "work\n", "\tline\r\n", strings.Repeat("x", 100), strings.Repeat("\u00e9", 100), longLabel,
@@ -60,7 +60,7 @@ var labelling = topic{"labelling", []check{
 		}
 	}},
 
-	{"a connection begins with its label, which is kept exactly", func(t tb, s connect.Store) {
+	{"Complete stores the label of a new connection exactly", func(t tb, s connect.Store) {
 		for i, label := range []string{"", "work", "work ", " ", "WORK", "w\u00f6rk", "wo\u0308rk", longLabel, "日本語\n"} {
 			user := fmt.Sprint("user ", i)
 			p := flow(user, user)
@@ -71,7 +71,7 @@ var labelling = topic{"labelling", []check{
 		}
 	}},
 
-	{"a label that cannot be kept is refused, and the old one stays", func(t tb, s connect.Store) {
+	{"a label with a NUL byte or invalid UTF-8 is an error, and the old one stays", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		for _, odd := range unkeepable {
 			_, err := s.SetLabel(t.Context(), app, "fred", c.work.ID, odd.text)
@@ -82,7 +82,7 @@ var labelling = topic{"labelling", []check{
 		c.requireTasksUnchanged(t, s)
 	}},
 
-	{"a label of more than 100 characters is kept exactly or refused", func(t tb, s connect.Store) {
+	{"a label of more than 100 characters is stored exactly or rejected", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		c = setLabel(t, s, withLabel(c, "work"))
 		for _, character := range []string{"x", "🍣"} {
@@ -98,7 +98,7 @@ var labelling = topic{"labelling", []check{
 		}
 	}},
 
-	{"a connection that the user does not have is ErrConnectionUnknown, and nothing changes", func(t tb, s connect.Store) {
+	{"a connection that the user does not have is ErrConnectionUnknown", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		elsewhere := connected(t, s, flowIn(otherApp, "anna", "elsewhere"), identity("elsewhere"))
 		require.NoError(t, s.Done(t.Context(), tag(elsewhere)), "Done")
@@ -118,7 +118,7 @@ var labelling = topic{"labelling", []check{
 		c.requireTasksUnchanged(t, s)
 	}},
 
-	{"a label outlasts news, and a renewal that brings none", func(t tb, s connect.Store) {
+	{"a label survives SetHealth, and renewals without a label", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		c = setLabel(t, s, withLabel(c, "work"))
 		c = requireChange(t, s, c, needsSignIn, later(1))

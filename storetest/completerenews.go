@@ -24,8 +24,8 @@ func oddIDs(c connect.Connection) []string {
 }
 
 // renewing is about which connection a flow renews, and what is left of it.
-var renewing = topic{"renewing", []check{
-	{"a flow that names a connection renews that one, and leaves the others as they are", func(t tb, s connect.Store) {
+var completeRenewsGroup = group{"Complete renews", []check{
+	{"a ConnectionID renews that connection alone", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
 		third := added(t, s, flow("anna", "third"), identity("third"))
 		require.NoError(t, s.Done(t.Context(), tag(third)), "Done")
@@ -38,7 +38,7 @@ var renewing = topic{"renewing", []check{
 		requireTasks(t, s, tag(second), deletion(old))
 	}},
 
-	{"a flow that names a connection may bring the identity that it has", func(t tb, s connect.Store) {
+	{"a ConnectionID renews a connection with the identity that it has", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
 		p := renews(flow("anna", "tab"), first.ID)
 		bind(t, s, p)
@@ -49,7 +49,7 @@ var renewing = topic{"renewing", []check{
 		requireTasks(t, s, tag(first))
 	}},
 
-	{"a flow that names a connection renews it, even if it says that it adds", func(t tb, s connect.Store) {
+	{"a ConnectionID counts before Adds", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
 		old := first
 		p := adds(renews(flow("anna", "tab"), first.ID))
@@ -59,7 +59,7 @@ var renewing = topic{"renewing", []check{
 		requireTasks(t, s, tag(first), deletion(old))
 	}},
 
-	{"a flow that does not say which renews the user's only connection, however many are allowed", func(t tb, s connect.Store) {
+	{"without ConnectionID or Adds, the only connection is renewed at any limit", func(t tb, s connect.Store) {
 		for i, how := range []connect.Completion{several, upTo(2), upTo(1), upTo(0)} {
 			user := fmt.Sprint("user ", i)
 			old := connected(t, s, flow(user, user), identity(user))
@@ -69,7 +69,7 @@ var renewing = topic{"renewing", []check{
 		}
 	}},
 
-	{"a flow that does not say which renews, of several connections, the one that has the identity", func(t tb, s connect.Store) {
+	{"without ConnectionID or Adds, the connection that has the identity is renewed", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
 		for i, how := range []connect.Completion{several, upTo(2), upTo(1)} {
 			p, other := flow("anna", fmt.Sprint(i)), flow("anna", fmt.Sprint(i, ", other"))
@@ -81,7 +81,7 @@ var renewing = topic{"renewing", []check{
 		requireTasks(t, s, tag(first), tag(second))
 	}},
 
-	{"a renewal keeps the id and the beginning of the connection, and all else is that of the new sign-in", func(t tb, s connect.Store) {
+	{"a renewal keeps ID and CreatedAt, and takes the rest from the new sign-in", func(t tb, s connect.Store) {
 		p := actedBy(flow("anna", "old"), "ben")
 		p.Label = "work"
 		c := connected(t, s, p, identity("old"))
@@ -100,7 +100,7 @@ var renewing = topic{"renewing", []check{
 		}
 	}},
 
-	{"a renewal by the same identity keeps and replaces as much as one by another", func(t tb, s connect.Store) {
+	{"a renewal with the same identity keeps and takes the same fields", func(t tb, s connect.Store) {
 		p := actedBy(flow("anna", "old"), "ben")
 		p.Label = "work"
 		c := connected(t, s, p, identity("anna"))
@@ -115,7 +115,7 @@ var renewing = topic{"renewing", []check{
 		requireTasks(t, s, tag(want))
 	}},
 
-	{"a renewal without a label keeps the one that there is, whatever the flow says", func(t tb, s connect.Store) {
+	{"a renewal without a label keeps the old one", func(t tb, s connect.Store) {
 		for i, label := range []string{"work", "w\u00f6rk ", longLabel, ""} {
 			user := fmt.Sprint("user ", i)
 			p := flow(user, user)
@@ -133,7 +133,7 @@ var renewing = topic{"renewing", []check{
 		}
 	}},
 
-	{"a connection that the user does not have is ErrConnectionUnknown, and nothing changes", func(t tb, s connect.Store) {
+	{"a ConnectionID that the user does not have is ErrConnectionUnknown", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		elsewhere := connected(t, s, flowIn(otherApp, "anna", "elsewhere"), identity("elsewhere"))
 		require.NoError(t, s.Done(t.Context(), tag(elsewhere)), "Done")
@@ -158,7 +158,7 @@ var renewing = topic{"renewing", []check{
 		c.requireTasksUnchanged(t, s)
 	}},
 
-	{"a connection that has ended is ErrConnectionUnknown for flows that were bound afterwards", func(t tb, s connect.Store) {
+	{"a connection that has ended is ErrConnectionUnknown for later flows", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
 		disconnectOne(t, s, first)
 		for i, identityID := range []string{identity("new"), second.IdentityID} {
@@ -171,7 +171,7 @@ var renewing = topic{"renewing", []check{
 		requireTasks(t, s, deletion(first))
 	}},
 
-	{"the identity of another connection of the user is ErrIdentityConnected, and nothing changes", func(t tb, s connect.Store) {
+	{"the identity of another connection of the user is ErrIdentityConnected", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		for _, how := range []connect.Completion{several, upTo(1), {TagAfter: tagDue, SameIdentity: true, MaxConnections: 2}} {
 			requireRefusedHow(t, s, c.renewing, finished(c.renewing, c.work.IdentityID), how, connect.ErrIdentityConnected)
@@ -181,7 +181,7 @@ var renewing = topic{"renewing", []check{
 		renewHow(t, s, c.home, c.renewing, finished(c.renewing, c.home.IdentityID), several)
 	}},
 
-	{"of several reasons to refuse a user who has connections the first in order is given, and nothing changes", func(t tb, s connect.Store) {
+	{"of several reasons to refuse, the first in order is returned", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		plain, more := flow("fred", "plain"), adds(flow("fred", "more"))
 		lost := renews(flow("fred", "lost"), c.anna.ID)
@@ -227,7 +227,7 @@ var renewing = topic{"renewing", []check{
 		c.requireTasksUnchanged(t, s)
 	}},
 
-	{"a flow that was refused its connection or identity is completed by the next good callback", func(t tb, s connect.Store) {
+	{"a flow that was refused can still be completed", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		requireRefusedHow(t, s, c.renewing, finished(c.renewing, c.work.IdentityID), several, connect.ErrIdentityConnected)
 		home := renewHow(t, s, c.home, c.renewing, finished(c.renewing, identity("new")), several)

@@ -14,15 +14,15 @@ func begunAt(user, label string, begun time.Time) connect.Pending {
 	return p
 }
 
-var disconnecting = topic{"disconnecting", []check{
-	{"disconnecting ends the connection, returns it, drops the tag and queues the deletion", func(t tb, s connect.Store) {
+var disconnectAllGroup = group{"Disconnect all", []check{
+	{"the connection ends, its tag is removed and its deletion is queued", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		disconnect(t, s, c)
 		requireNoConnection(t, s, app, "anna")
 		requireTasks(t, s, deletion(c))
 	}},
 
-	{"disconnecting ends all connections, and returns them in order", func(t tb, s connect.Store) {
+	{"all connections end, and are returned in order", func(t tb, s connect.Store) {
 		var connections []connect.Connection
 		for i := range 4 {
 			label := fmt.Sprint(i)
@@ -42,7 +42,7 @@ var disconnecting = topic{"disconnecting", []check{
 		requireDue(t, s, deleteDue, deletions...)
 	}},
 
-	{"disconnecting spends flows of every kind and of every actor", func(t tb, s connect.Store) {
+	{"flows of every kind and actor are spent", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
 		done := adds(flow("anna", "the second of two"))
 		done.TokenHash = hash("anna, the second of two")
@@ -59,7 +59,7 @@ var disconnecting = topic{"disconnecting", []check{
 		}
 	}},
 
-	{"a flow of any kind and actor that began before a disconnect is ErrStateSpent", func(t tb, s connect.Store) {
+	{"flows of every kind and actor that began earlier are ErrStateSpent", func(t tb, s connect.Store) {
 		requireNothingToDisconnect(t, s, app, "anna")
 		before := begunAt("anna", "before", disconnectedAt.Add(-micro))
 		kinds := []connect.Pending{before, adds(before), renews(before, "an id"), actedBy(before, "ben"), actedBy(adds(before), "ben")}
@@ -72,14 +72,14 @@ var disconnecting = topic{"disconnecting", []check{
 		requireNoConnection(t, s, app, "anna")
 	}},
 
-	{"disconnecting drops a tag that somebody is working on", func(t tb, s connect.Store) {
+	{"a claimed tag is removed", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		requireDue(t, s, tagDue, tag(c))
 		disconnect(t, s, c)
 		requireTasks(t, s, deletion(c))
 	}},
 
-	{"disconnecting who has no connection is no error and queues nothing", func(t tb, s connect.Store) {
+	{"without a connection it is no error, and queues nothing", func(t tb, s connect.Store) {
 		requireNothingToDisconnect(t, s, app, "anna")
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		requireNothingToDisconnect(t, s, app, "ben")
@@ -89,7 +89,7 @@ var disconnecting = topic{"disconnecting", []check{
 		requireDue(t, s, deleteDue, deletion(c))
 	}},
 
-	{"disconnecting spends the user's live flows", func(t tb, s connect.Store) {
+	{"live flows are spent", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "done"), identity("anna"))
 		p, late := flow("anna", "live"), flow("anna", "late")
 		late.ExpiresAt = noon.Add(-time.Hour)
@@ -102,7 +102,7 @@ var disconnecting = topic{"disconnecting", []check{
 		requireTasks(t, s, deletion(c))
 	}},
 
-	{"disconnecting spends the user's live flows when there is no connection, too", func(t tb, s connect.Store) {
+	{"live flows are spent without a connection, too", func(t tb, s connect.Store) {
 		p, other := flow("anna", "tab 1"), flow("anna", "tab 2")
 		bind(t, s, p, other)
 		requireNothingToDisconnect(t, s, app, "anna")
@@ -113,7 +113,7 @@ var disconnecting = topic{"disconnecting", []check{
 		requireTasks(t, s)
 	}},
 
-	{"disconnecting spends the user's completed flows: a reload is ErrStateSpent", func(t tb, s connect.Store) {
+	{"completed flows are spent: a reload is ErrStateSpent", func(t tb, s connect.Store) {
 		before := flow("anna", "before")
 		old := connected(t, s, before, identity("old"))
 		p := flow("anna", "done")
@@ -127,7 +127,7 @@ var disconnecting = topic{"disconnecting", []check{
 		requireTasks(t, s, deletion(c), deletion(old))
 	}},
 
-	{"disconnecting touches nothing of anybody else", func(t tb, s connect.Store) {
+	{"other users and applications stay unchanged", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		elsewhere := flowIn(otherApp, "emil", "elsewhere")
 		done := flowIn(otherApp, "emil", "done elsewhere")
@@ -149,7 +149,7 @@ var disconnecting = topic{"disconnecting", []check{
 		requireTasks(t, s, tag(c.anna), tag(c.ben), deletion(c.dora), tag(there), deletion(hans))
 	}},
 
-	{"after disconnecting a new flow connects again, and the deletion stays", func(t tb, s connect.Store) {
+	{"a new flow connects again, and the deletion stays", func(t tb, s connect.Store) {
 		old := connected(t, s, flow("anna", "old"), identity("old"))
 		disconnect(t, s, old)
 		c := connected(t, s, flow("anna", "new"), identity("new"))
@@ -157,7 +157,7 @@ var disconnecting = topic{"disconnecting", []check{
 		requireTasks(t, s, deletion(old), tag(c))
 	}},
 
-	{"a flow that began before a disconnect and is bound after it is ErrStateSpent, and stays as it was bound", func(t tb, s connect.Store) {
+	{"a flow that began earlier and is bound later is ErrStateSpent", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "old"), identity("old"))
 		disconnect(t, s, c)
 		p := begunAt("anna", "late", disconnectedAt.Add(-micro))
@@ -169,7 +169,7 @@ var disconnecting = topic{"disconnecting", []check{
 		requireTasks(t, s, deletion(c))
 	}},
 
-	{"a flow that began before a disconnect of a user who had no connection is ErrStateSpent, too", func(t tb, s connect.Store) {
+	{"a flow that began earlier is ErrStateSpent without a connection, too", func(t tb, s connect.Store) {
 		requireNothingToDisconnect(t, s, app, "anna")
 		p := begunAt("anna", "late", disconnectedAt.Add(-micro))
 		bind(t, s, p)
@@ -178,12 +178,12 @@ var disconnecting = topic{"disconnecting", []check{
 		requireTasks(t, s)
 	}},
 
-	{"a flow that began at the very moment of a disconnect is completed", func(t tb, s connect.Store) {
+	{"a flow that began at the same moment can be completed", func(t tb, s connect.Store) {
 		requireNothingToDisconnect(t, s, app, "anna")
 		connected(t, s, begunAt("anna", "tab", disconnectedAt), identity("anna"))
 	}},
 
-	{"a flow whose beginning is not known is completed when it is bound after a disconnect", func(t tb, s connect.Store) {
+	{"a flow with a zero BegunAt that is bound later can be completed", func(t tb, s connect.Store) {
 		requireNothingToDisconnect(t, s, app, "anna")
 		p := begunAt("anna", "tab", time.Time{})
 		c := connected(t, s, p, identity("anna"))
@@ -191,7 +191,7 @@ var disconnecting = topic{"disconnecting", []check{
 		requireRefused(t, s, p, c, connect.ErrStateSpent)
 	}},
 
-	{"of several disconnects the latest moment counts, in whatever order they come", func(t tb, s connect.Store) {
+	{"of several calls the latest At counts, in any order", func(t tb, s connect.Store) {
 		for i, minutes := range [][]time.Duration{{1, 2, 3}, {3, 2, 1}, {2, 3, 1}, {3, 3, 3}} {
 			user := fmt.Sprint("user ", i)
 			for _, m := range minutes {
@@ -205,7 +205,7 @@ var disconnecting = topic{"disconnecting", []check{
 		}
 	}},
 
-	{"the moment of a disconnect is that of its user and application alone", func(t tb, s connect.Store) {
+	{"At counts for its user and application alone", func(t tb, s connect.Store) {
 		requireNothingToDisconnect(t, s, app, "anna")
 		before := disconnectedAt.Add(-micro)
 		for i, pair := range [][2]string{{app, "ben"}, {otherApp, "anna"}, {"anna", app}, {app, "Anna"}, {app, "anna "}} {
@@ -219,7 +219,7 @@ var disconnecting = topic{"disconnecting", []check{
 		requireRefused(t, s, p, finished(p, identity("new")), connect.ErrStateSpent)
 	}},
 
-	{"beginnings and disconnects are compared as instants, in whatever zone and year", func(t tb, s connect.Store) {
+	{"BegunAt and At are compared as instants, in any zone and year", func(t tb, s connect.Store) {
 		moments := inOrder()
 		for i, at := range moments {
 			for j, begun := range moments {
@@ -237,7 +237,7 @@ var disconnecting = topic{"disconnecting", []check{
 		}
 	}},
 
-	{"a beginning and a disconnect of one moment are equal, though something finer than a microsecond is lost of them", func(t tb, s connect.Store) {
+	{"equal BegunAt and At stay equal below a microsecond", func(t tb, s connect.Store) {
 		for _, ns := range []time.Duration{1, 499, 500, 501, 999} {
 			user := fmt.Sprint("user ", int(ns))
 			moment := disconnectedAt.Add(ns)
@@ -249,7 +249,7 @@ var disconnecting = topic{"disconnecting", []check{
 		}
 	}},
 
-	{"disconnecting who has replaced a connection ends the newer one", func(t tb, s connect.Store) {
+	{"a connection that was renewed with another identity ends with the new one", func(t tb, s connect.Store) {
 		old := connected(t, s, flow("anna", "old"), identity("old"))
 		c := renewed(t, s, old, flow("anna", "new"), identity("new"))
 		disconnect(t, s, c)

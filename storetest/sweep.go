@@ -44,8 +44,8 @@ func forgotten(t tb, s connect.Store, users ...string) (gone []string) {
 	return gone
 }
 
-var sweeping = topic{"sweeping", []check{
-	{"a sweep removes the flows that expired before its moment, and no others", func(t tb, s connect.Store) {
+var sweepGroup = group{"Sweep", []check{
+	{"flows that expired before the moment are removed, and no others", func(t tb, s connect.Store) {
 		before, at, after := flow("anna", "before"), flow("anna", "at"), flow("anna", "after")
 		before.ExpiresAt = noon.Add(-micro)
 		at.ExpiresAt = noon
@@ -58,7 +58,7 @@ var sweeping = topic{"sweeping", []check{
 		sweep(t, s, noon, plenty, 0)
 	}},
 
-	{"a sweep removes flows in whatever state, and never a connection or a task", func(t tb, s connect.Store) {
+	{"live, spent and completed flows are removed, and no connection or task", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		sweepAll(t, s, sceneFlows)
 		for _, p := range []connect.Pending{c.live, c.done, c.expired, c.bens, c.ended, c.gone, c.fresh, c.first, c.second, c.renewing, c.adding} {
@@ -81,7 +81,7 @@ var sweeping = topic{"sweeping", []check{
 		requireFlow(t, s, again)
 	}},
 
-	{"a sweep removes no more than its limit, and says how many", func(t tb, s connect.Store) {
+	{"no more flows than the limit are removed, and their number is returned", func(t tb, s connect.Store) {
 		live := flow("anna", "live")
 		done := flow("ben", "done")
 		bind(t, s, live)
@@ -113,7 +113,7 @@ var sweeping = topic{"sweeping", []check{
 		}
 	}},
 
-	{"a sweep forgets the moments of disconnects before its moment, and no others, and does not count them", func(t tb, s connect.Store) {
+	{"times of Disconnect before the moment are removed, and not counted", func(t tb, s connect.Store) {
 		for user, at := range map[string]time.Time{"before": noon.Add(-micro), "at": noon, "after": noon.Add(micro)} {
 			requireNothingToDisconnectAt(t, s, app, user, at)
 		}
@@ -123,7 +123,7 @@ var sweeping = topic{"sweeping", []check{
 		require.Equal(t, []string{"at", "after"}, forgotten(t, s, "at", "after"), "the users whose disconnects are forgotten")
 	}},
 
-	{"a sweep leaves the connection of a user whose disconnect it forgets", func(t tb, s connect.Store) {
+	{"removing the time of a Disconnect keeps the connection", func(t tb, s connect.Store) {
 		requireNothingToDisconnect(t, s, app, "anna")
 		p := flow("anna", "tab")
 		c := connected(t, s, p, identity("anna"))
@@ -133,7 +133,7 @@ var sweeping = topic{"sweeping", []check{
 		requireTasks(t, s, tag(c))
 	}},
 
-	{"a sweep that removes a user's last flow does not forget a later disconnect", func(t tb, s connect.Store) {
+	{"removing the last flow of a user keeps the time of a later Disconnect", func(t tb, s connect.Store) {
 		p := flow("anna", "expired")
 		p.ExpiresAt = noon.Add(-time.Hour)
 		bind(t, s, p)
@@ -142,7 +142,7 @@ var sweeping = topic{"sweeping", []check{
 		require.Empty(t, forgotten(t, s, "anna"), "the users whose disconnects are forgotten")
 	}},
 
-	{"a sweep forgets no more moments than its limit, beside the flows that it removes", func(t tb, s connect.Store) {
+	{"no more times of Disconnect than the limit are removed, besides the flows", func(t tb, s connect.Store) {
 		var users []string
 		for i := range 25 {
 			user := fmt.Sprint("user ", i)
@@ -160,7 +160,7 @@ var sweeping = topic{"sweeping", []check{
 		}
 	}},
 
-	{"a sweep with a limit below one removes nothing and is no error", func(t tb, s connect.Store) {
+	{"a limit below one removes nothing, and is no error", func(t tb, s connect.Store) {
 		p := flow("anna", "tab")
 		p.ExpiresAt = noon.Add(-time.Hour)
 		bind(t, s, p)
@@ -173,7 +173,7 @@ var sweeping = topic{"sweeping", []check{
 		sweep(t, s, noon, 1, 1)
 	}},
 
-	{"a sweep of a store without flows removes nothing", func(t tb, s connect.Store) {
+	{"a store without flows is no error", func(t tb, s connect.Store) {
 		sweepAll(t, s, 0)
 	}},
 }}

@@ -9,8 +9,8 @@ import (
 )
 
 // actors is about who acts for the owner of a connection.
-var actors = topic{"actors", []check{
-	{"another actor of the user may not complete a flow, and the right one still may", func(t tb, s connect.Store) {
+var completeActorsGroup = group{"Complete actors", []check{
+	{"another actor is ErrAnotherUser, and the flow stays pending", func(t tb, s connect.Store) {
 		for i, pair := range [][2]string{{"", "ben"}, {"ben", ""}, {"ben", "carl"}, {"ben", "Ben"}, {"", "anna"}, {"anna", ""}} {
 			bound, other := pair[0], pair[1]
 			user := fmt.Sprint("user ", i)
@@ -23,7 +23,7 @@ var actors = topic{"actors", []check{
 		}
 	}},
 
-	{"a reload by another actor of the user is ErrAnotherUser, and changes nothing", func(t tb, s connect.Store) {
+	{"a reload by another actor is ErrAnotherUser, and changes nothing", func(t tb, s connect.Store) {
 		p := actedBy(flow("anna", "tab"), "ben")
 		c := connected(t, s, p, identity("anna"))
 		for _, other := range []string{"", "carl", "anna"} {
@@ -36,7 +36,7 @@ var actors = topic{"actors", []check{
 		requireReload(t, s, p, c)
 	}},
 
-	{"every ActorID is kept exactly, and told from all that look like it", func(t tb, s connect.Store) {
+	{"every ActorID is stored exactly, and distinct from similar ones", func(t tb, s connect.Store) {
 		flows := make([]connect.Pending, len(lookalikes))
 		for i, actor := range lookalikes {
 			flows[i] = actedBy(adds(flow("anna", fmt.Sprint(i))), actor)
@@ -57,7 +57,7 @@ var actors = topic{"actors", []check{
 		}
 	}},
 
-	{"the actors of a user share the user's connections, and each connection says who signed in last", func(t tb, s connect.Store) {
+	{"actors share the owner's connections, and ActorID is who signed in last", func(t tb, s connect.Store) {
 		bens := connected(t, s, actedBy(flow("anna", "ben"), "ben"), identity("ben"))
 		carls := added(t, s, actedBy(flow("anna", "carl"), "carl"), identity("carl"))
 		requireConnections(t, s, inOrderOfID(bens, carls)...)
@@ -69,7 +69,7 @@ var actors = topic{"actors", []check{
 		requireNoConnection(t, s, app, "carl")
 	}},
 
-	{"an actor is no user: who acts for one user has nothing of it elsewhere", func(t tb, s connect.Store) {
+	{"the owner's connections and flows are not the actor's own", func(t tb, s connect.Store) {
 		p := actedBy(flow("anna", "for anna"), "ben")
 		own := flow("ben", "own")
 		bind(t, s, p, own)

@@ -6,8 +6,8 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-var spending = topic{"spending", []check{
-	{"a flow that was spent can be read, has no identity and cannot be completed", func(t tb, s connect.Store) {
+var spendGroup = group{"Spend", []check{
+	{"a spent flow has no identity and is ErrStateSpent", func(t tb, s connect.Store) {
 		p := flow("anna", "tab")
 		bind(t, s, p)
 		require.NoError(t, s.Spend(t.Context(), p.TokenHash), "Spend")
@@ -18,7 +18,7 @@ var spending = topic{"spending", []check{
 		requireTasks(t, s)
 	}},
 
-	{"spending one flow leaves all others live", func(t tb, s connect.Store) {
+	{"other flows stay live", func(t tb, s connect.Store) {
 		p, sameUser, otherUser := flow("anna", "tab 1"), flow("anna", "tab 2"), flow("ben", "tab 3")
 		bind(t, s, p, sameUser, otherUser)
 		require.NoError(t, s.Spend(t.Context(), p.TokenHash), "Spend")
@@ -26,7 +26,7 @@ var spending = topic{"spending", []check{
 		requireFlow(t, s, otherUser)
 	}},
 
-	{"spending a flow that is spent or unknown changes nothing and is no error", func(t tb, s connect.Store) {
+	{"a spent or unknown flow is no error, and nothing changes", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		for _, tokenHash := range []string{c.ended.TokenHash, c.gone.TokenHash, hash("never bound")} {
 			require.NoError(t, s.Spend(t.Context(), tokenHash), "Spend of a flow that is spent or unknown")
@@ -36,7 +36,7 @@ var spending = topic{"spending", []check{
 		c.requireTasksUnchanged(t, s)
 	}},
 
-	{"spending a flow that was completed changes nothing and is no error", func(t tb, s connect.Store) {
+	{"a completed flow is no error, and stays completed", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		require.NoError(t, s.Spend(t.Context(), c.done.TokenHash), "Spend of a flow that was completed")
 		c.requireUnchanged(t, s)

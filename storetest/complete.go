@@ -8,8 +8,8 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-var completing = topic{"completing", []check{
-	{"completing stores the connection, spends the flow and queues the tag", func(t tb, s connect.Store) {
+var completeGroup = group{"Complete", []check{
+	{"the connection is stored, the flow is spent and a tag is queued", func(t tb, s connect.Store) {
 		p := flow("anna", "tab")
 		bind(t, s, p)
 		requireNoConnection(t, s, app, "anna")
@@ -19,7 +19,7 @@ var completing = topic{"completing", []check{
 		requireTasks(t, s, tag(c))
 	}},
 
-	{"a reload is no error, is not the first and changes nothing", func(t tb, s connect.Store) {
+	{"a reload is not First, and changes nothing", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		requireReload(t, s, c.done, c.anna)
 		later := c.anna
@@ -29,14 +29,14 @@ var completing = topic{"completing", []check{
 		c.requireTasksUnchanged(t, s)
 	}},
 
-	{"a flow is completed once: with another identity it is ErrStateSpent", func(t tb, s connect.Store) {
+	{"another identity for a completed flow is ErrStateSpent", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		requireRefused(t, s, c.done, finished(c.done, identity("another")), connect.ErrStateSpent)
 		c.requireUnchanged(t, s)
 		c.requireTasksUnchanged(t, s)
 	}},
 
-	{"another user of the application may not complete a flow, and the right one still may", func(t tb, s connect.Store) {
+	{"another user is ErrAnotherUser, and the flow stays pending", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		stolen := finished(c.live, identity("new"))
 		stolen.UserID = "emil"
@@ -46,7 +46,7 @@ var completing = topic{"completing", []check{
 		renew(t, s, c.anna, c.live, identity("new"))
 	}},
 
-	{"the same user id in another application may not complete a flow, and the right one still may", func(t tb, s connect.Store) {
+	{"another application is ErrAnotherUser, and the flow stays pending", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		stolen := finished(c.live, identity("new"))
 		stolen.ApplicationID = otherApp
@@ -57,7 +57,7 @@ var completing = topic{"completing", []check{
 		renew(t, s, c.anna, c.live, identity("new"))
 	}},
 
-	{"a flow that was never bound is ErrStateUnknown, and nothing is stored", func(t tb, s connect.Store) {
+	{"an unknown flow is ErrStateUnknown, and nothing is stored", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		unknown := flow("emil", "never bound")
 		requireRefused(t, s, unknown, finished(unknown, identity("new")), connect.ErrStateUnknown)
@@ -66,7 +66,7 @@ var completing = topic{"completing", []check{
 		c.requireTasksUnchanged(t, s)
 	}},
 
-	{"of several reasons to refuse the first in order is given, and nothing changes", func(t tb, s connect.Store) {
+	{"of several reasons to refuse, the first in order is returned", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		const carl, emil = "carl", "emil"
 		fresh, taken, retired := identity("fresh"), c.ben.IdentityID, c.dora.IdentityID
@@ -134,7 +134,7 @@ var completing = topic{"completing", []check{
 		c.requireTasksUnchanged(t, s)
 	}},
 
-	{"a flow that was refused is completed by the next good callback", func(t tb, s connect.Store) {
+	{"a flow that was refused can still be completed", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		p := c.fresh
 		stolen := finished(p, identity("new"))

@@ -18,8 +18,8 @@ func accepted(how connect.Completion, renewal connect.Connection) connect.Comple
 var one connect.Connection
 
 // accepting is about what the app has agreed to before Complete.
-var accepting = topic{"accepting", []check{
-	{"what the app has agreed to is stored: one more, a renewal of the only one, of one that is named and of one that has the identity", func(t tb, s connect.Store) {
+var completeAcceptedGroup = group{"Complete Accepted", []check{
+	{"a renewal or an addition that the app accepted is stored", func(t tb, s connect.Store) {
 		p := flow("anna", "first")
 		bind(t, s, p)
 		first := completeHow(t, s, p, finished(p, identity("first")), accepted(tagged, one))
@@ -67,7 +67,7 @@ var accepting = topic{"accepting", []check{
 		completeHow(t, s, more, finished(more, identity("newer")), several)
 	}},
 
-	{"another reason comes before ErrConnectionChanged", func(t tb, s connect.Store) {
+	{"other reasons to refuse come before ErrConnectionChanged", func(t tb, s connect.Store) {
 		first, _ := pair(t, s, "anna")
 		over, gone := adds(flow("anna", "over")), renews(flow("anna", "gone"), "none")
 		bind(t, s, over, gone)
@@ -75,13 +75,13 @@ var accepting = topic{"accepting", []check{
 		requireRefusedHow(t, s, gone, finished(gone, identity("new")), accepted(several, first), connect.ErrConnectionUnknown)
 	}},
 
-	{"a reload is one, whatever the app has agreed to since", func(t tb, s connect.Store) {
+	{"a reload is not affected", func(t tb, s connect.Store) {
 		p := flow("anna", "first")
 		first := connected(t, s, p, identity("first"))
 		requireReloadHow(t, s, p, first, accepted(tagged, connect.Connection{ID: "another"}))
 	}},
 
-	{"of flows that race with one agreement exactly one wins, and the others are ErrConnectionChanged", func(t tb, s connect.Store) {
+	{"of racing flows with one acceptance, exactly one is stored", func(t tb, s connect.Store) {
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
 			var agreed connect.Connection

@@ -17,8 +17,8 @@ func requireUnknownConnection(t tb, s connect.Store, d connect.Disconnection) {
 }
 
 // ending is about Disconnect of one connection.
-var ending = topic{"ending", []check{
-	{"ending one connection returns it, drops its tag, queues its deletion and leaves the others", func(t tb, s connect.Store) {
+var disconnectOneGroup = group{"Disconnect one", []check{
+	{"the connection ends, and the others stay unchanged", func(t tb, s connect.Store) {
 		p := actedBy(flow("anna", "first"), "ben")
 		p.Label = "work"
 		first := connected(t, s, p, identity("first"))
@@ -31,7 +31,7 @@ var ending = topic{"ending", []check{
 		requireTasks(t, s, again(tag(second), 2), again(deletion(first), 2))
 	}},
 
-	{"ending a connection twice is ErrConnectionUnknown, and its deletion stays", func(t tb, s connect.Store) {
+	{"a second call is ErrConnectionUnknown, and the deletion stays", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
 		disconnectOne(t, s, first)
 		requireUnknownConnection(t, s, endOne(first))
@@ -42,7 +42,7 @@ var ending = topic{"ending", []check{
 		requireTasks(t, s, deletion(first), deletion(second))
 	}},
 
-	{"ending one connection spends the flows that could renew it, and no others", func(t tb, s connect.Store) {
+	{"only flows that could renew the connection are spent", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
 		named, others, plain, more := renews(flow("anna", "named"), first.ID), renews(flow("anna", "others"), second.ID), flow("anna", "plain"), adds(flow("anna", "more"))
 		late, both := renews(flow("anna", "late"), first.ID), adds(renews(flow("anna", "both"), first.ID))
@@ -70,7 +70,7 @@ var ending = topic{"ending", []check{
 		requireConnections(t, s, inOrderOfID(second, third)...)
 	}},
 
-	{"ending one connection spends completed flows that could renew it: their reload is ErrStateSpent", func(t tb, s connect.Store) {
+	{"completed flows of the connection are spent: a reload is ErrStateSpent", func(t tb, s connect.Store) {
 		plain := flow("anna", "plain")
 		first := connected(t, s, plain, identity("first"))
 		more := adds(flow("anna", "more"))
@@ -97,7 +97,7 @@ var ending = topic{"ending", []check{
 		requireTasks(t, s, deletion(first), deletion(second))
 	}},
 
-	{"ending one connection remembers no moment: an earlier flow that is bound afterwards is completed", func(t tb, s connect.Store) {
+	{"At is ignored: a flow that began earlier can be completed", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
 		d := endOne(first)
 		d.At = noon.AddDate(1, 0, 0)
@@ -110,7 +110,7 @@ var ending = topic{"ending", []check{
 		renewHow(t, s, second, named, finished(named, identity("new")), several)
 	}},
 
-	{"ending a user's only connection leaves a user like any without one", func(t tb, s connect.Store) {
+	{"a user whose only connection ended can connect again", func(t tb, s connect.Store) {
 		first := connected(t, s, flow("anna", "first"), identity("first"))
 		more := adds(flow("anna", "more"))
 		bind(t, s, more)
@@ -123,7 +123,7 @@ var ending = topic{"ending", []check{
 		requireTasks(t, s, deletion(first), deletion(c), tag(c2))
 	}},
 
-	{"an identity whose connection was ended is ErrIdentityRetired until its deletion is done", func(t tb, s connect.Store) {
+	{"the identity is ErrIdentityRetired until its deletion is done", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
 		disconnectOne(t, s, first)
 		more, named := adds(flow("anna", "more")), renews(flow("anna", "named"), second.ID)
@@ -136,7 +136,7 @@ var ending = topic{"ending", []check{
 		requireConnections(t, s, inOrderOfID(second, third)...)
 	}},
 
-	{"a connection that the user does not have is ErrConnectionUnknown, and nothing changes", func(t tb, s connect.Store) {
+	{"a connection that the user does not have is ErrConnectionUnknown", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		elsewhere := connected(t, s, flowIn(otherApp, "anna", "elsewhere"), identity("elsewhere"))
 		require.NoError(t, s.Done(t.Context(), tag(elsewhere)), "Done")
@@ -163,7 +163,7 @@ var ending = topic{"ending", []check{
 		c.requireTasksUnchanged(t, s)
 	}},
 
-	{"every ID is kept exactly, and told from all that look like it", func(t tb, s connect.Store) {
+	{"every ID is stored exactly, and distinct from similar ones", func(t tb, s connect.Store) {
 		var connections []connect.Connection
 		for i, id := range lookalikes {
 			p := adds(flow("anna", id))

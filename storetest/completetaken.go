@@ -4,7 +4,7 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-var conflict = topic{"conflict", []check{
+var completeTakenGroup = group{"Complete taken identity", []check{
 	{"the identity of another user is ErrIdentityTaken", func(t tb, s connect.Store) {
 		anna := connected(t, s, flow("anna", "anna"), identity("shared"))
 		p := flow("ben", "ben")
@@ -16,7 +16,7 @@ var conflict = topic{"conflict", []check{
 		requireTasks(t, s, tag(anna))
 	}},
 
-	{"the identity of a user of another application is ErrIdentityTaken", func(t tb, s connect.Store) {
+	{"the identity of another user in another application is ErrIdentityTaken", func(t tb, s connect.Store) {
 		anna := connected(t, s, flow("anna", "anna"), identity("shared"))
 		p := flowIn(otherApp, "ben", "ben")
 		bind(t, s, p)
@@ -36,7 +36,7 @@ var conflict = topic{"conflict", []check{
 		requireTasks(t, s, tag(anna))
 	}},
 
-	{"a user keeps the own connection when the identity of another is refused", func(t tb, s connect.Store) {
+	{"a refusal leaves the user's own connection unchanged", func(t tb, s connect.Store) {
 		anna := connected(t, s, flow("anna", "anna"), identity("anna"))
 		ben := connected(t, s, flow("ben", "ben"), identity("ben"))
 		p := flow("ben", "again")
@@ -47,7 +47,7 @@ var conflict = topic{"conflict", []check{
 		requireTasks(t, s, tag(anna), tag(ben))
 	}},
 
-	{"an identity stays its user's after the flow it came with was swept", func(t tb, s connect.Store) {
+	{"an identity stays taken after its flow was swept", func(t tb, s connect.Store) {
 		anna := connected(t, s, flow("anna", "anna"), identity("shared"))
 		sweepAll(t, s, 1)
 		p := flow("ben", "ben")

@@ -76,7 +76,7 @@ var longLabel = strings.Repeat("🍣", 99) + "🍺"
 // toldApart is a check that a key is kept exactly and compared byte by byte.
 func toldApart(k key) check {
 	return check{
-		"every " + k.name + " is kept exactly, and told from all that look like it",
+		"every " + k.name + " is stored exactly, and distinct from similar ones",
 		func(t tb, s connect.Store) {
 			var flows []connect.Pending
 			for i, text := range lookalikes {
@@ -143,12 +143,12 @@ func requireKeptOrRefused(t tb, s connect.Store, p connect.Pending, c connect.Co
 	disconnect(t, s, c)
 }
 
-var texts = topic{"texts", []check{
+var stringsGroup = group{"Strings", []check{
 	toldApart(keys[0]),
 	toldApart(keys[1]),
 	toldApart(keys[2]),
 
-	{"a return path is kept exactly, up to 1024 bytes", func(t tb, s connect.Store) {
+	{"ReturnTo is stored exactly, up to 1024 bytes", func(t tb, s connect.Store) {
 		paths := append([]string{
 			"", "/", "/reports?q=%2520&from=a+b#top", "/\\", " / ",
 			"/" + strings.Repeat("r", 1023), "/" + strings.Repeat("🍣", 255) + "abc",
@@ -161,7 +161,7 @@ var texts = topic{"texts", []check{
 		}
 	}},
 
-	{"all texts may be 255 bytes long at once, and a label 100 characters", func(t tb, s connect.Store) {
+	{"all strings may have their full length at once", func(t tb, s connect.Store) {
 		p := flow(strings.Repeat("🍣", 63)+"abc", "")
 		p.ApplicationID = strings.Repeat("é", 127) + "e"
 		p.ActorID = strings.Repeat("日", 85)
@@ -184,7 +184,7 @@ var texts = topic{"texts", []check{
 		requireTasks(t, s, deletion(c))
 	}},
 
-	{"a flow with a NUL byte or invalid UTF-8 is refused, and nothing of it is kept", func(t tb, s connect.Store) {
+	{"Bind rejects NUL bytes and invalid UTF-8, and stores nothing", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		for _, odd := range unkeepable {
 			for _, field := range fields {
@@ -201,7 +201,7 @@ var texts = topic{"texts", []check{
 		sweepAll(t, s, sceneFlows)
 	}},
 
-	{"a flow with an empty key is refused, and nothing of it is kept", func(t tb, s connect.Store) {
+	{"Bind rejects empty keys, and stores nothing", func(t tb, s connect.Store) {
 		for _, k := range keys {
 			p := flow("anna", "empty")
 			k.set(&p, "")
@@ -211,7 +211,7 @@ var texts = topic{"texts", []check{
 		sweepAll(t, s, 0)
 	}},
 
-	{"a connection with an empty key, a NUL byte or invalid UTF-8 is refused, and the flow stays live", func(t tb, s connect.Store) {
+	{"Complete rejects empty keys, NUL bytes and invalid UTF-8, and the flow stays pending", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		for _, odd := range append(unkeepable[:len(unkeepable):len(unkeepable)], struct{ what, text string }{"empty", ""}) {
 			identified := finished(c.fresh, odd.text)
@@ -239,7 +239,7 @@ var texts = topic{"texts", []check{
 		complete(t, s, c.fresh, identity("new"))
 	}},
 
-	{"a text that is longer than must fit is kept exactly or refused", func(t tb, s connect.Store) {
+	{"a longer string is stored exactly or rejected", func(t tb, s connect.Store) {
 		for _, more := range tooLong {
 			for _, field := range fields {
 				label := fmt.Sprint(field.name, more)
@@ -262,7 +262,7 @@ var texts = topic{"texts", []check{
 		requireNoConnection(t, s, strings.Repeat("x", 255), "anna")
 	}},
 
-	{"a text that cannot be kept finds nothing that is there", func(t tb, s connect.Store) {
+	{"a string that cannot be stored finds nothing", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		long := flow(strings.Repeat("x", 255), strings.Repeat("x", 255))
 		long.ApplicationID, long.TokenHash = strings.Repeat("x", 255), strings.Repeat("x", 255)

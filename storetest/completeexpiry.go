@@ -6,15 +6,15 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-var expiry = topic{"expiry", []check{
-	{"a flow is live until the microsecond before it expires", func(t tb, s connect.Store) {
+var completeExpiryGroup = group{"Complete expiry", []check{
+	{"a flow is live until a microsecond before ExpiresAt", func(t tb, s connect.Store) {
 		p := flow("anna", "tab")
 		bind(t, s, p)
 		c := completeAs(t, s, p, createdAt(finished(p, identity("anna")), p.ExpiresAt.Add(-micro)))
 		requireConnection(t, s, c)
 	}},
 
-	{"a flow has expired at the very moment of its expiry, and from then on", func(t tb, s connect.Store) {
+	{"a flow is ErrStateExpired from ExpiresAt on", func(t tb, s connect.Store) {
 		p := flow("anna", "tab")
 		bind(t, s, p)
 		c := finished(p, identity("anna"))
@@ -26,7 +26,7 @@ var expiry = topic{"expiry", []check{
 		requireNoConnection(t, s, app, "anna")
 	}},
 
-	{"an expiry is judged by ConnectedAt alone, in whatever year", func(t tb, s connect.Store) {
+	{"ConnectedAt decides, not a clock of the store", func(t tb, s connect.Store) {
 		for _, year := range []int{1985, 2001, 2033, 2099} {
 			moment := time.Date(year, time.January, 1, 0, 0, 0, 0, time.UTC)
 			user := moment.Format("user of 2006")
@@ -41,7 +41,7 @@ var expiry = topic{"expiry", []check{
 		}
 	}},
 
-	{"expiring spends nothing", func(t tb, s connect.Store) {
+	{"an expired flow is not spent", func(t tb, s connect.Store) {
 		// Clocks of replicas differ: for the next one it is still live.
 		p := flow("anna", "tab")
 		bind(t, s, p)
@@ -51,7 +51,7 @@ var expiry = topic{"expiry", []check{
 		complete(t, s, p, identity("anna"))
 	}},
 
-	{"a reload passes even after the flow has expired", func(t tb, s connect.Store) {
+	{"a reload of an expired flow succeeds", func(t tb, s connect.Store) {
 		p := flow("anna", "tab")
 		c := connected(t, s, p, identity("anna"))
 		repeated := c

@@ -33,8 +33,8 @@ func pair(t tb, s connect.Store, user string) (first, second connect.Connection)
 }
 
 // adding is about more connections than one.
-var adding = topic{"adding", []check{
-	{"a flow that adds is one more connection, and leaves the others as they are", func(t tb, s connect.Store) {
+var completeAddsGroup = group{"Complete adds", []check{
+	{"a flow that adds stores one more connection", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
 		requireConnections(t, s, first, second)
 		p := adds(flow("anna", "third"))
@@ -45,7 +45,7 @@ var adding = topic{"adding", []check{
 		requireTasks(t, s, tag(third))
 	}},
 
-	{"a user's first connection is added by a flow that adds, and by one that does not say", func(t tb, s connect.Store) {
+	{"the first connection is added with or without Adds", func(t tb, s connect.Store) {
 		for i, how := range []connect.Completion{tagged, several} {
 			plain, adding := fmt.Sprint("plain ", i), fmt.Sprint("adding ", i)
 			bind(t, s, flow(plain, plain), adds(flow(adding, adding)))
@@ -54,7 +54,7 @@ var adding = topic{"adding", []check{
 		}
 	}},
 
-	{"a new connection began when its user signed in, whatever CreatedAt says", func(t tb, s connect.Store) {
+	{"the CreatedAt of a new connection is its ConnectedAt", func(t tb, s connect.Store) {
 		for i, given := range []time.Time{{}, noon, noon.Add(-time.Hour), noon.Add(time.Hour)} {
 			user := fmt.Sprint("user ", i)
 			p := flow(user, user)
@@ -69,7 +69,7 @@ var adding = topic{"adding", []check{
 		}
 	}},
 
-	{"a flow that adds renews the connection that has the identity already, even at the limit", func(t tb, s connect.Store) {
+	{"an identity that the user has is renewed, even at the limit", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
 		for i, how := range []connect.Completion{several, upTo(2), upTo(1)} {
 			p := adds(flow("anna", fmt.Sprint(i)))
@@ -80,7 +80,7 @@ var adding = topic{"adding", []check{
 		requireTasks(t, s, tag(second))
 	}},
 
-	{"a flow that adds is ErrConnectionLimit from the limit on, and nothing changes", func(t tb, s connect.Store) {
+	{"a flow that adds at the limit is ErrConnectionLimit", func(t tb, s connect.Store) {
 		var connections []connect.Connection
 		for limit := 1; limit <= 4; limit++ {
 			label := fmt.Sprint(limit)
@@ -101,7 +101,7 @@ var adding = topic{"adding", []check{
 		requireTasks(t, s, tags...)
 	}},
 
-	{"a flow that was refused at the limit adds when there is room", func(t tb, s connect.Store) {
+	{"a flow that was refused at the limit can be completed below it", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
 		p := adds(flow("anna", "third"))
 		bind(t, s, p)
@@ -123,7 +123,7 @@ var adding = topic{"adding", []check{
 		}
 	}},
 
-	{"a lowered limit ends no connection: all can be renewed, and none can be added", func(t tb, s connect.Store) {
+	{"a lowered limit ends no connection, and allows renewals", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
 		named, known, more := renews(flow("anna", "named"), first.ID), flow("anna", "known"), adds(flow("anna", "more"))
 		bind(t, s, named, known, more)
@@ -133,7 +133,7 @@ var adding = topic{"adding", []check{
 		requireConnections(t, s, first, second)
 	}},
 
-	{"a flow that does not say which is ErrConnectionLimit if its user has several, and nothing changes", func(t tb, s connect.Store) {
+	{"without ConnectionID or Adds, several connections are ErrConnectionLimit", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
 		p := flow("anna", "tab")
 		bind(t, s, p)
@@ -151,7 +151,7 @@ var adding = topic{"adding", []check{
 		requireConnection(t, s, renewHow(t, s, second, p, finished(p, identity("new")), several))
 	}},
 
-	{"the limit is for the connections of one user in one application", func(t tb, s connect.Store) {
+	{"the limit counts the connections of one user in one application", func(t tb, s connect.Store) {
 		pair(t, s, "ben")
 		for i, p := range []connect.Pending{flowIn(otherApp, "anna", "1"), flowIn(app, "Anna", "2"), flowIn(app, "anna ", "3"), flowIn("anna", app, "4")} {
 			connected(t, s, p, identity(fmt.Sprint(i)))
@@ -163,7 +163,7 @@ var adding = topic{"adding", []check{
 		requireConnection(t, s, c)
 	}},
 
-	{"connections are in the order in which they began, whenever they were stored or renewed", func(t tb, s connect.Store) {
+	{"connections are ordered by CreatedAt, not by when they were stored or renewed", func(t tb, s connect.Store) {
 		connections := make([]connect.Connection, 6)
 		for _, i := range []int{3, 0, 5, 2, 1, 4} {
 			label := fmt.Sprint(i)
@@ -185,7 +185,7 @@ var adding = topic{"adding", []check{
 		disconnect(t, s, connections...)
 	}},
 
-	{"connections are ordered by when they began as instants, in whatever zone and year", func(t tb, s connect.Store) {
+	{"CreatedAt is ordered as an instant, in any zone and year", func(t tb, s connect.Store) {
 		moments := inOrder()
 		connections := make([]connect.Connection, len(moments))
 		for _, i := range []int{7, 2, 9, 0, 5, 8, 1, 6, 3, 4} {
@@ -199,7 +199,7 @@ var adding = topic{"adding", []check{
 		disconnect(t, s, connections...)
 	}},
 
-	{"connections that began at one moment are in the order of their ids, byte by byte", func(t tb, s connect.Store) {
+	{"connections with the same CreatedAt are ordered by ID, byte by byte", func(t tb, s connect.Store) {
 		var connections []connect.Connection
 		for i, id := range lookalikes {
 			label := fmt.Sprint(i)

@@ -10,8 +10,8 @@ import (
 
 // freshness is about SameIdentity, which is set for an identity that is not
 // fresh.
-var freshness = topic{"freshness", []check{
-	{"SameIdentity allows the identity that the user has, and it is the newer connection", func(t tb, s connect.Store) {
+var completeSameIdentityGroup = group{"Complete SameIdentity", []check{
+	{"the identity that the user has is renewed", func(t tb, s connect.Store) {
 		old := connected(t, s, flow("anna", "first"), identity("anna"))
 		p := flow("anna", "second")
 		bind(t, s, p)
@@ -23,7 +23,7 @@ var freshness = topic{"freshness", []check{
 		requireTasks(t, s, tag(c))
 	}},
 
-	{"SameIdentity allows the identity of any connection of the user", func(t tb, s connect.Store) {
+	{"the identity of any connection of the user is renewed", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
 		how := connect.Completion{TagAfter: tagDue, SameIdentity: true, MaxConnections: 2}
 		for i, p := range []connect.Pending{flow("anna", "plain"), adds(flow("anna", "adds")), renews(flow("anna", "named"), second.ID)} {
@@ -36,7 +36,7 @@ var freshness = topic{"freshness", []check{
 		requireTasks(t, s, tag(second))
 	}},
 
-	{"SameIdentity refuses any other identity as ErrIdentityTooOld, and nothing changes", func(t tb, s connect.Store) {
+	{"any other identity is ErrIdentityTooOld, and nothing changes", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		requireRefusedHow(t, s, c.live, finished(c.live, identity("new")), same, connect.ErrIdentityTooOld)
 		c.requireUnchanged(t, s)
@@ -44,7 +44,7 @@ var freshness = topic{"freshness", []check{
 		renew(t, s, c.anna, c.live, identity("new"))
 	}},
 
-	{"SameIdentity refuses every identity of a user who has no connection, and nothing changes", func(t tb, s connect.Store) {
+	{"without a connection, every identity is ErrIdentityTooOld", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		requireRefusedHow(t, s, c.fresh, finished(c.fresh, identity("new")), same, connect.ErrIdentityTooOld)
 		c.requireUnchanged(t, s)
@@ -52,7 +52,7 @@ var freshness = topic{"freshness", []check{
 		complete(t, s, c.fresh, identity("new"))
 	}},
 
-	{"SameIdentity refuses an identity that the user had before", func(t tb, s connect.Store) {
+	{"an identity that the user had before is refused", func(t tb, s connect.Store) {
 		replaced := connected(t, s, flow("anna", "replaced"), identity("replaced"))
 		c := renewed(t, s, replaced, flow("anna", "new"), identity("new"))
 		ended := connected(t, s, flow("ben", "ended"), identity("ended"))
@@ -71,7 +71,7 @@ var freshness = topic{"freshness", []check{
 		requireTasks(t, s, tag(c))
 	}},
 
-	{"SameIdentity does not concern a reload, not even of a flow whose connection was replaced", func(t tb, s connect.Store) {
+	{"a reload is not affected", func(t tb, s connect.Store) {
 		p := flow("anna", "old")
 		old := connected(t, s, p, identity("old"))
 		requireReloadHow(t, s, p, old, same)

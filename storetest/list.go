@@ -101,8 +101,8 @@ func withHealthOf(connections []connect.Connection, health connect.Health) (some
 func nothing(connect.Connection) {}
 
 // listing is about connect.Lister, which a store may leave out.
-var listing = topic{"listing", []check{
-	listed("connections are listed in the order of their ids, whatever the size of a page", func(t tb, s connect.Store, l connect.Lister) {
+var listGroup = group{"List", []check{
+	listed("connections are ordered by ID, in pages of any size", func(t tb, s connect.Store, l connect.Lister) {
 		want := crowd(t, s, 13)
 		for limit := 1; limit <= len(want)+1; limit++ {
 			got := pages(t, l, connect.ListQuery{ApplicationID: app, Limit: limit}, nothing)
@@ -111,7 +111,7 @@ var listing = topic{"listing", []check{
 		requireSame(t, want, pageOf(t, l, connect.ListQuery{ApplicationID: app, Limit: 1 << 30}), "all connections, in one page")
 	}),
 
-	listed("a page that is exactly full is followed by an empty one", func(t tb, s connect.Store, l connect.Lister) {
+	listed("a full last page is followed by an empty one", func(t tb, s connect.Store, l connect.Lister) {
 		want := crowd(t, s, 6)
 		q := connect.ListQuery{ApplicationID: app, Limit: 3}
 		requireSame(t, want[:3], pageOf(t, l, q), "the first page")
@@ -121,7 +121,7 @@ var listing = topic{"listing", []check{
 		require.Empty(t, pageOf(t, l, q), "the page after the last one")
 	}),
 
-	listed("connections are listed byte by byte, and each as it is", func(t tb, s connect.Store, l connect.Lister) {
+	listed("IDs are ordered byte by byte, and connections are returned as stored", func(t tb, s connect.Store, l connect.Lister) {
 		var want []connect.Connection
 		for i, id := range lookalikes {
 			label := fmt.Sprint(i)
@@ -140,7 +140,7 @@ var listing = topic{"listing", []check{
 		}
 	}),
 
-	listed("only connections with the health that is asked for are listed, and pages are full of them", func(t tb, s connect.Store, l connect.Lister) {
+	listed("Health selects connections, and pages are full", func(t tb, s connect.Store, l connect.Lister) {
 		all := crowd(t, s, 13)
 		for _, health := range []connect.Health{healthOK, needsSignIn} {
 			want := withHealthOf(all, health)
@@ -154,7 +154,7 @@ var listing = topic{"listing", []check{
 		requireSame(t, withHealthOf(all, needsSignIn), pageOf(t, l, connect.ListQuery{ApplicationID: app, Health: needsSignIn, Limit: plenty}), "the connections that need a sign-in after news")
 	}),
 
-	listed("a health that is none of the two is an error", func(t tb, s connect.Store, l connect.Lister) {
+	listed("an unknown health is an error", func(t tb, s connect.Store, l connect.Lister) {
 		crowd(t, s, 3)
 		for _, odd := range oddHealths {
 			if odd == "" {
@@ -166,7 +166,7 @@ var listing = topic{"listing", []check{
 		}
 	}),
 
-	listed("the connections of one application are listed, and of no other", func(t tb, s connect.Store, l connect.Lister) {
+	listed("only connections of the application are returned", func(t tb, s connect.Store, l connect.Lister) {
 		here := crowd(t, s, 4)
 		there := connected(t, s, flowIn(otherApp, "user 1", "there"), identity("there"))
 		upper := connected(t, s, flowIn(strings.ToUpper(app), "user 1", "upper"), identity("upper"))
@@ -178,14 +178,14 @@ var listing = topic{"listing", []check{
 		}
 	}),
 
-	listed("a limit below one lists nothing and is no error", func(t tb, s connect.Store, l connect.Lister) {
+	listed("a limit below one returns nothing, and is no error", func(t tb, s connect.Store, l connect.Lister) {
 		crowd(t, s, 3)
 		for _, limit := range []int{0, -1, -1 << 31} {
 			require.Empty(t, pageOf(t, l, connect.ListQuery{ApplicationID: app, Limit: limit}), "connections of a page with limit %d", limit)
 		}
 	}),
 
-	listed("a page comes after an ID, even if no connection has it any more", func(t tb, s connect.Store, l connect.Lister) {
+	listed("After may be an ID that no connection has", func(t tb, s connect.Store, l connect.Lister) {
 		all := crowd(t, s, 6)
 		disconnectOneOf(t, s, all[2])
 		left := slices.Delete(slices.Clone(all), 2, 3)
@@ -197,7 +197,7 @@ var listing = topic{"listing", []check{
 		}
 	}),
 
-	listed("connections that exist throughout are listed once, whatever happens between two pages", func(t tb, s connect.Store, l connect.Lister) {
+	listed("changes between two pages neither repeat nor skip a connection", func(t tb, s connect.Store, l connect.Lister) {
 		all := crowd(t, s, 12)
 		var ended []string
 		n := 0
@@ -223,7 +223,7 @@ var listing = topic{"listing", []check{
 		requireListed(t, stay, got)
 	}),
 
-	listed("connections that exist throughout are listed once, whatever happens at the same time", func(t tb, s connect.Store, l connect.Lister) {
+	listed("concurrent changes neither repeat nor skip a connection", func(t tb, s connect.Store, l connect.Lister) {
 		all := crowd(t, s, 30)
 		var stay []string
 		for i, c := range all {
@@ -273,7 +273,7 @@ var listing = topic{"listing", []check{
 		}
 	}),
 
-	listed("connections are found by their identities, whoever's they are", func(t tb, s connect.Store, l connect.Lister) {
+	listed("WithIdentities finds connections of any user and application", func(t tb, s connect.Store, l connect.Lister) {
 		want := crowd(t, s, 13)
 		other := connected(t, s, flowIn(otherApp, "user 0", "elsewhere"), identity("elsewhere"))
 		asked := []string{other.IdentityID, identity("nobody's"), "no UUID", "", "\x00"}
@@ -292,7 +292,7 @@ var listing = topic{"listing", []check{
 		require.Empty(t, got)
 	}),
 
-	listed("an identity that was replaced or has ended is nobody's", func(t tb, s connect.Store, l connect.Lister) {
+	listed("WithIdentities finds no identity that was replaced or has ended", func(t tb, s connect.Store, l connect.Lister) {
 		old := connected(t, s, flow("user", "first"), identity("first"))
 		now := renewed(t, s, old, flow("user", "second"), identity("second"))
 		gone := connected(t, s, flow("another user", "third"), identity("third"))

@@ -39,8 +39,8 @@ func requireFlows(t tb, s connect.Store, there, removed []connect.Pending) {
 }
 
 // room is how the flows of a user make room for one that is bound.
-var room = topic{"room", []check{
-	{"flows within the limit stay as they are, up to the last that fits", func(t tb, s connect.Store) {
+var bindLimitGroup = group{"Bind limit", []check{
+	{"flows within the limit stay live", func(t tb, s connect.Store) {
 		tabs := []connect.Pending{flow("anna", "tab 1"), flow("anna", "tab 2"), flow("anna", "tab 3")}
 		bindWithin(t, s, 3, tabs...)
 		requireFlows(t, s, tabs, nil)
@@ -49,7 +49,7 @@ var room = topic{"room", []check{
 		renew(t, s, c, tabs[0], identity("anna"))
 	}},
 
-	{"one flow too many spends the one that expires first, which is ErrStateSpent from then on", func(t tb, s connect.Store) {
+	{"one flow beyond the limit spends the one that expires first", func(t tb, s connect.Store) {
 		tabs := []connect.Pending{expiring("anna", "tab 1", 1), expiring("anna", "tab 2", 2), expiring("anna", "tab 3", 3)}
 		bindWithin(t, s, 3, tabs...)
 		p := expiring("anna", "tab 4", 4)
@@ -62,7 +62,7 @@ var room = topic{"room", []check{
 		renew(t, s, c, p, identity("anna"))
 	}},
 
-	{"the oldest is the one that expires first, in whatever order they were bound", func(t tb, s connect.Store) {
+	{"the order of ExpiresAt counts, not that of binding", func(t tb, s connect.Store) {
 		second, fourth, first, third := expiring("anna", "second", 2), expiring("anna", "fourth", 4), expiring("anna", "first", 1), expiring("anna", "third", 3)
 		// Nor is it the one that was issued first.
 		first.IssuedAt = noon
@@ -74,7 +74,7 @@ var room = topic{"room", []check{
 		requireFlows(t, s, []connect.Pending{spent(first), spent(second), third, fourth, fifth, sixth}, nil)
 	}},
 
-	{"which is the oldest is told to the microsecond", func(t tb, s connect.Store) {
+	{"ExpiresAt is compared to the microsecond", func(t tb, s connect.Store) {
 		oldest, middle, newest := flow("anna", "oldest"), flow("anna", "middle"), flow("anna", "newest")
 		oldest.ExpiresAt = noon.Add(time.Minute - micro)
 		middle.ExpiresAt = noon.Add(time.Minute)
@@ -85,7 +85,7 @@ var room = topic{"room", []check{
 		requireFlows(t, s, []connect.Pending{spent(oldest), middle, newest, p}, nil)
 	}},
 
-	{"of flows that expire at one moment as many stay as fit", func(t tb, s connect.Store) {
+	{"of flows that expire at the same moment, as many stay as the limit allows", func(t tb, s connect.Store) {
 		const limit = 3
 		var tabs []connect.Pending
 		for i := range 10 {
@@ -98,7 +98,7 @@ var room = topic{"room", []check{
 		sweepAll(t, s, 2*limit+1)
 	}},
 
-	{"the flow that is bound stays live, though it expires first", func(t tb, s connect.Store) {
+	{"the flow that is bound stays live, even if it expires first", func(t tb, s connect.Store) {
 		later, latest := expiring("anna", "later", 20), expiring("anna", "latest", 21)
 		bindWithin(t, s, 2, latest, later)
 		p := expiring("anna", "tab", 1)
@@ -111,7 +111,7 @@ var room = topic{"room", []check{
 		complete(t, s, latest, identity("anna"))
 	}},
 
-	{"a limit of one leaves the flow that is bound, and one that was spent", func(t tb, s connect.Store) {
+	{"a limit of one leaves the new flow live, and keeps one spent flow", func(t tb, s connect.Store) {
 		first, second, third, fourth := expiring("anna", "1", 1), expiring("anna", "2", 2), expiring("anna", "3", 3), expiring("anna", "4", 4)
 		bindWithin(t, s, 1, first)
 		requireFlow(t, s, first)
@@ -123,7 +123,7 @@ var room = topic{"room", []check{
 		requireFlows(t, s, []connect.Pending{spent(second), spent(third), fourth}, []connect.Pending{first})
 	}},
 
-	{"a lower limit makes room for all it takes in one call", func(t tb, s connect.Store) {
+	{"a lower limit spends and removes several flows in one call", func(t tb, s connect.Store) {
 		var ended, tabs []connect.Pending
 		for i := range 6 {
 			ended = append(ended, expiring("anna", fmt.Sprint("ended ", i), i+1))
@@ -145,7 +145,7 @@ var room = topic{"room", []check{
 		requireFlows(t, s, []connect.Pending{spent(tabs[3]), spent(tabs[4]), spent(tabs[5]), p, next}, append(ended, tabs[:3]...))
 	}},
 
-	{"spent flows take no room from live ones, nor live ones from spent ones", func(t tb, s connect.Store) {
+	{"live flows and spent flows are counted separately", func(t tb, s connect.Store) {
 		ended := []connect.Pending{expiring("anna", "ended 1", 11), expiring("anna", "ended 2", 12), expiring("anna", "ended 3", 13)}
 		bind(t, s, ended...)
 		ended = spend(t, s, ended...)
@@ -157,7 +157,7 @@ var room = topic{"room", []check{
 		}
 	}},
 
-	{"of spent flows the newest within the limit are kept, completed ones with their identity", func(t tb, s connect.Store) {
+	{"the spent flows that expire last are kept, with their identities", func(t tb, s connect.Store) {
 		flows := []connect.Pending{
 			expiring("anna", "1", 1), expiring("anna", "2", 2), expiring("anna", "3", 3),
 			expiring("anna", "4", 4), expiring("anna", "5", 5), expiring("anna", "6", 6),
@@ -172,7 +172,7 @@ var room = topic{"room", []check{
 		requireReload(t, s, flows[4], c)
 	}},
 
-	{"a completed flow that is removed is ErrStateUnknown, and its connection and task stay", func(t tb, s connect.Store) {
+	{"removing a completed flow keeps its connection and its task", func(t tb, s connect.Store) {
 		p := expiring("anna", "first", 1)
 		c := connected(t, s, p, identity("anna"))
 		next := expiring("anna", "second", 2)
@@ -189,7 +189,7 @@ var room = topic{"room", []check{
 		requireFlow(t, s, again)
 	}},
 
-	{"flows that have expired are no spent ones, and are spent first", func(t tb, s connect.Store) {
+	{"expired flows count as live, and are spent first", func(t tb, s connect.Store) {
 		longAgo, lately, tab := flow("anna", "long ago"), expiring("anna", "lately", -1), expiring("anna", "tab", 1)
 		longAgo.IssuedAt, longAgo.ExpiresAt = noon.AddDate(-70, 0, 0), noon.AddDate(-70, 0, 1)
 		bindWithin(t, s, 3, longAgo, lately, tab)
@@ -201,7 +201,7 @@ var room = topic{"room", []check{
 		requireFlows(t, s, []connect.Pending{spent(longAgo), spent(lately), tab, p, next}, nil)
 	}},
 
-	{"flows that Disconnect has spent make room like any other", func(t tb, s connect.Store) {
+	{"flows that Disconnect spent are removed like any other", func(t tb, s connect.Store) {
 		done, tab := expiring("anna", "done", 1), expiring("anna", "tab", 2)
 		c := connected(t, s, done, identity("anna"))
 		bind(t, s, tab)
@@ -212,7 +212,7 @@ var room = topic{"room", []check{
 		requireTasks(t, s, deletion(c))
 	}},
 
-	{"nobody else's flows make room, nor those of the same user id in another application", func(t tb, s connect.Store) {
+	{"flows of other users and applications stay unchanged", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		elsewhere, done, ended := flowIn(otherApp, "emil", "elsewhere"), flowIn(otherApp, "emil", "done elsewhere"), flowIn(otherApp, "emil", "ended elsewhere")
 		bind(t, s, elsewhere, done, ended)
@@ -232,7 +232,7 @@ var room = topic{"room", []check{
 		requireTasks(t, s, tag(c.anna), tag(c.ben), deletion(c.dora), tag(there))
 	}},
 
-	{"nor do those of a user who looks like this one", func(t tb, s connect.Store) {
+	{"users and applications with similar ids are distinct", func(t tb, s connect.Store) {
 		var flows []connect.Pending
 		for i, text := range lookalikes {
 			user, application := flow(text, fmt.Sprint("user ", i)), flowIn(text, "anna", fmt.Sprint("application ", i))
@@ -242,7 +242,7 @@ var room = topic{"room", []check{
 		requireFlows(t, s, flows, nil)
 	}},
 
-	{"flows of one user make room for flows of the same actor alone", func(t tb, s connect.Store) {
+	{"only flows of the same actor are spent or removed", func(t tb, s connect.Store) {
 		var flows, ended []connect.Pending
 		for i, actor := range []string{"", "ben", "Ben", "anna", "carl"} {
 			p, done := actedBy(expiring("anna", fmt.Sprint("tab ", i), 1), actor), actedBy(expiring("anna", fmt.Sprint("ended ", i), 1), actor)
@@ -260,7 +260,7 @@ var room = topic{"room", []check{
 		requireFlows(t, s, []connect.Pending{spent(flows[0]), flows[2], flows[3], flows[4], ended[0], ended[2], ended[3], ended[4]}, nil)
 	}},
 
-	{"of flows of one actor those of every kind make room", func(t tb, s connect.Store) {
+	{"flows of every kind count", func(t tb, s connect.Store) {
 		tabs := []connect.Pending{expiring("anna", "plain", 1), adds(expiring("anna", "adds", 2)), renews(expiring("anna", "named", 3), "an id"), expiring("anna", "last", 4)}
 		for i, p := range tabs {
 			bindWithin(t, s, 1, p)
@@ -270,7 +270,7 @@ var room = topic{"room", []check{
 		}
 	}},
 
-	{"a flow that is refused makes no room", func(t tb, s connect.Store) {
+	{"a Bind that fails spends and removes nothing", func(t tb, s connect.Store) {
 		removable, kept := expiring("anna", "removable", 1), expiring("anna", "kept", 2)
 		bind(t, s, removable, kept)
 		ended := spend(t, s, removable, kept)
@@ -292,7 +292,7 @@ var room = topic{"room", []check{
 		}
 	}},
 
-	{"a user who never comes back has no more than twice the limit and one", func(t tb, s connect.Store) {
+	{"a user who completes no flow has at most twice the limit plus one", func(t tb, s connect.Store) {
 		const limit = 5
 		for i := range 40 {
 			bindWithin(t, s, limit, expiring("anna", fmt.Sprint("tab ", i), i))
@@ -300,7 +300,7 @@ var room = topic{"room", []check{
 		sweepAll(t, s, 2*limit+1)
 	}},
 
-	{"a user who always comes back has no more than the limit and one", func(t tb, s connect.Store) {
+	{"a user who completes every flow has at most the limit plus one", func(t tb, s connect.Store) {
 		const limit = 5
 		c := connected(t, s, expiring("anna", "first", 1), identity("anna"))
 		for i := range 40 {

@@ -11,8 +11,8 @@ import (
 )
 
 // contests are the races of users who have several connections.
-var contests = topic{"contests", []check{
-	{"of flows that race to add as many win as there is room for, and the others are ErrConnectionLimit", func(t tb, s connect.Store) {
+var racesOfSeveralGroup = group{"Races of several connections", []check{
+	{"flows that add: the limit is kept, the others are ErrConnectionLimit", func(t tb, s connect.Store) {
 		for i, row := range []struct{ have, limit int }{{1, 2}, {2, 3}, {0, 1}, {0, 3}, {1, 5}} {
 			user := fmt.Sprint("user ", i)
 			var want []connect.Connection
@@ -44,7 +44,7 @@ var contests = topic{"contests", []check{
 		}
 	}},
 
-	{"of two flows that race for the last place exactly one wins", func(t tb, s connect.Store) {
+	{"two flows that add at the limit: exactly one is stored", func(t tb, s connect.Store) {
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
 			first := connected(t, s, flow(user, user+", first"), identity(user+", first"))
@@ -65,7 +65,7 @@ var contests = topic{"contests", []check{
 		}
 	}},
 
-	{"a user's first connections: of flows that do not say which, one adds and the others renew", func(t tb, s connect.Store) {
+	{"first flows without ConnectionID or Adds: one adds, the others renew", func(t tb, s connect.Store) {
 		for i := range rounds / 2 {
 			user := fmt.Sprint("user ", i)
 			flows := make([]connect.Pending, 4)
@@ -90,7 +90,7 @@ var contests = topic{"contests", []check{
 		}
 	}},
 
-	{"of flows that add one identity at once one adds, and the others renew that connection", func(t tb, s connect.Store) {
+	{"flows that add one identity: one adds, the others renew that connection", func(t tb, s connect.Store) {
 		for i, limit := range []int{plenty, 2, 2} {
 			user := fmt.Sprint("user ", i)
 			first := connected(t, s, flow(user, user+", first"), identity(user+", first"))
@@ -118,7 +118,7 @@ var contests = topic{"contests", []check{
 		}
 	}},
 
-	{"of users who race to add one identity, or to renew with it, one gets it", func(t tb, s connect.Store) {
+	{"users with one identity, adding or renewing: exactly one gets it", func(t tb, s connect.Store) {
 		flows := make([]connect.Pending, 16)
 		olds := make([]connect.Connection, len(flows))
 		for i := range flows {
@@ -159,7 +159,7 @@ var contests = topic{"contests", []check{
 		requireTasks(t, s, want...)
 	}},
 
-	{"of flows that renew one connection at once each is stored, one after the other", func(t tb, s connect.Store) {
+	{"renewals of one connection: each is stored, one after the other", func(t tb, s connect.Store) {
 		var want []connect.Task
 		for i := range rounds / 2 {
 			user := fmt.Sprint("user ", i)
@@ -198,7 +198,7 @@ var contests = topic{"contests", []check{
 		requireTasks(t, s, want...)
 	}},
 
-	{"whichever of a renewal and the end of its connection comes first, that connection does not outlive them", func(t tb, s connect.Store) {
+	{"a renewal and Disconnect of its connection: the connection is gone", func(t tb, s connect.Store) {
 		var want []connect.Task
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
@@ -233,7 +233,7 @@ var contests = topic{"contests", []check{
 		requireTasks(t, s, want...)
 	}},
 
-	{"whatever is bound to renew a connection beside its end, that connection does not outlive them", func(t tb, s connect.Store) {
+	{"Bind and a renewal, and Disconnect of the connection: the connection is gone", func(t tb, s connect.Store) {
 		var want []connect.Task
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
@@ -258,7 +258,7 @@ var contests = topic{"contests", []check{
 		requireTasks(t, s, want...)
 	}},
 
-	{"whichever of flows that add and the end of all connections come first, no connection outlives them", func(t tb, s connect.Store) {
+	{"flows that add and Disconnect of all: no connection is left", func(t tb, s connect.Store) {
 		var want []connect.Task
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
@@ -293,7 +293,7 @@ var contests = topic{"contests", []check{
 		requireTasks(t, s, want...)
 	}},
 
-	{"a flow that does not say which renews none when one of two connections ends", func(t tb, s connect.Store) {
+	{"a flow without ConnectionID or Adds and Disconnect of one of two: none is renewed", func(t tb, s connect.Store) {
 		var want []connect.Task
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
@@ -313,7 +313,7 @@ var contests = topic{"contests", []check{
 		requireTasks(t, s, want...)
 	}},
 
-	{"of calls that end one connection one does, and the others are ErrConnectionUnknown", func(t tb, s connect.Store) {
+	{"Disconnect of one connection: one call ends it, the others are ErrConnectionUnknown", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
 		answers := make([]answer, 15)
 		race(len(answers), func(i int) {
@@ -328,7 +328,7 @@ var contests = topic{"contests", []check{
 		requireTasks(t, s, deletion(second))
 	}},
 
-	{"whichever of the end of one connection and of all comes first, each connection is ended by one", func(t tb, s connect.Store) {
+	{"Disconnect of one and of all: each connection is ended once", func(t tb, s connect.Store) {
 		var want []connect.Task
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
@@ -351,7 +351,7 @@ var contests = topic{"contests", []check{
 		requireTasks(t, s, want...)
 	}},
 
-	{"a label that is set beside a renewal is not lost, nor is the renewal", func(t tb, s connect.Store) {
+	{"SetLabel and a renewal without a label: both are stored", func(t tb, s connect.Store) {
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
 			old := connected(t, s, flow(user, user+", old"), identity(user+", old"))
@@ -374,7 +374,7 @@ var contests = topic{"contests", []check{
 		}
 	}},
 
-	{"of a label that is set and one that a renewal brings the last stays, and nothing else is lost", func(t tb, s connect.Store) {
+	{"SetLabel and a renewal with a label: the last one stays", func(t tb, s connect.Store) {
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
 			old := connected(t, s, flow(user, user+", old"), identity(user+", old"))
@@ -398,7 +398,7 @@ var contests = topic{"contests", []check{
 		}
 	}},
 
-	{"a label and an event at once are both kept", func(t tb, s connect.Store) {
+	{"SetLabel and SetHealth: both are stored", func(t tb, s connect.Store) {
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
 			c := connected(t, s, flow(user, user), identity(user))
@@ -413,7 +413,7 @@ var contests = topic{"contests", []check{
 		}
 	}},
 
-	{"a label brings back no connection that is being ended", func(t tb, s connect.Store) {
+	{"SetLabel and Disconnect: the connection is gone", func(t tb, s connect.Store) {
 		var want []connect.Task
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
@@ -437,7 +437,7 @@ var contests = topic{"contests", []check{
 		requireTasks(t, s, want...)
 	}},
 
-	{"of a deletion that is queued and a Complete for its identity exactly one passes", func(t tb, s connect.Store) {
+	{"Queue of a deletion and Complete: exactly one succeeds", func(t tb, s connect.Store) {
 		var want []connect.Task
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
@@ -476,7 +476,7 @@ var contests = topic{"contests", []check{
 		requireTasks(t, s, want...)
 	}},
 
-	{"no tag that is queued beside the end of its connection, or beside another identity, is left", func(t tb, s connect.Store) {
+	{"Queue of a tag and the end of its identity: no tag is left", func(t tb, s connect.Store) {
 		var want []connect.Task
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
@@ -505,7 +505,7 @@ var contests = topic{"contests", []check{
 		requireTasks(t, s, want...)
 	}},
 
-	{"whatever a user with several connections does at once, every identity is of one connection or to be deleted", func(t tb, s connect.Store) {
+	{"all methods for a user with several connections: every stored identity is connected or to be deleted", func(t tb, s connect.Store) {
 		const limit = 3
 		first, second := pair(t, s, "anna")
 		stored := map[string]bool{first.IdentityID: true, second.IdentityID: true}

@@ -90,8 +90,8 @@ func orders(events []event) [][]event {
 
 var oddHealths = []connect.Health{"", "OK", "ok ", " ok", "needs sign-in", "NEEDS_SIGN_IN", "unknown", "0", "ok\x00", "\xff"}
 
-var health = topic{"health", []check{
-	{"a connection begins with the health that it was completed with", func(t tb, s connect.Store) {
+var setHealthGroup = group{"SetHealth", []check{
+	{"Complete stores the health of a new connection", func(t tb, s connect.Store) {
 		for i, e := range []event{{healthOK, signedIn}, {needsSignIn, signedIn}, {healthOK, later(90)}, {needsSignIn, later(-90)}} {
 			label := fmt.Sprint(i)
 			p := flow("user "+label, label)
@@ -101,7 +101,7 @@ var health = topic{"health", []check{
 		}
 	}},
 
-	{"a newer event sets the health and its moment, and nothing else of the connection", func(t tb, s connect.Store) {
+	{"later news sets Health and HealthAt, and nothing else", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		c = requireChange(t, s, c, needsSignIn, later(1))
 		c = requireChange(t, s, c, healthOK, later(2))
@@ -109,7 +109,7 @@ var health = topic{"health", []check{
 		requireTasks(t, s, tag(c))
 	}},
 
-	{"an older event changes nothing, whatever it says", func(t tb, s connect.Store) {
+	{"earlier news changes nothing", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		requireNoChange(t, s, c, needsSignIn, later(-1))
 		requireNoChange(t, s, c, healthOK, later(-1))
@@ -121,7 +121,7 @@ var health = topic{"health", []check{
 		requireChange(t, s, c, healthOK, later(4))
 	}},
 
-	{"the same event again changes nothing", func(t tb, s connect.Store) {
+	{"the same news again changes nothing", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		for i, health := range []connect.Health{needsSignIn, healthOK, needsSignIn} {
 			c = requireChange(t, s, c, health, later(i+1))
@@ -130,7 +130,7 @@ var health = topic{"health", []check{
 		}
 	}},
 
-	{"an event that says the same moves the moment on, and what lies in between counts no more", func(t tb, s connect.Store) {
+	{"later news of the same health moves HealthAt", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		c = withHealth(c, healthOK, later(3))
 		requireNoChange(t, s, c, healthOK, later(3))
@@ -142,7 +142,7 @@ var health = topic{"health", []check{
 		requireChange(t, s, c, healthOK, later(7))
 	}},
 
-	{"of two events of one moment HealthNeedsSignIn stands, whichever comes first", func(t tb, s connect.Store) {
+	{"of news of one moment, HealthNeedsSignIn stands, in any order", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		c = requireChange(t, s, c, needsSignIn, later(1))
 		requireNoChange(t, s, c, healthOK, later(1))
@@ -152,7 +152,7 @@ var health = topic{"health", []check{
 		requireNoChange(t, s, c, healthOK, later(2))
 	}},
 
-	{"an event of the very moment that a connection begins with counts when it is the worse", func(t tb, s connect.Store) {
+	{"news of the moment of the sign-in counts if it is HealthNeedsSignIn", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		requireNoChange(t, s, c, healthOK, signedIn)
 		c = requireChange(t, s, c, needsSignIn, signedIn)
@@ -167,7 +167,7 @@ var health = topic{"health", []check{
 		requireChange(t, s, ben, healthOK, signedIn.Add(micro))
 	}},
 
-	{"in whatever order events come, and however often, the end is the same", func(t tb, s connect.Store) {
+	{"the result does not depend on the order or number of calls", func(t tb, s connect.Store) {
 		for i, row := range []struct {
 			events []event
 			end    event
@@ -196,7 +196,7 @@ var health = topic{"health", []check{
 		}
 	}},
 
-	{"events are compared to the microsecond", func(t tb, s connect.Store) {
+	{"times are compared to the microsecond", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		requireNoChange(t, s, c, needsSignIn, signedIn.Add(-micro))
 		c = requireChange(t, s, c, needsSignIn, signedIn.Add(micro))
@@ -205,7 +205,7 @@ var health = topic{"health", []check{
 		requireChange(t, s, c, needsSignIn, signedIn.Add(2*micro))
 	}},
 
-	{"equal moments are equal, though something finer than a microsecond is lost of them", func(t tb, s connect.Store) {
+	{"equal times stay equal below a microsecond", func(t tb, s connect.Store) {
 		for _, ns := range []time.Duration{1, 499, 500, 501, 999} {
 			label := fmt.Sprint(int(ns))
 			moment := signedIn.Add(ns)
@@ -233,7 +233,7 @@ var health = topic{"health", []check{
 		}
 	}},
 
-	{"the moment of an event is the same instant in whatever zone it was given", func(t tb, s connect.Store) {
+	{"a time is the same instant in any zone", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		minutes := 0
 		for _, kept := range zones(t) {
@@ -250,7 +250,7 @@ var health = topic{"health", []check{
 		}
 	}},
 
-	{"events are ordered as instants, not as texts", func(t tb, s connect.Store) {
+	{"times are ordered as instants, not as strings", func(t tb, s connect.Store) {
 		moments := inOrder()
 		p := flow("anna", "tab")
 		bind(t, s, p)
@@ -268,7 +268,7 @@ var health = topic{"health", []check{
 		}
 	}},
 
-	{"an event of an identity that nobody has is ErrNotConnected, and changes nothing", func(t tb, s connect.Store) {
+	{"an identity without a connection is ErrNotConnected", func(t tb, s connect.Store) {
 		requireNobodys(t, s, identity("nobody"))
 		c := newScene(t, s)
 		requireNobodys(t, s, identity("nobody"))
@@ -276,7 +276,7 @@ var health = topic{"health", []check{
 		c.requireTasksUnchanged(t, s)
 	}},
 
-	{"an event of an identity that was replaced is ErrNotConnected, and changes nothing", func(t tb, s connect.Store) {
+	{"an identity that was replaced is ErrNotConnected", func(t tb, s connect.Store) {
 		old := connected(t, s, flow("anna", "old"), identity("old"))
 		c := renewed(t, s, old, flow("anna", "new"), identity("new"))
 		requireNobodys(t, s, old.IdentityID)
@@ -287,7 +287,7 @@ var health = topic{"health", []check{
 		requireTasks(t, s, deletion(old), tag(c))
 	}},
 
-	{"an event of an identity whose connection has ended is ErrNotConnected, and brings nothing back", func(t tb, s connect.Store) {
+	{"the identity of a connection that has ended is ErrNotConnected", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		requireNobodys(t, s, c.dora.IdentityID)
 		c.requireUnchanged(t, s)
@@ -301,7 +301,7 @@ var health = topic{"health", []check{
 		requireNoConnection(t, s, app, "dora")
 	}},
 
-	{"an event finds its identity in whatever application", func(t tb, s connect.Store) {
+	{"an identity is found in any application", func(t tb, s connect.Store) {
 		anna := connected(t, s, flow("anna", "here"), identity("here"))
 		there := connected(t, s, flowIn(otherApp, "anna", "there"), identity("there"))
 		third := connected(t, s, flowIn("a third", "ben", "third"), identity("third"))
@@ -313,7 +313,7 @@ var health = topic{"health", []check{
 		requireConnection(t, s, third)
 	}},
 
-	{"an event changes no other connection, no flow and no task", func(t tb, s connect.Store) {
+	{"other connections, flows and tasks stay unchanged", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		elsewhere := connected(t, s, flowIn(otherApp, "anna", "elsewhere"), identity("elsewhere"))
 		require.NoError(t, s.Done(t.Context(), tag(elsewhere)), "Done")
@@ -328,7 +328,7 @@ var health = topic{"health", []check{
 		c.requireTasksUnchanged(t, s)
 	}},
 
-	{"an event of one of several connections changes that one alone", func(t tb, s connect.Store) {
+	{"of several connections only the one with the identity changes", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
 		second = requireChange(t, s, second, needsSignIn, later(1))
 		requireConnections(t, s, first, second)
@@ -338,7 +338,7 @@ var health = topic{"health", []check{
 		requireTasks(t, s)
 	}},
 
-	{"a connection that needs a sign-in is a connection like any other", func(t tb, s connect.Store) {
+	{"a connection that needs a sign-in keeps its identity", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		c = requireChange(t, s, c, needsSignIn, later(1))
 		thief := flow("ben", "ben")
@@ -348,7 +348,7 @@ var health = topic{"health", []check{
 		requireTasks(t, s, tag(c))
 	}},
 
-	{"the same identity completed again has the health of the newer sign-in, even if that is known from earlier", func(t tb, s connect.Store) {
+	{"a renewal with the same identity takes the health of the new sign-in", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "first"), identity("anna"))
 		requireChange(t, s, c, needsSignIn, later(5))
 		p := flow("anna", "second")
@@ -365,7 +365,7 @@ var health = topic{"health", []check{
 		requireConnection(t, s, c)
 	}},
 
-	{"another identity has the health of its own sign-in, and nothing of the old one's", func(t tb, s connect.Store) {
+	{"a renewal with another identity takes the health of the new sign-in", func(t tb, s connect.Store) {
 		old := connected(t, s, flow("anna", "old"), identity("old"))
 		requireChange(t, s, old, needsSignIn, later(5))
 		c := renewed(t, s, old, flow("anna", "new"), identity("new"))
@@ -384,7 +384,7 @@ var health = topic{"health", []check{
 		requireChange(t, s, c, healthOK, later(2))
 	}},
 
-	{"disconnecting returns the health, and who connects again begins anew", func(t tb, s connect.Store) {
+	{"Disconnect returns the health, and a new connection has its own", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		c = requireChange(t, s, c, needsSignIn, later(5))
 		disconnect(t, s, c)
@@ -394,7 +394,7 @@ var health = topic{"health", []check{
 		requireChange(t, s, c, needsSignIn, later(1))
 	}},
 
-	{"an event with a health that is none of the two is refused, and changes nothing", func(t tb, s connect.Store) {
+	{"an unknown health is an error, and nothing changes", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		for _, odd := range oddHealths {
 			for _, there := range []connect.Connection{c.anna, c.ben} {
@@ -410,7 +410,7 @@ var health = topic{"health", []check{
 		c.requireTasksUnchanged(t, s)
 	}},
 
-	{"a connection with a health that is none of the two is refused, and the flow stays live", func(t tb, s connect.Store) {
+	{"Complete with an unknown health is an error, and the flow stays pending", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		for _, odd := range oddHealths {
 			done, err := s.Complete(t.Context(), c.fresh.TokenHash, withHealth(finished(c.fresh, identity("new")), odd, signedIn), tagged)
