@@ -94,7 +94,7 @@ var bindLimitGroup = group{"Bind limit", []check{
 			bindWithin(t, s, limit, p)
 			requireFlow(t, s, p)
 		}
-		require.Equal(t, limit, live(t, s, tabs), "how many flows of a user are live")
+		require.Equal(t, limit, live(t, s, tabs), "the number of live flows of a user")
 		sweepAll(t, s, 2*limit+1)
 	}},
 
@@ -285,7 +285,7 @@ var bindLimitGroup = group{"Bind limit", []check{
 		mine.UserID = "anna"
 		// The first one's token hash would be free if there were room.
 		for _, p := range []connect.Pending{removable, kept, tabs[0], tabs[1], mine, odd} {
-			require.Error(t, s.Bind(t.Context(), p, 1), "Bind of a token hash that is bound already, or of a text that cannot be kept")
+			require.Error(t, s.Bind(t.Context(), p, 1), "Bind of a token hash that is bound already, or of an invalid string")
 			requireFlows(t, s, ended, nil)
 			requireFlows(t, s, tabs, nil)
 			requireFlow(t, s, others)

@@ -47,7 +47,7 @@ var claimGroup = group{"Claim", []check{
 	{"Done removes a task that was never claimed", func(t tb, s connect.Store) {
 		// The request that connected makes the tag itself.
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
-		require.NoError(t, s.Done(t.Context(), tag(c)), "Done of a task that nobody claimed")
+		require.NoError(t, s.Done(t.Context(), tag(c)), "Done of a task that was not claimed")
 		requireTasks(t, s)
 	}},
 
@@ -62,8 +62,8 @@ var claimGroup = group{"Claim", []check{
 			{Kind: connect.TagIdentity, IdentityID: identity("nobody"), ApplicationID: app, UserID: "anna"},
 			{Kind: "other", IdentityID: anna.IdentityID},
 		} {
-			require.NoError(t, s.Done(t.Context(), none), "Done of a task that is not there")
-			require.NoError(t, s.Postpone(t.Context(), none, far), "Postpone of a task that is not there")
+			require.NoError(t, s.Done(t.Context(), none), "Done of an unknown task")
+			require.NoError(t, s.Postpone(t.Context(), none, far), "Postpone of an unknown task")
 		}
 		requireDue(t, s, tagDue, tag(anna), tag(ben))
 
@@ -91,7 +91,7 @@ var claimGroup = group{"Claim", []check{
 
 	{"Postpone of an unknown task creates none", func(t tb, s connect.Store) {
 		c := finished(flow("anna", "tab"), identity("anna"))
-		require.NoError(t, s.Postpone(t.Context(), tag(c), noon), "Postpone of a task that is not there")
+		require.NoError(t, s.Postpone(t.Context(), tag(c), noon), "Postpone of an unknown task")
 		requireTasks(t, s)
 		connected(t, s, flow("anna", "tab"), identity("anna"))
 		require.NoError(t, s.Done(t.Context(), tag(c)), "Done")
@@ -127,8 +127,8 @@ var claimGroup = group{"Claim", []check{
 		now := noon.Add(7 * micro)
 		requireSameTasks(t, want[:3], claim(t, s, now, 3), "the three tasks that are due longest")
 		requireSameTasks(t, want[3:7], claim(t, s, now, 4), "the next four")
-		requireSameTasks(t, want[7:8], claim(t, s, now, 4), "the only one left that is due")
-		require.Empty(t, claim(t, s, now, 4), "tasks when all that are due are claimed")
+		requireSameTasks(t, want[7:8], claim(t, s, now, 4), "the last task that is due")
+		require.Empty(t, claim(t, s, now, 4), "the tasks when all that are due are claimed")
 	}},
 
 	{"tasks of other applications do not count towards the limit", func(t tb, s connect.Store) {
@@ -143,7 +143,7 @@ var claimGroup = group{"Claim", []check{
 			c := completeHow(t, s, p, finished(p, identity(label)), connect.Completion{TagAfter: noon.Add(time.Duration(i) * micro)})
 			want = append(want, tag(c))
 		}
-		requireSameTasks(t, want[3:], claim(t, s, tagDue, 2), "the two tasks of the application, though others are due longer")
+		requireSameTasks(t, want[3:], claim(t, s, tagDue, 2), "the two tasks of the application")
 		requireDue(t, s, tagDue, want[:3]...)
 	}},
 

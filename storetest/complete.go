@@ -125,8 +125,8 @@ var completeGroup = group{"Complete", []check{
 					ID: "new", ApplicationID: app, UserID: row.user, IdentityID: row.identity, ConnectedAt: row.at,
 					Health: needsSignIn, HealthAt: row.at,
 				}, how)
-				require.ErrorIs(t, err, row.want, "Complete that must be refused: %s", row.reasons)
-				require.Zero(t, done, "what Complete that was refused returns: %s", row.reasons)
+				require.ErrorIs(t, err, row.want, "a Complete that the contract refuses: %s", row.reasons)
+				require.Zero(t, done, "the result of a refused Complete: %s", row.reasons)
 				c.requireUnchanged(t, s)
 				requireFlows(t, s, []connect.Pending{before, only, more, lost}, nil)
 			}

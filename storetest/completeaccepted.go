@@ -97,7 +97,7 @@ var completeAcceptedGroup = group{"Complete Accepted", []check{
 			race(len(flows), func(j int) {
 				answers[j].complete(t, s, flows[j], finished(flows[j], identity(flows[j].TokenHash)), accepted(tagged, agreed))
 			})
-			require.Len(t, won(t, answers, connect.ErrConnectionChanged), 1, "calls of Complete that have stored what was agreed")
+			require.Len(t, won(t, answers, connect.ErrConnectionChanged), 1, "the calls of Complete that return First")
 		}
 	}},
 }}

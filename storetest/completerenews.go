@@ -95,7 +95,7 @@ var completeRenewsGroup = group{"Complete renews", []check{
 			want := given
 			want.ID, want.CreatedAt = c.ID, noon
 			c = renewAs(t, s, c, next, given)
-			require.Equal(t, inUTC(want), inUTC(c), "a renewed connection")
+			require.Equal(t, inUTC(want), inUTC(c), "the renewed connection")
 			requireConnection(t, s, want)
 		}
 	}},
@@ -219,8 +219,8 @@ var completeRenewsGroup = group{"Complete renews", []check{
 			{"does not say which of several", plain, fresh, several, connect.ErrConnectionLimit},
 		} {
 			done, err := s.Complete(t.Context(), row.flow.TokenHash, finished(row.flow, row.identity), row.how)
-			require.ErrorIs(t, err, row.want, "Complete that must be refused: %s", row.reasons)
-			require.Zero(t, done, "what Complete that was refused returns: %s", row.reasons)
+			require.ErrorIs(t, err, row.want, "a Complete that the contract refuses: %s", row.reasons)
+			require.Zero(t, done, "the result of a refused Complete: %s", row.reasons)
 			c.requireUnchanged(t, s)
 			requireFlows(t, s, []connect.Pending{plain, more, lost}, nil)
 		}

@@ -7,48 +7,48 @@ var flawsOfConnections = map[string][]flaw{
 		{"compares ActorID without case", []string{"Pending", stateUnknown}},
 	},
 	"Bind limit/flows of every kind count": {
-		{"makes room among the flows for the same connection", []string{"the flow that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+		{"makes room among the flows for the same connection", []string{"the result of Pending", "- Spent: (bool) true", "+ Spent: (bool) false"}},
 	},
 
 	"Complete Accepted/a renewal or an addition that the app accepted is stored": {
 		{"takes no agreement to one more", []string{"Complete of a pending flow", changed}},
 	},
 	"Complete Accepted/anything else is ErrConnectionChanged, and nothing changes": {
-		{"does not ask what was agreed to", []string{"Complete that must be refused", changed}},
-		{"compares the id alone that was agreed to", []string{"Complete that must be refused", changed}},
-		{"compares the identity alone that was agreed to", []string{"Complete that must be refused", changed}},
-		{"spends what it refuses", []string{"Complete that must be refused", changed}},
+		{"does not ask what was agreed to", []string{"a Complete that the contract refuses", changed}},
+		{"compares the id alone that was agreed to", []string{"a Complete that the contract refuses", changed}},
+		{"compares the identity alone that was agreed to", []string{"a Complete that the contract refuses", changed}},
+		{"spends what it refuses", []string{"a Complete that the contract refuses", changed}},
 	},
 	"Complete Accepted/other reasons to refuse come before ErrConnectionChanged": {
-		{"looks first at what was agreed to", []string{"Complete that must be refused", changed}},
+		{"looks first at what was agreed to", []string{"a Complete that the contract refuses", changed}},
 	},
 	"Complete Accepted/a reload is not affected": {
-		{"asks what was agreed to of a reload", []string{"Complete once more, a reload", changed}},
+		{"asks what was agreed to of a reload", []string{"Complete of a reload", changed}},
 	},
 	"Complete Accepted/of racing flows with one acceptance, exactly one is stored": {
-		{"does not ask what was agreed to", []string{"calls of Complete that have stored what was agreed"}},
-		{"looks for the connection to renew in a transaction of its own", []string{"calls of Complete that have stored what was agreed"}},
+		{"does not ask what was agreed to", []string{"the calls of Complete that return First"}},
+		{"looks for the connection to renew in a transaction of its own", []string{"the calls of Complete that return First"}},
 	},
 
 	"Complete adds/a flow that adds stores one more connection": {
-		{"keeps one connection for a user", []string{"the connections that Connections returns", "- ID: (string) (len=31)"}},
-		{"ignores whether a flow adds", []string{"what Complete returns", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
+		{"keeps one connection for a user", []string{"the result of Connections", "- ID: (string) (len=31)"}},
+		{"ignores whether a flow adds", []string{"the result of Complete", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
 	},
 	"Complete adds/the first connection is added with or without Adds": {
 		{"adds nothing for a flow that does not say so", []string{"Complete of a pending flow", limitReached}},
 		{"allows one connection less", []string{"Complete of a pending flow", limitReached}},
 	},
 	"Complete adds/the CreatedAt of a new connection is its ConnectedAt": {
-		{"keeps the CreatedAt that it is given", []string{"what Complete returns", "- wall: (uint64) 123456000", "+ wall: (uint64) 0"}},
+		{"keeps the CreatedAt that it is given", []string{"the result of Complete", "- wall: (uint64) 123456000", "+ wall: (uint64) 0"}},
 	},
 	"Complete adds/an identity that the user has is renewed, even at the limit": {
-		{"adds an identity that the user has", []string{"what Complete returns", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
+		{"adds an identity that the user has", []string{"the result of Complete", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
 		{"counts connections before it looks for the identity", []string{"Complete of a pending flow", limitReached}},
 	},
 	"Complete adds/a flow that adds at the limit is ErrConnectionLimit": {
-		{"allows one connection more", []string{"Complete that must be refused", limitReached}},
+		{"allows one connection more", []string{"a Complete that the contract refuses", limitReached}},
 		{"allows one connection less", []string{"Complete of a pending flow", limitReached}},
-		{"spends what it refuses", []string{"Complete that must be refused", limitReached}},
+		{"spends what it refuses", []string{"a Complete that the contract refuses", limitReached}},
 	},
 	"Complete adds/a flow that was refused at the limit can be completed below it": {
 		{"spends what it refuses", []string{"Complete of a pending flow", stateSpent}},
@@ -56,95 +56,95 @@ var flawsOfConnections = map[string][]flaw{
 		{"keeps the connection that it ends", []string{"Complete of a pending flow", limitReached}},
 	},
 	"Complete adds/a limit below one counts as one": {
-		{"takes no limit for any limit", []string{"Complete that must be refused", limitReached}},
+		{"takes no limit for any limit", []string{"a Complete that the contract refuses", limitReached}},
 		{"allows nothing with a limit below one", []string{"Complete of a pending flow", limitReached}},
 	},
 	"Complete adds/a lowered limit ends no connection, and allows renewals": {
 		{"refuses to renew above the limit", []string{"Complete of a pending flow", limitReached}},
 	},
 	"Complete adds/without ConnectionID or Adds, several connections are ErrConnectionLimit": {
-		{"renews the oldest of several", []string{"Complete that must be refused", limitReached}},
-		{"adds if nobody says which of several", []string{"Complete that must be refused", limitReached}},
+		{"renews the oldest of several", []string{"a Complete that the contract refuses", limitReached}},
+		{"adds if nobody says which of several", []string{"a Complete that the contract refuses", limitReached}},
 	},
 	"Complete adds/the limit counts the connections of one user in one application": {
 		{"counts the connections of everybody", []string{"Complete of a pending flow", limitReached}},
 		{"counts the connections of the user id everywhere", []string{"Complete of a pending flow", limitReached}},
 	},
 	"Complete adds/connections are ordered by CreatedAt, not by when they were stored or renewed": {
-		{"returns connections as they were stored", []string{"the connections that Connections returns", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
-		{"orders connections by the last sign-in", []string{"the connections that Connections returns", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
-		{"orders connections by the second", []string{"the connections that Connections returns", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
-		{"returns ended connections the newest first", []string{"the connections that Disconnect returns", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
+		{"returns connections as they were stored", []string{"the result of Connections", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
+		{"orders connections by the last sign-in", []string{"the result of Connections", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
+		{"orders connections by the second", []string{"the result of Connections", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
+		{"returns ended connections the newest first", []string{"the result of Disconnect", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
 	},
 	"Complete adds/CreatedAt is ordered as an instant, in any zone and year": {
-		{"compares moments as texts", []string{"the connections that Connections returns"}},
-		{"compares moments as texts in UTC", []string{"the connections that Connections returns"}},
+		{"compares moments as texts", []string{"the result of Connections"}},
+		{"compares moments as texts in UTC", []string{"the result of Connections"}},
 	},
 	"Complete adds/connections with the same CreatedAt are ordered by ID, byte by byte": {
-		{"orders ids without case", []string{"the connections that Connections returns", `- ID: (string) (len=4) "Anna"`, `+ ID: (string) (len=1) "_"`}},
-		{"orders ids by their length", []string{"the connections that Connections returns", `- ID: (string) (len=2) "$1"`, `+ ID: (string) (len=1) "%"`}},
-		{"orders connections by their ids alone", []string{"the connections that Connections returns", "time.May, 17, 12, 0, 0, 123455000"}},
+		{"orders ids without case", []string{"the result of Connections", `- ID: (string) (len=4) "Anna"`, `+ ID: (string) (len=1) "_"`}},
+		{"orders ids by their length", []string{"the result of Connections", `- ID: (string) (len=2) "$1"`, `+ ID: (string) (len=1) "%"`}},
+		{"orders connections by their ids alone", []string{"the result of Connections", "time.May, 17, 12, 0, 0, 123455000"}},
 	},
 
 	"Complete renews/a ConnectionID renews that connection alone": {
-		{"renews the oldest connection", []string{"what Complete returns", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
+		{"renews the oldest connection", []string{"the result of Complete", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
 		{"deletes all identities when one is replaced", []string{"the tasks that are due", "-([]string) (len=2)", "+([]string) (len=4)"}},
-		{"forgets what a flow is for", []string{"what Complete returns", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
+		{"forgets what a flow is for", []string{"the result of Complete", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
 	},
 	"Complete renews/a ConnectionID renews a connection with the identity that it has": {
 		{"deletes an identity that comes again", []string{"the tasks that are due", "-([]string) (len=1)", "+([]string) (len=2)"}},
-		{"says that the same identity was replaced", []string{"what Complete returns", `- Replaced: (string) ""`, `+ Replaced: (string) (len=36) "baee5246-dca0-47aa-9fe3-2748690a176c"`}},
+		{"says that the same identity was replaced", []string{"the result of Complete", `- Replaced: (string) ""`, `+ Replaced: (string) (len=36) "baee5246-dca0-47aa-9fe3-2748690a176c"`}},
 	},
 	"Complete renews/a ConnectionID counts before Adds": {
-		{"adds though a connection is named", []string{"what Complete returns", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
+		{"adds though a connection is named", []string{"the result of Complete", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
 	},
 	"Complete renews/without ConnectionID or Adds, the only connection is renewed at any limit": {
-		{"adds whenever there is room", []string{"what Complete returns", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
-		{"does not say which identity it has replaced", []string{"what Complete returns", `- Replaced: (string) (len=36) "1d4a30d7-8de6-4e5f-9885-ffac2c6b8425"`, `+ Replaced: (string) ""`}},
+		{"adds whenever there is room", []string{"the result of Complete", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
+		{"does not say which identity it has replaced", []string{"the result of Complete", `- Replaced: (string) (len=36) "1d4a30d7-8de6-4e5f-9885-ffac2c6b8425"`, `+ Replaced: (string) ""`}},
 	},
 	"Complete renews/without ConnectionID or Adds, the connection that has the identity is renewed": {
 		{"refuses who does not say which before it looks for the identity", []string{"Complete of a pending flow", limitReached}},
 		{"adds an identity that the user has", []string{"Complete of a pending flow", limitReached}},
 	},
 	"Complete renews/a renewal keeps ID and CreatedAt, and takes the rest from the new sign-in": {
-		{"gives a renewed connection another id", []string{"what Complete returns", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
-		{"gives a connection another id with another identity", []string{"what Complete returns", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
-		{"begins a renewed connection anew", []string{"what Complete returns", "- ext: (int64) 65019153600", "+ ext: (int64) 65019153601"}},
-		{"keeps the actor of a connection that is renewed", []string{"what Complete returns", `- ActorID: (string) (len=4) "carl"`, `+ ActorID: (string) (len=3) "ben"`}},
-		{"keeps when the user signed in first", []string{"what Complete returns", "- ext: (int64) 65019153601", "+ ext: (int64) 65019153600"}},
-		{"keeps the label of a connection that is renewed with another", []string{"what Complete returns", `- Label: (string) (len=7) "label 0"`, `+ Label: (string) (len=4) "work"`}},
-		{"keeps the health of the connection that it replaces", []string{"what Complete returns", `- Health: (connect.Health) (len=2) "ok"`, `+ Health: (connect.Health) (len=13) "needs_sign_in"`}},
+		{"gives a renewed connection another id", []string{"the result of Complete", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
+		{"gives a connection another id with another identity", []string{"the result of Complete", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
+		{"begins a renewed connection anew", []string{"the result of Complete", "- ext: (int64) 65019153600", "+ ext: (int64) 65019153601"}},
+		{"keeps the actor of a connection that is renewed", []string{"the result of Complete", `- ActorID: (string) (len=4) "carl"`, `+ ActorID: (string) (len=3) "ben"`}},
+		{"keeps when the user signed in first", []string{"the result of Complete", "- ext: (int64) 65019153601", "+ ext: (int64) 65019153600"}},
+		{"keeps the label of a connection that is renewed with another", []string{"the result of Complete", `- Label: (string) (len=7) "label 0"`, `+ Label: (string) (len=4) "work"`}},
+		{"keeps the health of the connection that it replaces", []string{"the result of Complete", `- Health: (connect.Health) (len=2) "ok"`, `+ Health: (connect.Health) (len=13) "needs_sign_in"`}},
 	},
 	"Complete renews/a renewal with the same identity keeps and takes the same fields": {
-		{"gives a renewed connection another id", []string{"what Complete returns", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
-		{"keeps the actor of an identity that comes again", []string{"what Complete returns", `- ActorID: (string) (len=4) "carl"`, `+ ActorID: (string) (len=3) "ben"`}},
-		{"keeps the newer health of an identity that comes again", []string{"what Complete returns", `- Health: (connect.Health) (len=13) "needs_sign_in"`, `+ Health: (connect.Health) (len=2) "ok"`}},
-		{"says that the same identity was replaced", []string{"what Complete returns", `- Replaced: (string) ""`, `+ Replaced: (string) (len=36) "55579b55-7896-40ce-9764-c47fed644f9b"`}},
+		{"gives a renewed connection another id", []string{"the result of Complete", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
+		{"keeps the actor of an identity that comes again", []string{"the result of Complete", `- ActorID: (string) (len=4) "carl"`, `+ ActorID: (string) (len=3) "ben"`}},
+		{"keeps the newer health of an identity that comes again", []string{"the result of Complete", `- Health: (connect.Health) (len=13) "needs_sign_in"`, `+ Health: (connect.Health) (len=2) "ok"`}},
+		{"says that the same identity was replaced", []string{"the result of Complete", `- Replaced: (string) ""`, `+ Replaced: (string) (len=36) "55579b55-7896-40ce-9764-c47fed644f9b"`}},
 	},
 	"Complete renews/a renewal without a label keeps the old one": {
-		{"forgets the label of a connection that is renewed", []string{"what Complete returns", `- Label: (string) (len=4) "work"`, `+ Label: (string) ""`}},
-		{"takes the label of the flow", []string{"what Complete returns", `- Label: (string) (len=4) "work"`, `+ Label: (string) (len=16) "that of the flow"`}},
+		{"forgets the label of a connection that is renewed", []string{"the result of Complete", `- Label: (string) (len=4) "work"`, `+ Label: (string) ""`}},
+		{"takes the label of the flow", []string{"the result of Complete", `- Label: (string) (len=4) "work"`, `+ Label: (string) (len=16) "that of the flow"`}},
 	},
 	"Complete renews/a ConnectionID that the user does not have is ErrConnectionUnknown": {
-		{"finds a connection by its ID alone", []string{"Complete that must be refused", unknown}},
-		{"adds a connection in the place of one that has ended", []string{"Complete that must be refused", unknown}},
-		{"compares ID without case", []string{"Complete that must be refused", unknown}},
-		{"compares ID without spaces at the end", []string{"Complete that must be refused", unknown}},
-		{"finds connections by patterns", []string{"Complete that must be refused", unknown}},
+		{"finds a connection by its ID alone", []string{"a Complete that the contract refuses", unknown}},
+		{"adds a connection in the place of one that has ended", []string{"a Complete that the contract refuses", unknown}},
+		{"compares ID without case", []string{"a Complete that the contract refuses", unknown}},
+		{"compares ID without spaces at the end", []string{"a Complete that the contract refuses", unknown}},
+		{"finds connections by patterns", []string{"a Complete that the contract refuses", unknown}},
 	},
 	"Complete renews/a connection that has ended is ErrConnectionUnknown for later flows": {
-		{"adds a connection in the place of one that has ended", []string{"Complete that must be refused", unknown}},
-		{"renews whichever connection has the identity", []string{"Complete that must be refused", unknown}},
+		{"adds a connection in the place of one that has ended", []string{"a Complete that the contract refuses", unknown}},
+		{"renews whichever connection has the identity", []string{"a Complete that the contract refuses", unknown}},
 	},
 	"Complete renews/the identity of another connection of the user is ErrIdentityConnected": {
-		{"renews whichever connection has the identity", []string{"Complete that must be refused", connectedElse}},
-		{"gives an identity to two connections", []string{"Complete that must be refused", connectedElse}},
+		{"renews whichever connection has the identity", []string{"a Complete that the contract refuses", connectedElse}},
+		{"gives an identity to two connections", []string{"a Complete that the contract refuses", connectedElse}},
 	},
 	"Complete renews/of several reasons to refuse, the first in order is returned": {
-		{"looks for the identity before the connection that is named", []string{"Complete that must be refused: connection unknown, identity of another connection", unknown}},
-		{"looks at the limit before anything else of a connection", []string{"Complete that must be refused: connection unknown, over the limit", unknown}},
-		{"judges freshness last", []string{"Complete that must be refused: too old, connection unknown", identityTooOld}},
-		{"judges freshness before anything else of an identity", []string{"Complete that must be refused: retired, too old, connection unknown", identityRetired}},
+		{"looks for the identity before the connection that is named", []string{"a Complete that the contract refuses: connection unknown, identity of another connection", unknown}},
+		{"looks at the limit before anything else of a connection", []string{"a Complete that the contract refuses: connection unknown, over the limit", unknown}},
+		{"judges freshness last", []string{"a Complete that the contract refuses: too old, connection unknown", identityTooOld}},
+		{"judges freshness before anything else of an identity", []string{"a Complete that the contract refuses: retired, too old, connection unknown", identityRetired}},
 	},
 	"Complete renews/a flow that was refused can still be completed": {
 		{"spends what it refuses", []string{"Complete of a pending flow", stateSpent}},
@@ -156,34 +156,34 @@ var flawsOfConnections = map[string][]flaw{
 	},
 
 	"Complete actors/another actor is ErrAnotherUser, and the flow stays pending": {
-		{"forgets whose actor may complete a flow", []string{"Complete that must be refused", anotherUser}},
-		{"lets the owner complete every flow", []string{"Complete that must be refused", anotherUser}},
-		{"lets every actor complete the owner's flow", []string{"Complete that must be refused", anotherUser}},
-		{"compares ActorID without case", []string{"Complete that must be refused", anotherUser}},
+		{"forgets whose actor may complete a flow", []string{"a Complete that the contract refuses", anotherUser}},
+		{"lets the owner complete every flow", []string{"a Complete that the contract refuses", anotherUser}},
+		{"lets every actor complete the owner's flow", []string{"a Complete that the contract refuses", anotherUser}},
+		{"compares ActorID without case", []string{"a Complete that the contract refuses", anotherUser}},
 	},
 	"Complete actors/a reload by another actor is ErrAnotherUser, and changes nothing": {
-		{"lets every actor reload", []string{"Complete that must be refused", anotherUser}},
+		{"lets every actor reload", []string{"a Complete that the contract refuses", anotherUser}},
 	},
 	"Complete actors/every ActorID is stored exactly, and distinct from similar ones": {
-		{"compares ActorID without case", []string{"the flow that Pending returns", "- Spent: (bool) false", "+ Spent: (bool) true"}},
-		{"compares ActorID without accents", []string{"the flow that Pending returns", "- Spent: (bool) false", "+ Spent: (bool) true"}},
-		{"compares ActorID without spaces at the end", []string{"the flow that Pending returns", "- Spent: (bool) false", "+ Spent: (bool) true"}},
+		{"compares ActorID without case", []string{"the result of Pending", "- Spent: (bool) false", "+ Spent: (bool) true"}},
+		{"compares ActorID without accents", []string{"the result of Pending", "- Spent: (bool) false", "+ Spent: (bool) true"}},
+		{"compares ActorID without spaces at the end", []string{"the result of Pending", "- Spent: (bool) false", "+ Spent: (bool) true"}},
 		{"forgets the actor and the label of a flow", []string{"Pending", stateUnknown}},
 	},
 	"Complete actors/actors share the owner's connections, and ActorID is who signed in last": {
 		{"renews connections of the same actor alone", []string{"Complete of a pending flow", unknown}},
-		{"keeps the actor of a connection that is renewed", []string{"what Complete returns", `- ActorID: (string) (len=3) "ben"`, `+ ActorID: (string) (len=4) "carl"`}},
+		{"keeps the actor of a connection that is renewed", []string{"the result of Complete", `- ActorID: (string) (len=3) "ben"`, `+ ActorID: (string) (len=4) "carl"`}},
 	},
 	"Complete actors/the owner's connections and flows are not the actor's own": {
-		{"spends everybody's flows", []string{"the flow that Pending returns", "- IdentityID: (string) (len=36)", `+ IdentityID: (string) ""`}},
-		{"takes the actor for the user", []string{"the flow that Pending returns", "- IdentityID: (string) (len=36)", `+ IdentityID: (string) ""`}},
+		{"spends everybody's flows", []string{"the result of Pending", "- IdentityID: (string) (len=36)", `+ IdentityID: (string) ""`}},
+		{"takes the actor for the user", []string{"the result of Pending", "- IdentityID: (string) (len=36)", `+ IdentityID: (string) ""`}},
 	},
 
 	"SetLabel/a label is set, replaced and removed, and nothing else changes": {
 		{"removes no label", []string{"the connection that SetLabel returns", `- Label: (string) ""`, `+ Label: (string) (len=4) "home"`}},
 		{"takes a label for a sign-in", []string{"the connection that SetLabel returns", "- ext: (int64) 65019153540", "+ ext: (int64) 65019153541"}},
 		{"tags an identity whose label has changed", []string{"the tasks that are due at 2061-05-17 12:01:00.123455", "+([]string) (len=3)"}},
-		{"labels all of the user's connections", []string{"the connections that Connections returns", `- Label: (string) (len=4) "work"`, `+ Label: (string) (len=4) "home"`}},
+		{"labels all of the user's connections", []string{"the result of Connections", `- Label: (string) (len=4) "work"`, `+ Label: (string) (len=4) "home"`}},
 		{"returns the connection as it was before the label", []string{"the connection that SetLabel returns", `- Label: (string) (len=4) "work"`, `+ Label: (string) ""`}},
 	},
 	"SetLabel/a label of up to 100 characters is stored exactly": {
@@ -192,14 +192,14 @@ var flawsOfConnections = map[string][]flaw{
 		{"keeps texts in lower case", []string{"the connection that SetLabel returns", `- Label: (string) (len=4) "Anna"`, `+ Label: (string) (len=4) "anna"`}},
 	},
 	"SetLabel/Complete stores the label of a new connection exactly": {
-		{"begins every connection without a label", []string{"what Complete returns", `- Label: (string) (len=4) "work"`, `+ Label: (string) ""`}},
-		{"trims spaces", []string{"what Complete returns", `- Label: (string) (len=5) "work "`, `+ Label: (string) (len=4) "work"`}},
-		{"forgets the actor and the label of a flow", []string{"the flow that Pending returns", `- Label: (string) (len=4) "work"`, `+ Label: (string) ""`}},
+		{"begins every connection without a label", []string{"the result of Complete", `- Label: (string) (len=4) "work"`, `+ Label: (string) ""`}},
+		{"trims spaces", []string{"the result of Complete", `- Label: (string) (len=5) "work "`, `+ Label: (string) (len=4) "work"`}},
+		{"forgets the actor and the label of a flow", []string{"the result of Pending", `- Label: (string) (len=4) "work"`, `+ Label: (string) ""`}},
 	},
 	"SetLabel/a label with a NUL byte or invalid UTF-8 is an error, and the old one stays": {
-		{"cuts texts at a NUL byte", []string{"SetLabel to a label that has a NUL byte inside", "An error is expected"}},
-		{"repairs what is no UTF-8", []string{"SetLabel to a label that has a byte that is no UTF-8", "An error is expected"}},
-		{"says that a connection is unknown when its label is odd", []string{"SetLabel to a label that has a NUL byte inside"}},
+		{"cuts texts at a NUL byte", []string{"SetLabel to a label with a NUL byte inside", "An error is expected"}},
+		{"repairs what is no UTF-8", []string{"SetLabel to a label with a byte that is no UTF-8", "An error is expected"}},
+		{"says that a connection is unknown when its label is odd", []string{"SetLabel to a label with a NUL byte inside"}},
 	},
 	"SetLabel/a label of more than 100 characters is stored exactly or rejected": {
 		{"cuts labels at 100 characters", []string{"the connection that SetLabel returns", "- Label: (string) (len=101)", "+ Label: (string) (len=100)"}},
@@ -211,11 +211,11 @@ var flawsOfConnections = map[string][]flaw{
 		{"finds connections by patterns", []string{`SetLabel of the connection "%", which the user does not have`, unknown}},
 	},
 	"SetLabel/a label survives SetHealth, and renewals without a label": {
-		{"forgets the label of a connection that is renewed", []string{"what Complete returns", `- Label: (string) (len=4) "work"`, `+ Label: (string) ""`}},
+		{"forgets the label of a connection that is renewed", []string{"the result of Complete", `- Label: (string) (len=4) "work"`, `+ Label: (string) ""`}},
 	},
 
 	"SetHealth/of several connections only the one with the identity changes": {
-		{"sets the health of all of the user's connections", []string{"the connections that Connections returns", `- Health: (connect.Health) (len=2) "ok"`, `+ Health: (connect.Health) (len=13) "needs_sign_in"`}},
+		{"sets the health of all of the user's connections", []string{"the result of Connections", `- Health: (connect.Health) (len=2) "ok"`, `+ Health: (connect.Health) (len=13) "needs_sign_in"`}},
 	},
 
 	"Queue/a tag is queued for the identity of a connection": {
@@ -228,17 +228,17 @@ var flawsOfConnections = map[string][]flaw{
 		{"has one deletion for a user", []string{"the tasks that are due at 2061-05-17 13:02:00.123456", "-([]string) (len=3)", "+([]string) (len=2)"}},
 	},
 	"Queue/a tag is ErrNotConnected unless a connection of its user has the identity": {
-		{"queues a tag for nobody", []string{"Queue of a task that must be refused: [tag", notConnected}},
-		{"queues a tag for an identity of anybody", []string{"Queue of a task that must be refused: [tag", notConnected}},
-		{"queues a tag for the user id everywhere", []string{"Queue of a task that must be refused: [tag", notConnected}},
+		{"queues a tag for nobody", []string{"a Queue that the contract refuses: [tag", notConnected}},
+		{"queues a tag for an identity of anybody", []string{"a Queue that the contract refuses: [tag", notConnected}},
+		{"queues a tag for the user id everywhere", []string{"a Queue that the contract refuses: [tag", notConnected}},
 	},
 	"Queue/a tag of a replaced identity is ErrNotConnected": {
-		{"queues a tag for a replaced identity", []string{"Queue of a task that must be refused: [tag", notConnected}},
+		{"queues a tag for a replaced identity", []string{"a Queue that the contract refuses: [tag", notConnected}},
 	},
 	"Queue/a deletion of a connected identity is ErrIdentityTaken": {
-		{"queues a deletion of any identity", []string{"Queue of a task that must be refused: [delete", identityTaken}},
-		{"looks for an identity to delete in its application", []string{"Queue of a task that must be refused: [delete", identityTaken}},
-		{"looks for an identity to delete with its user", []string{"Queue of a task that must be refused: [delete", identityTaken}},
+		{"queues a deletion of any identity", []string{"a Queue that the contract refuses: [delete", identityTaken}},
+		{"looks for an identity to delete in its application", []string{"a Queue that the contract refuses: [delete", identityTaken}},
+		{"looks for an identity to delete with its user", []string{"a Queue that the contract refuses: [delete", identityTaken}},
 	},
 	"Queue/a tag that is queued again is replaced, with no attempts": {
 		{"queues a task once", []string{"the tasks that are due at 2061-05-17 12:01:01.123456", "actual : []string{}", "-([]string) (len=1)"}},
@@ -252,7 +252,7 @@ var flawsOfConnections = map[string][]flaw{
 		{"queues with the attempts that it is given", []string{"the tasks that are due at 2061-05-17 12:02:01.123456", "claimed 1 times", "claimed 8 times"}},
 	},
 	"Queue/an identity with a queued deletion is ErrIdentityRetired until Done": {
-		{"gives out identities whose deletion was queued", []string{"Complete that must be refused", identityRetired}},
+		{"gives out identities whose deletion was queued", []string{"a Complete that the contract refuses", identityRetired}},
 		{"never gives out an identity that was deleted", []string{"Complete of a pending flow", identityRetired}},
 	},
 	"Queue/the application of a queued task is listed": {
@@ -260,31 +260,31 @@ var flawsOfConnections = map[string][]flaw{
 	},
 	"Queue/an unknown kind, an empty key or an invalid string is an error": {
 		{"queues any task", []string{`Queue of a task of the kind ""`, "An error is expected"}},
-		{"cuts texts at a NUL byte", []string{"Queue of a task with a text that cannot be kept", "An error is expected"}},
+		{"cuts texts at a NUL byte", []string{"Queue of a task with an invalid string", "An error is expected"}},
 	},
 	"Queue/every UserID and ApplicationID is stored exactly": {
 		{"trims spaces", []string{"the tasks that are due", `of \" anna\"`, `of \"anna\"`}},
-		{"keeps texts in lower case", []string{"the application of a task that Claim returns is the one it was asked for"}},
+		{"keeps texts in lower case", []string{"the ApplicationID of a task that Claim returns"}},
 	},
 
 	"Disconnect all/all connections end, and are returned in order": {
-		{"ends the oldest connection alone", []string{"the connections that Disconnect returns", "- ID: (string) (len=31)"}},
-		{"returns ended connections the newest first", []string{"the connections that Disconnect returns", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
+		{"ends the oldest connection alone", []string{"the result of Disconnect", "- ID: (string) (len=31)"}},
+		{"returns ended connections the newest first", []string{"the result of Disconnect", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
 	},
 	"Disconnect all/flows of every kind and actor are spent": {
-		{"leaves flows of actors", []string{"the flow that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
-		{"leaves flows that add", []string{"the flow that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
-		{"leaves flows that name a connection", []string{"the flow that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+		{"leaves flows of actors", []string{"the result of Pending", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+		{"leaves flows that add", []string{"the result of Pending", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+		{"leaves flows that name a connection", []string{"the result of Pending", "- Spent: (bool) true", "+ Spent: (bool) false"}},
 	},
 	"Disconnect all/flows of every kind and actor that began earlier are ErrStateSpent": {
-		{"forgets when a user was disconnected", []string{"Complete that must be refused", stateSpent}},
-		{"lets actors outlast a disconnect", []string{"Complete that must be refused", stateSpent}},
+		{"forgets when a user was disconnected", []string{"a Complete that the contract refuses", stateSpent}},
+		{"lets actors outlast a disconnect", []string{"a Complete that the contract refuses", stateSpent}},
 	},
 
 	"Disconnect one/the connection ends, and the others stay unchanged": {
-		{"ends all connections whichever is named", []string{"the connections that Disconnect returns", "+ ID: (string) (len=31)"}},
+		{"ends all connections whichever is named", []string{"the result of Disconnect", "+ ID: (string) (len=31)"}},
 		{"drops all of the user's tags when a connection ends", []string{"the tasks that are due at 2061-05-17 12:02:00.123455", "actual : []string{}", "-([]string) (len=1)"}},
-		{"forgets the health of who disconnects", []string{"the connections that Disconnect returns", `- Health: (connect.Health) (len=13) "needs_sign_in"`, `+ Health: (connect.Health) (len=2) "ok"`}},
+		{"forgets the health of who disconnects", []string{"the result of Disconnect", `- Health: (connect.Health) (len=13) "needs_sign_in"`, `+ Health: (connect.Health) (len=2) "ok"`}},
 		{"leaves the tag of who disconnects", []string{"the tasks that are due at 2061-05-17 12:02:00.123455", "-([]string) (len=1)"}},
 		{"deletes at once", []string{"the tasks that are due at 2061-05-17 12:02:00.123455", "-([]string) (len=1)", "+([]string) (len=2)"}},
 	},
@@ -293,19 +293,19 @@ var flawsOfConnections = map[string][]flaw{
 		{"has one deletion for a user", []string{"the tasks that are due", "-([]string) (len=2)"}},
 	},
 	"Disconnect one/only flows that could renew the connection are spent": {
-		{"spends all flows when one connection ends", []string{"the flow that Pending returns", "- Spent: (bool) false", "+ Spent: (bool) true"}},
-		{"spends flows that add when one connection ends", []string{"the flow that Pending returns", "- Spent: (bool) false", "+ Spent: (bool) true"}},
-		{"spends flows that name any connection", []string{"the flow that Pending returns", "- Spent: (bool) false", "+ Spent: (bool) true"}},
-		{"leaves flows that name a connection", []string{"the flow that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
-		{"leaves flows that name no connection", []string{"the flow that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
-		{"leaves flows of actors", []string{"the flow that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
-		{"leaves live flows", []string{"the flow that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+		{"spends all flows when one connection ends", []string{"the result of Pending", "- Spent: (bool) false", "+ Spent: (bool) true"}},
+		{"spends flows that add when one connection ends", []string{"the result of Pending", "- Spent: (bool) false", "+ Spent: (bool) true"}},
+		{"spends flows that name any connection", []string{"the result of Pending", "- Spent: (bool) false", "+ Spent: (bool) true"}},
+		{"leaves flows that name a connection", []string{"the result of Pending", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+		{"leaves flows that name no connection", []string{"the result of Pending", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+		{"leaves flows of actors", []string{"the result of Pending", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+		{"leaves live flows", []string{"the result of Pending", "- Spent: (bool) true", "+ Spent: (bool) false"}},
 	},
 	"Disconnect one/completed flows of the connection are spent: a reload is ErrStateSpent": {
-		{"leaves completed flows of one connection", []string{"the flow that Pending returns", `- IdentityID: (string) ""`, "+ IdentityID: (string) (len=36)"}},
-		{"spends completed flows but keeps their identity", []string{"the flow that Pending returns", `- IdentityID: (string) ""`, "+ IdentityID: (string) (len=36)"}},
-		{"spends completed flows of every connection when one ends", []string{"the flow that Pending returns", "- IdentityID: (string) (len=36)", `+ IdentityID: (string) ""`}},
-		{"leaves the flow that made the connection", []string{"the flow that Pending returns", `- IdentityID: (string) ""`, "+ IdentityID: (string) (len=36)"}},
+		{"leaves completed flows of one connection", []string{"the result of Pending", `- IdentityID: (string) ""`, "+ IdentityID: (string) (len=36)"}},
+		{"spends completed flows but keeps their identity", []string{"the result of Pending", `- IdentityID: (string) ""`, "+ IdentityID: (string) (len=36)"}},
+		{"spends completed flows of every connection when one ends", []string{"the result of Pending", "- IdentityID: (string) (len=36)", `+ IdentityID: (string) ""`}},
+		{"leaves the flow that made the connection", []string{"the result of Pending", `- IdentityID: (string) ""`, "+ IdentityID: (string) (len=36)"}},
 	},
 	"Disconnect one/At is ignored: a flow that began earlier can be completed": {
 		{"remembers when one connection was ended", []string{"Complete of a pending flow", stateSpent}},
@@ -315,13 +315,13 @@ var flawsOfConnections = map[string][]flaw{
 		{"remembers when one connection was ended", []string{"Complete of a pending flow", stateSpent}},
 	},
 	"Disconnect one/the identity is ErrIdentityRetired until its deletion is done": {
-		{"forgets to queue the deletion", []string{"Complete that must be refused", identityRetired}},
-		{"gives a retired identity back to its user", []string{"Complete that must be refused", identityRetired}},
+		{"forgets to queue the deletion", []string{"a Complete that the contract refuses", identityRetired}},
+		{"gives a retired identity back to its user", []string{"a Complete that the contract refuses", identityRetired}},
 	},
 	"Disconnect one/a connection that the user does not have is ErrConnectionUnknown": {
 		{"finds a connection by its ID alone", []string{`Disconnect of the connection "connection-`, unknown}},
 		{"says nothing of a connection that is unknown", []string{`Disconnect of the connection "connection-`, unknown}},
-		{"spends flows before it looks for the connection", []string{"the flow that Pending returns", "- Spent: (bool) false", "+ Spent: (bool) true"}},
+		{"spends flows before it looks for the connection", []string{"the result of Pending", "- Spent: (bool) false", "+ Spent: (bool) true"}},
 		{"compares ID without case", []string{`Disconnect of the connection "CONNECTION-`, unknown}},
 		{"finds connections by patterns", []string{`Disconnect of the connection "%", which the user does not have`, unknown}},
 		{"cuts texts at a NUL byte", []string{`Disconnect of the connection "connection-`, unknown}},
@@ -331,9 +331,9 @@ var flawsOfConnections = map[string][]flaw{
 		{"compares ID without spaces at the end", []string{"Complete of a pending flow", connectedElse}},
 		{"compares ID without accents", []string{"Complete of a pending flow", connectedElse}},
 		{"compares ID with one weight for all emoji", []string{"Complete of a pending flow", connectedElse}},
-		{"trims spaces", []string{"what Complete returns", `- ID: (string) (len=5) "anna "`, `+ ID: (string) (len=4) "anna"`}},
-		{"compares ConnectionID without case", []string{"the flow that Pending returns", "- IdentityID: (string) (len=36)", `+ IdentityID: (string) ""`}},
-		{"compares ConnectionID without spaces at the end", []string{"the flow that Pending returns", "- IdentityID: (string) (len=36)", `+ IdentityID: (string) ""`}},
+		{"trims spaces", []string{"the result of Complete", `- ID: (string) (len=5) "anna "`, `+ ID: (string) (len=4) "anna"`}},
+		{"compares ConnectionID without case", []string{"the result of Pending", "- IdentityID: (string) (len=36)", `+ IdentityID: (string) ""`}},
+		{"compares ConnectionID without spaces at the end", []string{"the result of Pending", "- IdentityID: (string) (len=36)", `+ IdentityID: (string) ""`}},
 	},
 
 	"List/connections are ordered by ID, in pages of any size": {
@@ -346,11 +346,11 @@ var flawsOfConnections = map[string][]flaw{
 	},
 	"List/WithIdentities finds connections of any user and application": {
 		{"fails to find an identity that nobody has", []string{"WithIdentities", "the user is not connected"}},
-		{"finds identities in one application", []string{"the connections that have an identity"}},
-		{"finds one identity", []string{"the connections that have an identity"}},
+		{"finds identities in one application", []string{"the result of WithIdentities"}},
+		{"finds one identity", []string{"the result of WithIdentities"}},
 	},
 	"List/WithIdentities finds no identity that was replaced or has ended": {
-		{"finds identities that are about to be deleted", []string{"the connections that have an identity"}},
+		{"finds identities that are about to be deleted", []string{"the result of WithIdentities"}},
 	},
 	"List/IDs are ordered byte by byte, and connections are returned as stored": {
 		{"orders ids without case", []string{"all connections, in pages of 7", `- ID: (string) (len=4) "ANNA"`, `+ ID: (string) (len=1) "_"`}},
@@ -367,17 +367,17 @@ var flawsOfConnections = map[string][]flaw{
 		{"lists the connections of every application", []string{"the connections of the application", "+ ID: (string) (len=31)"}},
 	},
 	"List/a limit below one returns nothing, and is no error": {
-		{"takes no limit for any limit", []string{"how many connections List returns"}},
+		{"takes no limit for any limit", []string{"the number of connections that List returns"}},
 	},
 	"List/After may be an ID that no connection has": {
 		{"finds nothing after a connection that has ended", []string{"the connections after", "actual : []connect.Connection{}", "- ID: (string) (len=31)"}},
 	},
 	"List/changes between two pages neither repeat nor skip a connection": {
-		{"finds nothing after a connection that has ended", []string{"how often List returns the connection", "expected: 1", "actual : 0"}},
-		{"lists connections as they were stored", []string{"how often List returns the connection", "expected: 1", "actual : 0"}},
+		{"finds nothing after a connection that has ended", []string{"the number of times that List returns the connection", "expected: 1", "actual : 0"}},
+		{"lists connections as they were stored", []string{"the number of times that List returns the connection", "expected: 1", "actual : 0"}},
 	},
 	"List/concurrent changes neither repeat nor skip a connection": {
-		{"reads a page in two transactions", []string{"how often List returns the connection"}},
+		{"reads a page in two transactions", []string{"the number of times that List returns the connection"}},
 	},
 
 	"Contexts/SetLabel soon returns the error of its context, and changes nothing": {
@@ -385,7 +385,7 @@ var flawsOfConnections = map[string][]flaw{
 	},
 	"Contexts/Disconnect of one connection soon returns the error of its context, and changes nothing": {
 		{"Disconnect ignores its context", []string{"Disconnect of one connection with a context that is cancelled", "context canceled"}},
-		{"spends flows before it looks at its context", []string{"the flow that Pending returns", "- IdentityID: (string) (len=36)", `+ IdentityID: (string) ""`}},
+		{"spends flows before it looks at its context", []string{"the result of Pending", "- IdentityID: (string) (len=36)", `+ IdentityID: (string) ""`}},
 	},
 	"Contexts/List soon returns the error of its context, and changes nothing": {
 		{"List ignores its context", []string{"List with a context that is cancelled", "context canceled"}},

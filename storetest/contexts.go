@@ -27,7 +27,7 @@ func endedContexts() []endedContext {
 	cancel() // too late to change anything
 	// Of this one Err and Cause differ; a store gives Err.
 	caused, cancelCause := context.WithCancelCause(context.Background())
-	cancelCause(errors.New("the person closed the page"))
+	cancelCause(errors.New("the user closed the page"))
 	return []endedContext{
 		{"cancelled", cancelled},
 		{"past its deadline", late},
@@ -50,7 +50,7 @@ func stopped(method string, call func(ctx context.Context, s connect.Store, c sc
 				case err := <-answer:
 					require.ErrorIs(t, err, ctx.Err(), "%s with a context that is %s", method, ctx.how)
 				case <-timer.C:
-					require.Fail(t, "no answer in time", "%s with a context that is %s has not returned after %v", method, ctx.how, patience)
+					require.Fail(t, "the call does not return", "%s with a context that is %s has not returned after %v", method, ctx.how, patience)
 				}
 				c.requireUnchanged(t, s)
 			}
@@ -83,7 +83,7 @@ var contextsGroup = group{"Contexts", []check{
 	stopped("Complete", func(ctx context.Context, s connect.Store, c scene) error {
 		done, err := s.Complete(ctx, c.live.TokenHash, finished(c.live, identity("too late")), tagged)
 		if done.First {
-			return errors.New("it says that it is the first")
+			return errors.New("Complete returned First")
 		}
 		return err
 	}),
@@ -98,7 +98,7 @@ var contextsGroup = group{"Contexts", []check{
 	stopped("SetHealth", func(ctx context.Context, s connect.Store, c scene) error {
 		_, changed, err := s.SetHealth(ctx, c.anna.IdentityID, needsSignIn, later(1))
 		if changed {
-			return errors.New("it says that it changes the health")
+			return errors.New("SetHealth reported a change")
 		}
 		return err
 	}),
@@ -111,7 +111,7 @@ var contextsGroup = group{"Contexts", []check{
 		return err
 	}),
 	// The one method that may change something beside an error.
-	stopped("Disconnect of a user who has no connection", func(ctx context.Context, s connect.Store, c scene) error {
+	stopped("Disconnect for a user without a connection", func(ctx context.Context, s connect.Store, c scene) error {
 		_, err := s.Disconnect(ctx, endAll(app, "emil", noon))
 		return err
 	}),
@@ -130,7 +130,7 @@ var contextsGroup = group{"Contexts", []check{
 	stopped("Claim", func(ctx context.Context, s connect.Store, c scene) error {
 		tasks, err := s.Claim(ctx, app, deleteDue, deleteDue.Add(lease), plenty)
 		if len(tasks) > 0 {
-			return errors.New("it gives out tasks")
+			return errors.New("Claim returned tasks")
 		}
 		return err
 	}),
@@ -158,8 +158,8 @@ var contextsGroup = group{"Contexts", []check{
 			done, err := s.Complete(ctx, p.TokenHash, c, tagged)
 			cancel()
 			if err != nil {
-				require.ErrorIs(t, err, context.DeadlineExceeded, "Complete that is cut off")
-				require.Zero(t, done, "what Complete that is cut off returns")
+				require.ErrorIs(t, err, context.DeadlineExceeded, "an interrupted Complete")
+				require.Zero(t, done, "the result of an interrupted Complete")
 			}
 
 			// Whether a commit went through may be unknown when the deadline
@@ -167,7 +167,7 @@ var contextsGroup = group{"Contexts", []check{
 			connections, missing := s.Connections(t.Context(), app, p.UserID)
 			require.NoError(t, missing, "Connections")
 			if len(connections) == 0 {
-				require.Error(t, err, "Complete that has stored no connection")
+				require.Error(t, err, "a Complete that stored no connection")
 				requireFlow(t, s, p)
 				complete(t, s, p, c.IdentityID)
 			} else {
@@ -190,13 +190,13 @@ var contextsGroup = group{"Contexts", []check{
 			err := s.Bind(ctx, p, 1)
 			cancel()
 			if err != nil {
-				require.ErrorIs(t, err, context.DeadlineExceeded, "Bind that is cut off")
+				require.ErrorIs(t, err, context.DeadlineExceeded, "an interrupted Bind")
 			}
 
 			_, missing := s.Pending(t.Context(), p.TokenHash)
 			if missing != nil {
 				require.ErrorIs(t, missing, connect.ErrStateUnknown, "Pending")
-				require.Error(t, err, "Bind that has bound no flow")
+				require.Error(t, err, "a Bind that bound no flow")
 				requireFlows(t, s, []connect.Pending{spent(first), second}, nil)
 				bindWithin(t, s, 1, p)
 			}

@@ -69,7 +69,7 @@ var deletionsGroup = group{"Deletions", []check{
 		requireDue(t, s, later.Add(-micro))
 		requireDue(t, s, later, again(deletion(c), 3))
 
-		require.NoError(t, s.Done(t.Context(), tag(c)), "Done of a tag that is not there")
+		require.NoError(t, s.Done(t.Context(), tag(c)), "Done of an unknown task")
 		requireDue(t, s, later.Add(lease), again(deletion(c), 4))
 		require.NoError(t, s.Done(t.Context(), deletion(c)), "Done")
 		requireTasks(t, s)

@@ -13,7 +13,7 @@ func requireUnknownConnection(t tb, s connect.Store, d connect.Disconnection) {
 	t.Helper()
 	ended, err := s.Disconnect(t.Context(), d)
 	require.ErrorIs(t, err, connect.ErrConnectionUnknown, "Disconnect of the connection %.40q, which the user does not have", d.ConnectionID)
-	require.Empty(t, ended, "the connections that Disconnect returns for one that the user does not have")
+	require.Empty(t, ended, "the result of a refused Disconnect")
 }
 
 // ending is about Disconnect of one connection.
@@ -103,7 +103,7 @@ var disconnectOneGroup = group{"Disconnect one", []check{
 		d.At = noon.AddDate(1, 0, 0)
 		ended, err := s.Disconnect(t.Context(), d)
 		require.NoError(t, err, "Disconnect of one connection")
-		requireSame(t, []connect.Connection{first}, ended, "the connections that Disconnect returns")
+		requireSame(t, []connect.Connection{first}, ended, "the result of Disconnect")
 		before, named := adds(flow("anna", "before")), renews(flow("anna", "named"), second.ID)
 		bind(t, s, before, named)
 		completeHow(t, s, before, finished(before, identity("before")), several)

@@ -208,9 +208,9 @@ func renewHow(t tb, s connect.Store, old connect.Connection, p connect.Pending, 
 // requireDone compares what Complete returns.
 func requireDone(t tb, want, got connect.Completed) {
 	t.Helper()
-	require.True(t, got.First, "Complete of a pending flow says that it is not the first")
+	require.True(t, got.First, "First, which Complete returns for a pending flow")
 	got.Connection, want.Connection = alike(want.Connection, got.Connection), inUTC(want.Connection)
-	require.Equal(t, want, got, "what Complete returns")
+	require.Equal(t, want, got, "the result of Complete")
 }
 
 // connected binds and completes a flow with the user's first connection.
@@ -245,9 +245,9 @@ func requireReload(t tb, s connect.Store, p connect.Pending, c connect.Connectio
 func requireReloadHow(t tb, s connect.Store, p connect.Pending, c connect.Connection, how connect.Completion) {
 	t.Helper()
 	done, err := s.Complete(t.Context(), p.TokenHash, c, how)
-	require.NoError(t, err, "Complete once more, a reload")
-	require.False(t, done.First, "Complete once more, a reload, says that it is the first")
-	require.Zero(t, done, "what Complete returns for a reload")
+	require.NoError(t, err, "Complete of a reload")
+	require.False(t, done.First, "First, which Complete returns for a reload")
+	require.Zero(t, done, "the result of Complete for a reload")
 }
 
 // requireRefused completes a flow that cannot be completed.
@@ -260,8 +260,8 @@ func requireRefused(t tb, s connect.Store, p connect.Pending, c connect.Connecti
 func requireRefusedHow(t tb, s connect.Store, p connect.Pending, c connect.Connection, how connect.Completion, want error) {
 	t.Helper()
 	done, err := s.Complete(t.Context(), p.TokenHash, c, how)
-	require.ErrorIs(t, err, want, "Complete that must be refused")
-	require.Zero(t, done, "what Complete that was refused returns")
+	require.ErrorIs(t, err, want, "a Complete that the contract refuses")
+	require.Zero(t, done, "the result of a refused Complete")
 }
 
 // requireFlow reads a flow.
@@ -272,14 +272,14 @@ func requireFlow(t tb, s connect.Store, want connect.Pending) {
 	got.BegunAt, want.BegunAt = got.BegunAt.UTC(), want.BegunAt.UTC()
 	got.IssuedAt, want.IssuedAt = got.IssuedAt.UTC(), want.IssuedAt.UTC()
 	got.ExpiresAt, want.ExpiresAt = got.ExpiresAt.UTC(), want.ExpiresAt.UTC()
-	require.Equal(t, want, got, "the flow that Pending returns")
+	require.Equal(t, want, got, "the result of Pending")
 }
 
 // requireNoFlow looks for a flow that is not there.
 func requireNoFlow(t tb, s connect.Store, tokenHash string) {
 	t.Helper()
 	_, err := s.Pending(t.Context(), tokenHash)
-	require.ErrorIs(t, err, connect.ErrStateUnknown, "Pending of a flow that is not there")
+	require.ErrorIs(t, err, connect.ErrStateUnknown, "Pending of an unknown flow")
 }
 
 // requireConnection reads the only connection of a user.
@@ -293,7 +293,7 @@ func requireConnections(t tb, s connect.Store, want ...connect.Connection) {
 	t.Helper()
 	got, err := s.Connections(t.Context(), want[0].ApplicationID, want[0].UserID)
 	require.NoError(t, err, "Connections")
-	requireSame(t, want, got, "the connections that Connections returns")
+	requireSame(t, want, got, "the result of Connections")
 }
 
 // requireAmong reads one connection of a user, who may have others.
@@ -302,15 +302,15 @@ func requireAmong(t tb, s connect.Store, want connect.Connection) {
 	got, err := s.Connections(t.Context(), want.ApplicationID, want.UserID)
 	require.NoError(t, err, "Connections")
 	got = slices.DeleteFunc(got, func(c connect.Connection) bool { return c.ID != want.ID })
-	requireSame(t, []connect.Connection{want}, got, "the connection that Connections returns")
+	requireSame(t, []connect.Connection{want}, got, "the result of Connections")
 }
 
 // requireNoConnection reads the connections of a user who has none.
 func requireNoConnection(t tb, s connect.Store, application, user string) {
 	t.Helper()
 	got, err := s.Connections(t.Context(), application, user)
-	require.NoError(t, err, "Connections of a user who has none")
-	require.Empty(t, got, "the connections of a user who has none")
+	require.NoError(t, err, "Connections for a user without a connection")
+	require.Empty(t, got, "the result of Connections for a user without a connection")
 }
 
 // requireSame compares connections, in order.
@@ -337,7 +337,7 @@ func disconnectAt(t tb, s connect.Store, at time.Time, want ...connect.Connectio
 	t.Helper()
 	got, err := s.Disconnect(t.Context(), endAll(want[0].ApplicationID, want[0].UserID, at))
 	require.NoError(t, err, "Disconnect")
-	requireSame(t, want, got, "the connections that Disconnect returns")
+	requireSame(t, want, got, "the result of Disconnect")
 }
 
 // disconnectOne ends one connection.
@@ -345,7 +345,7 @@ func disconnectOne(t tb, s connect.Store, want connect.Connection) {
 	t.Helper()
 	got, err := s.Disconnect(t.Context(), endOne(want))
 	require.NoError(t, err, "Disconnect of one connection")
-	requireSame(t, []connect.Connection{want}, got, "the connections that Disconnect returns")
+	requireSame(t, []connect.Connection{want}, got, "the result of Disconnect")
 }
 
 // endAll ends all connections of a user.
@@ -371,8 +371,8 @@ func requireNothingToDisconnect(t tb, s connect.Store, application, user string)
 func requireNothingToDisconnectAt(t tb, s connect.Store, application, user string, at time.Time) {
 	t.Helper()
 	got, err := s.Disconnect(t.Context(), endAll(application, user, at))
-	require.NoError(t, err, "Disconnect of a user who has no connection")
-	require.Empty(t, got, "the connections that Disconnect returns for a user who has none")
+	require.NoError(t, err, "Disconnect for a user without a connection")
+	require.Empty(t, got, "the result of Disconnect for a user without a connection")
 }
 
 func inUTC(c connect.Connection) connect.Connection {
@@ -431,10 +431,10 @@ func claimIn(t tb, s connect.Store, application string, now, until time.Time, li
 	t.Helper()
 	got, err := s.Claim(t.Context(), application, now, until, limit)
 	require.NoError(t, err, "Claim")
-	require.LessOrEqual(t, len(got), max(limit, 0), "how many tasks Claim returns")
+	require.LessOrEqual(t, len(got), max(limit, 0), "the number of tasks that Claim returns")
 	for i := range got {
-		require.Equal(t, application, got[i].ApplicationID, "the application of a task that Claim returns is the one it was asked for")
-		require.Equal(t, until.UTC(), got[i].NotBefore.UTC(), "NotBefore of a task that Claim returns is the end of its lease")
+		require.Equal(t, application, got[i].ApplicationID, "the ApplicationID of a task that Claim returns")
+		require.Equal(t, until.UTC(), got[i].NotBefore.UTC(), "the NotBefore of a task that Claim returns")
 	}
 	return got
 }

@@ -42,17 +42,17 @@ func merge(all ...map[string][]flaw) map[string][]flaw {
 
 var flawsOfFlows = map[string][]flaw{
 	"Bind/a flow is returned as it was bound": {
-		{"forgets the return path", []string{"the flow that Pending returns", `- ReturnTo: (string) (len=16) "/reports?month=5"`, `+ ReturnTo: (string) ""`}},
-		{"forgets when a flow began", []string{"the flow that Pending returns", "BegunAt:time.Date(1, time.January, 1, 0, 0, 0, 0, time.UTC)"}},
+		{"forgets the return path", []string{"the result of Pending", `- ReturnTo: (string) (len=16) "/reports?month=5"`, `+ ReturnTo: (string) ""`}},
+		{"forgets when a flow began", []string{"the result of Pending", "BegunAt:time.Date(1, time.January, 1, 0, 0, 0, 0, time.UTC)"}},
 	},
 	"Bind/a zero BegunAt is returned as zero": {
-		{"keeps an unknown beginning as 1970", []string{"the flow that Pending returns", "BegunAt:time.Date(1970,"}},
+		{"keeps an unknown beginning as 1970", []string{"the result of Pending", "BegunAt:time.Date(1970,"}},
 	},
 	"Bind/Spent and IdentityID are ignored: a flow begins live": {
-		{"believes that a flow is spent", []string{"the flow that Pending returns", "- Spent: (bool) false", `- IdentityID: (string) ""`}},
+		{"believes that a flow is spent", []string{"the result of Pending", "- Spent: (bool) false", `- IdentityID: (string) ""`}},
 	},
 	"Bind/an unknown token hash is ErrStateUnknown": {
-		{"has an empty flow for every token hash", []string{"Pending of a flow that is not there", stateUnknown}},
+		{"has an empty flow for every token hash", []string{"Pending of an unknown flow", stateUnknown}},
 	},
 	"Bind/a token hash that is bound already is an error, and its flow stays unchanged": {
 		{"binds a token hash again", []string{"Bind of a token hash that is bound already"}},
@@ -66,98 +66,98 @@ var flawsOfFlows = map[string][]flaw{
 	},
 
 	"Bind limit/flows within the limit stay live": {
-		{"lets one flow less stay", []string{"the flow that Pending returns", "- Spent: (bool) false", "+ Spent: (bool) true"}},
+		{"lets one flow less stay", []string{"the result of Pending", "- Spent: (bool) false", "+ Spent: (bool) true"}},
 	},
 	"Bind limit/one flow beyond the limit spends the one that expires first": {
-		{"binds any number of flows", []string{"the flow that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
-		{"lets one flow more stay", []string{"the flow that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
-		{"makes room with the newest", []string{"the flow that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+		{"binds any number of flows", []string{"the result of Pending", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+		{"lets one flow more stay", []string{"the result of Pending", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+		{"makes room with the newest", []string{"the result of Pending", "- Spent: (bool) true", "+ Spent: (bool) false"}},
 		{"removes what makes room", []string{"Pending", stateUnknown}},
-		{"completes a flow that is spent", []string{"Complete that must be refused", stateSpent}},
+		{"completes a flow that is spent", []string{"a Complete that the contract refuses", stateSpent}},
 	},
 	"Bind limit/the order of ExpiresAt counts, not that of binding": {
-		{"makes room in the order of binding", []string{"the flow that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
-		{"makes room in the order of issue", []string{"the flow that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+		{"makes room in the order of binding", []string{"the result of Pending", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+		{"makes room in the order of issue", []string{"the result of Pending", "- Spent: (bool) true", "+ Spent: (bool) false"}},
 	},
 	"Bind limit/ExpiresAt is compared to the microsecond": {
-		{"makes room by the second", []string{"the flow that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+		{"makes room by the second", []string{"the result of Pending", "- Spent: (bool) true", "+ Spent: (bool) false"}},
 	},
 	"Bind limit/of flows that expire at the same moment, as many stay as the limit allows": {
-		{"takes flows that expire at one moment for one", []string{"how many flows of a user are live", "expected: 3 actual : 10"}},
-		{"keeps one spent flow more", []string{"how many flows Sweep says it has removed", "expected: 7 actual : 8"}},
+		{"takes flows that expire at one moment for one", []string{"the number of live flows of a user", "expected: 3 actual : 10"}},
+		{"keeps one spent flow more", []string{"the number of flows that Sweep returns", "expected: 7 actual : 8"}},
 	},
 	"Bind limit/the flow that is bound stays live, even if it expires first": {
-		{"spends the flow that is bound when it expires first", []string{"the flow that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+		{"spends the flow that is bound when it expires first", []string{"the result of Pending", "- Spent: (bool) true", "+ Spent: (bool) false"}},
 	},
 	"Bind limit/a limit of one leaves the new flow live, and keeps one spent flow": {
-		{"lets one flow more stay", []string{"the flow that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+		{"lets one flow more stay", []string{"the result of Pending", "- Spent: (bool) true", "+ Spent: (bool) false"}},
 		{"keeps one spent flow less", []string{"Pending", stateUnknown}},
-		{"keeps one spent flow more", []string{"Pending of a flow that is not there"}},
+		{"keeps one spent flow more", []string{"Pending of an unknown flow"}},
 	},
 	"Bind limit/a lower limit spends and removes several flows in one call": {
-		{"spends one flow at most", []string{"the flow that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+		{"spends one flow at most", []string{"the result of Pending", "- Spent: (bool) true", "+ Spent: (bool) false"}},
 		{"removes what it has just spent", []string{"Pending", stateUnknown}},
 	},
 	"Bind limit/live flows and spent flows are counted separately": {
-		{"counts live and spent flows together", []string{"the flow that Pending returns", "- Spent: (bool) false", "+ Spent: (bool) true"}},
+		{"counts live and spent flows together", []string{"the result of Pending", "- Spent: (bool) false", "+ Spent: (bool) true"}},
 		{"keeps no spent flow", []string{"Pending", stateUnknown}},
 	},
 	"Bind limit/the spent flows that expire last are kept, with their identities": {
 		{"makes room with the newest", []string{"Pending", stateUnknown}},
-		{"keeps one spent flow more", []string{"Pending of a flow that is not there"}},
-		{"spends kept flows once more", []string{"the flow that Pending returns", `+ IdentityID: (string) ""`}},
+		{"keeps one spent flow more", []string{"Pending of an unknown flow"}},
+		{"spends kept flows once more", []string{"the result of Pending", `+ IdentityID: (string) ""`}},
 	},
 	"Bind limit/removing a completed flow keeps its connection and its task": {
-		{"ends connections with the flows it removes", []string{"the connections that Connections returns", "actual : []connect.Connection{}"}},
+		{"ends connections with the flows it removes", []string{"the result of Connections", "actual : []connect.Connection{}"}},
 		{"never binds again what has made room", []string{"Bind", "bound already"}},
 	},
 	"Bind limit/expired flows count as live, and are spent first": {
-		{"takes what has expired for spent", []string{"the flow that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+		{"takes what has expired for spent", []string{"the result of Pending", "- Spent: (bool) true", "+ Spent: (bool) false"}},
 	},
 	"Bind limit/flows that Disconnect spent are removed like any other": {
-		{"keeps one spent flow more", []string{"Pending of a flow that is not there"}},
+		{"keeps one spent flow more", []string{"Pending of an unknown flow"}},
 	},
 	"Bind limit/flows of other users and applications stay unchanged": {
-		{"makes room among all flows", []string{"the flow that Pending returns", "- Spent: (bool) false", "+ Spent: (bool) true"}},
-		{"makes room among the flows of the user id everywhere", []string{"the flow that Pending returns", "- Spent: (bool) false", "+ Spent: (bool) true"}},
+		{"makes room among all flows", []string{"the result of Pending", "- Spent: (bool) false", "+ Spent: (bool) true"}},
+		{"makes room among the flows of the user id everywhere", []string{"the result of Pending", "- Spent: (bool) false", "+ Spent: (bool) true"}},
 	},
 	"Bind limit/users and applications with similar ids are distinct": {
-		{"compares UserID without case", []string{"the flow that Pending returns", "- Spent: (bool) false", "+ Spent: (bool) true"}},
-		{"compares ApplicationID without accents", []string{"the flow that Pending returns", "- Spent: (bool) false", "+ Spent: (bool) true"}},
+		{"compares UserID without case", []string{"the result of Pending", "- Spent: (bool) false", "+ Spent: (bool) true"}},
+		{"compares ApplicationID without accents", []string{"the result of Pending", "- Spent: (bool) false", "+ Spent: (bool) true"}},
 	},
 	"Bind limit/a Bind that fails spends and removes nothing": {
 		{"makes room before it looks for the token hash", []string{"Bind of a token hash that is bound already"}},
 		{"makes room for a flow that it refuses", []string{"Pending", stateUnknown}},
 	},
 	"Bind limit/a user who completes no flow has at most twice the limit plus one": {
-		{"binds any number of flows", []string{"how many flows Sweep says it has removed", "expected: 11 actual : 40"}},
-		{"keeps one spent flow more", []string{"how many flows Sweep says it has removed", "expected: 11 actual : 12"}},
+		{"binds any number of flows", []string{"the number of flows that Sweep returns", "expected: 11 actual : 40"}},
+		{"keeps one spent flow more", []string{"the number of flows that Sweep returns", "expected: 11 actual : 12"}},
 	},
 	"Bind limit/a user who completes every flow has at most the limit plus one": {
-		{"keeps one spent flow more", []string{"how many flows Sweep says it has removed", "expected: 6 actual : 7"}},
-		{"binds any number of flows", []string{"how many flows Sweep says it has removed", "expected: 6 actual : 42"}},
+		{"keeps one spent flow more", []string{"the number of flows that Sweep returns", "expected: 6 actual : 7"}},
+		{"binds any number of flows", []string{"the number of flows that Sweep returns", "expected: 6 actual : 42"}},
 	},
 
 	"Spend/a spent flow has no identity and is ErrStateSpent": {
 		{"removes a flow that is spent", []string{"Pending", stateUnknown}},
-		{"completes a flow that is spent", []string{"Complete that must be refused", stateSpent}},
+		{"completes a flow that is spent", []string{"a Complete that the contract refuses", stateSpent}},
 	},
 	"Spend/other flows stay live": {
-		{"spends all flows of the user", []string{"the flow that Pending returns", "- Spent: (bool) false", "+ Spent: (bool) true"}},
+		{"spends all flows of the user", []string{"the result of Pending", "- Spent: (bool) false", "+ Spent: (bool) true"}},
 	},
 	"Spend/a spent or unknown flow is no error, and nothing changes": {
-		{"fails to spend an unknown flow", []string{"Spend of a flow that is spent or unknown", stateUnknown}},
+		{"fails to spend an unknown flow", []string{"Spend of a spent or unknown flow", stateUnknown}},
 	},
 	"Spend/a completed flow is no error, and stays completed": {
-		{"forgets the identity of a completed flow that is spent", []string{"the flow that Pending returns", `+ IdentityID: (string) ""`}},
+		{"forgets the identity of a completed flow that is spent", []string{"the result of Pending", `+ IdentityID: (string) ""`}},
 	},
 
 	"Complete expiry/a flow is live until a microsecond before ExpiresAt": {
 		{"expires a microsecond early", []string{"Complete of a pending flow", stateExpired}},
 	},
 	"Complete expiry/a flow is ErrStateExpired from ExpiresAt on": {
-		{"expires a microsecond late", []string{"Complete that must be refused", stateExpired}},
-		{"never expires", []string{"Complete that must be refused", stateExpired}},
+		{"expires a microsecond late", []string{"a Complete that the contract refuses", stateExpired}},
+		{"never expires", []string{"a Complete that the contract refuses", stateExpired}},
 	},
 	"Complete expiry/ConnectedAt decides, not a clock of the store": {
 		{"has a clock of its own", []string{"Complete of a pending flow", stateExpired}},
@@ -166,39 +166,39 @@ var flawsOfFlows = map[string][]flaw{
 		{"spends what has expired", []string{"Complete of a pending flow", stateSpent}},
 	},
 	"Complete expiry/a reload of an expired flow succeeds": {
-		{"calls a late reload expired", []string{"Complete once more, a reload", stateExpired}},
+		{"calls a late reload expired", []string{"Complete of a reload", stateExpired}},
 	},
 
 	"Complete/the connection is stored, the flow is spent and a tag is queued": {
-		{"completes without spending", []string{"the flow that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+		{"completes without spending", []string{"the result of Pending", "- Spent: (bool) true", "+ Spent: (bool) false"}},
 	},
 	"Complete/a reload is not First, and changes nothing": {
-		{"says that a reload is the first", []string{"Complete once more, a reload, says that it is the first"}},
-		{"takes no reload", []string{"Complete once more, a reload", stateSpent}},
-		{"stores a reload", []string{"the connections that Connections returns", "time.May, 17, 12, 1, 0, 123456000"}},
+		{"says that a reload is the first", []string{"First, which Complete returns for a reload"}},
+		{"takes no reload", []string{"Complete of a reload", stateSpent}},
+		{"stores a reload", []string{"the result of Connections", "time.May, 17, 12, 1, 0, 123456000"}},
 	},
 	"Complete/another identity for a completed flow is ErrStateSpent": {
-		{"completes a flow that is spent", []string{"Complete that must be refused", stateSpent}},
+		{"completes a flow that is spent", []string{"a Complete that the contract refuses", stateSpent}},
 	},
 	"Complete/another user is ErrAnotherUser, and the flow stays pending": {
-		{"forgets whose flow it is", []string{"Complete that must be refused", anotherUser}},
-		{"spends what it refuses", []string{"the flow that Pending returns", "- Spent: (bool) false", "+ Spent: (bool) true"}},
+		{"forgets whose flow it is", []string{"a Complete that the contract refuses", anotherUser}},
+		{"spends what it refuses", []string{"the result of Pending", "- Spent: (bool) false", "+ Spent: (bool) true"}},
 	},
 	"Complete/another application is ErrAnotherUser, and the flow stays pending": {
-		{"compares the user id of a flow alone", []string{"Complete that must be refused", anotherUser}},
+		{"compares the user id of a flow alone", []string{"a Complete that the contract refuses", anotherUser}},
 	},
 	"Complete/an unknown flow is ErrStateUnknown, and nothing is stored": {
-		{"connects without a flow", []string{"Complete that must be refused", stateUnknown}},
+		{"connects without a flow", []string{"a Complete that the contract refuses", stateUnknown}},
 	},
 	"Complete/of several reasons to refuse, the first in order is returned": {
-		{"judges the identity first", []string{"Complete that must be refused: unknown, identity taken", stateUnknown, identityTaken}},
-		{"calls a late reload expired", []string{"Complete that must be refused: spent, expired", stateSpent, stateExpired}},
-		{"judges freshness before anything else of an identity", []string{"Complete that must be refused: identity retired", identityTooOld}},
-		{"forgets when a user was disconnected", []string{"Complete that must be refused: begun before a disconnect", stateSpent}},
-		{"spends what began before a disconnect when it is bound", []string{"the flow that Pending returns", "+ Spent: (bool) true"}},
+		{"judges the identity first", []string{"a Complete that the contract refuses: unknown, identity taken", stateUnknown, identityTaken}},
+		{"calls a late reload expired", []string{"a Complete that the contract refuses: spent, expired", stateSpent, stateExpired}},
+		{"judges freshness before anything else of an identity", []string{"a Complete that the contract refuses: identity retired", identityTooOld}},
+		{"forgets when a user was disconnected", []string{"a Complete that the contract refuses: begun before a disconnect", stateSpent}},
+		{"spends what began before a disconnect when it is bound", []string{"the result of Pending", "+ Spent: (bool) true"}},
 	},
 	"Complete/a flow that was refused can still be completed": {
-		{"spends what it refuses", []string{"Complete that must be refused", identityTaken, stateSpent}},
+		{"spends what it refuses", []string{"a Complete that the contract refuses", identityTaken, stateSpent}},
 	},
 
 	"Complete replaces/another identity replaces the old one and queues its deletion": {
@@ -215,13 +215,13 @@ var flawsOfFlows = map[string][]flaw{
 		{"has one deletion for a user", []string{"the tasks that are due", "-([]string) (len=3)", "+([]string) (len=2)"}},
 	},
 	"Complete replaces/a reload of a flow whose identity was replaced changes nothing": {
-		{"takes no reload that was replaced", []string{"Complete once more, a reload", stateSpent}},
+		{"takes no reload that was replaced", []string{"Complete of a reload", stateSpent}},
 	},
 	"Complete replaces/a refusal replaces nothing": {
-		{"ends the old connection before it refuses the new one", []string{"the connections that Connections returns", "actual : []connect.Connection{}"}},
+		{"ends the old connection before it refuses the new one", []string{"the result of Connections", "actual : []connect.Connection{}"}},
 	},
 	"Complete replaces/connections of other users and applications stay unchanged": {
-		{"replaces the connection of the user id elsewhere", []string{"what Complete returns", `- Replaced: (string) ""`}},
+		{"replaces the connection of the user id elsewhere", []string{"the result of Complete", `- Replaced: (string) ""`}},
 	},
 
 	"Complete SameIdentity/the identity that the user has is renewed": {
@@ -229,34 +229,34 @@ var flawsOfFlows = map[string][]flaw{
 		{"deletes an identity that comes again", []string{"the tasks that are due", "-([]string) (len=1)", "+([]string) (len=2)"}},
 	},
 	"Complete SameIdentity/any other identity is ErrIdentityTooOld, and nothing changes": {
-		{"takes any identity for a fresh one", []string{"Complete that must be refused", identityTooOld}},
-		{"spends what it refuses", []string{"the flow that Pending returns", "+ Spent: (bool) true"}},
+		{"takes any identity for a fresh one", []string{"a Complete that the contract refuses", identityTooOld}},
+		{"spends what it refuses", []string{"the result of Pending", "+ Spent: (bool) true"}},
 	},
 	"Complete SameIdentity/without a connection, every identity is ErrIdentityTooOld": {
-		{"takes any identity of who has no connection", []string{"Complete that must be refused", identityTooOld}},
+		{"takes any identity of who has no connection", []string{"a Complete that the contract refuses", identityTooOld}},
 	},
 	"Complete SameIdentity/an identity that the user had before is refused": {
-		{"looks for the user's identity in the flows", []string{"Complete that must be refused", identityTooOld}},
+		{"looks for the user's identity in the flows", []string{"a Complete that the contract refuses", identityTooOld}},
 	},
 	"Complete SameIdentity/a reload is not affected": {
-		{"judges the identity of a reload", []string{"Complete once more, a reload", identityTooOld}},
+		{"judges the identity of a reload", []string{"Complete of a reload", identityTooOld}},
 	},
 
 	"SetHealth/Complete stores the health of a new connection": {
-		{"begins every connection as HealthOK", []string{"what Complete returns", `- Health: (connect.Health) (len=13) "needs_sign_in"`}},
-		{"knows the health from when a connection was stored", []string{"what Complete returns", "- wall: (uint64) 123451000", "+ wall: (uint64) 123456000"}},
+		{"begins every connection as HealthOK", []string{"the result of Complete", `- Health: (connect.Health) (len=13) "needs_sign_in"`}},
+		{"knows the health from when a connection was stored", []string{"the result of Complete", "- wall: (uint64) 123451000", "+ wall: (uint64) 123456000"}},
 	},
 	"SetHealth/later news sets Health and HealthAt, and nothing else": {
 		{"keeps the moment that a connection begins with", []string{"the connection that SetHealth returns", "HealthAt:time.Date(2061, time.May, 17, 11, 59, 57, 123451000, time.UTC)} Diff"}},
 		{"returns the connection as it was before the event", []string{"the connection that SetHealth returns", `- Health: (connect.Health) (len=13) "needs_sign_in"`}},
-		{"says that no event is a change", []string{"SetHealth that changes the health says that it does not"}},
+		{"says that no event is a change", []string{"changed, which SetHealth returns for a change"}},
 		{"takes an event for a sign-in", []string{"the connection that SetHealth returns", "ConnectedAt: (time.Time) {"}},
 	},
 	"SetHealth/earlier news changes nothing": {
 		{"lets every event count", []string{"the connection that SetHealth returns", `- Health: (connect.Health) (len=2) "ok"`}},
 	},
 	"SetHealth/the same news again changes nothing": {
-		{"says that every event is a change", []string{"SetHealth that leaves the health as it is says that it changes it"}},
+		{"says that every event is a change", []string{"changed, which SetHealth returns without a change"}},
 	},
 	"SetHealth/later news of the same health moves HealthAt": {
 		{"keeps the moment of an event that says the same", []string{"the connection that SetHealth returns", "HealthAt:time.Date(2061, time.May, 17, 11, 59, 57, 123451000, time.UTC)} Diff"}},
@@ -280,8 +280,8 @@ var flawsOfFlows = map[string][]flaw{
 		{"compares events by the millisecond", []string{"the connection that SetHealth returns", `- Health: (connect.Health) (len=13) "needs_sign_in"`}},
 	},
 	"SetHealth/equal times stay equal below a microsecond": {
-		{"cuts the moment that it keeps of an event, and not the event's", []string{"whether SetHealth changes the health: ok at", "expected: false actual : true"}},
-		{"rounds up the moment that it keeps of an event, and not the event's", []string{"whether SetHealth changes the health: needs_sign_in at", "expected: true actual : false"}},
+		{"cuts the moment that it keeps of an event, and not the event's", []string{"changed, which SetHealth returns: ok at", "expected: false actual : true"}},
+		{"rounds up the moment that it keeps of an event, and not the event's", []string{"changed, which SetHealth returns: needs_sign_in at", "expected: true actual : false"}},
 	},
 	"SetHealth/a time is the same instant in any zone": {
 		{"keeps the wall clock without its zone", []string{"the connection that SetHealth returns", `- Health: (connect.Health) (len=2) "ok"`, `HealthAt:time.Date(2061, time.May, 17, 17, 46, 57, 123450000, time.UTC)} Diff`}},
@@ -291,83 +291,83 @@ var flawsOfFlows = map[string][]flaw{
 		{"compares moments as texts in UTC", []string{"the connection that SetHealth returns"}},
 	},
 	"SetHealth/an identity without a connection is ErrNotConnected": {
-		{"takes an event for any identity", []string{"SetHealth of an identity that no connection has", notConnected}},
+		{"takes an event for any identity", []string{"SetHealth for an identity without a connection", notConnected}},
 	},
 	"SetHealth/an identity that was replaced is ErrNotConnected": {
-		{"looks for the user of an event in the flows", []string{"SetHealth of an identity that no connection has", notConnected}},
-		{"brings back a connection for an event", []string{"SetHealth of an identity that no connection has", notConnected}},
+		{"looks for the user of an event in the flows", []string{"SetHealth for an identity without a connection", notConnected}},
+		{"brings back a connection for an event", []string{"SetHealth for an identity without a connection", notConnected}},
 	},
 	"SetHealth/the identity of a connection that has ended is ErrNotConnected": {
-		{"brings back a connection for an event", []string{"SetHealth of an identity that no connection has", notConnected}},
+		{"brings back a connection for an event", []string{"SetHealth for an identity without a connection", notConnected}},
 	},
 	"SetHealth/an identity is found in any application": {
 		{"looks for the identity of an event in one application", []string{"SetHealth", notConnected}},
 	},
 	"SetHealth/other connections, flows and tasks stay unchanged": {
-		{"sets the health of everybody", []string{"the connections that Connections returns", `- Health: (connect.Health) (len=2) "ok"`}},
-		{"sets the health of the user id everywhere", []string{"the connections that Connections returns", `- Health: (connect.Health) (len=2) "ok"`}},
-		{"spends the flows of who needs to sign in", []string{"the flow that Pending returns", "+ Spent: (bool) true"}},
+		{"sets the health of everybody", []string{"the result of Connections", `- Health: (connect.Health) (len=2) "ok"`}},
+		{"sets the health of the user id everywhere", []string{"the result of Connections", `- Health: (connect.Health) (len=2) "ok"`}},
+		{"spends the flows of who needs to sign in", []string{"the result of Pending", "+ Spent: (bool) true"}},
 		{"tags an identity whose health has changed", []string{"the tasks that are due at 2061-05-17 12:01:00.123456", "-([]string) (len=2)", "+([]string) (len=1)"}},
 	},
 	"SetHealth/a connection that needs a sign-in keeps its identity": {
-		{"takes who needs to sign in for not connected", []string{"the connection that Connections returns", "actual : []connect.Connection{}"}},
-		{"gives out the identity of who needs to sign in", []string{"Complete that must be refused", identityTaken}},
+		{"takes who needs to sign in for not connected", []string{"the result of Connections", "actual : []connect.Connection{}"}},
+		{"gives out the identity of who needs to sign in", []string{"a Complete that the contract refuses", identityTaken}},
 	},
 	"SetHealth/a renewal with the same identity takes the health of the new sign-in": {
-		{"keeps the health of an identity that comes again", []string{"what Complete returns", `- Health: (connect.Health) (len=2) "ok"`}},
-		{"keeps the newer health of an identity that comes again", []string{"what Complete returns", `- Health: (connect.Health) (len=2) "ok"`}},
+		{"keeps the health of an identity that comes again", []string{"the result of Complete", `- Health: (connect.Health) (len=2) "ok"`}},
+		{"keeps the newer health of an identity that comes again", []string{"the result of Complete", `- Health: (connect.Health) (len=2) "ok"`}},
 	},
 	"SetHealth/a renewal with another identity takes the health of the new sign-in": {
-		{"keeps the health of the connection that it replaces", []string{"what Complete returns", `- Health: (connect.Health) (len=2) "ok"`}},
+		{"keeps the health of the connection that it replaces", []string{"the result of Complete", `- Health: (connect.Health) (len=2) "ok"`}},
 	},
 	"SetHealth/a reload changes no health": {
-		{"takes the health of a reload", []string{"the connections that Connections returns", `- Health: (connect.Health) (len=13) "needs_sign_in"`}},
-		{"stores a reload", []string{"the connections that Connections returns", `- Health: (connect.Health) (len=13) "needs_sign_in"`}},
+		{"takes the health of a reload", []string{"the result of Connections", `- Health: (connect.Health) (len=13) "needs_sign_in"`}},
+		{"stores a reload", []string{"the result of Connections", `- Health: (connect.Health) (len=13) "needs_sign_in"`}},
 	},
 	"SetHealth/Disconnect returns the health, and a new connection has its own": {
-		{"forgets the health of who disconnects", []string{"the connections that Disconnect returns", `- Health: (connect.Health) (len=13) "needs_sign_in"`}},
+		{"forgets the health of who disconnects", []string{"the result of Disconnect", `- Health: (connect.Health) (len=13) "needs_sign_in"`}},
 	},
 	"SetHealth/an unknown health is an error, and nothing changes": {
 		{"keeps any health", []string{`SetHealth to ""`, "An error is expected"}},
-		{"says that nobody is connected when a health is odd", []string{`SetHealth to "" of an identity that is connected`}},
+		{"says that nobody is connected when a health is odd", []string{`SetHealth to "" for a connected identity`}},
 	},
 	"SetHealth/Complete with an unknown health is an error, and the flow stays pending": {
 		{"completes with any health", []string{`Complete with a connection whose Health is ""`}},
 	},
 
 	"Complete taken identity/the identity of another user is ErrIdentityTaken": {
-		{"lets users share an identity", []string{"Complete that must be refused", identityTaken}},
+		{"lets users share an identity", []string{"a Complete that the contract refuses", identityTaken}},
 	},
 	"Complete taken identity/the identity of another user in another application is ErrIdentityTaken": {
-		{"looks for an identity's user in the application", []string{"Complete that must be refused", identityTaken}},
+		{"looks for an identity's user in the application", []string{"a Complete that the contract refuses", identityTaken}},
 	},
 	"Complete taken identity/the identity of the same user id in another application is ErrIdentityTaken": {
-		{"takes the same user id elsewhere for the same user", []string{"Complete that must be refused", identityTaken}},
+		{"takes the same user id elsewhere for the same user", []string{"a Complete that the contract refuses", identityTaken}},
 	},
 	"Complete taken identity/a refusal leaves the user's own connection unchanged": {
-		{"ends the old connection before it refuses the new one", []string{"the connections that Connections returns", "actual : []connect.Connection{}"}},
+		{"ends the old connection before it refuses the new one", []string{"the result of Connections", "actual : []connect.Connection{}"}},
 	},
 	"Complete taken identity/an identity stays taken after its flow was swept": {
-		{"looks for an identity's user in the flows", []string{"Complete that must be refused", identityTaken}},
+		{"looks for an identity's user in the flows", []string{"a Complete that the contract refuses", identityTaken}},
 	},
 
 	"Isolation/users of one application have separate connections": {
-		{"tells users by their application alone", []string{"the connections of a user who has none", "Should be empty"}},
-		{"has an empty connection for every user", []string{"the connections of a user who has none", "Should be empty"}},
+		{"tells users by their application alone", []string{"the result of Connections for a user without a connection", "Should be empty"}},
+		{"has an empty connection for every user", []string{"the result of Connections for a user without a connection", "Should be empty"}},
 	},
 	"Isolation/one user id in two applications is two users": {
-		{"tells users by their id alone", []string{"the connections of a user who has none", "Should be empty"}},
+		{"tells users by their id alone", []string{"the result of Connections for a user without a connection", "Should be empty"}},
 	},
 	"Isolation/application id and user id are compared separately": {
-		{"runs the keys of a user together", []string{"what Complete returns", "- ID: (string)", "- Replaced: (string)"}},
+		{"runs the keys of a user together", []string{"the result of Complete", "- ID: (string)", "- Replaced: (string)"}},
 	},
 	"Isolation/Claim returns and leases the tasks of one application only": {
-		{"claims tasks of any application", []string{"the application of a task that Claim returns is the one it was asked for"}},
+		{"claims tasks of any application", []string{"the ApplicationID of a task that Claim returns"}},
 		{"leases the tasks of every application", []string{"the tasks of the one application", "actual : []string{}"}},
-		{"gives out deletions to any application", []string{"the application of a task that Claim returns is the one it was asked for"}},
+		{"gives out deletions to any application", []string{"the ApplicationID of a task that Claim returns"}},
 	},
 	"Isolation/application id and user id are not interchangeable": {
-		{"mixes up the keys of a user", []string{"the connections of a user who has none", "Should be empty"}},
+		{"mixes up the keys of a user", []string{"the result of Connections for a user without a connection", "Should be empty"}},
 	},
 
 	"Claim/a task is due at its NotBefore, not a microsecond earlier": {
@@ -407,24 +407,24 @@ var flawsOfFlows = map[string][]flaw{
 	},
 	"Claim/a limit selects the tasks that are due longest": {
 		{"claims the newest first", []string{"the three tasks that are due longest"}},
-		{"claims without a limit", []string{"how many tasks Claim returns", `"8" is not less than or equal to "3"`}},
+		{"claims without a limit", []string{"the number of tasks that Claim returns", `"8" is not less than or equal to "3"`}},
 	},
 	"Claim/tasks of other applications do not count towards the limit": {
-		{"counts the tasks of other applications against the limit", []string{"the two tasks of the application, though others are due longer", "actual : []string{}"}},
+		{"counts the tasks of other applications against the limit", []string{"the two tasks of the application", "actual : []string{}"}},
 	},
 	"Claim/a limit below one returns nothing, and is no error": {
-		{"takes no limit for any limit", []string{"how many tasks Claim returns", `"1" is not less than or equal to "0"`}},
+		{"takes no limit for any limit", []string{"the number of tasks that Claim returns", `"1" is not less than or equal to "0"`}},
 	},
 
 	"Deletions/a deletion is due at DeleteAfter, not a microsecond earlier": {
 		{"deletes at once", []string{"the tasks that are due at 2061-05-17 12:02:00.123455", `actual : []string{"delete`}},
 	},
 	"Deletions/an identity with a queued deletion is ErrIdentityRetired for everybody": {
-		{"gives out retired identities", []string{"Complete that must be refused", identityRetired}},
-		{"gives out identities that are being deleted", []string{"Complete that must be refused", identityRetired}},
+		{"gives out retired identities", []string{"a Complete that the contract refuses", identityRetired}},
+		{"gives out identities that are being deleted", []string{"a Complete that the contract refuses", identityRetired}},
 	},
 	"Deletions/a replaced identity is ErrIdentityRetired, for its former user too": {
-		{"gives a retired identity back to its user", []string{"Complete that must be refused", identityRetired}},
+		{"gives a retired identity back to its user", []string{"a Complete that the contract refuses", identityRetired}},
 	},
 	"Deletions/after Done the identity is like any other": {
 		{"never gives out an identity that was deleted", []string{"Complete of a pending flow", identityRetired}},
@@ -434,7 +434,7 @@ var flawsOfFlows = map[string][]flaw{
 	},
 
 	"Disconnect all/the connection ends, its tag is removed and its deletion is queued": {
-		{"keeps the connection that it ends", []string{"the connections of a user who has none", "Should be empty"}},
+		{"keeps the connection that it ends", []string{"the result of Connections for a user without a connection", "Should be empty"}},
 		{"forgets to queue the deletion", []string{"the tasks that are due at 2071-05-17 12:00:00.123456", "actual : []string{}"}},
 		{"leaves the tag of who disconnects", []string{"the tasks that are due", "-([]string) (len=1)", "+([]string) (len=2)"}},
 	},
@@ -442,17 +442,17 @@ var flawsOfFlows = map[string][]flaw{
 		{"leaves the tag of who disconnects", []string{"the tasks that are due", "-([]string) (len=1)", "+([]string) (len=2)"}},
 	},
 	"Disconnect all/without a connection it is no error, and queues nothing": {
-		{"refuses to disconnect who has no connection", []string{"Disconnect of a user who has no connection", notConnected}},
+		{"refuses to disconnect who has no connection", []string{"Disconnect for a user without a connection", notConnected}},
 	},
 	"Disconnect all/live flows are spent": {
-		{"leaves live flows", []string{"the flow that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+		{"leaves live flows", []string{"the result of Pending", "- Spent: (bool) true", "+ Spent: (bool) false"}},
 	},
 	"Disconnect all/live flows are spent without a connection, too": {
-		{"leaves flows of who is not connected", []string{"the flow that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+		{"leaves flows of who is not connected", []string{"the result of Pending", "- Spent: (bool) true", "+ Spent: (bool) false"}},
 	},
 	"Disconnect all/completed flows are spent: a reload is ErrStateSpent": {
-		{"leaves completed flows", []string{"the flow that Pending returns", `- IdentityID: (string) ""`}},
-		{"spends completed flows but keeps their identity", []string{"the flow that Pending returns", `- IdentityID: (string) ""`}},
+		{"leaves completed flows", []string{"the result of Pending", `- IdentityID: (string) ""`}},
+		{"spends completed flows but keeps their identity", []string{"the result of Pending", `- IdentityID: (string) ""`}},
 	},
 	"Disconnect all/other users and applications stay unchanged": {
 		{"spends everybody's flows", []string{"Complete of a pending flow", stateSpent}},
@@ -465,11 +465,11 @@ var flawsOfFlows = map[string][]flaw{
 	},
 
 	"Disconnect all/a flow that began earlier and is bound later is ErrStateSpent": {
-		{"forgets when a user was disconnected", []string{"Complete that must be refused", stateSpent}},
-		{"spends what began before a disconnect when it is bound", []string{"the flow that Pending returns", "+ Spent: (bool) true"}},
+		{"forgets when a user was disconnected", []string{"a Complete that the contract refuses", stateSpent}},
+		{"spends what began before a disconnect when it is bound", []string{"the result of Pending", "+ Spent: (bool) true"}},
 	},
 	"Disconnect all/a flow that began earlier is ErrStateSpent without a connection, too": {
-		{"remembers no disconnect of who has no connection", []string{"Complete that must be refused", stateSpent}},
+		{"remembers no disconnect of who has no connection", []string{"a Complete that the contract refuses", stateSpent}},
 	},
 	"Disconnect all/a flow that began at the same moment can be completed": {
 		{"ends what began at the moment of a disconnect", []string{"Complete of a pending flow", stateSpent}},
@@ -479,8 +479,8 @@ var flawsOfFlows = map[string][]flaw{
 		{"keeps an unknown beginning as 1970", []string{"Complete of a pending flow", stateSpent}},
 	},
 	"Disconnect all/of several calls the latest At counts, in any order": {
-		{"remembers the first disconnect", []string{"Complete that must be refused", stateSpent}},
-		{"remembers the last disconnect", []string{"Complete that must be refused", stateSpent}},
+		{"remembers the first disconnect", []string{"a Complete that the contract refuses", stateSpent}},
+		{"remembers the last disconnect", []string{"a Complete that the contract refuses", stateSpent}},
 	},
 	"Disconnect all/At counts for its user and application alone": {
 		{"disconnects the user id everywhere", []string{"Complete of a pending flow", stateSpent}},
@@ -490,13 +490,13 @@ var flawsOfFlows = map[string][]flaw{
 	},
 	"Disconnect all/BegunAt and At are compared as instants, in any zone and year": {
 		{"compares moments as texts", []string{stateSpent}},
-		{"counts nanoseconds in 64 bits", []string{"the flow that Pending returns", "BegunAt:time.Date(9044,"}},
-		{"keeps the wall clock without its zone", []string{"the flow that Pending returns", "BegunAt:time.Date(2044, time.March, 1, 1,"}},
+		{"counts nanoseconds in 64 bits", []string{"the result of Pending", "BegunAt:time.Date(9044,"}},
+		{"keeps the wall clock without its zone", []string{"the result of Pending", "BegunAt:time.Date(2044, time.March, 1, 1,"}},
 	},
 	"Disconnect all/equal BegunAt and At stay equal below a microsecond": {
 		{"cuts the beginning that it keeps, and not what it is compared with", []string{"Complete of a pending flow", stateSpent}},
 		{"rounds up the moment of a disconnect, and not the beginning", []string{"Complete of a pending flow", stateSpent}},
-		{"keeps milliseconds", []string{"Complete that must be refused", stateSpent}},
+		{"keeps milliseconds", []string{"a Complete that the contract refuses", stateSpent}},
 	},
 
 	"Applications/ApplicationsOf returns those with a connection or a flow that is not spent": {
@@ -524,41 +524,41 @@ var flawsOfFlows = map[string][]flaw{
 	},
 
 	"Sweep/flows that expired before the moment are removed, and no others": {
-		{"sweeps what expires at the moment", []string{"how many flows Sweep says it has removed", "expected: 1 actual : 2"}},
-		{"sweeps live flows", []string{"how many flows Sweep says it has removed", "expected: 1 actual : 3"}},
-		{"sweeps live flows when there is room in a batch", []string{"how many flows Sweep says it has removed", "expected: 1 actual : 3"}},
+		{"sweeps what expires at the moment", []string{"the number of flows that Sweep returns", "expected: 1 actual : 2"}},
+		{"sweeps live flows", []string{"the number of flows that Sweep returns", "expected: 1 actual : 3"}},
+		{"sweeps live flows when there is room in a batch", []string{"the number of flows that Sweep returns", "expected: 1 actual : 3"}},
 	},
 	"Sweep/live, spent and completed flows are removed, and no connection or task": {
-		{"sweeps no completed flows", []string{"how many flows Sweep says it has removed", "expected: 11 actual : 7"}},
-		{"sweeps connections with their flows", []string{"the connections that Connections returns", "actual : []connect.Connection{}"}},
+		{"sweeps no completed flows", []string{"the number of flows that Sweep returns", "expected: 11 actual : 7"}},
+		{"sweeps connections with their flows", []string{"the result of Connections", "actual : []connect.Connection{}"}},
 		{"sweeps tasks with their flows", []string{"the tasks that are due", "actual : []string{}"}},
 	},
 	"Sweep/a flow that was swept is ErrStateUnknown, and its token hash can be bound again": {
 		{"never binds again what was swept", []string{"Bind", "bound already"}},
 	},
 	"Sweep/no more flows than the limit are removed, and their number is returned": {
-		{"sweeps without a limit", []string{"how many flows Sweep says it has removed", "expected: 10 actual : 25"}},
-		{"miscounts what it sweeps", []string{"how many flows Sweep says it has removed", "expected: 5 actual : 10"}},
+		{"sweeps without a limit", []string{"the number of flows that Sweep returns", "expected: 10 actual : 25"}},
+		{"miscounts what it sweeps", []string{"the number of flows that Sweep returns", "expected: 5 actual : 10"}},
 	},
 	"Sweep/times of Disconnect before the moment are removed, and not counted": {
-		{"never forgets a disconnect", []string{"the users whose disconnects are forgotten", `expected: []string{"before"} actual : []string(nil)`}},
-		{"forgets every disconnect", []string{"the users whose disconnects are forgotten", `actual : []string{"before", "at", "after"}`}},
-		{"forgets a disconnect of that moment", []string{"the users whose disconnects are forgotten", `actual : []string{"before", "at"}`}},
-		{"counts the disconnects that it forgets", []string{"how many flows Sweep says it has removed", "expected: 0 actual : 1"}},
+		{"never forgets a disconnect", []string{"the users whose time of Disconnect was removed", `expected: []string{"before"} actual : []string(nil)`}},
+		{"forgets every disconnect", []string{"the users whose time of Disconnect was removed", `actual : []string{"before", "at", "after"}`}},
+		{"forgets a disconnect of that moment", []string{"the users whose time of Disconnect was removed", `actual : []string{"before", "at"}`}},
+		{"counts the disconnects that it forgets", []string{"the number of flows that Sweep returns", "expected: 0 actual : 1"}},
 	},
 	"Sweep/removing the time of a Disconnect keeps the connection": {
-		{"ends the connections of those whose disconnect it forgets", []string{"the connections that Connections returns", "actual : []connect.Connection{}"}},
+		{"ends the connections of those whose disconnect it forgets", []string{"the result of Connections", "actual : []connect.Connection{}"}},
 	},
 	"Sweep/removing the last flow of a user keeps the time of a later Disconnect": {
-		{"forgets the disconnects of those whose flows it sweeps", []string{"the users whose disconnects are forgotten", "Should be empty, but was [anna]"}},
+		{"forgets the disconnects of those whose flows it sweeps", []string{"the users whose time of Disconnect was removed", "Should be empty, but was [anna]"}},
 	},
 	"Sweep/no more times of Disconnect than the limit are removed, besides the flows": {
-		{"forgets disconnects without a limit", []string{"the users whose disconnects are forgotten", "should have 10 item(s), but has 25"}},
-		{"shares its limit between flows and disconnects", []string{"the users whose disconnects are forgotten", "should have 10 item(s), but has 0"}},
+		{"forgets disconnects without a limit", []string{"the users whose time of Disconnect was removed", "should have 10 item(s), but has 25"}},
+		{"shares its limit between flows and disconnects", []string{"the users whose time of Disconnect was removed", "should have 10 item(s), but has 0"}},
 	},
 	"Sweep/a limit below one removes nothing, and is no error": {
-		{"takes no limit for any limit", []string{"how many flows Sweep says it has removed", "expected: 0 actual : 1"}},
-		{"forgets disconnects without a limit", []string{"the users whose disconnects are forgotten", "Should be empty"}},
+		{"takes no limit for any limit", []string{"the number of flows that Sweep returns", "expected: 0 actual : 1"}},
+		{"forgets disconnects without a limit", []string{"the users whose time of Disconnect was removed", "Should be empty"}},
 	},
 	"Sweep/a store without flows is no error": {
 		{"fails to sweep nothing", []string{"Sweep", "no rows"}},
@@ -569,26 +569,26 @@ var flawsOfFlows = map[string][]flaw{
 	},
 	"Contexts/Pending soon returns the error of its context, and changes nothing": {
 		{"Pending ignores its context", []string{"Pending with a context that is cancelled", "context canceled"}},
-		{"gives the cause of a context's end", []string{"Pending with a context that is cancelled with a cause", "context canceled", "the person closed the page"}},
+		{"gives the cause of a context's end", []string{"Pending with a context that is cancelled with a cause", "context canceled", "the user closed the page"}},
 	},
 	"Contexts/Spend soon returns the error of its context, and changes nothing": {
 		{"Spend ignores its context", []string{"Spend with a context that is cancelled", "context canceled"}},
 	},
 	"Contexts/Complete soon returns the error of its context, and changes nothing": {
-		{"Complete ignores its context", []string{"Complete with a context that is cancelled", "context canceled", "it says that it is the first"}},
+		{"Complete ignores its context", []string{"Complete with a context that is cancelled", "context canceled", "Complete returned First"}},
 	},
 	"Contexts/Connections soon returns the error of its context, and changes nothing": {
 		{"Connections ignores its context", []string{"Connections with a context that is cancelled", "context canceled"}},
-		{"does not return once its context has ended", []string{"Connections with a context that is cancelled has not returned after 10s", "no answer in time"}},
+		{"does not return once its context has ended", []string{"Connections with a context that is cancelled has not returned after 10s", "the call does not return"}},
 	},
 	"Contexts/SetHealth soon returns the error of its context, and changes nothing": {
-		{"SetHealth ignores its context", []string{"SetHealth with a context that is cancelled", "context canceled", "it says that it changes the health"}},
+		{"SetHealth ignores its context", []string{"SetHealth with a context that is cancelled", "context canceled", "SetHealth reported a change"}},
 	},
 	"Contexts/Disconnect soon returns the error of its context, and changes nothing": {
 		{"Disconnect ignores its context", []string{"Disconnect with a context that is cancelled", "context canceled"}},
 	},
-	"Contexts/Disconnect of a user who has no connection soon returns the error of its context, and changes nothing": {
-		{"spends flows before it looks at its context", []string{"the flow that Pending returns", "- Spent: (bool) false", "+ Spent: (bool) true"}},
+	"Contexts/Disconnect for a user without a connection soon returns the error of its context, and changes nothing": {
+		{"spends flows before it looks at its context", []string{"the result of Pending", "- Spent: (bool) false", "+ Spent: (bool) true"}},
 	},
 	"Contexts/ApplicationsOf soon returns the error of its context, and changes nothing": {
 		{"ApplicationsOf ignores its context", []string{"ApplicationsOf with a context that is cancelled", "context canceled"}},
@@ -597,7 +597,7 @@ var flawsOfFlows = map[string][]flaw{
 		{"Applications ignores its context", []string{"Applications with a context that is cancelled", "context canceled"}},
 	},
 	"Contexts/Claim soon returns the error of its context, and changes nothing": {
-		{"Claim ignores its context", []string{"Claim with a context that is cancelled", "context canceled", "it gives out tasks"}},
+		{"Claim ignores its context", []string{"Claim with a context that is cancelled", "context canceled", "Claim returned tasks"}},
 		{"hides that its context has ended", []string{"Claim with a context that is cancelled", "context canceled", "interrupted"}},
 	},
 	"Contexts/Done soon returns the error of its context, and changes nothing": {
@@ -610,10 +610,10 @@ var flawsOfFlows = map[string][]flaw{
 		{"Sweep ignores its context", []string{"Sweep with a context that is cancelled", "context canceled"}},
 	},
 	"Contexts/an interrupted Complete takes effect as a whole or not at all, and can be repeated": {
-		{"looks at its context when half is written", []string{"the flow that Pending returns", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+		{"looks at its context when half is written", []string{"the result of Pending", "- Spent: (bool) true", "+ Spent: (bool) false"}},
 	},
 	"Contexts/an interrupted Bind takes effect as a whole or not at all": {
-		{"looks at its context when it has made room", []string{"the flow that Pending returns", "- Spent: (bool) false", "+ Spent: (bool) true"}},
+		{"looks at its context when it has made room", []string{"the result of Pending", "- Spent: (bool) false", "+ Spent: (bool) true"}},
 	},
 
 	"Strings/every TokenHash is stored exactly, and distinct from similar ones": {
@@ -621,20 +621,20 @@ var flawsOfFlows = map[string][]flaw{
 		{"compares TokenHash with one weight for all emoji", []string{"Bind", "bound already"}},
 	},
 	"Strings/every ApplicationID is stored exactly, and distinct from similar ones": {
-		{"compares ApplicationID without spaces at the end", []string{"what Complete returns", "- ID: (string)", `- Replaced: (string) ""`}},
-		{"compares ApplicationID without accents", []string{"what Complete returns", "- ID: (string)", `- Replaced: (string) ""`}},
+		{"compares ApplicationID without spaces at the end", []string{"the result of Complete", "- ID: (string)", `- Replaced: (string) ""`}},
+		{"compares ApplicationID without accents", []string{"the result of Complete", "- ID: (string)", `- Replaced: (string) ""`}},
 	},
 	"Strings/every UserID is stored exactly, and distinct from similar ones": {
-		{"compares UserID without case", []string{"what Complete returns", "- ID: (string)", `- Replaced: (string) ""`}},
-		{"compares UserID without accents", []string{"what Complete returns", "- ID: (string)", `- Replaced: (string) ""`}},
-		{"compares UserID without spaces at the end", []string{"what Complete returns", "- ID: (string)", `- Replaced: (string) ""`}},
-		{"compares UserID with one weight for all emoji", []string{"what Complete returns", "- ID: (string)", `- Replaced: (string) ""`}},
-		{"compares UserID in its first 254 bytes", []string{"what Complete returns", "- ID: (string)", `- Replaced: (string) ""`}},
-		{"keeps texts in lower case", []string{"the flow that Pending returns", `- UserID: (string) (len=4) "Anna`, `+ UserID: (string) (len=4) "anna`}},
-		{"trims spaces", []string{"the flow that Pending returns", `- UserID: (string) (len=5) "anna `, `+ UserID: (string) (len=4) "anna`}},
+		{"compares UserID without case", []string{"the result of Complete", "- ID: (string)", `- Replaced: (string) ""`}},
+		{"compares UserID without accents", []string{"the result of Complete", "- ID: (string)", `- Replaced: (string) ""`}},
+		{"compares UserID without spaces at the end", []string{"the result of Complete", "- ID: (string)", `- Replaced: (string) ""`}},
+		{"compares UserID with one weight for all emoji", []string{"the result of Complete", "- ID: (string)", `- Replaced: (string) ""`}},
+		{"compares UserID in its first 254 bytes", []string{"the result of Complete", "- ID: (string)", `- Replaced: (string) ""`}},
+		{"keeps texts in lower case", []string{"the result of Pending", `- UserID: (string) (len=4) "Anna`, `+ UserID: (string) (len=4) "anna`}},
+		{"trims spaces", []string{"the result of Pending", `- UserID: (string) (len=5) "anna `, `+ UserID: (string) (len=4) "anna`}},
 	},
 	"Strings/ReturnTo is stored exactly, up to 1024 bytes": {
-		{"trims spaces", []string{"the flow that Pending returns", `- ReturnTo: (string) (len=3) " / "`, `+ ReturnTo: (string) (len=1) "/"`}},
+		{"trims spaces", []string{"the result of Pending", `- ReturnTo: (string) (len=3) " / "`, `+ ReturnTo: (string) (len=1) "/"`}},
 		{"has return paths of 255 bytes", []string{"Bind", "too long"}},
 	},
 	"Strings/all strings may have their full length at once": {
@@ -643,7 +643,7 @@ var flawsOfFlows = map[string][]flaw{
 	"Strings/Bind rejects NUL bytes and invalid UTF-8, and stores nothing": {
 		{"cuts texts at a NUL byte", []string{"Bind of a flow whose TokenHash is a NUL byte inside"}},
 		{"repairs what is no UTF-8", []string{"Bind of a flow whose TokenHash is a byte that is no UTF-8"}},
-		{"keeps a flow that it refuses", []string{"Pending of a flow that Bind refused to keep: its TokenHash is a NUL byte inside"}},
+		{"keeps a flow that it refuses", []string{"Pending of a flow that Bind rejected: its TokenHash is a NUL byte inside"}},
 	},
 	"Strings/Bind rejects empty keys, and stores nothing": {
 		{"keeps empty texts", []string{"Bind of a flow whose TokenHash is empty"}},
@@ -652,7 +652,7 @@ var flawsOfFlows = map[string][]flaw{
 		{"keeps any identity", []string{"Complete with a connection whose ID is a NUL byte inside"}},
 	},
 	"Strings/a longer string is stored exactly or rejected": {
-		{"cuts texts at 255 bytes", []string{"the flow that Pending returns", "- TokenHash: (string) (len=256)", "+ TokenHash: (string) (len=255)"}},
+		{"cuts texts at 255 bytes", []string{"the result of Pending", "- TokenHash: (string) (len=256)", "+ TokenHash: (string) (len=255)"}},
 	},
 	"Strings/a string that cannot be stored finds nothing": {
 		{"cuts texts at 255 bytes", []string{`Pending of a token hash with "\x00" at its end`}},
@@ -660,101 +660,101 @@ var flawsOfFlows = map[string][]flaw{
 	},
 
 	"Times/every time is stored to the microsecond": {
-		{"keeps seconds", []string{"NotBefore of a task that Claim returns is the end of its lease", "+(time.Time) 2061-05-17 13:00:00 +0000 UTC"}},
-		{"keeps milliseconds", []string{"NotBefore of a task that Claim returns is the end of its lease", "+(time.Time) 2061-05-17 13:00:00.123 +0000 UTC"}},
+		{"keeps seconds", []string{"the NotBefore of a task that Claim returns", "+(time.Time) 2061-05-17 13:00:00 +0000 UTC"}},
+		{"keeps milliseconds", []string{"the NotBefore of a task that Claim returns", "+(time.Time) 2061-05-17 13:00:00.123 +0000 UTC"}},
 	},
 	"Times/truncating or rounding moves a time by less than a microsecond": {
-		{"loses the carry when it rounds", []string{"what Complete returns", "- wall: (uint64) 999999999", "+ wall: (uint64) 0"}},
+		{"loses the carry when it rounds", []string{"the result of Complete", "- wall: (uint64) 999999999", "+ wall: (uint64) 0"}},
 	},
 	"Times/equal times stay equal below a microsecond": {
-		{"cuts the expiry that it keeps, and not what it is compared with", []string{"how many flows Sweep says it has removed", "expected: 0 actual : 1"}},
-		{"rounds up the expiry that it keeps, and not what it is compared with", []string{"Complete that must be refused", stateExpired}},
+		{"cuts the expiry that it keeps, and not what it is compared with", []string{"the number of flows that Sweep returns", "expected: 0 actual : 1"}},
+		{"rounds up the expiry that it keeps, and not what it is compared with", []string{"a Complete that the contract refuses", stateExpired}},
 		{"rounds up the lease that it keeps, and not what it is compared with", []string{"the tasks that are due at the very moment of the claim", "actual : []string{}"}},
 	},
 	"Times/a time is the same instant in any zone": {
 		{"keeps the wall clock without its zone", []string{"Complete of a pending flow", stateExpired}},
 	},
 	"Times/when clocks are set back, both equal hours are distinct": {
-		{"keeps the wall clock of Berlin", []string{"what Complete returns", "time.October, 25, 0, 29, 59, 999999000", "time.October, 25, 1, 29, 59, 999999000"}},
+		{"keeps the wall clock of Berlin", []string{"the result of Complete", "time.October, 25, 0, 29, 59, 999999000", "time.October, 25, 1, 29, 59, 999999000"}},
 	},
 	"Times/times from 1970 to 9999 are stored": {
-		{"counts nanoseconds in 64 bits", []string{"what Complete returns", "time.Date(2262,", "- ext: (int64)"}},
+		{"counts nanoseconds in 64 bits", []string{"the result of Complete", "time.Date(2262,", "- ext: (int64)"}},
 	},
 	"Times/times are ordered as instants, not as strings": {
-		{"compares moments as texts", []string{"Complete that must be refused", stateExpired}},
-		{"compares moments as texts in UTC", []string{"Complete that must be refused", stateExpired}},
+		{"compares moments as texts", []string{"a Complete that the contract refuses", stateExpired}},
+		{"compares moments as texts in UTC", []string{"a Complete that the contract refuses", stateExpired}},
 	},
 
 	"Races/fifty equal calls of Complete: one is First, the others are reloads": {
-		{"judges the flow in a transaction of its own", []string{"calls that say they are the first", "should have 1 item(s), but has"}},
+		{"judges the flow in a transaction of its own", []string{"the calls of Complete that return First", "should have 1 item(s), but has"}},
 	},
 	"Races/Complete with different identities: one is stored, the others are ErrStateSpent": {
-		{"judges the flow in a transaction of its own", []string{"calls that say they are the first", "should have 1 item(s), but has"}},
+		{"judges the flow in a transaction of its own", []string{"the calls of Complete that return First", "should have 1 item(s), but has"}},
 	},
 	"Races/users with one identity: one gets it, the others are ErrIdentityTaken": {
-		{"judges the identity in a transaction of its own", []string{"calls that say they are the first", "should have 1 item(s), but has"}},
+		{"judges the identity in a transaction of its own", []string{"the calls of Complete that return First", "should have 1 item(s), but has"}},
 	},
 	"Races/flows of one user with different identities: one stays, the others are to be deleted": {
-		{"looks for the connection to renew in a transaction of its own", []string{"the connections that Connections returns", "should have 1 item(s), but has 10"}},
+		{"looks for the connection to renew in a transaction of its own", []string{"the result of Connections", "should have 1 item(s), but has 10"}},
 	},
 	"Races/Complete and Disconnect: no connection is left": {
-		{"looks for the connection to end in a transaction of its own", []string{"the connections that Disconnect that came second returns", "actual : []connect.Connection{}"}},
+		{"looks for the connection to end in a transaction of its own", []string{"the result of a Disconnect that came second", "actual : []connect.Connection{}"}},
 	},
 	"Races/a renewal and Disconnect: no connection is left": {
-		{"looks for the connection to end in a transaction of its own", []string{"the connections that Disconnect returns"}},
+		{"looks for the connection to end in a transaction of its own", []string{"the result of Disconnect"}},
 	},
 	"Races/Bind and Complete of an earlier flow, and Disconnect: no connection is left": {
-		{"remembers a disconnect when all else is done", []string{"the connections of a user who has none", "Should be empty"}},
-		{"forgets when a user was disconnected", []string{"the connections of a user who has none", "Should be empty"}},
+		{"remembers a disconnect when all else is done", []string{"the result of Connections for a user without a connection", "Should be empty"}},
+		{"forgets when a user was disconnected", []string{"the result of Connections for a user without a connection", "Should be empty"}},
 	},
 	"Races/the same identity and one that replaces it: the new identity stays": {
-		{"judges the identity in a transaction of its own", []string{"the connections that Connections returns", "- IdentityID"}},
+		{"judges the identity in a transaction of its own", []string{"the result of Connections", "- IdentityID"}},
 	},
 	"Races/Complete and Spend: the results agree with the store": {
-		{"reads a flow, and writes it back when it is spent", []string{"the flow that Pending returns", `+ IdentityID: (string) ""`}},
+		{"reads a flow, and writes it back when it is spent", []string{"the result of Pending", `+ IdentityID: (string) ""`}},
 	},
 	"Races/Complete for the identity of a user who gives it up: refused": {
-		{"ends the connection before it queues the deletion", []string{"another user's calls of Complete that passed"}},
+		{"ends the connection before it queues the deletion", []string{"the calls of Complete for another user that succeeded"}},
 	},
 	"Races/Disconnect: one call ends the connection, the others find none": {
-		{"looks for the connection to end in a transaction of its own", []string{"calls that ended the connection", "should have 1 item(s), but has"}},
+		{"looks for the connection to end in a transaction of its own", []string{"the calls of Disconnect that ended the connection", "should have 1 item(s), but has"}},
 	},
 	"Races/Bind of one token hash: exactly one succeeds": {
-		{"looks for a token hash in a transaction of its own", []string{"flows that Bind says it has kept", "should have 1 item(s), but has"}},
+		{"looks for a token hash in a transaction of its own", []string{"the flows that Bind accepted", "should have 1 item(s), but has"}},
 	},
 	"Races/Bind for one user: all succeed, and the next one restores the limit": {
 		{"is locked while it binds", []string{"Bind", "the database is locked"}},
-		{"looks for one flow to spend, in a transaction of its own", []string{"how many flows of a user are live", "expected: 5"}},
+		{"looks for one flow to spend, in a transaction of its own", []string{"the number of live flows of a user", "expected: 5"}},
 	},
 	"Races/Complete and the Bind that spends its flow: the results agree with the store": {
-		{"looks for what makes room in a transaction of its own", []string{"the flow that Pending returns", `+ IdentityID: (string) ""`}},
+		{"looks for what makes room in a transaction of its own", []string{"the result of Pending", `+ IdentityID: (string) ""`}},
 	},
 	"Races/SetHealth with the same news: exactly one call reports a change": {
-		{"looks for the connection whose health it sets in a transaction of its own", []string{"calls that say they change the health", "should have 1 item(s), but has"}},
+		{"looks for the connection whose health it sets in a transaction of its own", []string{"the calls of SetHealth that report a change", "should have 1 item(s), but has"}},
 	},
 	"Races/SetHealth with different news: the latest stands": {
-		{"looks for the connection whose health it sets in a transaction of its own", []string{"the connections that Connections returns", "HealthAt:time.Date(2061, time.May, 17, 12, 4, 57, 123451000, time.UTC)}} actual"}},
+		{"looks for the connection whose health it sets in a transaction of its own", []string{"the result of Connections", "HealthAt:time.Date(2061, time.May, 17, 12, 4, 57, 123451000, time.UTC)}} actual"}},
 	},
 	"Races/SetHealth and a replacement: the old identity stays away": {
-		{"writes the whole connection back when it sets its health", []string{"the connections that Connections returns", "IdentityID"}},
+		{"writes the whole connection back when it sets its health", []string{"the result of Connections", "IdentityID"}},
 	},
 	"Races/SetHealth and a renewal with the same identity: the sign-in is not lost": {
-		{"writes the whole connection back when it sets its health", []string{"the connections that Connections returns", `+ Health: (connect.Health) (len=13) "needs_sign_in"`}},
+		{"writes the whole connection back when it sets its health", []string{"the result of Connections", `+ Health: (connect.Health) (len=13) "needs_sign_in"`}},
 	},
 	"Races/SetHealth and Disconnect: no connection is left": {
-		{"writes the whole connection back when it sets its health", []string{"the connections of a user who has none", "Should be empty"}},
-		{"reads the connection that it ends in a transaction of its own", []string{"the connections that Disconnect returns", `- Health: (connect.Health) (len=13) "needs_sign_in"`}},
+		{"writes the whole connection back when it sets its health", []string{"the result of Connections for a user without a connection", "Should be empty"}},
+		{"reads the connection that it ends in a transaction of its own", []string{"the result of Disconnect", `- Health: (connect.Health) (len=13) "needs_sign_in"`}},
 	},
 	"Races/all methods for one user: every stored identity is connected or to be deleted": {
-		{"looks for the connection to renew in a transaction of its own", []string{"how many connections are left", "is not less than or equal to"}},
+		{"looks for the connection to renew in a transaction of its own", []string{"the number of connections that are left", "is not less than or equal to"}},
 	},
 	"Races/many users: no call fails": {
-		{"is locked while it completes", []string{"what the calls of all users return", "the database is locked"}},
+		{"is locked while it completes", []string{"the errors of all calls", "the database is locked"}},
 	},
 	"Races/Claim: every task is returned exactly once": {
-		{"looks for tasks in a transaction of its own", []string{"the tasks that were given out", "-([]string) (len=40)", "+([]string) (len="}},
+		{"looks for tasks in a transaction of its own", []string{"the tasks that Claim returned", "-([]string) (len=40)", "+([]string) (len="}},
 	},
 	"Races/Sweep: every flow is counted exactly once": {
-		{"looks for what to sweep in a transaction of its own", []string{"how many flows the sweeps say they have removed, together", "expected: 40 actual : 320"}},
+		{"looks for what to sweep in a transaction of its own", []string{"the sum of the numbers that Sweep returns", "expected: 40 actual : 320"}},
 	},
 }

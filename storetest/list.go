@@ -30,7 +30,7 @@ func pageOf(t tb, l connect.Lister, q connect.ListQuery) []connect.Connection {
 	t.Helper()
 	page, err := l.List(t.Context(), q)
 	require.NoError(t, err, "List")
-	require.LessOrEqual(t, len(page), max(q.Limit, 0), "how many connections List returns")
+	require.LessOrEqual(t, len(page), max(q.Limit, 0), "the number of connections that List returns")
 	return page
 }
 
@@ -162,7 +162,7 @@ var listGroup = group{"List", []check{
 			}
 			page, err := l.List(t.Context(), connect.ListQuery{ApplicationID: app, Health: odd, Limit: plenty})
 			require.Error(t, err, "List of the health %q", odd)
-			require.Empty(t, page, "the connections that List returns beside an error")
+			require.Empty(t, page, "the result of a List that fails")
 		}
 	}),
 
@@ -266,7 +266,7 @@ var listGroup = group{"List", []check{
 			}
 		})
 		for i, err := range errs {
-			require.NoError(t, err, "List, or what happens at the same time: %d", i)
+			require.NoError(t, err, "List, or a concurrent call: %d", i)
 		}
 		for _, list := range got {
 			requireListed(t, stay, list)
@@ -282,10 +282,10 @@ var listGroup = group{"List", []check{
 		}
 		got, err := l.WithIdentities(t.Context(), asked)
 		require.NoError(t, err, "WithIdentities")
-		requireSame(t, inOrderOfID(append(slices.Clone(want), other)...), inOrderOfID(got...), "the connections that have an identity")
+		requireSame(t, inOrderOfID(append(slices.Clone(want), other)...), inOrderOfID(got...), "the result of WithIdentities")
 
 		got, err = l.WithIdentities(t.Context(), []string{identity("nobody's")})
-		require.NoError(t, err, "WithIdentities of an identity that nobody has")
+		require.NoError(t, err, "WithIdentities of an identity without a connection")
 		require.Empty(t, got)
 		got, err = l.WithIdentities(t.Context(), nil)
 		require.NoError(t, err, "WithIdentities of none")
@@ -299,7 +299,7 @@ var listGroup = group{"List", []check{
 		disconnect(t, s, gone)
 		got, err := l.WithIdentities(t.Context(), []string{old.IdentityID, now.IdentityID, gone.IdentityID})
 		require.NoError(t, err, "WithIdentities")
-		requireSame(t, []connect.Connection{now}, got, "the connections that have an identity")
+		requireSame(t, []connect.Connection{now}, got, "the result of WithIdentities")
 	}),
 }}
 
@@ -309,10 +309,10 @@ func requireListed(t tb, ids []string, list []connect.Connection) {
 	times := make(map[string]int)
 	for _, c := range list {
 		times[c.ID]++
-		require.Equal(t, 1, times[c.ID], "how often List returns the connection %s", c.ID)
+		require.Equal(t, 1, times[c.ID], "the number of times that List returns the connection %s", c.ID)
 	}
 	for _, id := range ids {
-		require.Equal(t, 1, times[id], "how often List returns the connection %s, which exists throughout", id)
+		require.Equal(t, 1, times[id], "the number of times that List returns the connection %s, which exists throughout", id)
 	}
 }
 
@@ -321,5 +321,5 @@ func disconnectOneOf(t tb, s connect.Store, c connect.Connection) {
 	t.Helper()
 	ended, err := s.Disconnect(t.Context(), endOne(c))
 	require.NoError(t, err, "Disconnect of one connection")
-	require.Len(t, ended, 1, "the connections that Disconnect returns")
+	require.Len(t, ended, 1, "the result of Disconnect")
 }

@@ -20,7 +20,7 @@ func queue(t tb, s connect.Store, task connect.Task, notBefore time.Time) {
 func requireNotQueued(t tb, s connect.Store, task connect.Task, want error) {
 	t.Helper()
 	task.NotBefore = noon
-	require.ErrorIs(t, s.Queue(t.Context(), task), want, "Queue of a task that must be refused: %s", described([]connect.Task{task}))
+	require.ErrorIs(t, s.Queue(t.Context(), task), want, "a Queue that the contract refuses: %s", described([]connect.Task{task}))
 }
 
 // of is a task for anybody.
@@ -158,7 +158,7 @@ var queueGroup = group{"Queue", []check{
 				application, user, identified := task, task, task
 				application.ApplicationID, user.UserID, identified.IdentityID = text, text, text
 				for _, odd := range []connect.Task{application, user, identified} {
-					require.Error(t, s.Queue(t.Context(), odd), "Queue of a task with a text that cannot be kept: %s", described([]connect.Task{odd}))
+					require.Error(t, s.Queue(t.Context(), odd), "Queue of a task with an invalid string: %s", described([]connect.Task{odd}))
 				}
 			}
 		}

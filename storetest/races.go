@@ -64,7 +64,7 @@ func only(t tb, s connect.Store, application, user string) connect.Connection {
 	t.Helper()
 	got, err := s.Connections(t.Context(), application, user)
 	require.NoError(t, err, "Connections")
-	require.Len(t, got, 1, "the connections that Connections returns")
+	require.Len(t, got, 1, "the result of Connections")
 	return got[0]
 }
 
@@ -73,7 +73,7 @@ func won(t tb, answers []answer, otherwise ...error) (winners []int) {
 	t.Helper()
 	for i, a := range answers {
 		if a.first {
-			require.NoError(t, a.err, "the call that says it is the first")
+			require.NoError(t, a.err, "the error of a call that has won the race")
 			winners = append(winners, i)
 			continue
 		}
@@ -93,7 +93,7 @@ var racesGroup = group{"Races", []check{
 		race(len(answers), func(i int) {
 			answers[i].complete(t, s, p, c, tagged)
 		})
-		require.Len(t, won(t, answers, nil), 1, "calls that say they are the first")
+		require.Len(t, won(t, answers, nil), 1, "the calls of Complete that return First")
 		requireConnection(t, s, c)
 		requireTasks(t, s, tag(c))
 	}},
@@ -110,7 +110,7 @@ var racesGroup = group{"Races", []check{
 			answers[i].complete(t, s, p, connections[i], tagged)
 		})
 		winners := won(t, answers, connect.ErrStateSpent)
-		require.Len(t, winners, 1, "calls that say they are the first")
+		require.Len(t, winners, 1, "the calls of Complete that return First")
 		c := connections[winners[0]]
 		requireConnection(t, s, c)
 		requireFlow(t, s, completed(p, c.IdentityID))
@@ -133,7 +133,7 @@ var racesGroup = group{"Races", []check{
 			answers[i].complete(t, s, flows[i], finished(flows[i], identity("shared")), tagged)
 		})
 		winners := won(t, answers, connect.ErrIdentityTaken)
-		require.Len(t, winners, 1, "calls that say they are the first")
+		require.Len(t, winners, 1, "the calls of Complete that return First")
 		for i, p := range flows {
 			c := finished(p, identity("shared"))
 			if i == winners[0] {
@@ -156,7 +156,7 @@ var racesGroup = group{"Races", []check{
 		race(len(flows), func(i int) {
 			answers[i].complete(t, s, flows[i], finished(flows[i], identity(fmt.Sprint(i))), tagged)
 		})
-		require.Len(t, won(t, answers), len(flows), "calls that say they are the first, each of its own flow")
+		require.Len(t, won(t, answers), len(flows), "the calls of Complete that return First, each for its own flow")
 
 		last := only(t, s, app, "anna")
 		var want []connect.Task
@@ -174,7 +174,7 @@ var racesGroup = group{"Races", []check{
 			want = append(want, deletion(c))
 			deleted = append(deleted, c.IdentityID)
 		}
-		require.ElementsMatch(t, deleted, replaced, "the identities that Complete says it has replaced")
+		require.ElementsMatch(t, deleted, replaced, "the identities that Complete returns as Replaced")
 		requireTasks(t, s, want...)
 	}},
 
@@ -195,12 +195,12 @@ var racesGroup = group{"Races", []check{
 				})
 			require.NoError(t, disconnecting.err, "Disconnect")
 			if completing.first {
-				require.NoError(t, completing.err, "Complete that came first")
-				requireSame(t, []connect.Connection{c}, disconnecting.ended, "the connections that Disconnect that came second returns")
+				require.NoError(t, completing.err, "a Complete that came first")
+				requireSame(t, []connect.Connection{c}, disconnecting.ended, "the result of a Disconnect that came second")
 				want = append(want, deletion(c))
 			} else {
-				require.Empty(t, disconnecting.ended, "the connections that Disconnect that came first returns")
-				require.ErrorIs(t, completing.err, connect.ErrStateSpent, "Complete that came second")
+				require.Empty(t, disconnecting.ended, "the result of a Disconnect that came first")
+				require.ErrorIs(t, completing.err, connect.ErrStateSpent, "a Complete that came second")
 			}
 			requireNoConnection(t, s, app, user)
 			requireFlow(t, s, spent(p))
@@ -224,17 +224,17 @@ var racesGroup = group{"Races", []check{
 				func() {
 					disconnecting.disconnect(t, s, endAll(app, user, disconnectedAt))
 				})
-			require.NoError(t, disconnecting.err, "Disconnect of a user who has a connection either way")
+			require.NoError(t, disconnecting.err, "Disconnect")
 			want = append(want, deletion(old))
 			ended := old
 			if completing.first {
-				require.NoError(t, completing.err, "Complete that came first")
+				require.NoError(t, completing.err, "a Complete that came first")
 				want = append(want, deletion(c))
 				ended = c
 			} else {
-				require.ErrorIs(t, completing.err, connect.ErrStateSpent, "Complete that came second")
+				require.ErrorIs(t, completing.err, connect.ErrStateSpent, "a Complete that came second")
 			}
-			requireSame(t, []connect.Connection{ended}, disconnecting.ended, "the connections that Disconnect returns")
+			requireSame(t, []connect.Connection{ended}, disconnecting.ended, "the result of Disconnect")
 			requireNoConnection(t, s, app, user)
 			requireFlow(t, s, spent(p))
 		}
@@ -288,7 +288,7 @@ var racesGroup = group{"Races", []check{
 					// The old identity is deleted soon, and is then like any other.
 					replacing.err = errors.Join(replacing.err, s.Done(t.Context(), deletion(old)))
 				})
-			require.Len(t, won(t, []answer{replacing}), 1, "calls of Complete with a new identity that are the first")
+			require.Len(t, won(t, []answer{replacing}), 1, "the calls of Complete with a new identity that return First")
 			won(t, []answer{returning}, connect.ErrIdentityTooOld, connect.ErrIdentityRetired)
 			requireConnection(t, s, c)
 			want = append(want, tag(c))
@@ -309,13 +309,13 @@ var racesGroup = group{"Races", []check{
 				func() { spending.err = s.Spend(t.Context(), p.TokenHash) })
 			require.NoError(t, spending.err, "Spend")
 			if completing.first {
-				require.NoError(t, completing.err, "Complete that came first")
+				require.NoError(t, completing.err, "a Complete that came first")
 				requireFlow(t, s, completed(p, c.IdentityID))
 				requireConnection(t, s, c)
 				want = append(want, tag(c))
 				continue
 			}
-			require.ErrorIs(t, completing.err, connect.ErrStateSpent, "Complete that came second")
+			require.ErrorIs(t, completing.err, connect.ErrStateSpent, "a Complete that came second")
 			requireFlow(t, s, spent(p))
 			requireNoConnection(t, s, app, user)
 		}
@@ -342,8 +342,8 @@ var racesGroup = group{"Races", []check{
 					}
 					leaving.complete(t, s, newer, finished(newer, identity(user+", again")), tagged)
 				})
-			require.NoError(t, leaving.err, "Disconnect, or Complete that replaces")
-			require.Empty(t, won(t, []answer{stealing}, connect.ErrIdentityTaken, connect.ErrIdentityRetired), "another user's calls of Complete that passed")
+			require.NoError(t, leaving.err, "the Disconnect or Complete that gives up the identity")
+			require.Empty(t, won(t, []answer{stealing}, connect.ErrIdentityTaken, connect.ErrIdentityRetired), "the calls of Complete for another user that succeeded")
 			requireNoConnection(t, s, app, thief)
 			requireFlow(t, s, p)
 		}
@@ -357,8 +357,8 @@ var racesGroup = group{"Races", []check{
 			answers[i].first = len(answers[i].ended) > 0
 		})
 		winners := won(t, answers, nil)
-		require.Len(t, winners, 1, "calls that ended the connection")
-		requireSame(t, []connect.Connection{c}, answers[winners[0]].ended, "the connections that Disconnect returns")
+		require.Len(t, winners, 1, "the calls of Disconnect that ended the connection")
+		requireSame(t, []connect.Connection{c}, answers[winners[0]].ended, "the result of Disconnect")
 		requireTasks(t, s, deletion(c))
 	}},
 
@@ -377,7 +377,7 @@ var racesGroup = group{"Races", []check{
 				kept = append(kept, flows[i])
 			}
 		}
-		require.Len(t, kept, 1, "flows that Bind says it has kept")
+		require.Len(t, kept, 1, "the flows that Bind accepted")
 		requireFlow(t, s, kept[0])
 	}},
 
@@ -398,7 +398,7 @@ var racesGroup = group{"Races", []check{
 		bindWithin(t, s, limit, next)
 		flows = append(flows, next)
 		requireFlows(t, s, flows[len(flows)-limit:], nil)
-		require.Equal(t, limit, live(t, s, flows), "how many flows of a user are live")
+		require.Equal(t, limit, live(t, s, flows), "the number of live flows of a user")
 		bindWithin(t, s, limit, expiring("anna", "last", 31))
 		sweepAll(t, s, 2*limit+1)
 	}},
@@ -417,14 +417,14 @@ var racesGroup = group{"Races", []check{
 			require.NoError(t, binding.err, "Bind")
 			requireFlow(t, s, next)
 			if completing.first {
-				require.NoError(t, completing.err, "Complete that came first")
+				require.NoError(t, completing.err, "a Complete that came first")
 				requireFlow(t, s, completed(p, c.IdentityID))
 				requireConnection(t, s, c)
 				requireReload(t, s, p, c)
 				want = append(want, tag(c))
 				continue
 			}
-			require.ErrorIs(t, completing.err, connect.ErrStateSpent, "Complete that came second")
+			require.ErrorIs(t, completing.err, connect.ErrStateSpent, "a Complete that came second")
 			requireFlow(t, s, spent(p))
 			requireNoConnection(t, s, app, user)
 		}
@@ -440,7 +440,7 @@ var racesGroup = group{"Races", []check{
 				a := &answers[j]
 				a.setHealth(t, s, c.IdentityID, c.Health, c.HealthAt)
 			})
-			require.Len(t, won(t, answers, nil), 1, "calls that say they change the health")
+			require.Len(t, won(t, answers, nil), 1, "the calls of SetHealth that report a change")
 			for _, a := range answers {
 				require.Equal(t, inUTC(c), inUTC(a.connection), "the connection that SetHealth returns")
 			}
@@ -476,7 +476,7 @@ var racesGroup = group{"Races", []check{
 				func() {
 					telling.setHealth(t, s, old.IdentityID, needsSignIn, later(1))
 				})
-			require.Len(t, won(t, []answer{completing}), 1, "calls of Complete that say they are the first")
+			require.Len(t, won(t, []answer{completing}), 1, "the calls of Complete that return First")
 			if len(won(t, []answer{telling}, connect.ErrNotConnected)) == 1 {
 				require.Equal(t, inUTC(withHealth(old, needsSignIn, later(1))), inUTC(telling.connection), "the connection that SetHealth returns")
 			}
@@ -505,19 +505,19 @@ var racesGroup = group{"Races", []check{
 				func() {
 					telling.setHealth(t, s, c.IdentityID, needsSignIn, at)
 				})
-			require.Len(t, won(t, []answer{completing}), 1, "calls of Complete that say they are the first")
-			require.NoError(t, telling.err, "SetHealth of an identity that is connected all the time")
+			require.Len(t, won(t, []answer{completing}), 1, "the calls of Complete that return First")
+			require.NoError(t, telling.err, "SetHealth for a connected identity")
 			switch told := inUTC(telling.connection); {
 			case told.ConnectedAt.Equal(old.ConnectedAt):
-				require.Equal(t, inUTC(withHealth(old, needsSignIn, at)), told, "the connection that SetHealth that came first returns")
-				require.True(t, telling.first, "SetHealth that came first says that it does not change the health")
+				require.Equal(t, inUTC(withHealth(old, needsSignIn, at)), told, "the connection that SetHealth returns if it came first")
+				require.True(t, telling.first, "changed, which SetHealth returns if it came first")
 			case at.After(c.HealthAt):
 				c = withHealth(c, needsSignIn, at)
-				require.Equal(t, inUTC(c), told, "the connection that SetHealth that came second returns")
-				require.True(t, telling.first, "SetHealth that came second says that it does not change the health")
+				require.Equal(t, inUTC(c), told, "the connection that SetHealth returns if it came second")
+				require.True(t, telling.first, "changed, which SetHealth returns if it came second")
 			default:
-				require.Equal(t, inUTC(c), told, "the connection that SetHealth that came second and too late returns")
-				require.False(t, telling.first, "SetHealth that came second and too late says that it changes the health")
+				require.Equal(t, inUTC(c), told, "the connection that SetHealth returns if it came second with earlier news")
+				require.False(t, telling.first, "changed, which SetHealth returns if it came second with earlier news")
 			}
 			requireConnection(t, s, c)
 			want = append(want, tag(c))
@@ -538,14 +538,14 @@ var racesGroup = group{"Races", []check{
 				func() {
 					telling.setHealth(t, s, c.IdentityID, needsSignIn, later(1))
 				})
-			require.NoError(t, disconnecting.err, "Disconnect of a user who has a connection either way")
+			require.NoError(t, disconnecting.err, "Disconnect")
 			if len(won(t, []answer{telling}, connect.ErrNotConnected)) == 1 {
 				c = withHealth(c, needsSignIn, later(1))
-				require.Equal(t, inUTC(c), inUTC(telling.connection), "the connection that SetHealth that came first returns")
+				require.Equal(t, inUTC(c), inUTC(telling.connection), "the connection that SetHealth returns if it came first")
 			}
 			requireNoConnection(t, s, app, user)
 			requireNobodys(t, s, c.IdentityID)
-			requireSame(t, []connect.Connection{c}, disconnecting.ended, "the connections that Disconnect returns")
+			requireSame(t, []connect.Connection{c}, disconnecting.ended, "the result of Disconnect")
 			want = append(want, deletion(c))
 		}
 		requireTasks(t, s, want...)
@@ -582,7 +582,7 @@ var racesGroup = group{"Races", []check{
 				}
 			}
 		})
-		require.NoError(t, errors.Join(errs...), "what Bind, Disconnect and SetHealth return")
+		require.NoError(t, errors.Join(errs...), "the errors of Bind, Disconnect and SetHealth")
 
 		stored := []connect.Connection{first}
 		for _, i := range won(t, answers, connect.ErrStateSpent, connect.ErrStateUnknown) {
@@ -590,11 +590,11 @@ var racesGroup = group{"Races", []check{
 		}
 		left, err := s.Connections(t.Context(), app, "anna")
 		require.NoError(t, err, "Connections")
-		require.LessOrEqual(t, len(left), 1, "how many connections are left")
+		require.LessOrEqual(t, len(left), 1, "the number of connections that are left")
 		var last connect.Connection
 		if len(left) > 0 {
 			last = left[0]
-			require.Contains(t, stored, withHealth(inUTC(last), healthOK, signedIn), "the connections that Complete says it has stored")
+			require.Contains(t, stored, withHealth(inUTC(last), healthOK, signedIn), "the connections that Complete returned")
 		}
 		var want []connect.Task
 		for _, c := range stored {
@@ -630,7 +630,7 @@ var racesGroup = group{"Races", []check{
 			binding := s.Bind(t.Context(), p, plenty)
 			done, completing := s.Complete(t.Context(), p.TokenHash, finished(p, identity(p.UserID)), tagged)
 			if completing == nil && !done.First {
-				completing = errors.New("a live flow is a reload")
+				completing = errors.New("Complete of a live flow did not return First")
 			}
 			var disconnecting error
 			if i%2 == 0 {
@@ -638,7 +638,7 @@ var racesGroup = group{"Races", []check{
 			}
 			errs[i] = errors.Join(binding, completing, disconnecting)
 		})
-		require.NoError(t, errors.Join(errs...), "what the calls of all users return")
+		require.NoError(t, errors.Join(errs...), "the errors of all calls")
 
 		var want []connect.Task
 		for i, p := range flows {
@@ -678,14 +678,14 @@ var racesGroup = group{"Races", []check{
 		require.NoError(t, errors.Join(errs...), "Claim")
 		for i, tasks := range claimed {
 			for _, task := range tasks {
-				require.Equal(t, applications[i%2], task.ApplicationID, "the application of a task that Claim returns is the one it was asked for")
+				require.Equal(t, applications[i%2], task.ApplicationID, "the ApplicationID of a task that Claim returns")
 			}
 		}
 		got := slices.Concat(claimed...)
 		for _, task := range got {
-			require.Equal(t, tagDue.Add(lease), task.NotBefore.UTC(), "NotBefore of a task that Claim returns is the end of its lease")
+			require.Equal(t, tagDue.Add(lease), task.NotBefore.UTC(), "the NotBefore of a task that Claim returns")
 		}
-		requireSameTasks(t, want, got, "the tasks that were given out")
+		requireSameTasks(t, want, got, "the tasks that Claim returned")
 		requireDue(t, s, tagDue)
 	}},
 
@@ -715,7 +715,7 @@ var racesGroup = group{"Races", []check{
 		for _, n := range swept {
 			total += n
 		}
-		require.Equal(t, expired, total, "how many flows the sweeps say they have removed, together")
+		require.Equal(t, expired, total, "the sum of the numbers that Sweep returns")
 		requireFlow(t, s, live)
 	}},
 }}

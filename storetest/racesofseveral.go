@@ -29,7 +29,7 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 				answers[j].complete(t, s, flows[j], finished(flows[j], identity(flows[j].TokenHash)), upTo(row.limit))
 			})
 			winners := won(t, answers, connect.ErrConnectionLimit)
-			require.Len(t, winners, row.limit-row.have, "calls of Complete that have added a connection")
+			require.Len(t, winners, row.limit-row.have, "the calls of Complete that added a connection")
 			for j, p := range flows {
 				if !answers[j].first {
 					requireFlow(t, s, p)
@@ -59,7 +59,7 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 					answers[1].complete(t, s, flows[1], finished(flows[1], identity(flows[1].TokenHash)), upTo(2))
 				})
 			winners := won(t, answers, connect.ErrConnectionLimit)
-			require.Len(t, winners, 1, "calls of Complete that have added a connection")
+			require.Len(t, winners, 1, "the calls of Complete that added a connection")
 			p := flows[winners[0]]
 			requireConnections(t, s, inOrderOfID(first, finished(p, identity(p.TokenHash)))...)
 		}
@@ -77,7 +77,7 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 			race(len(flows), func(j int) {
 				answers[j].complete(t, s, flows[j], finished(flows[j], identity(flows[j].TokenHash)), several)
 			})
-			require.Len(t, won(t, answers), len(flows), "calls of Complete that say they are the first, each of its own flow")
+			require.Len(t, won(t, answers), len(flows), "the calls of Complete that return First, each for its own flow")
 			c := only(t, s, app, user)
 			fresh := 0
 			for _, a := range answers {
@@ -86,7 +86,7 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 					fresh++
 				}
 			}
-			require.Equal(t, 1, fresh, "calls of Complete that have replaced no identity")
+			require.Equal(t, 1, fresh, "the number of calls of Complete that replaced no identity")
 		}
 	}},
 
@@ -104,12 +104,12 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 			race(len(flows), func(j int) {
 				answers[j].complete(t, s, flows[j], finished(flows[j], identity(user)), upTo(limit))
 			})
-			require.Len(t, won(t, answers), len(flows), "calls of Complete that say they are the first, each of its own flow")
+			require.Len(t, won(t, answers), len(flows), "the calls of Complete that return First, each for its own flow")
 			second := finished(flows[0], identity(user))
 			second.ID = answers[0].connection.ID
 			for j, a := range answers {
 				require.Equal(t, inUTC(second), inUTC(a.connection), "the connection that Complete returns")
-				require.Empty(t, a.replaced, "the identity that Complete says it has replaced")
+				require.Empty(t, a.replaced, "Replaced, which Complete returns")
 				requireFlow(t, s, completed(flows[j], second.IdentityID))
 			}
 			requireConnections(t, s, inOrderOfID(first, second)...)
@@ -139,7 +139,7 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 			answers[i].complete(t, s, flows[i], finished(flows[i], identity("shared")), several)
 		})
 		winners := won(t, answers, connect.ErrIdentityTaken)
-		require.Len(t, winners, 1, "calls of Complete that got the identity")
+		require.Len(t, winners, 1, "the calls of Complete that got the identity")
 		var want []connect.Task
 		for i, p := range flows {
 			c := finished(p, identity("shared"))
@@ -173,10 +173,10 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 			race(len(flows), func(j int) {
 				answers[j].complete(t, s, flows[j], finished(flows[j], identity(flows[j].TokenHash)), several)
 			})
-			require.Len(t, won(t, answers), len(flows), "calls of Complete that say they are the first, each of its own flow")
+			require.Len(t, won(t, answers), len(flows), "the calls of Complete that return First, each for its own flow")
 			connections, err := s.Connections(t.Context(), app, user)
 			require.NoError(t, err, "Connections")
-			require.Len(t, connections, 2, "the connections that Connections returns")
+			require.Len(t, connections, 2, "the result of Connections")
 			last := connections[1]
 
 			stored, replaced := []string{second.IdentityID}, []string{last.IdentityID}
@@ -193,7 +193,7 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 				}
 				want = append(want, deletion(c))
 			}
-			require.ElementsMatch(t, stored, replaced, "the identities that were replaced, each once, and the one that is left")
+			require.ElementsMatch(t, stored, replaced, "the identities that Complete returns as Replaced, and the one that is left")
 		}
 		requireTasks(t, s, want...)
 	}},
@@ -217,16 +217,16 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 			ended := second
 			want = append(want, deletion(second))
 			if renewing.first {
-				require.NoError(t, renewing.err, "Complete that came first")
+				require.NoError(t, renewing.err, "a Complete that came first")
 				ended = renewal(second, c)
-				require.Equal(t, inUTC(ended), inUTC(renewing.connection), "the connection that Complete that came first returns")
+				require.Equal(t, inUTC(ended), inUTC(renewing.connection), "the connection that Complete returns if it came first")
 				if c.IdentityID != second.IdentityID {
 					want = append(want, deletion(c))
 				}
 			} else {
-				require.ErrorIs(t, renewing.err, connect.ErrStateSpent, "Complete that came second")
+				require.ErrorIs(t, renewing.err, connect.ErrStateSpent, "a Complete that came second")
 			}
-			requireSame(t, []connect.Connection{ended}, ending.ended, "the connections that Disconnect returns")
+			requireSame(t, []connect.Connection{ended}, ending.ended, "the result of Disconnect")
 			requireConnection(t, s, first)
 			requireFlow(t, s, spent(p))
 		}
@@ -284,7 +284,7 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 				c := finished(flows[j], identity(flows[j].TokenHash))
 				all, want = append(all, c), append(want, deletion(c))
 			}
-			requireSame(t, append([]connect.Connection{first}, inOrderOfID(all...)...), ending.ended, "the connections that Disconnect returns")
+			requireSame(t, append([]connect.Connection{first}, inOrderOfID(all...)...), ending.ended, "the result of Disconnect")
 			requireNoConnection(t, s, app, user)
 			for _, p := range flows {
 				requireFlow(t, s, spent(p))
@@ -305,7 +305,7 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 				func() { renewing.complete(t, s, p, finished(p, identity(user)), several) },
 				func() { ending.disconnect(t, s, endOne(first)) })
 			require.NoError(t, ending.err, "Disconnect of one connection")
-			require.Empty(t, won(t, []answer{renewing}, connect.ErrConnectionLimit, connect.ErrStateSpent), "calls of Complete that have guessed a connection")
+			require.Empty(t, won(t, []answer{renewing}, connect.ErrConnectionLimit, connect.ErrStateSpent), "the calls of Complete that chose a connection themselves")
 			requireConnection(t, s, second)
 			requireFlow(t, s, spent(p))
 			want = append(want, deletion(first))
@@ -322,8 +322,8 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 			a.first = len(a.ended) > 0
 		})
 		winners := won(t, answers, connect.ErrConnectionUnknown)
-		require.Len(t, winners, 1, "calls of Disconnect that ended the connection")
-		requireSame(t, []connect.Connection{second}, answers[winners[0]].ended, "the connections that Disconnect returns")
+		require.Len(t, winners, 1, "the calls of Disconnect that ended the connection")
+		requireSame(t, []connect.Connection{second}, answers[winners[0]].ended, "the result of Disconnect")
 		requireConnection(t, s, first)
 		requireTasks(t, s, deletion(second))
 	}},
@@ -339,11 +339,11 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 				func() { all.disconnect(t, s, endAll(app, user, disconnectedAt)) })
 			require.NoError(t, all.err, "Disconnect of all connections")
 			if one.err == nil {
-				requireSame(t, []connect.Connection{first}, one.ended, "the connections that Disconnect of one returns")
-				requireSame(t, []connect.Connection{second}, all.ended, "the connections that Disconnect of all returns")
+				requireSame(t, []connect.Connection{first}, one.ended, "the result of Disconnect of one")
+				requireSame(t, []connect.Connection{second}, all.ended, "the result of Disconnect of all")
 			} else {
-				require.ErrorIs(t, one.err, connect.ErrConnectionUnknown, "Disconnect of one that came second")
-				requireSame(t, []connect.Connection{first, second}, all.ended, "the connections that Disconnect of all returns")
+				require.ErrorIs(t, one.err, connect.ErrConnectionUnknown, "a Disconnect of one that came second")
+				requireSame(t, []connect.Connection{first, second}, all.ended, "the result of Disconnect of all")
 			}
 			requireNoConnection(t, s, app, user)
 			want = append(want, deletion(first), deletion(second))
@@ -365,7 +365,7 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 				func() {
 					labelling.connection, labelling.err = s.SetLabel(t.Context(), app, user, old.ID, "work")
 				})
-			require.Len(t, won(t, []answer{renewing}), 1, "calls of Complete that say they are the first")
+			require.Len(t, won(t, []answer{renewing}), 1, "the calls of Complete that return First")
 			require.NoError(t, labelling.err, "SetLabel")
 			now := withLabel(renewal(old, c), "work")
 			require.Contains(t, []connect.Connection{inUTC(withLabel(old, "work")), inUTC(now)}, inUTC(labelling.connection), "the connection that SetLabel returns")
@@ -387,7 +387,7 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 				func() {
 					labelling.connection, labelling.err = s.SetLabel(t.Context(), app, user, old.ID, "set")
 				})
-			require.Len(t, won(t, []answer{renewing}), 1, "calls of Complete that say they are the first")
+			require.Len(t, won(t, []answer{renewing}), 1, "the calls of Complete that return First")
 			require.NoError(t, labelling.err, "SetLabel")
 			c := renewal(old, finished(p, identity(user)))
 			require.Equal(t, inUTC(c), inUTC(renewing.connection), "the connection that Complete returns")
@@ -428,9 +428,9 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 			if labelling.err == nil {
 				c = withLabel(c, "work")
 			} else {
-				require.ErrorIs(t, labelling.err, connect.ErrConnectionUnknown, "SetLabel that came second")
+				require.ErrorIs(t, labelling.err, connect.ErrConnectionUnknown, "a SetLabel that came second")
 			}
-			requireSame(t, []connect.Connection{c}, ending.ended, "the connections that Disconnect returns")
+			requireSame(t, []connect.Connection{c}, ending.ended, "the result of Disconnect")
 			requireNoConnection(t, s, app, user)
 			want = append(want, deletion(c))
 		}
@@ -460,16 +460,16 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 				completing.complete(t, s, p, c, several)
 			})
 			if completing.first {
-				require.NoError(t, completing.err, "Complete that came first")
+				require.NoError(t, completing.err, "a Complete that came first")
 				for _, err := range errs {
-					require.ErrorIs(t, err, connect.ErrIdentityTaken, "Queue that came second")
+					require.ErrorIs(t, err, connect.ErrIdentityTaken, "a Queue that came second")
 				}
 				requireAmong(t, s, c)
 				want = append(want, tag(c))
 				continue
 			}
-			require.NoError(t, errors.Join(errs...), "Queue that came first")
-			require.ErrorIs(t, completing.err, connect.ErrIdentityRetired, "Complete that came second")
+			require.NoError(t, errors.Join(errs...), "a Queue that came first")
+			require.ErrorIs(t, completing.err, connect.ErrIdentityRetired, "a Complete that came second")
 			requireFlow(t, s, p)
 			want = append(want, orphan)
 		}
@@ -497,9 +497,9 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 					leaving.disconnect(t, s, endOne(old))
 				},
 				func() { queuing.err = s.Queue(t.Context(), tag(old)) })
-			require.NoError(t, leaving.err, "Disconnect, or Complete that replaces")
+			require.NoError(t, leaving.err, "the Disconnect or Complete that gives up the identity")
 			if queuing.err != nil {
-				require.ErrorIs(t, queuing.err, connect.ErrNotConnected, "Queue that came second")
+				require.ErrorIs(t, queuing.err, connect.ErrNotConnected, "a Queue that came second")
 			}
 		}
 		requireTasks(t, s, want...)
@@ -551,7 +551,7 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 				}
 			}
 		})
-		require.NoError(t, errors.Join(errs...), "what the calls return")
+		require.NoError(t, errors.Join(errs...), "the errors of all calls")
 		for i, a := range answers {
 			if a.first {
 				stored[identity(fmt.Sprint(i))] = true
@@ -559,10 +559,10 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 		}
 		connections, err := s.Connections(t.Context(), app, "anna")
 		require.NoError(t, err, "Connections")
-		require.LessOrEqual(t, len(connections), limit, "how many connections a user has")
+		require.LessOrEqual(t, len(connections), limit, "the number of connections of a user")
 		var want []connect.Task
 		for _, c := range connections {
-			require.True(t, stored[c.IdentityID], "Connections returns an identity that no Complete has stored, or one twice")
+			require.True(t, stored[c.IdentityID], "whether Complete stored the identity that Connections returns, and only once")
 			delete(stored, c.IdentityID)
 			if c.IdentityID != first.IdentityID && c.IdentityID != second.IdentityID {
 				want = append(want, tag(c))

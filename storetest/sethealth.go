@@ -49,7 +49,7 @@ func requireChange(t tb, s connect.Store, c connect.Connection, health connect.H
 	want := withHealth(c, health, at)
 	got, changed := setHealth(t, s, c.IdentityID, health, at)
 	require.Equal(t, inUTC(want), inUTC(got), "the connection that SetHealth returns")
-	require.True(t, changed, "SetHealth that changes the health says that it does not")
+	require.True(t, changed, "changed, which SetHealth returns for a change")
 	requireAmong(t, s, want)
 	return want
 }
@@ -60,7 +60,7 @@ func requireNoChange(t tb, s connect.Store, c connect.Connection, health connect
 	t.Helper()
 	got, changed := setHealth(t, s, c.IdentityID, health, at)
 	require.Equal(t, inUTC(c), inUTC(got), "the connection that SetHealth returns")
-	require.False(t, changed, "SetHealth that leaves the health as it is says that it changes it")
+	require.False(t, changed, "changed, which SetHealth returns without a change")
 	requireAmong(t, s, c)
 }
 
@@ -69,8 +69,8 @@ func requireNobodys(t tb, s connect.Store, identityID string) {
 	t.Helper()
 	for _, health := range []connect.Health{needsSignIn, healthOK} {
 		_, changed, err := s.SetHealth(t.Context(), identityID, health, later(5))
-		require.ErrorIs(t, err, connect.ErrNotConnected, "SetHealth of an identity that no connection has")
-		require.False(t, changed, "SetHealth of an identity that no connection has says that it changes it")
+		require.ErrorIs(t, err, connect.ErrNotConnected, "SetHealth for an identity without a connection")
+		require.False(t, changed, "changed, which SetHealth returns for an identity without a connection")
 	}
 }
 
@@ -224,11 +224,11 @@ var setHealthGroup = group{"SetHealth", []check{
 				{event{needsSignIn, moment.Add(micro)}, true},
 			} {
 				c, changed := setHealth(t, s, identity(label), e.health, e.at)
-				require.Equal(t, e.changed, changed, "whether SetHealth changes the health: %v, of %v", e, c)
+				require.Equal(t, e.changed, changed, "changed, which SetHealth returns: %v, of %v", e, c)
 			}
 			connections, err := s.Connections(t.Context(), app, p.UserID)
 			require.NoError(t, err, "Connections")
-			require.Len(t, connections, 1, "the connections that Connections returns")
+			require.Len(t, connections, 1, "the result of Connections")
 			requireNear(t, moment.Add(micro), connections[0].HealthAt, "HealthAt")
 		}
 	}},
@@ -400,11 +400,11 @@ var setHealthGroup = group{"SetHealth", []check{
 			for _, there := range []connect.Connection{c.anna, c.ben} {
 				_, changed, err := s.SetHealth(t.Context(), there.IdentityID, odd, later(5))
 				require.Error(t, err, "SetHealth to %q", odd)
-				require.NotErrorIs(t, err, connect.ErrNotConnected, "SetHealth to %q of an identity that is connected", odd)
-				require.False(t, changed, "SetHealth that was refused says that it changes the health")
+				require.NotErrorIs(t, err, connect.ErrNotConnected, "SetHealth to %q for a connected identity", odd)
+				require.False(t, changed, "changed, which a refused SetHealth returns")
 			}
 			_, _, err := s.SetHealth(t.Context(), identity("nobody"), odd, later(5))
-			require.Error(t, err, "SetHealth to %q of an identity that nobody has", odd)
+			require.Error(t, err, "SetHealth to %q for an identity without a connection", odd)
 		}
 		c.requireUnchanged(t, s)
 		c.requireTasksUnchanged(t, s)
@@ -415,7 +415,7 @@ var setHealthGroup = group{"SetHealth", []check{
 		for _, odd := range oddHealths {
 			done, err := s.Complete(t.Context(), c.fresh.TokenHash, withHealth(finished(c.fresh, identity("new")), odd, signedIn), tagged)
 			require.Error(t, err, "Complete with a connection whose Health is %q", odd)
-			require.Zero(t, done, "what Complete that was refused returns: Health is %q", odd)
+			require.Zero(t, done, "the result of a refused Complete: Health is %q", odd)
 		}
 		c.requireUnchanged(t, s)
 		c.requireTasksUnchanged(t, s)

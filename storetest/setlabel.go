@@ -30,7 +30,7 @@ func requireNoLabel(t tb, s connect.Store, application, user, id string) {
 	t.Helper()
 	c, err := s.SetLabel(t.Context(), application, user, id, "stolen")
 	require.ErrorIs(t, err, connect.ErrConnectionUnknown, "SetLabel of the connection %.40q, which the user does not have", id)
-	require.Zero(t, c, "the connection that SetLabel returns for one that the user does not have")
+	require.Zero(t, c, "the result of a refused SetLabel")
 }
 
 var setLabelGroup = group{"SetLabel", []check{
@@ -75,8 +75,8 @@ var setLabelGroup = group{"SetLabel", []check{
 		c := newScene(t, s)
 		for _, odd := range unkeepable {
 			_, err := s.SetLabel(t.Context(), app, "fred", c.work.ID, odd.text)
-			require.Error(t, err, "SetLabel to a label that has %s", odd.what)
-			require.NotErrorIs(t, err, connect.ErrConnectionUnknown, "SetLabel to a label that has %s", odd.what)
+			require.Error(t, err, "SetLabel to a label with %s", odd.what)
+			require.NotErrorIs(t, err, connect.ErrConnectionUnknown, "SetLabel to a label with %s", odd.what)
 			c.requireUnchanged(t, s)
 		}
 		c.requireTasksUnchanged(t, s)

@@ -29,7 +29,7 @@ var spendGroup = group{"Spend", []check{
 	{"a spent or unknown flow is no error, and nothing changes", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		for _, tokenHash := range []string{c.ended.TokenHash, c.gone.TokenHash, hash("never bound")} {
-			require.NoError(t, s.Spend(t.Context(), tokenHash), "Spend of a flow that is spent or unknown")
+			require.NoError(t, s.Spend(t.Context(), tokenHash), "Spend of a spent or unknown flow")
 		}
 		requireNoFlow(t, s, hash("never bound"))
 		c.requireUnchanged(t, s)
@@ -38,7 +38,7 @@ var spendGroup = group{"Spend", []check{
 
 	{"a completed flow is no error, and stays completed", func(t tb, s connect.Store) {
 		c := newScene(t, s)
-		require.NoError(t, s.Spend(t.Context(), c.done.TokenHash), "Spend of a flow that was completed")
+		require.NoError(t, s.Spend(t.Context(), c.done.TokenHash), "Spend of a completed flow")
 		c.requireUnchanged(t, s)
 		requireReload(t, s, c.done, c.anna)
 		c.requireTasksUnchanged(t, s)

@@ -128,8 +128,8 @@ func requireKeptOrRefused(t tb, s connect.Store, p connect.Pending, c connect.Co
 	t.Helper()
 	if err := s.Bind(t.Context(), p, plenty); err != nil {
 		_, err := s.Pending(t.Context(), p.TokenHash)
-		require.Error(t, err, "Pending of a flow that Bind refused to keep")
-		requireNothing(t, s, p.ApplicationID, p.UserID, "a user whose flow Bind refused to keep")
+		require.Error(t, err, "Pending of a flow that Bind rejected")
+		requireNothing(t, s, p.ApplicationID, p.UserID, "a user whose flow Bind rejected")
 		return
 	}
 	requireFlow(t, s, p)
@@ -192,7 +192,7 @@ var stringsGroup = group{"Strings", []check{
 				field.set(&p, odd.text)
 				require.Error(t, s.Bind(t.Context(), p, plenty), "Bind of a flow whose %s is %s", field.name, odd.what)
 				_, err := s.Pending(t.Context(), p.TokenHash)
-				require.Error(t, err, "Pending of a flow that Bind refused to keep: its %s is %s", field.name, odd.what)
+				require.Error(t, err, "Pending of a flow that Bind rejected: its %s is %s", field.name, odd.what)
 			}
 		}
 		requireNoFlow(t, s, hash("odd"))
@@ -223,7 +223,7 @@ var stringsGroup = group{"Strings", []check{
 			}{{"ID", id}, {"IdentityID", identified}, {"UserID", user}, {"ApplicationID", application}} {
 				done, err := s.Complete(t.Context(), c.fresh.TokenHash, refused.connection, tagged)
 				require.Error(t, err, "Complete with a connection whose %s is %s", refused.field, odd.what)
-				require.Zero(t, done, "what Complete that was refused returns: %s is %s", refused.field, odd.what)
+				require.Zero(t, done, "the result of a refused Complete: %s is %s", refused.field, odd.what)
 			}
 			c.requireUnchanged(t, s)
 		}
@@ -282,7 +282,7 @@ var stringsGroup = group{"Strings", []check{
 					endAll(p.ApplicationID, p.UserID+odd, disconnectedAt), endAll(p.ApplicationID+odd, p.UserID, disconnectedAt),
 				} {
 					ended, _ := s.Disconnect(t.Context(), d)
-					require.Empty(t, ended, "the connections that Disconnect returns, with %.4q at the end of an id", odd)
+					require.Empty(t, ended, "the result of Disconnect with %.4q at the end of an id", odd)
 				}
 				id := there.connection.ID
 				for _, ids := range [][3]string{
@@ -292,7 +292,7 @@ var stringsGroup = group{"Strings", []check{
 					require.Error(t, err, "SetLabel with %.4q at the end of an id", odd)
 					ended, err := s.Disconnect(t.Context(), connect.Disconnection{ApplicationID: ids[0], UserID: ids[1], ConnectionID: ids[2]})
 					require.Error(t, err, "Disconnect of one connection with %.4q at the end of an id", odd)
-					require.Empty(t, ended, "the connections that Disconnect returns, with %.4q at the end of an id", odd)
+					require.Empty(t, ended, "the result of Disconnect with %.4q at the end of an id", odd)
 				}
 				ids, _ := s.ApplicationsOf(t.Context(), p.UserID+odd)
 				require.Empty(t, ids, "applications of a user id with %.4q at its end", odd)

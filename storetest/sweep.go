@@ -16,7 +16,7 @@ func sweep(t tb, s connect.Store, before time.Time, limit, want int) {
 	t.Helper()
 	got, err := s.Sweep(t.Context(), before, limit)
 	require.NoError(t, err, "Sweep")
-	require.Equal(t, want, got, "how many flows Sweep says it has removed")
+	require.Equal(t, want, got, "the number of flows that Sweep returns")
 }
 
 // sweepAll sweeps all flows there are.
@@ -107,7 +107,7 @@ var sweepGroup = group{"Sweep", []check{
 		}
 		for _, batch := range []struct{ swept, left int }{{10, 15}, {10, 5}, {5, 0}, {0, 0}} {
 			sweep(t, s, noon, 10, batch.swept)
-			require.Equal(t, batch.left, left(), "how many expired flows are left after a batch")
+			require.Equal(t, batch.left, left(), "the number of expired flows that are left after a batch")
 			requireFlow(t, s, live)
 			requireFlow(t, s, completed(done, c.IdentityID))
 		}
@@ -118,9 +118,9 @@ var sweepGroup = group{"Sweep", []check{
 			requireNothingToDisconnectAt(t, s, app, user, at)
 		}
 		sweep(t, s, noon, plenty, 0)
-		require.Equal(t, []string{"before"}, forgotten(t, s, "before", "at", "after"), "the users whose disconnects are forgotten")
+		require.Equal(t, []string{"before"}, forgotten(t, s, "before", "at", "after"), "the users whose time of Disconnect was removed")
 		sweep(t, s, noon.Add(2*micro), plenty, 0)
-		require.Equal(t, []string{"at", "after"}, forgotten(t, s, "at", "after"), "the users whose disconnects are forgotten")
+		require.Equal(t, []string{"at", "after"}, forgotten(t, s, "at", "after"), "the users whose time of Disconnect was removed")
 	}},
 
 	{"removing the time of a Disconnect keeps the connection", func(t tb, s connect.Store) {
@@ -139,7 +139,7 @@ var sweepGroup = group{"Sweep", []check{
 		bind(t, s, p)
 		requireNothingToDisconnectAt(t, s, app, "anna", noon)
 		sweep(t, s, noon, plenty, 1)
-		require.Empty(t, forgotten(t, s, "anna"), "the users whose disconnects are forgotten")
+		require.Empty(t, forgotten(t, s, "anna"), "the users whose time of Disconnect was removed")
 	}},
 
 	{"no more times of Disconnect than the limit are removed, besides the flows", func(t tb, s connect.Store) {
@@ -155,7 +155,7 @@ var sweepGroup = group{"Sweep", []check{
 		for _, batch := range []struct{ flows, moments int }{{10, 10}, {10, 10}, {5, 5}, {0, 0}} {
 			sweep(t, s, noon, 10, batch.flows)
 			gone := forgotten(t, s, users...)
-			require.Len(t, gone, batch.moments, "the users whose disconnects are forgotten")
+			require.Len(t, gone, batch.moments, "the users whose time of Disconnect was removed")
 			users = slices.DeleteFunc(users, func(user string) bool { return slices.Contains(gone, user) })
 		}
 	}},
@@ -168,7 +168,7 @@ var sweepGroup = group{"Sweep", []check{
 		for _, limit := range []int{0, -1, -1 << 31} {
 			sweep(t, s, noon, limit, 0)
 			requireFlow(t, s, p)
-			require.Empty(t, forgotten(t, s, "ben"), "the users whose disconnects are forgotten")
+			require.Empty(t, forgotten(t, s, "ben"), "the users whose time of Disconnect was removed")
 		}
 		sweep(t, s, noon, 1, 1)
 	}},

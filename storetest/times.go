@@ -52,7 +52,7 @@ func requireEdge(t tb, s connect.Store, label string, expires, before, at time.T
 // requireNear allows for what is lost below a microsecond.
 func requireNear(t tb, want, got time.Time, what string) {
 	t.Helper()
-	require.Less(t, got.Sub(want).Abs(), micro, "how far %s has moved, of %v", what, want)
+	require.Less(t, got.Sub(want).Abs(), micro, "the difference between the %s that is stored and the given %v", what, want)
 }
 
 // inOrder are moments in order. In any spelling that leaves zeros or the zone as
@@ -111,7 +111,7 @@ var timesGroup = group{"Times", []check{
 			require.NoError(t, err, "Pending")
 			connections, err := s.Connections(t.Context(), app, p.UserID)
 			require.NoError(t, err, "Connections")
-			require.Len(t, connections, 1, "the connections that Connections returns")
+			require.Len(t, connections, 1, "the result of Connections")
 			c := connections[0]
 			requireNear(t, p.BegunAt, got.BegunAt, "BegunAt")
 			requireNear(t, p.IssuedAt, got.IssuedAt, "IssuedAt")
