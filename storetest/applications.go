@@ -35,7 +35,7 @@ var applicationsGroup = group{"Applications", []check{
 		expired, ended := flowIn("expired", "anna", "6"), flowIn("spent", "anna", "7")
 		expired.ExpiresAt = disconnectedAt
 		bind(t, s, expired, ended)
-		require.NoError(t, s.Spend(t.Context(), ended.TokenHash), "Spend")
+		spend(t, s, ended)
 		disconnect(t, s, connected(t, s, flowIn("ended", "anna", "8"), identity("8")))
 		bind(t, s, flowIn("elsewhere", "ben", "9"))
 		connected(t, s, flowIn("elsewhere", "carl", "10"), identity("10"))
@@ -69,15 +69,15 @@ var applicationsGroup = group{"Applications", []check{
 		connected(t, s, flowIn("both", "ben", "3"), identity("3"))
 		requireApplications(t, s, "both")
 		there := connected(t, s, flowIn("connected", "anna", "4"), identity("4"))
-		require.NoError(t, s.Done(t.Context(), tag(there)), "Done")
+		markDone(t, s, tag(there))
 		gone := connected(t, s, flowIn("owed", "anna", "5"), identity("5"))
 		disconnect(t, s, gone)
 		requireApplications(t, s, "both", "connected", "owed")
 
-		require.NoError(t, s.Done(t.Context(), deletion(gone)), "Done")
+		markDone(t, s, deletion(gone))
 		requireApplications(t, s, "both", "connected")
 		disconnect(t, s, there)
-		require.NoError(t, s.Done(t.Context(), deletion(there)), "Done")
+		markDone(t, s, deletion(there))
 		requireApplications(t, s, "both")
 		requireTasks(t, s, tag(here), tag(finished(flowIn("both", "ben", "3"), identity("3"))))
 	}},
@@ -87,7 +87,7 @@ var applicationsGroup = group{"Applications", []check{
 			label := fmt.Sprint(i)
 			c := connected(t, s, flowIn(application, "user "+label, label), identity(label))
 			if i%3 == 0 {
-				require.NoError(t, s.Done(t.Context(), tag(c)), "Done")
+				markDone(t, s, tag(c))
 			}
 			if i%3 == 1 {
 				disconnect(t, s, c)

@@ -33,7 +33,7 @@ var bindGroup = group{"Bind", []check{
 		bind(t, s, completed(p, identity("ignored")))
 		requireFlow(t, s, p)
 		c := complete(t, s, p, identity("ignored"))
-		requireConnection(t, s, c)
+		requireConnections(t, s, c)
 	}},
 
 	{"an unknown token hash is ErrStateUnknown", func(t tb, s connect.Store) {
@@ -47,7 +47,7 @@ var bindGroup = group{"Bind", []check{
 		late.ExpiresAt = noon.Add(-time.Hour)
 		bind(t, s, live, done, ended, late)
 		c := complete(t, s, done, identity("anna"))
-		require.NoError(t, s.Spend(t.Context(), ended.TokenHash), "Spend")
+		spend(t, s, ended)
 
 		for _, bound := range []connect.Pending{live, completed(done, c.IdentityID), spent(ended), late} {
 			later := bound

@@ -9,35 +9,6 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// expiring is a flow of a user that expires so many minutes after noon.
-func expiring(user, label string, minutes int) connect.Pending {
-	p := flow(user, label)
-	p.ExpiresAt = noon.Add(time.Duration(minutes) * time.Minute)
-	return p
-}
-
-// spend spends flows and returns them as they read afterwards.
-func spend(t tb, s connect.Store, flows ...connect.Pending) []connect.Pending {
-	t.Helper()
-	var ended []connect.Pending
-	for _, p := range flows {
-		require.NoError(t, s.Spend(t.Context(), p.TokenHash), "Spend")
-		ended = append(ended, spent(p))
-	}
-	return ended
-}
-
-// requireFlows reads flows, of which some may have been removed.
-func requireFlows(t tb, s connect.Store, there, removed []connect.Pending) {
-	t.Helper()
-	for _, p := range there {
-		requireFlow(t, s, p)
-	}
-	for _, p := range removed {
-		requireNoFlow(t, s, p.TokenHash)
-	}
-}
-
 // room is how the flows of a user make room for one that is bound.
 var bindLimitGroup = group{"Bind limit", []check{
 	{"flows within the limit stay live", func(t tb, s connect.Store) {
@@ -55,7 +26,7 @@ var bindLimitGroup = group{"Bind limit", []check{
 		p := expiring("anna", "tab 4", 4)
 		bindWithin(t, s, 3, p)
 		requireFlows(t, s, []connect.Pending{spent(tabs[0]), tabs[1], tabs[2], p}, nil)
-		requireRefused(t, s, tabs[0], finished(tabs[0], identity("anna")), connect.ErrStateSpent)
+		requireRefused(t, s, tabs[0], finished(tabs[0], identity("anna")), single, connect.ErrStateSpent)
 		requireNoConnection(t, s, app, "anna")
 		requireTasks(t, s)
 		c := complete(t, s, tabs[1], identity("anna"))
@@ -94,7 +65,7 @@ var bindLimitGroup = group{"Bind limit", []check{
 			bindWithin(t, s, limit, p)
 			requireFlow(t, s, p)
 		}
-		require.Equal(t, limit, live(t, s, tabs), "the number of live flows of a user")
+		require.Equal(t, limit, countLive(t, s, tabs), "the number of live flows of a user")
 		sweepAll(t, s, 2*limit+1)
 	}},
 
@@ -180,8 +151,8 @@ var bindLimitGroup = group{"Bind limit", []check{
 		spend(t, s, next)
 		bindWithin(t, s, 1, expiring("anna", "third", 3))
 		requireNoFlow(t, s, p.TokenHash)
-		requireRefused(t, s, p, c, connect.ErrStateUnknown)
-		requireConnection(t, s, c)
+		requireRefused(t, s, p, c, single, connect.ErrStateUnknown)
+		requireConnections(t, s, c)
 		requireTasks(t, s, tag(c))
 		// As after Sweep, the token hash may be bound again.
 		again := flow("ben", "first")
@@ -228,7 +199,7 @@ var bindLimitGroup = group{"Bind limit", []check{
 			requireFlows(t, s, []connect.Pending{elsewhere, completed(done, there.IdentityID), spent(ended)}, nil)
 		}
 		requireNoFlow(t, s, fresh.TokenHash)
-		requireConnection(t, s, there)
+		requireConnections(t, s, there)
 		requireTasks(t, s, tag(c.anna), tag(c.ben), deletion(c.dora), tag(there))
 	}},
 
@@ -313,8 +284,8 @@ var bindLimitGroup = group{"Bind limit", []check{
 	}},
 }}
 
-// live counts the flows that could still be completed.
-func live(t tb, s connect.Store, flows []connect.Pending) (n int) {
+// countLive counts the flows that could still be completed.
+func countLive(t tb, s connect.Store, flows []connect.Pending) (n int) {
 	t.Helper()
 	for _, p := range flows {
 		got, err := s.Pending(t.Context(), p.TokenHash)

@@ -28,9 +28,9 @@ var claimGroup = group{"Claim", []check{
 		requireDue(t, s, tagDue, tag(c))
 		requireDue(t, s, tagDue)
 		requireDue(t, s, tagDue.Add(lease-micro))
-		requireDue(t, s, tagDue.Add(lease), again(tag(c), 2))
+		requireDue(t, s, tagDue.Add(lease), attempted(tag(c), 2))
 		requireDue(t, s, tagDue.Add(2*lease-micro))
-		requireDue(t, s, tagDue.Add(2*lease), again(tag(c), 3))
+		requireDue(t, s, tagDue.Add(2*lease), attempted(tag(c), 3))
 	}},
 
 	{"Done removes a task, and is idempotent", func(t tb, s connect.Store) {
@@ -38,10 +38,10 @@ var claimGroup = group{"Claim", []check{
 		ben := connected(t, s, flow("ben", "ben"), identity("ben"))
 		requireDue(t, s, tagDue, tag(anna), tag(ben))
 		for range 2 {
-			require.NoError(t, s.Done(t.Context(), tag(anna)), "Done")
+			markDone(t, s, tag(anna))
 		}
-		requireTasks(t, s, again(tag(ben), 2))
-		requireConnection(t, s, anna)
+		requireTasks(t, s, attempted(tag(ben), 2))
+		requireConnections(t, s, anna)
 	}},
 
 	{"Done removes a task that was never claimed", func(t tb, s connect.Store) {
@@ -68,25 +68,25 @@ var claimGroup = group{"Claim", []check{
 		requireDue(t, s, tagDue, tag(anna), tag(ben))
 
 		// These are, whatever else they say.
-		require.NoError(t, s.Postpone(t.Context(), connect.Task{Kind: connect.TagIdentity, IdentityID: ben.IdentityID, UserID: "anna", Attempts: 7}, far), "Postpone")
+		postpone(t, s, connect.Task{Kind: connect.TagIdentity, IdentityID: ben.IdentityID, UserID: "anna", Attempts: 7}, far)
 		require.NoError(t, s.Done(t.Context(), connect.Task{Kind: connect.TagIdentity, IdentityID: anna.IdentityID, UserID: "ben"}), "Done")
 		requireDue(t, s, far.Add(-micro))
-		requireDue(t, s, far, again(tag(ben), 2))
+		requireDue(t, s, far, attempted(tag(ben), 2))
 	}},
 
 	{"Postpone sets NotBefore and keeps the attempts", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		requireDue(t, s, tagDue, tag(c))
 		later := tagDue.Add(3 * lease)
-		require.NoError(t, s.Postpone(t.Context(), tag(c), later), "Postpone")
+		postpone(t, s, tag(c), later)
 		requireDue(t, s, later.Add(-micro))
-		requireDue(t, s, later, again(tag(c), 2))
+		requireDue(t, s, later, attempted(tag(c), 2))
 
 		// Earlier than the lease ends, too.
 		sooner := later.Add(time.Minute)
-		require.NoError(t, s.Postpone(t.Context(), tag(c), sooner), "Postpone")
+		postpone(t, s, tag(c), sooner)
 		requireDue(t, s, sooner.Add(-micro))
-		requireDue(t, s, sooner, again(tag(c), 3))
+		requireDue(t, s, sooner, attempted(tag(c), 3))
 	}},
 
 	{"Postpone of an unknown task creates none", func(t tb, s connect.Store) {
@@ -94,7 +94,7 @@ var claimGroup = group{"Claim", []check{
 		require.NoError(t, s.Postpone(t.Context(), tag(c), noon), "Postpone of an unknown task")
 		requireTasks(t, s)
 		connected(t, s, flow("anna", "tab"), identity("anna"))
-		require.NoError(t, s.Done(t.Context(), tag(c)), "Done")
+		markDone(t, s, tag(c))
 		require.NoError(t, s.Postpone(t.Context(), tag(c), noon), "Postpone of a task that is done")
 		requireTasks(t, s)
 	}},
@@ -107,11 +107,11 @@ var claimGroup = group{"Claim", []check{
 		p := flow("anna", "second")
 		bind(t, s, p)
 		sooner := tagDue.Add(-30 * time.Second) // though the lease ends later
-		c := renewHow(t, s, old, p, finished(p, identity("anna")), connect.Completion{TagAfter: sooner})
+		c := renewWith(t, s, old, p, finished(p, identity("anna")), tagAfter(sooner))
 
 		requireDue(t, s, sooner.Add(-micro))
 		requireDue(t, s, sooner, tag(c))
-		requireTasks(t, s, again(tag(c), 2))
+		requireTasks(t, s, attempted(tag(c), 2))
 	}},
 
 	{"a limit selects the tasks that are due longest", func(t tb, s connect.Store) {
@@ -119,8 +119,7 @@ var claimGroup = group{"Claim", []check{
 		for _, i := range []int{4, 0, 7, 2, 8, 1, 6, 3, 5} {
 			label := fmt.Sprint(i)
 			p := flow("user "+label, label)
-			bind(t, s, p)
-			c := completeHow(t, s, p, finished(p, identity(label)), connect.Completion{TagAfter: noon.Add(time.Duration(i) * micro)})
+			c := connectedWith(t, s, p, finished(p, identity(label)), tagAfter(noon.Add(time.Duration(i)*micro)))
 			want[i] = tag(c)
 		}
 		// The last of the nine is not due yet.
@@ -139,8 +138,7 @@ var claimGroup = group{"Claim", []check{
 			if i >= 3 {
 				p.ApplicationID = app
 			}
-			bind(t, s, p)
-			c := completeHow(t, s, p, finished(p, identity(label)), connect.Completion{TagAfter: noon.Add(time.Duration(i) * micro)})
+			c := connectedWith(t, s, p, finished(p, identity(label)), tagAfter(noon.Add(time.Duration(i)*micro)))
 			want = append(want, tag(c))
 		}
 		requireSameTasks(t, want[3:], claim(t, s, tagDue, 2), "the two tasks of the application")

@@ -14,7 +14,7 @@ var completeGroup = group{"Complete", []check{
 		bind(t, s, p)
 		requireNoConnection(t, s, app, "anna")
 		c := complete(t, s, p, identity("anna"))
-		requireConnection(t, s, c)
+		requireConnections(t, s, c)
 		requireFlow(t, s, completed(p, c.IdentityID))
 		requireTasks(t, s, tag(c))
 	}},
@@ -31,7 +31,7 @@ var completeGroup = group{"Complete", []check{
 
 	{"another identity for a completed flow is ErrStateSpent", func(t tb, s connect.Store) {
 		c := newScene(t, s)
-		requireRefused(t, s, c.done, finished(c.done, identity("another")), connect.ErrStateSpent)
+		requireRefused(t, s, c.done, finished(c.done, identity("another")), single, connect.ErrStateSpent)
 		c.requireUnchanged(t, s)
 		c.requireTasksUnchanged(t, s)
 	}},
@@ -40,7 +40,7 @@ var completeGroup = group{"Complete", []check{
 		c := newScene(t, s)
 		stolen := finished(c.live, identity("new"))
 		stolen.UserID = "emil"
-		requireRefused(t, s, c.live, stolen, connect.ErrAnotherUser)
+		requireRefused(t, s, c.live, stolen, single, connect.ErrAnotherUser)
 		c.requireUnchanged(t, s)
 		c.requireTasksUnchanged(t, s)
 		renew(t, s, c.anna, c.live, identity("new"))
@@ -50,7 +50,7 @@ var completeGroup = group{"Complete", []check{
 		c := newScene(t, s)
 		stolen := finished(c.live, identity("new"))
 		stolen.ApplicationID = otherApp
-		requireRefused(t, s, c.live, stolen, connect.ErrAnotherUser)
+		requireRefused(t, s, c.live, stolen, single, connect.ErrAnotherUser)
 		requireNoConnection(t, s, otherApp, "anna")
 		c.requireUnchanged(t, s)
 		c.requireTasksUnchanged(t, s)
@@ -60,7 +60,7 @@ var completeGroup = group{"Complete", []check{
 	{"an unknown flow is ErrStateUnknown, and nothing is stored", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		unknown := flow("emil", "never bound")
-		requireRefused(t, s, unknown, finished(unknown, identity("new")), connect.ErrStateUnknown)
+		requireRefused(t, s, unknown, finished(unknown, identity("new")), single, connect.ErrStateUnknown)
 		requireNoFlow(t, s, unknown.TokenHash)
 		c.requireUnchanged(t, s)
 		c.requireTasksUnchanged(t, s)
@@ -119,7 +119,7 @@ var completeGroup = group{"Complete", []check{
 			{"identity taken, as many connections as allowed", more, "fred", taken, noon, connect.ErrIdentityTaken},
 		}
 		// None of these identities is the user's: that is the next reason there is.
-		for _, how := range []connect.Completion{tagged, same} {
+		for _, how := range []connect.Completion{single, sameIdentity(single)} {
 			for _, row := range rows {
 				done, err := s.Complete(t.Context(), row.flow.TokenHash, connect.Connection{
 					ID: "new", ApplicationID: app, UserID: row.user, IdentityID: row.identity, ConnectedAt: row.at,
@@ -139,9 +139,9 @@ var completeGroup = group{"Complete", []check{
 		p := c.fresh
 		stolen := finished(p, identity("new"))
 		stolen.UserID = "anna"
-		requireRefused(t, s, p, stolen, connect.ErrAnotherUser)
-		requireRefused(t, s, p, finished(p, c.ben.IdentityID), connect.ErrIdentityTaken)
-		requireRefused(t, s, p, finished(p, c.dora.IdentityID), connect.ErrIdentityRetired)
+		requireRefused(t, s, p, stolen, single, connect.ErrAnotherUser)
+		requireRefused(t, s, p, finished(p, c.ben.IdentityID), single, connect.ErrIdentityTaken)
+		requireRefused(t, s, p, finished(p, c.dora.IdentityID), single, connect.ErrIdentityRetired)
 		complete(t, s, p, identity("new"))
 	}},
 }}

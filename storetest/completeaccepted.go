@@ -8,34 +8,20 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// accepted is how, if the app has agreed to a renewal, or to one more connection.
-func accepted(how connect.Completion, renewal connect.Connection) connect.Completion {
-	how.Accepted = &renewal
-	return how
-}
-
-// one is the only more that the app can agree to.
-var one connect.Connection
-
 // accepting is about what the app has agreed to before Complete.
 var completeAcceptedGroup = group{"Complete Accepted", []check{
 	{"a renewal or an addition that the app accepted is stored", func(t tb, s connect.Store) {
 		p := flow("anna", "first")
-		bind(t, s, p)
-		first := completeHow(t, s, p, finished(p, identity("first")), accepted(tagged, one))
+		first := connectedWith(t, s, p, finished(p, identity("first")), accepted(single, addition))
 		p = flow("anna", "only")
-		bind(t, s, p)
-		first = renewHow(t, s, first, p, finished(p, identity("only")), accepted(tagged, first))
+		first = renewedWith(t, s, first, p, finished(p, identity("only")), accepted(single, first))
 		p = adds(flow("anna", "more"))
-		bind(t, s, p)
-		second := completeHow(t, s, p, finished(p, identity("more")), accepted(several, one))
+		second := connectedWith(t, s, p, finished(p, identity("more")), accepted(several, addition))
 		p = renews(flow("anna", "named"), first.ID)
-		bind(t, s, p)
-		first = renewHow(t, s, first, p, finished(p, identity("named")), accepted(several, first))
+		first = renewedWith(t, s, first, p, finished(p, identity("named")), accepted(several, first))
 		p = adds(flow("anna", "same"))
-		bind(t, s, p)
-		second = renewHow(t, s, second, p, finished(p, second.IdentityID), accepted(several, second))
-		requireConnections(t, s, inOrderOfID(first, second)...)
+		second = renewedWith(t, s, second, p, finished(p, second.IdentityID), accepted(several, second))
+		requireConnections(t, s, sortByID(first, second)...)
 	}},
 
 	{"anything else is ErrConnectionChanged, and nothing changes", func(t tb, s connect.Store) {
@@ -52,33 +38,33 @@ var completeAcceptedGroup = group{"Complete Accepted", []check{
 			flow     connect.Pending
 			accepted connect.Connection
 		}{
-			{named, one}, {named, before}, {named, second}, {named, elsewhere},
+			{named, addition}, {named, before}, {named, second}, {named, elsewhere},
 			{more, first}, {more, connect.Connection{ID: first.ID}}, {more, connect.Connection{IdentityID: identity("new")}},
-			{replaces, one}, {replaces, first},
+			{replaces, addition}, {replaces, first},
 		} {
-			requireRefusedHow(t, s, row.flow, finished(row.flow, identity("new")), accepted(several, row.accepted), connect.ErrConnectionChanged)
+			requireRefused(t, s, row.flow, finished(row.flow, identity("new")), accepted(several, row.accepted), connect.ErrConnectionChanged)
 		}
 		requireConnections(t, s, first, second)
-		requireConnection(t, s, only)
+		requireConnections(t, s, only)
 		requireFlow(t, s, named)
 		requireFlow(t, s, more)
 		// The flows are as good as before.
-		renewHow(t, s, first, named, finished(named, identity("new")), accepted(several, first))
-		completeHow(t, s, more, finished(more, identity("newer")), several)
+		renewWith(t, s, first, named, finished(named, identity("new")), accepted(several, first))
+		completeWith(t, s, more, finished(more, identity("newer")), several)
 	}},
 
 	{"other reasons to refuse come before ErrConnectionChanged", func(t tb, s connect.Store) {
 		first, _ := pair(t, s, "anna")
 		over, gone := adds(flow("anna", "over")), renews(flow("anna", "gone"), "none")
 		bind(t, s, over, gone)
-		requireRefusedHow(t, s, over, finished(over, identity("new")), accepted(upTo(2), first), connect.ErrConnectionLimit)
-		requireRefusedHow(t, s, gone, finished(gone, identity("new")), accepted(several, first), connect.ErrConnectionUnknown)
+		requireRefused(t, s, over, finished(over, identity("new")), accepted(upTo(2), first), connect.ErrConnectionLimit)
+		requireRefused(t, s, gone, finished(gone, identity("new")), accepted(several, first), connect.ErrConnectionUnknown)
 	}},
 
 	{"a reload is not affected", func(t tb, s connect.Store) {
 		p := flow("anna", "first")
 		first := connected(t, s, p, identity("first"))
-		requireReloadHow(t, s, p, first, accepted(tagged, connect.Connection{ID: "another"}))
+		requireReloadWith(t, s, p, first, accepted(single, connect.Connection{ID: "another"}))
 	}},
 
 	{"of racing flows with one acceptance, exactly one is stored", func(t tb, s connect.Store) {
@@ -95,7 +81,7 @@ var completeAcceptedGroup = group{"Complete Accepted", []check{
 			bind(t, s, flows...)
 			answers := make([]answer, len(flows))
 			race(len(flows), func(j int) {
-				answers[j].complete(t, s, flows[j], finished(flows[j], identity(flows[j].TokenHash)), accepted(tagged, agreed))
+				answers[j].complete(t, s, flows[j], finished(flows[j], identity(flows[j].TokenHash)), accepted(single, agreed))
 			})
 			require.Len(t, won(t, answers, connect.ErrConnectionChanged), 1, "the calls of Complete that return First")
 		}

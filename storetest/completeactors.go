@@ -16,10 +16,10 @@ var completeActorsGroup = group{"Complete actors", []check{
 			user := fmt.Sprint("user ", i)
 			p := actedBy(flow(user, user), bound)
 			bind(t, s, p)
-			requireRefused(t, s, p, finished(actedBy(p, other), identity(user)), connect.ErrAnotherUser)
+			requireRefused(t, s, p, finished(actedBy(p, other), identity(user)), single, connect.ErrAnotherUser)
 			requireFlow(t, s, p)
 			requireNoConnection(t, s, app, user)
-			requireConnection(t, s, complete(t, s, p, identity(user)))
+			requireConnections(t, s, complete(t, s, p, identity(user)))
 		}
 	}},
 
@@ -29,10 +29,10 @@ var completeActorsGroup = group{"Complete actors", []check{
 		for _, other := range []string{"", "carl", "anna"} {
 			stolen := c
 			stolen.ActorID = other
-			requireRefused(t, s, p, stolen, connect.ErrAnotherUser)
+			requireRefused(t, s, p, stolen, single, connect.ErrAnotherUser)
 		}
 		requireFlow(t, s, completed(p, c.IdentityID))
-		requireConnection(t, s, c)
+		requireConnections(t, s, c)
 		requireReload(t, s, p, c)
 	}},
 
@@ -51,20 +51,20 @@ var completeActorsGroup = group{"Complete actors", []check{
 				}
 				stolen := c
 				stolen.ActorID = lookalikes[j]
-				requireRefusedHow(t, s, p, stolen, several, connect.ErrAnotherUser)
+				requireRefused(t, s, p, stolen, several, connect.ErrAnotherUser)
 			}
-			completeHow(t, s, p, c, several)
+			completeWith(t, s, p, c, several)
 		}
 	}},
 
 	{"actors share the owner's connections, and ActorID is who signed in last", func(t tb, s connect.Store) {
 		bens := connected(t, s, actedBy(flow("anna", "ben"), "ben"), identity("ben"))
 		carls := added(t, s, actedBy(flow("anna", "carl"), "carl"), identity("carl"))
-		requireConnections(t, s, inOrderOfID(bens, carls)...)
+		requireConnections(t, s, sortByID(bens, carls)...)
 		carls = renewed(t, s, carls, renews(actedBy(flow("anna", "ben again"), "ben"), carls.ID), identity("new"))
 		bens = renewed(t, s, bens, renews(flow("anna", "anna"), bens.ID), bens.IdentityID)
 		require.Equal(t, []string{"ben", ""}, []string{carls.ActorID, bens.ActorID})
-		requireConnections(t, s, inOrderOfID(bens, carls)...)
+		requireConnections(t, s, sortByID(bens, carls)...)
 		requireNoConnection(t, s, app, "ben")
 		requireNoConnection(t, s, app, "carl")
 	}},
@@ -77,9 +77,9 @@ var completeActorsGroup = group{"Complete actors", []check{
 		bens := complete(t, s, own, identity("ben"))
 		requireApplicationsOf(t, s, "ben", app)
 		disconnect(t, s, bens)
-		requireConnection(t, s, annas)
+		requireConnections(t, s, annas)
 		requireFlow(t, s, completed(p, annas.IdentityID))
-		requireNothingToDisconnect(t, s, app, "ben")
+		disconnectNone(t, s, app, "ben")
 		requireApplicationsOf(t, s, "ben")
 		requireTasks(t, s, tag(annas), deletion(bens))
 	}},

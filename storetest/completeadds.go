@@ -7,30 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/anchorconnect/connect"
 )
-
-// inOrderOfID sorts connections that began at the same moment.
-func inOrderOfID(connections ...connect.Connection) []connect.Connection {
-	slices.SortFunc(connections, func(a, b connect.Connection) int { return strings.Compare(a.ID, b.ID) })
-	return connections
-}
-
-// pair is a user with two connections, of which the first one is older. Nothing is
-// owed for them.
-func pair(t tb, s connect.Store, user string) (first, second connect.Connection) {
-	t.Helper()
-	p := flow(user, user+", the first of two")
-	bind(t, s, p)
-	first = completeAs(t, s, p, createdAt(finished(p, identity(user+", the first of two")), noon.Add(-time.Minute)))
-	second = added(t, s, flow(user, user+", the second of two"), identity(user+", the second of two"))
-	for _, c := range []connect.Connection{first, second} {
-		require.NoError(t, s.Done(t.Context(), tag(c)), "Done")
-	}
-	return first, second
-}
 
 // adding is about more connections than one.
 var completeAddsGroup = group{"Complete adds", []check{
@@ -38,19 +16,18 @@ var completeAddsGroup = group{"Complete adds", []check{
 		first, second := pair(t, s, "anna")
 		requireConnections(t, s, first, second)
 		p := adds(flow("anna", "third"))
-		bind(t, s, p)
-		third := completeHow(t, s, p, createdAt(finished(p, identity("third")), noon.Add(time.Minute)), several)
+		third := connectedWith(t, s, p, createdAt(finished(p, identity("third")), noon.Add(time.Minute)), several)
 		requireConnections(t, s, first, second, third)
 		requireFlow(t, s, completed(p, third.IdentityID))
 		requireTasks(t, s, tag(third))
 	}},
 
 	{"the first connection is added with or without Adds", func(t tb, s connect.Store) {
-		for i, how := range []connect.Completion{tagged, several} {
+		for i, how := range []connect.Completion{single, several} {
 			plain, adding := fmt.Sprint("plain ", i), fmt.Sprint("adding ", i)
-			bind(t, s, flow(plain, plain), adds(flow(adding, adding)))
-			requireConnection(t, s, completeHow(t, s, flow(plain, plain), finished(flow(plain, plain), identity(plain)), how))
-			requireConnection(t, s, completeHow(t, s, flow(adding, adding), finished(flow(adding, adding), identity(adding)), how))
+			for _, p := range []connect.Pending{flow(plain, plain), adds(flow(adding, adding))} {
+				requireConnections(t, s, connectedWith(t, s, p, finished(p, identity(p.UserID)), how))
+			}
 		}
 	}},
 
@@ -61,11 +38,9 @@ var completeAddsGroup = group{"Complete adds", []check{
 			bind(t, s, p)
 			c := createdAt(finished(p, identity(user)), noon.Add(-time.Minute))
 			c.CreatedAt = given
-			done, err := s.Complete(t.Context(), p.TokenHash, c, tagged)
-			require.NoError(t, err, "Complete of a pending flow")
-			c.CreatedAt = c.ConnectedAt
-			requireDone(t, connect.Completed{First: true, Connection: c}, done)
-			requireConnection(t, s, c)
+			want := createdAt(c, c.ConnectedAt)
+			requireComplete(t, s, p, c, single, connect.Completed{First: true, Connection: want})
+			requireConnections(t, s, want)
 		}
 	}},
 
@@ -73,8 +48,7 @@ var completeAddsGroup = group{"Complete adds", []check{
 		first, second := pair(t, s, "anna")
 		for i, how := range []connect.Completion{several, upTo(2), upTo(1)} {
 			p := adds(flow("anna", fmt.Sprint(i)))
-			bind(t, s, p)
-			second = renewHow(t, s, second, p, finished(p, second.IdentityID), how)
+			second = renewedWith(t, s, second, p, finished(p, second.IdentityID), how)
 			requireConnections(t, s, first, second)
 		}
 		requireTasks(t, s, tag(second))
@@ -87,9 +61,9 @@ var completeAddsGroup = group{"Complete adds", []check{
 			p, over := adds(flow("anna", label)), adds(flow("anna", label+", over"))
 			bind(t, s, p, over)
 			c := createdAt(finished(p, identity(label)), noon.Add(time.Duration(limit)*time.Second))
-			connections = append(connections, completeHow(t, s, p, c, upTo(limit)))
+			connections = append(connections, completeWith(t, s, p, c, upTo(limit)))
 			for n := range limit + 1 {
-				requireRefusedHow(t, s, over, finished(over, identity(label+", over")), upTo(n), connect.ErrConnectionLimit)
+				requireRefused(t, s, over, finished(over, identity(label+", over")), upTo(n), connect.ErrConnectionLimit)
 			}
 			requireFlow(t, s, over)
 			requireConnections(t, s, connections...)
@@ -105,9 +79,9 @@ var completeAddsGroup = group{"Complete adds", []check{
 		first, second := pair(t, s, "anna")
 		p := adds(flow("anna", "third"))
 		bind(t, s, p)
-		requireRefusedHow(t, s, p, finished(p, identity("third")), upTo(2), connect.ErrConnectionLimit)
+		requireRefused(t, s, p, finished(p, identity("third")), upTo(2), connect.ErrConnectionLimit)
 		disconnectOne(t, s, first)
-		third := completeHow(t, s, p, createdAt(finished(p, identity("third")), noon.Add(time.Second)), upTo(2))
+		third := completeWith(t, s, p, createdAt(finished(p, identity("third")), noon.Add(time.Second)), upTo(2))
 		requireConnections(t, s, second, third)
 		requireTasks(t, s, deletion(first), tag(third))
 	}},
@@ -117,9 +91,9 @@ var completeAddsGroup = group{"Complete adds", []check{
 			user := fmt.Sprint("user ", i)
 			p, over := adds(flow(user, user)), adds(flow(user, user+", over"))
 			bind(t, s, p, over)
-			c := completeHow(t, s, p, finished(p, identity(user)), upTo(limit))
-			requireRefusedHow(t, s, over, finished(over, identity(user+", over")), upTo(limit), connect.ErrConnectionLimit)
-			requireConnection(t, s, c)
+			c := completeWith(t, s, p, finished(p, identity(user)), upTo(limit))
+			requireRefused(t, s, over, finished(over, identity(user+", over")), upTo(limit), connect.ErrConnectionLimit)
+			requireConnections(t, s, c)
 		}
 	}},
 
@@ -127,9 +101,9 @@ var completeAddsGroup = group{"Complete adds", []check{
 		first, second := pair(t, s, "anna")
 		named, known, more := renews(flow("anna", "named"), first.ID), flow("anna", "known"), adds(flow("anna", "more"))
 		bind(t, s, named, known, more)
-		first = renewHow(t, s, first, named, finished(named, identity("new")), upTo(1))
-		second = renewHow(t, s, second, known, finished(known, second.IdentityID), upTo(1))
-		requireRefusedHow(t, s, more, finished(more, identity("more")), upTo(1), connect.ErrConnectionLimit)
+		first = renewWith(t, s, first, named, finished(named, identity("new")), upTo(1))
+		second = renewWith(t, s, second, known, finished(known, second.IdentityID), upTo(1))
+		requireRefused(t, s, more, finished(more, identity("more")), upTo(1), connect.ErrConnectionLimit)
 		requireConnections(t, s, first, second)
 	}},
 
@@ -138,7 +112,7 @@ var completeAddsGroup = group{"Complete adds", []check{
 		p := flow("anna", "tab")
 		bind(t, s, p)
 		for _, how := range []connect.Completion{several, upTo(3), upTo(2), upTo(1), upTo(0)} {
-			requireRefusedHow(t, s, p, finished(p, identity("new")), how, connect.ErrConnectionLimit)
+			requireRefused(t, s, p, finished(p, identity("new")), how, connect.ErrConnectionLimit)
 		}
 		requireFlow(t, s, p)
 		requireConnections(t, s, first, second)
@@ -147,8 +121,7 @@ var completeAddsGroup = group{"Complete adds", []check{
 		disconnectOne(t, s, first)
 		requireFlow(t, s, spent(p))
 		p = flow("anna", "again")
-		bind(t, s, p)
-		requireConnection(t, s, renewHow(t, s, second, p, finished(p, identity("new")), several))
+		requireConnections(t, s, renewedWith(t, s, second, p, finished(p, identity("new")), several))
 	}},
 
 	{"the limit counts the connections of one user in one application", func(t tb, s connect.Store) {
@@ -158,9 +131,9 @@ var completeAddsGroup = group{"Complete adds", []check{
 		}
 		p, over := adds(flow("anna", "tab")), adds(flow("anna", "over"))
 		bind(t, s, p, over)
-		c := completeHow(t, s, p, finished(p, identity("anna")), upTo(1))
-		requireRefusedHow(t, s, over, finished(over, identity("over")), upTo(1), connect.ErrConnectionLimit)
-		requireConnection(t, s, c)
+		c := completeWith(t, s, p, finished(p, identity("anna")), upTo(1))
+		requireRefused(t, s, over, finished(over, identity("over")), upTo(1), connect.ErrConnectionLimit)
+		requireConnections(t, s, c)
 	}},
 
 	{"connections are ordered by CreatedAt, not by when they were stored or renewed", func(t tb, s connect.Store) {
@@ -168,18 +141,16 @@ var completeAddsGroup = group{"Complete adds", []check{
 		for _, i := range []int{3, 0, 5, 2, 1, 4} {
 			label := fmt.Sprint(i)
 			p := adds(flow("anna", label))
-			bind(t, s, p)
 			c := createdAt(finished(p, identity(label)), noon.Add(time.Duration(i)*micro))
-			connections[i] = completeHow(t, s, p, c, several)
+			connections[i] = connectedWith(t, s, p, c, several)
 		}
 		requireConnections(t, s, connections...)
 		for _, i := range []int{1, 4, 0} {
 			label := fmt.Sprint(i, ", renewed")
 			p := renews(flow("anna", label), connections[i].ID)
-			bind(t, s, p)
 			c := finished(p, identity(label))
 			c.ConnectedAt = noon.Add(time.Minute)
-			connections[i] = renewAs(t, s, connections[i], p, c)
+			connections[i] = renewedWith(t, s, connections[i], p, c, single)
 		}
 		requireConnections(t, s, connections...)
 		disconnect(t, s, connections...)
@@ -192,8 +163,7 @@ var completeAddsGroup = group{"Complete adds", []check{
 			label := fmt.Sprint(i)
 			p := adds(flow("anna", label))
 			p.ExpiresAt = moments[9].AddDate(1, 0, 0)
-			bind(t, s, p)
-			connections[i] = completeHow(t, s, p, createdAt(finished(p, identity(label)), moments[i]), several)
+			connections[i] = connectedWith(t, s, p, createdAt(finished(p, identity(label)), moments[i]), several)
 		}
 		requireConnections(t, s, connections...)
 		disconnect(t, s, connections...)
@@ -204,18 +174,16 @@ var completeAddsGroup = group{"Complete adds", []check{
 		for i, id := range lookalikes {
 			label := fmt.Sprint(i)
 			p := adds(flow("anna", label))
-			bind(t, s, p)
 			c := finished(p, identity(label))
 			c.ID = id
-			connections = append(connections, completeHow(t, s, p, c, several))
+			connections = append(connections, connectedWith(t, s, p, c, several))
 		}
-		requireConnections(t, s, inOrderOfID(connections...)...)
+		requireConnections(t, s, sortByID(connections...)...)
 		// The moment comes first.
 		p := adds(flow("anna", "first"))
-		bind(t, s, p)
 		c := createdAt(finished(p, identity("first")), noon.Add(-micro))
 		c.ID = "zzz"
-		connections = append(connections, completeHow(t, s, p, c, several))
+		connections = append(connections, connectedWith(t, s, p, c, several))
 		slices.SortFunc(connections, func(a, b connect.Connection) int {
 			return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), strings.Compare(a.ID, b.ID))
 		})

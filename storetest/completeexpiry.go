@@ -9,9 +9,8 @@ import (
 var completeExpiryGroup = group{"Complete expiry", []check{
 	{"a flow is live until a microsecond before ExpiresAt", func(t tb, s connect.Store) {
 		p := flow("anna", "tab")
-		bind(t, s, p)
-		c := completeAs(t, s, p, createdAt(finished(p, identity("anna")), p.ExpiresAt.Add(-micro)))
-		requireConnection(t, s, c)
+		c := connectedWith(t, s, p, createdAt(finished(p, identity("anna")), p.ExpiresAt.Add(-micro)), single)
+		requireConnections(t, s, c)
 	}},
 
 	{"a flow is ErrStateExpired from ExpiresAt on", func(t tb, s connect.Store) {
@@ -20,7 +19,7 @@ var completeExpiryGroup = group{"Complete expiry", []check{
 		c := finished(p, identity("anna"))
 		for _, late := range []time.Duration{0, micro, time.Second, 24 * time.Hour, 50 * 365 * 24 * time.Hour} {
 			c.ConnectedAt = p.ExpiresAt.Add(late)
-			requireRefused(t, s, p, c, connect.ErrStateExpired)
+			requireRefused(t, s, p, c, single, connect.ErrStateExpired)
 		}
 		requireFlow(t, s, p)
 		requireNoConnection(t, s, app, "anna")
@@ -35,9 +34,9 @@ var completeExpiryGroup = group{"Complete expiry", []check{
 			bind(t, s, p, late)
 
 			c := createdAt(finished(p, identity(user)), moment)
-			requireRefused(t, s, late, c, connect.ErrStateExpired)
-			completeAs(t, s, p, c)
-			requireConnection(t, s, c)
+			requireRefused(t, s, late, c, single, connect.ErrStateExpired)
+			completeWith(t, s, p, c, single)
+			requireConnections(t, s, c)
 		}
 	}},
 
@@ -47,7 +46,7 @@ var completeExpiryGroup = group{"Complete expiry", []check{
 		bind(t, s, p)
 		c := finished(p, identity("anna"))
 		c.ConnectedAt = p.ExpiresAt
-		requireRefused(t, s, p, c, connect.ErrStateExpired)
+		requireRefused(t, s, p, c, single, connect.ErrStateExpired)
 		complete(t, s, p, identity("anna"))
 	}},
 
@@ -57,6 +56,6 @@ var completeExpiryGroup = group{"Complete expiry", []check{
 		repeated := c
 		repeated.ConnectedAt = p.ExpiresAt.Add(24 * time.Hour)
 		requireReload(t, s, p, repeated)
-		requireConnection(t, s, c)
+		requireConnections(t, s, c)
 	}},
 }}

@@ -12,7 +12,7 @@ import (
 
 // oddIDs are ids that no connection of the checks has, and near misses of one that
 // there is.
-func oddIDs(c connect.Connection) []string {
+func unknownIDs(c connect.Connection) []string {
 	ids := []string{
 		"unknown", strings.ToUpper(c.ID), c.ID + " ", " " + c.ID, c.ID[:len(c.ID)-1], c.ID + "x",
 		"%", "_", "*", c.ID[:3] + "%", c.UserID, c.ApplicationID, c.IdentityID, strings.Repeat("x", 100_000),
@@ -28,12 +28,11 @@ var completeRenewsGroup = group{"Complete renews", []check{
 	{"a ConnectionID renews that connection alone", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
 		third := added(t, s, flow("anna", "third"), identity("third"))
-		require.NoError(t, s.Done(t.Context(), tag(third)), "Done")
+		markDone(t, s, tag(third))
 		old := second
 		p := renews(flow("anna", "tab"), second.ID)
-		bind(t, s, p)
-		second = renewHow(t, s, second, p, finished(p, identity("new")), several)
-		requireConnections(t, s, append([]connect.Connection{first}, inOrderOfID(second, third)...)...)
+		second = renewedWith(t, s, second, p, finished(p, identity("new")), several)
+		requireConnections(t, s, append([]connect.Connection{first}, sortByID(second, third)...)...)
 		requireFlow(t, s, completed(p, second.IdentityID))
 		requireTasks(t, s, tag(second), deletion(old))
 	}},
@@ -41,10 +40,9 @@ var completeRenewsGroup = group{"Complete renews", []check{
 	{"a ConnectionID renews a connection with the identity that it has", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
 		p := renews(flow("anna", "tab"), first.ID)
-		bind(t, s, p)
 		c := finished(p, first.IdentityID)
 		c.ConnectedAt = noon.Add(time.Second)
-		first = renewHow(t, s, first, p, c, several)
+		first = renewedWith(t, s, first, p, c, several)
 		requireConnections(t, s, first, second)
 		requireTasks(t, s, tag(first))
 	}},
@@ -53,8 +51,7 @@ var completeRenewsGroup = group{"Complete renews", []check{
 		first, second := pair(t, s, "anna")
 		old := first
 		p := adds(renews(flow("anna", "tab"), first.ID))
-		bind(t, s, p)
-		first = renewHow(t, s, first, p, finished(p, identity("new")), several)
+		first = renewedWith(t, s, first, p, finished(p, identity("new")), several)
 		requireConnections(t, s, first, second)
 		requireTasks(t, s, tag(first), deletion(old))
 	}},
@@ -64,8 +61,7 @@ var completeRenewsGroup = group{"Complete renews", []check{
 			user := fmt.Sprint("user ", i)
 			old := connected(t, s, flow(user, user), identity(user))
 			p := flow(user, user+", again")
-			bind(t, s, p)
-			requireConnection(t, s, renewHow(t, s, old, p, finished(p, identity(user+", again")), how))
+			requireConnections(t, s, renewedWith(t, s, old, p, finished(p, identity(user+", again")), how))
 		}
 	}},
 
@@ -74,8 +70,8 @@ var completeRenewsGroup = group{"Complete renews", []check{
 		for i, how := range []connect.Completion{several, upTo(2), upTo(1)} {
 			p, other := flow("anna", fmt.Sprint(i)), flow("anna", fmt.Sprint(i, ", other"))
 			bind(t, s, p, other)
-			second = renewHow(t, s, second, p, finished(p, second.IdentityID), how)
-			first = renewHow(t, s, first, other, finished(other, first.IdentityID), how)
+			second = renewWith(t, s, second, p, finished(p, second.IdentityID), how)
+			first = renewWith(t, s, first, other, finished(other, first.IdentityID), how)
 			requireConnections(t, s, first, second)
 		}
 		requireTasks(t, s, tag(first), tag(second))
@@ -89,14 +85,13 @@ var completeRenewsGroup = group{"Complete renews", []check{
 		for i, actor := range []string{"carl", "", "ben"} {
 			label := fmt.Sprint("label ", i)
 			next := actedBy(renews(flow("anna", label), c.ID), actor)
-			bind(t, s, next)
 			given := withHealth(finished(next, identity(label)), healthOK, later(-i))
 			given.ConnectedAt, given.CreatedAt, given.Label = noon.Add(time.Duration(i+1)*time.Second), noon.Add(-time.Hour), label
 			want := given
 			want.ID, want.CreatedAt = c.ID, noon
-			c = renewAs(t, s, c, next, given)
+			c = renewedWith(t, s, c, next, given, single)
 			require.Equal(t, inUTC(want), inUTC(c), "the renewed connection")
-			requireConnection(t, s, want)
+			requireConnections(t, s, want)
 		}
 	}},
 
@@ -105,13 +100,12 @@ var completeRenewsGroup = group{"Complete renews", []check{
 		p.Label = "work"
 		c := connected(t, s, p, identity("anna"))
 		next := actedBy(adds(flow("anna", "new")), "carl")
-		bind(t, s, next)
 		given := withHealth(finished(next, c.IdentityID), needsSignIn, later(-1))
 		given.ConnectedAt, given.Label = noon.Add(time.Second), "home"
 		want := given
 		want.ID = c.ID
-		renewAs(t, s, c, next, given)
-		requireConnection(t, s, want)
+		renewedWith(t, s, c, next, given, single)
+		requireConnections(t, s, want)
 		requireTasks(t, s, tag(want))
 	}},
 
@@ -127,16 +121,16 @@ var completeRenewsGroup = group{"Complete renews", []check{
 			old = renew(t, s, old, again, identity(user))
 			c := finished(next, identity(user+", next"))
 			c.Label = ""
-			c = renewAs(t, s, old, next, c)
+			c = renewWith(t, s, old, next, c, single)
 			require.Equal(t, label, c.Label, "the label after two renewals without one")
-			requireConnection(t, s, c)
+			requireConnections(t, s, c)
 		}
 	}},
 
 	{"a ConnectionID that the user does not have is ErrConnectionUnknown", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		elsewhere := connected(t, s, flowIn(otherApp, "anna", "elsewhere"), identity("elsewhere"))
-		require.NoError(t, s.Done(t.Context(), tag(elsewhere)), "Done")
+		markDone(t, s, tag(elsewhere))
 		for i, id := range []string{
 			"unknown", strings.ToUpper(c.anna.ID), c.anna.ID + " ", "%", c.anna.IdentityID,
 			c.ben.ID, c.home.ID, c.work.ID, c.dora.ID, elsewhere.ID,
@@ -148,12 +142,12 @@ var completeRenewsGroup = group{"Complete renews", []check{
 					if user != "anna" && identityID == c.anna.IdentityID {
 						continue // ErrIdentityTaken
 					}
-					requireRefusedHow(t, s, p, finished(p, identityID), several, connect.ErrConnectionUnknown)
+					requireRefused(t, s, p, finished(p, identityID), several, connect.ErrConnectionUnknown)
 				}
 				requireFlow(t, s, p)
 			}
 		}
-		requireConnection(t, s, elsewhere)
+		requireConnections(t, s, elsewhere)
 		c.requireUnchanged(t, s)
 		c.requireTasksUnchanged(t, s)
 	}},
@@ -164,21 +158,21 @@ var completeRenewsGroup = group{"Complete renews", []check{
 		for i, identityID := range []string{identity("new"), second.IdentityID} {
 			p := renews(flow("anna", fmt.Sprint(i)), first.ID)
 			bind(t, s, p)
-			requireRefusedHow(t, s, p, finished(p, identityID), several, connect.ErrConnectionUnknown)
+			requireRefused(t, s, p, finished(p, identityID), several, connect.ErrConnectionUnknown)
 			requireFlow(t, s, p)
 		}
-		requireConnection(t, s, second)
+		requireConnections(t, s, second)
 		requireTasks(t, s, deletion(first))
 	}},
 
 	{"the identity of another connection of the user is ErrIdentityConnected", func(t tb, s connect.Store) {
 		c := newScene(t, s)
-		for _, how := range []connect.Completion{several, upTo(1), {TagAfter: tagDue, SameIdentity: true, MaxConnections: 2}} {
-			requireRefusedHow(t, s, c.renewing, finished(c.renewing, c.work.IdentityID), how, connect.ErrIdentityConnected)
+		for _, how := range []connect.Completion{several, upTo(1), sameIdentity(upTo(2))} {
+			requireRefused(t, s, c.renewing, finished(c.renewing, c.work.IdentityID), how, connect.ErrIdentityConnected)
 		}
 		c.requireUnchanged(t, s)
 		c.requireTasksUnchanged(t, s)
-		renewHow(t, s, c.home, c.renewing, finished(c.renewing, c.home.IdentityID), several)
+		renewWith(t, s, c.home, c.renewing, finished(c.renewing, c.home.IdentityID), several)
 	}},
 
 	{"of several reasons to refuse, the first in order is returned", func(t tb, s connect.Store) {
@@ -229,10 +223,10 @@ var completeRenewsGroup = group{"Complete renews", []check{
 
 	{"a flow that was refused can still be completed", func(t tb, s connect.Store) {
 		c := newScene(t, s)
-		requireRefusedHow(t, s, c.renewing, finished(c.renewing, c.work.IdentityID), several, connect.ErrIdentityConnected)
-		home := renewHow(t, s, c.home, c.renewing, finished(c.renewing, identity("new")), several)
-		requireRefusedHow(t, s, c.adding, finished(c.adding, identity("third")), upTo(2), connect.ErrConnectionLimit)
-		third := completeHow(t, s, c.adding, createdAt(finished(c.adding, identity("third")), noon.Add(time.Second)), several)
+		requireRefused(t, s, c.renewing, finished(c.renewing, c.work.IdentityID), several, connect.ErrIdentityConnected)
+		home := renewWith(t, s, c.home, c.renewing, finished(c.renewing, identity("new")), several)
+		requireRefused(t, s, c.adding, finished(c.adding, identity("third")), upTo(2), connect.ErrConnectionLimit)
+		third := completeWith(t, s, c.adding, createdAt(finished(c.adding, identity("third")), noon.Add(time.Second)), several)
 		requireConnections(t, s, home, c.work, third)
 	}},
 }}

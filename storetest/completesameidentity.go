@@ -3,8 +3,6 @@ package storetest
 import (
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/anchorconnect/connect"
 )
 
@@ -14,23 +12,21 @@ var completeSameIdentityGroup = group{"Complete SameIdentity", []check{
 	{"the identity that the user has is renewed", func(t tb, s connect.Store) {
 		old := connected(t, s, flow("anna", "first"), identity("anna"))
 		p := flow("anna", "second")
-		bind(t, s, p)
 		c := withHealth(finished(p, identity("anna")), needsSignIn, later(1))
 		c.ConnectedAt = noon.Add(time.Minute)
-		c = renewHow(t, s, old, p, c, same)
-		requireConnection(t, s, c)
+		c = renewedWith(t, s, old, p, c, sameIdentity(single))
+		requireConnections(t, s, c)
 		requireFlow(t, s, completed(p, c.IdentityID))
 		requireTasks(t, s, tag(c))
 	}},
 
 	{"the identity of any connection of the user is renewed", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
-		how := connect.Completion{TagAfter: tagDue, SameIdentity: true, MaxConnections: 2}
+		how := sameIdentity(upTo(2))
 		for i, p := range []connect.Pending{flow("anna", "plain"), adds(flow("anna", "adds")), renews(flow("anna", "named"), second.ID)} {
-			bind(t, s, p)
 			c := finished(p, second.IdentityID)
 			c.ConnectedAt = noon.Add(time.Duration(i+1) * time.Second)
-			second = renewHow(t, s, second, p, c, how)
+			second = renewedWith(t, s, second, p, c, how)
 			requireConnections(t, s, first, second)
 		}
 		requireTasks(t, s, tag(second))
@@ -38,7 +34,7 @@ var completeSameIdentityGroup = group{"Complete SameIdentity", []check{
 
 	{"any other identity is ErrIdentityTooOld, and nothing changes", func(t tb, s connect.Store) {
 		c := newScene(t, s)
-		requireRefusedHow(t, s, c.live, finished(c.live, identity("new")), same, connect.ErrIdentityTooOld)
+		requireRefused(t, s, c.live, finished(c.live, identity("new")), sameIdentity(single), connect.ErrIdentityTooOld)
 		c.requireUnchanged(t, s)
 		c.requireTasksUnchanged(t, s)
 		renew(t, s, c.anna, c.live, identity("new"))
@@ -46,7 +42,7 @@ var completeSameIdentityGroup = group{"Complete SameIdentity", []check{
 
 	{"without a connection, every identity is ErrIdentityTooOld", func(t tb, s connect.Store) {
 		c := newScene(t, s)
-		requireRefusedHow(t, s, c.fresh, finished(c.fresh, identity("new")), same, connect.ErrIdentityTooOld)
+		requireRefused(t, s, c.fresh, finished(c.fresh, identity("new")), sameIdentity(single), connect.ErrIdentityTooOld)
 		c.requireUnchanged(t, s)
 		c.requireTasksUnchanged(t, s)
 		complete(t, s, c.fresh, identity("new"))
@@ -59,14 +55,14 @@ var completeSameIdentityGroup = group{"Complete SameIdentity", []check{
 		disconnect(t, s, ended)
 		annas, bens := flow("anna", "again"), flow("ben", "again, ben")
 		bind(t, s, annas, bens)
-		requireRefusedHow(t, s, annas, finished(annas, replaced.IdentityID), same, connect.ErrIdentityRetired)
-		requireRefusedHow(t, s, bens, finished(bens, ended.IdentityID), same, connect.ErrIdentityRetired)
+		requireRefused(t, s, annas, finished(annas, replaced.IdentityID), sameIdentity(single), connect.ErrIdentityRetired)
+		requireRefused(t, s, bens, finished(bens, ended.IdentityID), sameIdentity(single), connect.ErrIdentityRetired)
 		for _, old := range []connect.Connection{replaced, ended} {
-			require.NoError(t, s.Done(t.Context(), deletion(old)), "Done")
+			markDone(t, s, deletion(old))
 		}
-		requireRefusedHow(t, s, annas, finished(annas, replaced.IdentityID), same, connect.ErrIdentityTooOld)
-		requireRefusedHow(t, s, bens, finished(bens, ended.IdentityID), same, connect.ErrIdentityTooOld)
-		requireConnection(t, s, c)
+		requireRefused(t, s, annas, finished(annas, replaced.IdentityID), sameIdentity(single), connect.ErrIdentityTooOld)
+		requireRefused(t, s, bens, finished(bens, ended.IdentityID), sameIdentity(single), connect.ErrIdentityTooOld)
+		requireConnections(t, s, c)
 		requireNoConnection(t, s, app, "ben")
 		requireTasks(t, s, tag(c))
 	}},
@@ -74,10 +70,10 @@ var completeSameIdentityGroup = group{"Complete SameIdentity", []check{
 	{"a reload is not affected", func(t tb, s connect.Store) {
 		p := flow("anna", "old")
 		old := connected(t, s, p, identity("old"))
-		requireReloadHow(t, s, p, old, same)
+		requireReloadWith(t, s, p, old, sameIdentity(single))
 		c := renewed(t, s, old, flow("anna", "new"), identity("new"))
-		requireReloadHow(t, s, p, old, same)
-		requireConnection(t, s, c)
+		requireReloadWith(t, s, p, old, sameIdentity(single))
+		requireConnections(t, s, c)
 		requireTasks(t, s, deletion(old), tag(c))
 	}},
 }}

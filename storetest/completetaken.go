@@ -9,8 +9,8 @@ var completeTakenGroup = group{"Complete taken identity", []check{
 		anna := connected(t, s, flow("anna", "anna"), identity("shared"))
 		p := flow("ben", "ben")
 		bind(t, s, p)
-		requireRefused(t, s, p, finished(p, identity("shared")), connect.ErrIdentityTaken)
-		requireConnection(t, s, anna)
+		requireRefused(t, s, p, finished(p, identity("shared")), single, connect.ErrIdentityTaken)
+		requireConnections(t, s, anna)
 		requireNoConnection(t, s, app, "ben")
 		requireFlow(t, s, p)
 		requireTasks(t, s, tag(anna))
@@ -20,8 +20,8 @@ var completeTakenGroup = group{"Complete taken identity", []check{
 		anna := connected(t, s, flow("anna", "anna"), identity("shared"))
 		p := flowIn(otherApp, "ben", "ben")
 		bind(t, s, p)
-		requireRefused(t, s, p, finished(p, identity("shared")), connect.ErrIdentityTaken)
-		requireConnection(t, s, anna)
+		requireRefused(t, s, p, finished(p, identity("shared")), single, connect.ErrIdentityTaken)
+		requireConnections(t, s, anna)
 		requireNoConnection(t, s, otherApp, "ben")
 		requireTasks(t, s, tag(anna))
 	}},
@@ -30,8 +30,8 @@ var completeTakenGroup = group{"Complete taken identity", []check{
 		anna := connected(t, s, flow("anna", "anna"), identity("shared"))
 		p := flowIn(otherApp, "anna", "elsewhere")
 		bind(t, s, p)
-		requireRefused(t, s, p, finished(p, identity("shared")), connect.ErrIdentityTaken)
-		requireConnection(t, s, anna)
+		requireRefused(t, s, p, finished(p, identity("shared")), single, connect.ErrIdentityTaken)
+		requireConnections(t, s, anna)
 		requireNoConnection(t, s, otherApp, "anna")
 		requireTasks(t, s, tag(anna))
 	}},
@@ -41,9 +41,9 @@ var completeTakenGroup = group{"Complete taken identity", []check{
 		ben := connected(t, s, flow("ben", "ben"), identity("ben"))
 		p := flow("ben", "again")
 		bind(t, s, p)
-		requireRefused(t, s, p, finished(p, anna.IdentityID), connect.ErrIdentityTaken)
-		requireConnection(t, s, anna)
-		requireConnection(t, s, ben)
+		requireRefused(t, s, p, finished(p, anna.IdentityID), single, connect.ErrIdentityTaken)
+		requireConnections(t, s, anna)
+		requireConnections(t, s, ben)
 		requireTasks(t, s, tag(anna), tag(ben))
 	}},
 
@@ -52,7 +52,7 @@ var completeTakenGroup = group{"Complete taken identity", []check{
 		sweepAll(t, s, 1)
 		p := flow("ben", "ben")
 		bind(t, s, p)
-		requireRefused(t, s, p, finished(p, identity("shared")), connect.ErrIdentityTaken)
-		requireConnection(t, s, anna)
+		requireRefused(t, s, p, finished(p, identity("shared")), single, connect.ErrIdentityTaken)
+		requireConnections(t, s, anna)
 	}},
 }}

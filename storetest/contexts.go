@@ -81,7 +81,7 @@ var contextsGroup = group{"Contexts", []check{
 		return s.Spend(ctx, c.live.TokenHash)
 	}),
 	stopped("Complete", func(ctx context.Context, s connect.Store, c scene) error {
-		done, err := s.Complete(ctx, c.live.TokenHash, finished(c.live, identity("too late")), tagged)
+		done, err := s.Complete(ctx, c.live.TokenHash, finished(c.live, identity("too late")), single)
 		if done.First {
 			return errors.New("Complete returned First")
 		}
@@ -155,7 +155,7 @@ var contextsGroup = group{"Contexts", []check{
 			// From a deadline that has passed to one that is never met, so that
 			// some of them end in the middle, however fast the store is.
 			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i*i*i)*micro)
-			done, err := s.Complete(ctx, p.TokenHash, c, tagged)
+			done, err := s.Complete(ctx, p.TokenHash, c, single)
 			cancel()
 			if err != nil {
 				require.ErrorIs(t, err, context.DeadlineExceeded, "an interrupted Complete")
@@ -174,7 +174,7 @@ var contextsGroup = group{"Contexts", []check{
 				requireFlow(t, s, completed(p, c.IdentityID))
 				requireReload(t, s, p, c)
 			}
-			requireConnection(t, s, c)
+			requireConnections(t, s, c)
 			want = append(want, tag(c))
 		}
 		requireTasks(t, s, want...)

@@ -24,13 +24,13 @@ var deletionsGroup = group{"Deletions", []check{
 		refuse := func() {
 			t.Helper()
 			for _, p := range []connect.Pending{again, elsewhere, c.live, c.fresh} {
-				requireRefused(t, s, p, finished(p, c.dora.IdentityID), connect.ErrIdentityRetired)
+				requireRefused(t, s, p, finished(p, c.dora.IdentityID), single, connect.ErrIdentityRetired)
 			}
 		}
 		refuse()
 		claim(t, s, deleteDue, plenty)
 		refuse()
-		require.NoError(t, s.Postpone(t.Context(), deletion(c.dora), noon.AddDate(1, 0, 0)), "Postpone")
+		postpone(t, s, deletion(c.dora), noon.AddDate(1, 0, 0))
 		refuse()
 		requireFlow(t, s, again)
 		requireFlow(t, s, elsewhere)
@@ -43,17 +43,17 @@ var deletionsGroup = group{"Deletions", []check{
 		c := renewed(t, s, old, flow("anna", "new"), identity("new"))
 		back, other := flow("anna", "back"), flow("ben", "other")
 		bind(t, s, back, other)
-		requireRefused(t, s, back, finished(back, old.IdentityID), connect.ErrIdentityRetired)
-		requireRefused(t, s, other, finished(other, old.IdentityID), connect.ErrIdentityRetired)
-		requireConnection(t, s, c)
+		requireRefused(t, s, back, finished(back, old.IdentityID), single, connect.ErrIdentityRetired)
+		requireRefused(t, s, other, finished(other, old.IdentityID), single, connect.ErrIdentityRetired)
+		requireConnections(t, s, c)
 		requireTasks(t, s, deletion(old), tag(c))
 	}},
 
 	{"after Done the identity is like any other", func(t tb, s connect.Store) {
 		c := newScene(t, s)
-		require.NoError(t, s.Done(t.Context(), deletion(c.dora)), "Done")
+		markDone(t, s, deletion(c.dora))
 		emil := complete(t, s, c.fresh, c.dora.IdentityID)
-		requireConnection(t, s, emil)
+		requireConnections(t, s, emil)
 		requireTasks(t, s, tag(c.anna), tag(c.ben), tag(emil))
 	}},
 
@@ -62,16 +62,16 @@ var deletionsGroup = group{"Deletions", []check{
 		disconnect(t, s, c)
 		requireDue(t, s, deleteDue, deletion(c))
 		requireDue(t, s, deleteDue.Add(lease-micro))
-		requireDue(t, s, deleteDue.Add(lease), again(deletion(c), 2))
+		requireDue(t, s, deleteDue.Add(lease), attempted(deletion(c), 2))
 
 		later := deleteDue.Add(3*lease + time.Minute)
-		require.NoError(t, s.Postpone(t.Context(), deletion(c), later), "Postpone")
+		postpone(t, s, deletion(c), later)
 		requireDue(t, s, later.Add(-micro))
-		requireDue(t, s, later, again(deletion(c), 3))
+		requireDue(t, s, later, attempted(deletion(c), 3))
 
 		require.NoError(t, s.Done(t.Context(), tag(c)), "Done of an unknown task")
-		requireDue(t, s, later.Add(lease), again(deletion(c), 4))
-		require.NoError(t, s.Done(t.Context(), deletion(c)), "Done")
+		requireDue(t, s, later.Add(lease), attempted(deletion(c), 4))
+		markDone(t, s, deletion(c))
 		requireTasks(t, s)
 	}},
 }}

@@ -7,13 +7,6 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// begunAt is a flow that began at any moment.
-func begunAt(user, label string, begun time.Time) connect.Pending {
-	p := flow(user, label)
-	p.BegunAt = begun
-	return p
-}
-
 var disconnectAllGroup = group{"Disconnect all", []check{
 	{"the connection ends, its tag is removed and its deletion is queued", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
@@ -28,9 +21,8 @@ var disconnectAllGroup = group{"Disconnect all", []check{
 			label := fmt.Sprint(i)
 			p := actedBy(adds(flow("anna", label)), "actor "+label)
 			p.Label = label
-			bind(t, s, p)
 			c := createdAt(finished(p, identity(label)), noon.Add(-time.Duration(i)*time.Second))
-			connections = append([]connect.Connection{completeHow(t, s, p, c, several)}, connections...)
+			connections = append([]connect.Connection{connectedWith(t, s, p, c, several)}, connections...)
 		}
 		disconnect(t, s, connections...)
 		requireNoConnection(t, s, app, "anna")
@@ -55,18 +47,18 @@ var disconnectAllGroup = group{"Disconnect all", []check{
 		disconnect(t, s, first, second)
 		for _, p := range append(flows, done) {
 			requireFlow(t, s, spent(p))
-			requireRefusedHow(t, s, p, finished(p, identity("new")), several, connect.ErrStateSpent)
+			requireRefused(t, s, p, finished(p, identity("new")), several, connect.ErrStateSpent)
 		}
 	}},
 
 	{"flows of every kind and actor that began earlier are ErrStateSpent", func(t tb, s connect.Store) {
-		requireNothingToDisconnect(t, s, app, "anna")
+		disconnectNone(t, s, app, "anna")
 		before := begunAt("anna", "before", disconnectedAt.Add(-micro))
 		kinds := []connect.Pending{before, adds(before), renews(before, "an id"), actedBy(before, "ben"), actedBy(adds(before), "ben")}
 		for i, p := range kinds {
 			p.TokenHash = hash(fmt.Sprint("before ", i))
 			bind(t, s, p)
-			requireRefusedHow(t, s, p, finished(p, identity("new")), several, connect.ErrStateSpent)
+			requireRefused(t, s, p, finished(p, identity("new")), several, connect.ErrStateSpent)
 			requireFlow(t, s, p)
 		}
 		requireNoConnection(t, s, app, "anna")
@@ -80,11 +72,11 @@ var disconnectAllGroup = group{"Disconnect all", []check{
 	}},
 
 	{"without a connection it is no error, and queues nothing", func(t tb, s connect.Store) {
-		requireNothingToDisconnect(t, s, app, "anna")
+		disconnectNone(t, s, app, "anna")
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
-		requireNothingToDisconnect(t, s, app, "ben")
+		disconnectNone(t, s, app, "ben")
 		disconnect(t, s, c)
-		requireNothingToDisconnect(t, s, app, "anna")
+		disconnectNone(t, s, app, "anna")
 		// Nor does the second call move the deletion that the first one queued.
 		requireDue(t, s, deleteDue, deletion(c))
 	}},
@@ -97,7 +89,7 @@ var disconnectAllGroup = group{"Disconnect all", []check{
 		disconnect(t, s, c)
 		requireFlow(t, s, spent(p))
 		requireFlow(t, s, spent(late))
-		requireRefused(t, s, p, finished(p, identity("new")), connect.ErrStateSpent)
+		requireRefused(t, s, p, finished(p, identity("new")), single, connect.ErrStateSpent)
 		requireNoConnection(t, s, app, "anna")
 		requireTasks(t, s, deletion(c))
 	}},
@@ -105,10 +97,10 @@ var disconnectAllGroup = group{"Disconnect all", []check{
 	{"live flows are spent without a connection, too", func(t tb, s connect.Store) {
 		p, other := flow("anna", "tab 1"), flow("anna", "tab 2")
 		bind(t, s, p, other)
-		requireNothingToDisconnect(t, s, app, "anna")
+		disconnectNone(t, s, app, "anna")
 		requireFlow(t, s, spent(p))
 		requireFlow(t, s, spent(other))
-		requireRefused(t, s, p, finished(p, identity("anna")), connect.ErrStateSpent)
+		requireRefused(t, s, p, finished(p, identity("anna")), single, connect.ErrStateSpent)
 		requireNoConnection(t, s, app, "anna")
 		requireTasks(t, s)
 	}},
@@ -121,8 +113,8 @@ var disconnectAllGroup = group{"Disconnect all", []check{
 		disconnect(t, s, c)
 		requireFlow(t, s, spent(p))
 		requireFlow(t, s, spent(before))
-		requireRefused(t, s, p, c, connect.ErrStateSpent)
-		requireRefused(t, s, before, old, connect.ErrStateSpent)
+		requireRefused(t, s, p, c, single, connect.ErrStateSpent)
+		requireRefused(t, s, before, old, single, connect.ErrStateSpent)
 		requireNoConnection(t, s, app, "anna")
 		requireTasks(t, s, deletion(c), deletion(old))
 	}},
@@ -138,11 +130,11 @@ var disconnectAllGroup = group{"Disconnect all", []check{
 
 		disconnect(t, s, hans)
 		requireFlow(t, s, spent(mine))
-		requireNothingToDisconnect(t, s, app, "hans")
-		requireNothingToDisconnect(t, s, otherApp, "hans")
+		disconnectNone(t, s, app, "hans")
+		disconnectNone(t, s, otherApp, "hans")
 		requireFlow(t, s, elsewhere)
 		requireFlow(t, s, completed(done, there.IdentityID))
-		requireConnection(t, s, there)
+		requireConnections(t, s, there)
 		c.requireUnchanged(t, s)
 		requireReload(t, s, done, there)
 		renew(t, s, there, elsewhere, there.IdentityID)
@@ -153,7 +145,7 @@ var disconnectAllGroup = group{"Disconnect all", []check{
 		old := connected(t, s, flow("anna", "old"), identity("old"))
 		disconnect(t, s, old)
 		c := connected(t, s, flow("anna", "new"), identity("new"))
-		requireConnection(t, s, c)
+		requireConnections(t, s, c)
 		requireTasks(t, s, deletion(old), tag(c))
 	}},
 
@@ -163,50 +155,50 @@ var disconnectAllGroup = group{"Disconnect all", []check{
 		p := begunAt("anna", "late", disconnectedAt.Add(-micro))
 		bind(t, s, p)
 		requireFlow(t, s, p)
-		requireRefused(t, s, p, finished(p, identity("new")), connect.ErrStateSpent)
+		requireRefused(t, s, p, finished(p, identity("new")), single, connect.ErrStateSpent)
 		requireFlow(t, s, p)
 		requireNoConnection(t, s, app, "anna")
 		requireTasks(t, s, deletion(c))
 	}},
 
 	{"a flow that began earlier is ErrStateSpent without a connection, too", func(t tb, s connect.Store) {
-		requireNothingToDisconnect(t, s, app, "anna")
+		disconnectNone(t, s, app, "anna")
 		p := begunAt("anna", "late", disconnectedAt.Add(-micro))
 		bind(t, s, p)
-		requireRefused(t, s, p, finished(p, identity("new")), connect.ErrStateSpent)
+		requireRefused(t, s, p, finished(p, identity("new")), single, connect.ErrStateSpent)
 		requireNoConnection(t, s, app, "anna")
 		requireTasks(t, s)
 	}},
 
 	{"a flow that began at the same moment can be completed", func(t tb, s connect.Store) {
-		requireNothingToDisconnect(t, s, app, "anna")
+		disconnectNone(t, s, app, "anna")
 		connected(t, s, begunAt("anna", "tab", disconnectedAt), identity("anna"))
 	}},
 
 	{"a flow with a zero BegunAt that is bound later can be completed", func(t tb, s connect.Store) {
-		requireNothingToDisconnect(t, s, app, "anna")
+		disconnectNone(t, s, app, "anna")
 		p := begunAt("anna", "tab", time.Time{})
 		c := connected(t, s, p, identity("anna"))
 		disconnect(t, s, c)
-		requireRefused(t, s, p, c, connect.ErrStateSpent)
+		requireRefused(t, s, p, c, single, connect.ErrStateSpent)
 	}},
 
 	{"of several calls the latest At counts, in any order", func(t tb, s connect.Store) {
 		for i, minutes := range [][]time.Duration{{1, 2, 3}, {3, 2, 1}, {2, 3, 1}, {3, 3, 3}} {
 			user := fmt.Sprint("user ", i)
 			for _, m := range minutes {
-				requireNothingToDisconnectAt(t, s, app, user, disconnectedAt.Add(m*time.Minute))
+				requireDisconnect(t, s, endAll(app, user, disconnectedAt.Add(m*time.Minute)))
 			}
 			latest := disconnectedAt.Add(3 * time.Minute)
 			late, p := begunAt(user, user+", late", latest.Add(-micro)), begunAt(user, user, latest)
 			bind(t, s, late, p)
-			requireRefused(t, s, late, finished(late, identity(user)), connect.ErrStateSpent)
+			requireRefused(t, s, late, finished(late, identity(user)), single, connect.ErrStateSpent)
 			complete(t, s, p, identity(user))
 		}
 	}},
 
 	{"At counts for its user and application alone", func(t tb, s connect.Store) {
-		requireNothingToDisconnect(t, s, app, "anna")
+		disconnectNone(t, s, app, "anna")
 		before := disconnectedAt.Add(-micro)
 		for i, pair := range [][2]string{{app, "ben"}, {otherApp, "anna"}, {"anna", app}, {app, "Anna"}, {app, "anna "}} {
 			label := fmt.Sprint(i)
@@ -216,7 +208,7 @@ var disconnectAllGroup = group{"Disconnect all", []check{
 		}
 		p := begunAt("anna", "late", before)
 		bind(t, s, p)
-		requireRefused(t, s, p, finished(p, identity("new")), connect.ErrStateSpent)
+		requireRefused(t, s, p, finished(p, identity("new")), single, connect.ErrStateSpent)
 	}},
 
 	{"BegunAt and At are compared as instants, in any zone and year", func(t tb, s connect.Store) {
@@ -224,12 +216,12 @@ var disconnectAllGroup = group{"Disconnect all", []check{
 		for i, at := range moments {
 			for j, begun := range moments {
 				user := fmt.Sprint("user ", i, "/", j)
-				requireNothingToDisconnectAt(t, s, app, user, at)
+				requireDisconnect(t, s, endAll(app, user, at))
 				p := begunAt(user, user, begun)
 				bind(t, s, p)
 				requireFlow(t, s, p)
 				if j < i {
-					requireRefused(t, s, p, finished(p, identity(user)), connect.ErrStateSpent)
+					requireRefused(t, s, p, finished(p, identity(user)), single, connect.ErrStateSpent)
 				} else {
 					complete(t, s, p, identity(user))
 				}
@@ -241,10 +233,10 @@ var disconnectAllGroup = group{"Disconnect all", []check{
 		for _, ns := range []time.Duration{1, 499, 500, 501, 999} {
 			user := fmt.Sprint("user ", int(ns))
 			moment := disconnectedAt.Add(ns)
-			requireNothingToDisconnectAt(t, s, app, user, moment)
+			requireDisconnect(t, s, endAll(app, user, moment))
 			p, late := begunAt(user, user, moment), begunAt(user, user+", late", moment.Add(-micro))
 			bind(t, s, p, late)
-			requireRefused(t, s, late, finished(late, identity(user)), connect.ErrStateSpent)
+			requireRefused(t, s, late, finished(late, identity(user)), single, connect.ErrStateSpent)
 			complete(t, s, p, identity(user))
 		}
 	}},

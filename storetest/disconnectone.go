@@ -25,17 +25,17 @@ var disconnectOneGroup = group{"Disconnect one", []check{
 		second := added(t, s, flow("anna", "second"), identity("second"))
 		first = requireChange(t, s, first, needsSignIn, later(1))
 		disconnectOne(t, s, first)
-		requireConnection(t, s, second)
+		requireConnections(t, s, second)
 		requireDue(t, s, deleteDue.Add(-micro), tag(second))
 		requireDue(t, s, deleteDue, deletion(first))
-		requireTasks(t, s, again(tag(second), 2), again(deletion(first), 2))
+		requireTasks(t, s, attempted(tag(second), 2), attempted(deletion(first), 2))
 	}},
 
 	{"a second call is ErrConnectionUnknown, and the deletion stays", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
 		disconnectOne(t, s, first)
 		requireUnknownConnection(t, s, endOne(first))
-		requireConnection(t, s, second)
+		requireConnections(t, s, second)
 		disconnectOne(t, s, second)
 		requireUnknownConnection(t, s, endOne(second))
 		requireNoConnection(t, s, app, "anna")
@@ -63,11 +63,11 @@ var disconnectOneGroup = group{"Disconnect one", []check{
 			spent(actors[0]), spent(actors[1]), actors[2], actors[3],
 			somebodys, elsewhere,
 		}, nil)
-		requireRefusedHow(t, s, named, finished(named, identity("new")), several, connect.ErrStateSpent)
-		requireRefusedHow(t, s, plain, finished(plain, second.IdentityID), several, connect.ErrStateSpent)
-		second = renewHow(t, s, second, others, finished(others, second.IdentityID), several)
-		third := completeHow(t, s, more, finished(more, identity("third")), several)
-		requireConnections(t, s, inOrderOfID(second, third)...)
+		requireRefused(t, s, named, finished(named, identity("new")), several, connect.ErrStateSpent)
+		requireRefused(t, s, plain, finished(plain, second.IdentityID), several, connect.ErrStateSpent)
+		second = renewWith(t, s, second, others, finished(others, second.IdentityID), several)
+		third := completeWith(t, s, more, finished(more, identity("third")), several)
+		requireConnections(t, s, sortByID(second, third)...)
 	}},
 
 	{"completed flows of the connection are spent: a reload is ErrStateSpent", func(t tb, s connect.Store) {
@@ -83,16 +83,16 @@ var disconnectOneGroup = group{"Disconnect one", []check{
 		requireFlows(t, s, []connect.Pending{
 			spent(plain), completed(more, second.IdentityID), spent(named), completed(others, second.IdentityID),
 		}, nil)
-		requireRefused(t, s, plain, finished(plain, first.IdentityID), connect.ErrStateSpent)
-		requireRefused(t, s, named, finished(named, first.IdentityID), connect.ErrStateSpent)
+		requireRefused(t, s, plain, finished(plain, first.IdentityID), single, connect.ErrStateSpent)
+		requireRefused(t, s, named, finished(named, first.IdentityID), single, connect.ErrStateSpent)
 		requireReload(t, s, more, finished(more, second.IdentityID))
 		requireReload(t, s, others, second)
-		requireConnection(t, s, second)
+		requireConnections(t, s, second)
 		// A flow that adds could not renew a connection, but has made this one.
 		disconnectOne(t, s, second)
 		requireFlow(t, s, spent(more))
 		requireFlow(t, s, spent(others))
-		requireRefused(t, s, more, finished(more, second.IdentityID), connect.ErrStateSpent)
+		requireRefused(t, s, more, finished(more, second.IdentityID), single, connect.ErrStateSpent)
 		requireNoConnection(t, s, app, "anna")
 		requireTasks(t, s, deletion(first), deletion(second))
 	}},
@@ -106,8 +106,8 @@ var disconnectOneGroup = group{"Disconnect one", []check{
 		requireSame(t, []connect.Connection{first}, ended, "the result of Disconnect")
 		before, named := adds(flow("anna", "before")), renews(flow("anna", "named"), second.ID)
 		bind(t, s, before, named)
-		completeHow(t, s, before, finished(before, identity("before")), several)
-		renewHow(t, s, second, named, finished(named, identity("new")), several)
+		completeWith(t, s, before, finished(before, identity("before")), several)
+		renewWith(t, s, second, named, finished(named, identity("new")), several)
 	}},
 
 	{"a user whose only connection ended can connect again", func(t tb, s connect.Store) {
@@ -119,7 +119,7 @@ var disconnectOneGroup = group{"Disconnect one", []check{
 		c := complete(t, s, more, identity("second"))
 		disconnectOne(t, s, c)
 		c2 := connected(t, s, flow("anna", "third"), identity("third"))
-		requireConnection(t, s, c2)
+		requireConnections(t, s, c2)
 		requireTasks(t, s, deletion(first), deletion(c), tag(c2))
 	}},
 
@@ -128,18 +128,18 @@ var disconnectOneGroup = group{"Disconnect one", []check{
 		disconnectOne(t, s, first)
 		more, named := adds(flow("anna", "more")), renews(flow("anna", "named"), second.ID)
 		bind(t, s, more, named)
-		requireRefusedHow(t, s, more, finished(more, first.IdentityID), several, connect.ErrIdentityRetired)
-		requireRefusedHow(t, s, named, finished(named, first.IdentityID), several, connect.ErrIdentityRetired)
-		requireNobodys(t, s, first.IdentityID)
-		require.NoError(t, s.Done(t.Context(), deletion(first)), "Done")
-		third := completeHow(t, s, more, finished(more, first.IdentityID), several)
-		requireConnections(t, s, inOrderOfID(second, third)...)
+		requireRefused(t, s, more, finished(more, first.IdentityID), several, connect.ErrIdentityRetired)
+		requireRefused(t, s, named, finished(named, first.IdentityID), several, connect.ErrIdentityRetired)
+		requireNotConnected(t, s, first.IdentityID)
+		markDone(t, s, deletion(first))
+		third := completeWith(t, s, more, finished(more, first.IdentityID), several)
+		requireConnections(t, s, sortByID(second, third)...)
 	}},
 
 	{"a connection that the user does not have is ErrConnectionUnknown", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		elsewhere := connected(t, s, flowIn(otherApp, "anna", "elsewhere"), identity("elsewhere"))
-		require.NoError(t, s.Done(t.Context(), tag(elsewhere)), "Done")
+		markDone(t, s, tag(elsewhere))
 		plain := renews(flow("anna", "for ben's"), c.ben.ID)
 		bind(t, s, plain)
 		for _, other := range []connect.Connection{c.ben, c.home, c.work, c.dora, elsewhere} {
@@ -152,13 +152,13 @@ var disconnectOneGroup = group{"Disconnect one", []check{
 		there := endOne(c.anna)
 		there.ApplicationID = otherApp
 		requireUnknownConnection(t, s, there)
-		for _, id := range oddIDs(c.anna) {
+		for _, id := range unknownIDs(c.anna) {
 			d := endOne(c.anna)
 			d.ConnectionID = id
 			requireUnknownConnection(t, s, d)
 		}
 		requireFlow(t, s, plain)
-		requireConnection(t, s, elsewhere)
+		requireConnections(t, s, elsewhere)
 		c.requireUnchanged(t, s)
 		c.requireTasksUnchanged(t, s)
 	}},
@@ -167,11 +167,10 @@ var disconnectOneGroup = group{"Disconnect one", []check{
 		var connections []connect.Connection
 		for i, id := range lookalikes {
 			p := adds(flow("anna", id))
-			bind(t, s, p)
 			c := finished(p, identity(id))
 			c.ID, c.Label = id, ""
 			c = createdAt(c, noon.Add(time.Duration(i)*micro))
-			connections = append(connections, completeHow(t, s, p, c, several))
+			connections = append(connections, connectedWith(t, s, p, c, several))
 		}
 		var done, live []connect.Pending
 		for i, c := range connections {

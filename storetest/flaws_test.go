@@ -442,7 +442,7 @@ var flawsOfFlows = map[string][]flaw{
 		{"leaves the tag of who disconnects", []string{"the tasks that are due", "-([]string) (len=1)", "+([]string) (len=2)"}},
 	},
 	"Disconnect all/without a connection it is no error, and queues nothing": {
-		{"refuses to disconnect who has no connection", []string{"Disconnect for a user without a connection", notConnected}},
+		{"refuses to disconnect who has no connection", []string{"Disconnect", notConnected}},
 	},
 	"Disconnect all/live flows are spent": {
 		{"leaves live flows", []string{"the result of Pending", "- Spent: (bool) true", "+ Spent: (bool) false"}},

@@ -13,18 +13,18 @@ var isolationGroup = group{"Isolation", []check{
 		anna := connected(t, s, flow("anna", "anna"), identity("anna"))
 		requireNoConnection(t, s, app, "ben")
 		ben := connected(t, s, flow("ben", "ben"), identity("ben"))
-		requireConnection(t, s, anna)
-		requireConnection(t, s, ben)
+		requireConnections(t, s, anna)
+		requireConnections(t, s, ben)
 		requireTasks(t, s, tag(anna), tag(ben))
 	}},
 
 	{"one user id in two applications is two users", func(t tb, s connect.Store) {
 		here := connected(t, s, flow("anna", "here"), identity("here"))
 		requireNoConnection(t, s, otherApp, "anna")
-		requireNothingToDisconnect(t, s, otherApp, "anna")
+		disconnectNone(t, s, otherApp, "anna")
 		there := connected(t, s, flowIn(otherApp, "anna", "there"), identity("there"))
-		requireConnection(t, s, here)
-		requireConnection(t, s, there)
+		requireConnections(t, s, here)
+		requireConnections(t, s, there)
 		requireTasks(t, s, tag(here), tag(there))
 	}},
 
@@ -40,12 +40,12 @@ var isolationGroup = group{"Isolation", []check{
 			}
 		}
 		for _, c := range all {
-			requireConnection(t, s, c)
+			requireConnections(t, s, c)
 		}
 		for i, c := range all {
 			disconnect(t, s, c)
 			for _, other := range all[i+1:] {
-				requireConnection(t, s, other)
+				requireConnections(t, s, other)
 			}
 		}
 	}},
@@ -73,6 +73,6 @@ var isolationGroup = group{"Isolation", []check{
 	{"application id and user id are not interchangeable", func(t tb, s connect.Store) {
 		connected(t, s, flowIn("x", "y", "tab"), identity("xy"))
 		requireNoConnection(t, s, "y", "x")
-		requireNothingToDisconnect(t, s, "y", "x")
+		disconnectNone(t, s, "y", "x")
 	}},
 }}

@@ -83,9 +83,9 @@ func crowd(t tb, s connect.Store, n int) []connect.Connection {
 		if i%3 == 0 {
 			c = withHealth(c, needsSignIn, signedIn)
 		}
-		connections = append(connections, completeHow(t, s, p, c, several))
+		connections = append(connections, completeWith(t, s, p, c, several))
 	}
-	return inOrderOfID(connections...)
+	return sortByID(connections...)
 }
 
 // withHealthOf returns the connections that have a health.
@@ -127,12 +127,11 @@ var listGroup = group{"List", []check{
 			label := fmt.Sprint(i)
 			p := actedBy(flow("user "+label, label), "an actor")
 			p.Label = "label " + label
-			bind(t, s, p)
 			c := withHealth(finished(p, identity(label)), needsSignIn, later(-i))
 			c.ID = id
-			want = append(want, completeAs(t, s, p, c))
+			want = append(want, connectedWith(t, s, p, c, single))
 		}
-		inOrderOfID(want...)
+		sortByID(want...)
 		requireSame(t, want, pages(t, l, connect.ListQuery{ApplicationID: app, Limit: 7}, nothing), "all connections, in pages of 7")
 		for i, c := range want {
 			page := pageOf(t, l, connect.ListQuery{ApplicationID: app, After: c.ID, Limit: plenty})
@@ -156,7 +155,7 @@ var listGroup = group{"List", []check{
 
 	listed("an unknown health is an error", func(t tb, s connect.Store, l connect.Lister) {
 		crowd(t, s, 3)
-		for _, odd := range oddHealths {
+		for _, odd := range unknownHealths {
 			if odd == "" {
 				continue // any health
 			}
@@ -187,7 +186,7 @@ var listGroup = group{"List", []check{
 
 	listed("After may be an ID that no connection has", func(t tb, s connect.Store, l connect.Lister) {
 		all := crowd(t, s, 6)
-		disconnectOneOf(t, s, all[2])
+		disconnectOne(t, s, all[2])
 		left := slices.Delete(slices.Clone(all), 2, 3)
 		for after, want := range map[string][]connect.Connection{
 			all[2].ID: left[2:], "": left, "a": left, "connection-": left, "zzz": nil,
@@ -205,12 +204,11 @@ var listGroup = group{"List", []check{
 			label := fmt.Sprint("between two pages, ", n)
 			// One ends after the cursor, one before it, and the one that it names.
 			if ends := []connect.Connection{all[11], all[0], last}; n < len(ends) {
-				disconnectOneOf(t, s, ends[n])
+				disconnectOne(t, s, ends[n])
 				ended = append(ended, ends[n].ID)
 			}
 			p := renews(flow(all[5].UserID, label), all[5].ID)
-			bind(t, s, p)
-			all[5] = renewAs(t, s, all[5], p, finished(p, identity(label)))
+			all[5] = renewedWith(t, s, all[5], p, finished(p, identity(label)), single)
 			added(t, s, flow("user of "+label, label+", added"), identity(label+", added"))
 			n++
 		})
@@ -282,7 +280,7 @@ var listGroup = group{"List", []check{
 		}
 		got, err := l.WithIdentities(t.Context(), asked)
 		require.NoError(t, err, "WithIdentities")
-		requireSame(t, inOrderOfID(append(slices.Clone(want), other)...), inOrderOfID(got...), "the result of WithIdentities")
+		requireSame(t, sortByID(append(slices.Clone(want), other)...), sortByID(got...), "the result of WithIdentities")
 
 		got, err = l.WithIdentities(t.Context(), []string{identity("nobody's")})
 		require.NoError(t, err, "WithIdentities of an identity without a connection")
@@ -314,12 +312,4 @@ func requireListed(t tb, ids []string, list []connect.Connection) {
 	for _, id := range ids {
 		require.Equal(t, 1, times[id], "the number of times that List returns the connection %s, which exists throughout", id)
 	}
-}
-
-// disconnectOneOf is disconnectOne of a connection that may have been renewed.
-func disconnectOneOf(t tb, s connect.Store, c connect.Connection) {
-	t.Helper()
-	ended, err := s.Disconnect(t.Context(), endOne(c))
-	require.NoError(t, err, "Disconnect of one connection")
-	require.Len(t, ended, 1, "the result of Disconnect")
 }

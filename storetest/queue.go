@@ -23,17 +23,12 @@ func requireNotQueued(t tb, s connect.Store, task connect.Task, want error) {
 	require.ErrorIs(t, s.Queue(t.Context(), task), want, "a Queue that the contract refuses: %s", described([]connect.Task{task}))
 }
 
-// of is a task for anybody.
-func of(kind connect.TaskKind, application, user, identityID string) connect.Task {
-	return connect.Task{Kind: kind, ApplicationID: application, UserID: user, IdentityID: identityID, Attempts: 1}
-}
-
 // queuing is about Queue.
 var queueGroup = group{"Queue", []check{
 	{"a tag is queued for the identity of a connection", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
 		elsewhere := connected(t, s, flowIn(otherApp, "anna", "elsewhere"), identity("elsewhere"))
-		require.NoError(t, s.Done(t.Context(), tag(elsewhere)), "Done")
+		markDone(t, s, tag(elsewhere))
 		for _, c := range []connect.Connection{first, second, elsewhere} {
 			queue(t, s, tag(c), tagDue)
 		}
@@ -44,8 +39,8 @@ var queueGroup = group{"Queue", []check{
 
 	{"a deletion is queued for an identity without a connection", func(t tb, s connect.Store) {
 		c := newScene(t, s)
-		orphan, elsewhere := of(connect.DeleteIdentity, app, "anna", identity("orphan")), of(connect.DeleteIdentity, otherApp, "nobody", identity("elsewhere"))
-		another := of(connect.DeleteIdentity, app, "anna", identity("another orphan"))
+		orphan, elsewhere := newTask(connect.DeleteIdentity, app, "anna", identity("orphan")), newTask(connect.DeleteIdentity, otherApp, "nobody", identity("elsewhere"))
+		another := newTask(connect.DeleteIdentity, app, "anna", identity("another orphan"))
 		for _, task := range []connect.Task{orphan, elsewhere, another} {
 			queue(t, s, task, deleteDue.Add(time.Hour))
 		}
@@ -57,14 +52,14 @@ var queueGroup = group{"Queue", []check{
 	{"a tag is ErrNotConnected unless a connection of its user has the identity", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		for _, none := range []connect.Task{
-			of(connect.TagIdentity, app, "anna", identity("nobody's")),
-			of(connect.TagIdentity, app, "anna", c.ben.IdentityID),
-			of(connect.TagIdentity, app, "Anna", c.anna.IdentityID),
-			of(connect.TagIdentity, app, "anna ", c.anna.IdentityID),
-			of(connect.TagIdentity, otherApp, "anna", c.anna.IdentityID),
-			of(connect.TagIdentity, "anna", app, c.anna.IdentityID),
-			of(connect.TagIdentity, app, "gina", c.work.IdentityID),
-			of(connect.TagIdentity, app, "dora", c.dora.IdentityID),
+			newTask(connect.TagIdentity, app, "anna", identity("nobody's")),
+			newTask(connect.TagIdentity, app, "anna", c.ben.IdentityID),
+			newTask(connect.TagIdentity, app, "Anna", c.anna.IdentityID),
+			newTask(connect.TagIdentity, app, "anna ", c.anna.IdentityID),
+			newTask(connect.TagIdentity, otherApp, "anna", c.anna.IdentityID),
+			newTask(connect.TagIdentity, "anna", app, c.anna.IdentityID),
+			newTask(connect.TagIdentity, app, "gina", c.work.IdentityID),
+			newTask(connect.TagIdentity, app, "dora", c.dora.IdentityID),
 		} {
 			requireNotQueued(t, s, none, connect.ErrNotConnected)
 		}
@@ -82,15 +77,15 @@ var queueGroup = group{"Queue", []check{
 	{"a deletion of a connected identity is ErrIdentityTaken", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		elsewhere := connected(t, s, flowIn(otherApp, "anna", "elsewhere"), identity("elsewhere"))
-		require.NoError(t, s.Done(t.Context(), tag(elsewhere)), "Done")
+		markDone(t, s, tag(elsewhere))
 		for _, connection := range []connect.Connection{c.anna, c.ben, c.home, c.work, elsewhere} {
 			for _, application := range []string{app, otherApp} {
 				for _, user := range []string{"anna", "ben", "fred", "nobody"} {
-					requireNotQueued(t, s, of(connect.DeleteIdentity, application, user, connection.IdentityID), connect.ErrIdentityTaken)
+					requireNotQueued(t, s, newTask(connect.DeleteIdentity, application, user, connection.IdentityID), connect.ErrIdentityTaken)
 				}
 			}
 		}
-		requireConnection(t, s, elsewhere)
+		requireConnections(t, s, elsewhere)
 		c.requireUnchanged(t, s)
 		c.requireTasksUnchanged(t, s)
 	}},
@@ -113,37 +108,37 @@ var queueGroup = group{"Queue", []check{
 		old := connected(t, s, flow("anna", "tab"), identity("anna"))
 		disconnect(t, s, old)
 		claim(t, s, deleteDue, plenty)
-		again := of(connect.DeleteIdentity, app, "ben", old.IdentityID)
+		again := newTask(connect.DeleteIdentity, app, "ben", old.IdentityID)
 		queue(t, s, again, deleteDue.Add(time.Second))
 		requireDue(t, s, deleteDue.Add(time.Second), again)
-		elsewhere := of(connect.DeleteIdentity, otherApp, "carl", old.IdentityID)
+		elsewhere := newTask(connect.DeleteIdentity, otherApp, "carl", old.IdentityID)
 		queue(t, s, elsewhere, deleteDue)
 		requireTasks(t, s, elsewhere)
 	}},
 
 	{"an identity with a queued deletion is ErrIdentityRetired until Done", func(t tb, s connect.Store) {
 		c := newScene(t, s)
-		orphan := of(connect.DeleteIdentity, otherApp, "nobody", identity("orphan"))
+		orphan := newTask(connect.DeleteIdentity, otherApp, "nobody", identity("orphan"))
 		queue(t, s, orphan, deleteDue.Add(9*lease))
 		for _, p := range []connect.Pending{c.live, c.fresh, c.renewing, c.adding} {
-			requireRefusedHow(t, s, p, finished(p, orphan.IdentityID), several, connect.ErrIdentityRetired)
+			requireRefused(t, s, p, finished(p, orphan.IdentityID), several, connect.ErrIdentityRetired)
 		}
 		c.requireUnchanged(t, s)
-		require.NoError(t, s.Done(t.Context(), orphan), "Done")
+		markDone(t, s, orphan)
 		emil := complete(t, s, c.fresh, orphan.IdentityID)
 		requireNotQueued(t, s, orphan, connect.ErrIdentityTaken)
 		requireTasks(t, s, tag(c.anna), tag(c.ben), deletion(c.dora), tag(emil))
 	}},
 
 	{"the application of a queued task is listed", func(t tb, s connect.Store) {
-		queue(t, s, of(connect.DeleteIdentity, "owed", "anna", identity("orphan")), noon)
+		queue(t, s, newTask(connect.DeleteIdentity, "owed", "anna", identity("orphan")), noon)
 		requireApplications(t, s, "owed")
 		requireApplicationsOf(t, s, "anna")
 	}},
 
 	{"an unknown kind, an empty key or an invalid string is an error", func(t tb, s connect.Store) {
 		c := newScene(t, s)
-		good := []connect.Task{tag(c.anna), of(connect.DeleteIdentity, app, "anna", identity("orphan"))}
+		good := []connect.Task{tag(c.anna), newTask(connect.DeleteIdentity, app, "anna", identity("orphan"))}
 		texts := []string{""}
 		for _, odd := range unkeepable {
 			texts = append(texts, odd.text)
@@ -170,8 +165,8 @@ var queueGroup = group{"Queue", []check{
 		var want []connect.Task
 		for i, text := range lookalikes {
 			for _, task := range []connect.Task{
-				of(connect.DeleteIdentity, app, text, identity(fmt.Sprint("user ", i))),
-				of(connect.DeleteIdentity, text, "anna", identity(fmt.Sprint("application ", i))),
+				newTask(connect.DeleteIdentity, app, text, identity(fmt.Sprint("user ", i))),
+				newTask(connect.DeleteIdentity, text, "anna", identity(fmt.Sprint("application ", i))),
 			} {
 				queue(t, s, task, noon)
 				want = append(want, task)

@@ -59,15 +59,6 @@ func (a *answer) setHealth(t tb, s connect.Store, identityID string, health conn
 	a.connection, a.first, a.err = s.SetHealth(t.Context(), identityID, health, at)
 }
 
-// only returns the only connection of a user.
-func only(t tb, s connect.Store, application, user string) connect.Connection {
-	t.Helper()
-	got, err := s.Connections(t.Context(), application, user)
-	require.NoError(t, err, "Connections")
-	require.Len(t, got, 1, "the result of Connections")
-	return got[0]
-}
-
 // won counts the calls that won. All others must have got one of the errors.
 func won(t tb, answers []answer, otherwise ...error) (winners []int) {
 	t.Helper()
@@ -91,10 +82,10 @@ var racesGroup = group{"Races", []check{
 		c := finished(p, identity("anna"))
 		answers := make([]answer, 50)
 		race(len(answers), func(i int) {
-			answers[i].complete(t, s, p, c, tagged)
+			answers[i].complete(t, s, p, c, single)
 		})
 		require.Len(t, won(t, answers, nil), 1, "the calls of Complete that return First")
-		requireConnection(t, s, c)
+		requireConnections(t, s, c)
 		requireTasks(t, s, tag(c))
 	}},
 
@@ -107,12 +98,12 @@ var racesGroup = group{"Races", []check{
 			connections[i] = finished(p, identity(fmt.Sprint(i)))
 		}
 		race(len(answers), func(i int) {
-			answers[i].complete(t, s, p, connections[i], tagged)
+			answers[i].complete(t, s, p, connections[i], single)
 		})
 		winners := won(t, answers, connect.ErrStateSpent)
 		require.Len(t, winners, 1, "the calls of Complete that return First")
 		c := connections[winners[0]]
-		requireConnection(t, s, c)
+		requireConnections(t, s, c)
 		requireFlow(t, s, completed(p, c.IdentityID))
 		requireTasks(t, s, tag(c))
 	}},
@@ -130,14 +121,14 @@ var racesGroup = group{"Races", []check{
 		bind(t, s, flows...)
 		answers := make([]answer, len(flows))
 		race(len(flows), func(i int) {
-			answers[i].complete(t, s, flows[i], finished(flows[i], identity("shared")), tagged)
+			answers[i].complete(t, s, flows[i], finished(flows[i], identity("shared")), single)
 		})
 		winners := won(t, answers, connect.ErrIdentityTaken)
 		require.Len(t, winners, 1, "the calls of Complete that return First")
 		for i, p := range flows {
 			c := finished(p, identity("shared"))
 			if i == winners[0] {
-				requireConnection(t, s, c)
+				requireConnections(t, s, c)
 				continue
 			}
 			requireNoConnection(t, s, p.ApplicationID, p.UserID)
@@ -154,11 +145,11 @@ var racesGroup = group{"Races", []check{
 		bind(t, s, flows...)
 		answers := make([]answer, len(flows))
 		race(len(flows), func(i int) {
-			answers[i].complete(t, s, flows[i], finished(flows[i], identity(fmt.Sprint(i))), tagged)
+			answers[i].complete(t, s, flows[i], finished(flows[i], identity(fmt.Sprint(i))), single)
 		})
 		require.Len(t, won(t, answers), len(flows), "the calls of Complete that return First, each for its own flow")
 
-		last := only(t, s, app, "anna")
+		last := onlyConnection(t, s, "anna")
 		var want []connect.Task
 		var replaced, deleted []string
 		for i, p := range flows {
@@ -188,7 +179,7 @@ var racesGroup = group{"Races", []check{
 			var completing, disconnecting answer
 			duel(i,
 				func() {
-					completing.complete(t, s, p, c, tagged)
+					completing.complete(t, s, p, c, single)
 				},
 				func() {
 					disconnecting.disconnect(t, s, endAll(app, user, disconnectedAt))
@@ -219,7 +210,7 @@ var racesGroup = group{"Races", []check{
 			var completing, disconnecting answer
 			duel(i,
 				func() {
-					completing.complete(t, s, p, c, tagged)
+					completing.complete(t, s, p, c, single)
 				},
 				func() {
 					disconnecting.disconnect(t, s, endAll(app, user, disconnectedAt))
@@ -255,7 +246,7 @@ var racesGroup = group{"Races", []check{
 			duel(i,
 				func() {
 					if completing.err = s.Bind(t.Context(), p, plenty); completing.err == nil {
-						completing.complete(t, s, p, c, tagged)
+						completing.complete(t, s, p, c, single)
 					}
 				},
 				func() {
@@ -281,16 +272,16 @@ var racesGroup = group{"Races", []check{
 			var returning, replacing answer
 			duel(i,
 				func() {
-					returning.complete(t, s, again, finished(again, old.IdentityID), same)
+					returning.complete(t, s, again, finished(again, old.IdentityID), sameIdentity(single))
 				},
 				func() {
-					replacing.complete(t, s, p, c, tagged)
+					replacing.complete(t, s, p, c, single)
 					// The old identity is deleted soon, and is then like any other.
 					replacing.err = errors.Join(replacing.err, s.Done(t.Context(), deletion(old)))
 				})
 			require.Len(t, won(t, []answer{replacing}), 1, "the calls of Complete with a new identity that return First")
 			won(t, []answer{returning}, connect.ErrIdentityTooOld, connect.ErrIdentityRetired)
-			requireConnection(t, s, c)
+			requireConnections(t, s, c)
 			want = append(want, tag(c))
 		}
 		requireTasks(t, s, want...)
@@ -305,13 +296,13 @@ var racesGroup = group{"Races", []check{
 			bind(t, s, p)
 			var completing, spending answer
 			duel(i,
-				func() { completing.complete(t, s, p, c, tagged) },
+				func() { completing.complete(t, s, p, c, single) },
 				func() { spending.err = s.Spend(t.Context(), p.TokenHash) })
 			require.NoError(t, spending.err, "Spend")
 			if completing.first {
 				require.NoError(t, completing.err, "a Complete that came first")
 				requireFlow(t, s, completed(p, c.IdentityID))
-				requireConnection(t, s, c)
+				requireConnections(t, s, c)
 				want = append(want, tag(c))
 				continue
 			}
@@ -333,14 +324,14 @@ var racesGroup = group{"Races", []check{
 			var stealing, leaving answer
 			duel(i,
 				func() {
-					stealing.complete(t, s, p, finished(p, c.IdentityID), tagged)
+					stealing.complete(t, s, p, finished(p, c.IdentityID), single)
 				},
 				func() {
 					if i%4 < 2 {
 						leaving.disconnect(t, s, endAll(app, user, disconnectedAt))
 						return
 					}
-					leaving.complete(t, s, newer, finished(newer, identity(user+", again")), tagged)
+					leaving.complete(t, s, newer, finished(newer, identity(user+", again")), single)
 				})
 			require.NoError(t, leaving.err, "the Disconnect or Complete that gives up the identity")
 			require.Empty(t, won(t, []answer{stealing}, connect.ErrIdentityTaken, connect.ErrIdentityRetired), "the calls of Complete for another user that succeeded")
@@ -398,7 +389,7 @@ var racesGroup = group{"Races", []check{
 		bindWithin(t, s, limit, next)
 		flows = append(flows, next)
 		requireFlows(t, s, flows[len(flows)-limit:], nil)
-		require.Equal(t, limit, live(t, s, flows), "the number of live flows of a user")
+		require.Equal(t, limit, countLive(t, s, flows), "the number of live flows of a user")
 		bindWithin(t, s, limit, expiring("anna", "last", 31))
 		sweepAll(t, s, 2*limit+1)
 	}},
@@ -412,14 +403,14 @@ var racesGroup = group{"Races", []check{
 			bind(t, s, p)
 			var completing, binding answer
 			duel(i,
-				func() { completing.complete(t, s, p, c, tagged) },
+				func() { completing.complete(t, s, p, c, single) },
 				func() { binding.err = s.Bind(t.Context(), next, 1) })
 			require.NoError(t, binding.err, "Bind")
 			requireFlow(t, s, next)
 			if completing.first {
 				require.NoError(t, completing.err, "a Complete that came first")
 				requireFlow(t, s, completed(p, c.IdentityID))
-				requireConnection(t, s, c)
+				requireConnections(t, s, c)
 				requireReload(t, s, p, c)
 				want = append(want, tag(c))
 				continue
@@ -444,7 +435,7 @@ var racesGroup = group{"Races", []check{
 			for _, a := range answers {
 				require.Equal(t, inUTC(c), inUTC(a.connection), "the connection that SetHealth returns")
 			}
-			requireConnection(t, s, c)
+			requireConnections(t, s, c)
 		}
 	}},
 
@@ -458,7 +449,7 @@ var racesGroup = group{"Races", []check{
 				_, _, errs[j] = s.SetHealth(t.Context(), c.IdentityID, events[j].health, events[j].at)
 			})
 			require.NoError(t, errors.Join(errs...), "SetHealth")
-			requireConnection(t, s, withHealth(c, needsSignIn, later(5)))
+			requireConnections(t, s, withHealth(c, needsSignIn, later(5)))
 		}
 	}},
 
@@ -472,7 +463,7 @@ var racesGroup = group{"Races", []check{
 			bind(t, s, p)
 			var completing, telling answer
 			duel(i,
-				func() { completing.complete(t, s, p, c, tagged) },
+				func() { completing.complete(t, s, p, c, single) },
 				func() {
 					telling.setHealth(t, s, old.IdentityID, needsSignIn, later(1))
 				})
@@ -480,9 +471,9 @@ var racesGroup = group{"Races", []check{
 			if len(won(t, []answer{telling}, connect.ErrNotConnected)) == 1 {
 				require.Equal(t, inUTC(withHealth(old, needsSignIn, later(1))), inUTC(telling.connection), "the connection that SetHealth returns")
 			}
-			requireConnection(t, s, c)
-			requireNobodys(t, s, old.IdentityID)
-			requireConnection(t, s, c)
+			requireConnections(t, s, c)
+			requireNotConnected(t, s, old.IdentityID)
+			requireConnections(t, s, c)
 			want = append(want, deletion(old), tag(c))
 		}
 		requireTasks(t, s, want...)
@@ -501,7 +492,7 @@ var racesGroup = group{"Races", []check{
 			at := later(1 + i/2%2*2)
 			var completing, telling answer
 			duel(i,
-				func() { completing.complete(t, s, p, c, tagged) },
+				func() { completing.complete(t, s, p, c, single) },
 				func() {
 					telling.setHealth(t, s, c.IdentityID, needsSignIn, at)
 				})
@@ -519,7 +510,7 @@ var racesGroup = group{"Races", []check{
 				require.Equal(t, inUTC(c), told, "the connection that SetHealth returns if it came second with earlier news")
 				require.False(t, telling.first, "changed, which SetHealth returns if it came second with earlier news")
 			}
-			requireConnection(t, s, c)
+			requireConnections(t, s, c)
 			want = append(want, tag(c))
 		}
 		requireTasks(t, s, want...)
@@ -544,7 +535,7 @@ var racesGroup = group{"Races", []check{
 				require.Equal(t, inUTC(c), inUTC(telling.connection), "the connection that SetHealth returns if it came first")
 			}
 			requireNoConnection(t, s, app, user)
-			requireNobodys(t, s, c.IdentityID)
+			requireNotConnected(t, s, c.IdentityID)
 			requireSame(t, []connect.Connection{c}, disconnecting.ended, "the result of Disconnect")
 			want = append(want, deletion(c))
 		}
@@ -554,8 +545,7 @@ var racesGroup = group{"Races", []check{
 	{"all methods for one user: every stored identity is connected or to be deleted", func(t tb, s connect.Store) {
 		const returns = 12
 		p := flow("anna", "first")
-		bind(t, s, p)
-		first := complete(t, s, p, identity("first"))
+		first := connected(t, s, p, identity("first"))
 		connections := []connect.Connection{first}
 		var flows []connect.Pending
 		for i := range returns {
@@ -570,7 +560,7 @@ var racesGroup = group{"Races", []check{
 			case i < returns:
 				errs[i] = s.Bind(t.Context(), flows[i], 3)
 				a := &answers[i]
-				a.complete(t, s, flows[i], connections[i+1], tagged)
+				a.complete(t, s, flows[i], connections[i+1], single)
 			case i%2 == 0:
 				_, errs[i] = s.Disconnect(t.Context(), endAll(app, "anna", disconnectedAt))
 			default:
@@ -603,7 +593,7 @@ var racesGroup = group{"Races", []check{
 				continue
 			}
 			want = append(want, deletion(c))
-			requireNobodys(t, s, c.IdentityID)
+			requireNotConnected(t, s, c.IdentityID)
 		}
 		requireTasks(t, s, want...)
 	}},
@@ -628,7 +618,7 @@ var racesGroup = group{"Races", []check{
 			}
 			p := flows[i]
 			binding := s.Bind(t.Context(), p, plenty)
-			done, completing := s.Complete(t.Context(), p.TokenHash, finished(p, identity(p.UserID)), tagged)
+			done, completing := s.Complete(t.Context(), p.TokenHash, finished(p, identity(p.UserID)), single)
 			if completing == nil && !done.First {
 				completing = errors.New("Complete of a live flow did not return First")
 			}
@@ -650,7 +640,7 @@ var racesGroup = group{"Races", []check{
 				want = append(want, deletion(c))
 				continue
 			}
-			requireConnection(t, s, c)
+			requireConnections(t, s, c)
 			want = append(want, tag(c))
 		}
 		requireTasks(t, s, want...)

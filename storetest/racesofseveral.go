@@ -40,7 +40,7 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 				requireFlow(t, s, completed(p, c.IdentityID))
 				want = append(want, c)
 			}
-			requireConnections(t, s, inOrderOfID(want...)...)
+			requireConnections(t, s, sortByID(want...)...)
 		}
 	}},
 
@@ -61,7 +61,7 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 			winners := won(t, answers, connect.ErrConnectionLimit)
 			require.Len(t, winners, 1, "the calls of Complete that added a connection")
 			p := flows[winners[0]]
-			requireConnections(t, s, inOrderOfID(first, finished(p, identity(p.TokenHash)))...)
+			requireConnections(t, s, sortByID(first, finished(p, identity(p.TokenHash)))...)
 		}
 	}},
 
@@ -78,7 +78,7 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 				answers[j].complete(t, s, flows[j], finished(flows[j], identity(flows[j].TokenHash)), several)
 			})
 			require.Len(t, won(t, answers), len(flows), "the calls of Complete that return First, each for its own flow")
-			c := only(t, s, app, user)
+			c := onlyConnection(t, s, user)
 			fresh := 0
 			for _, a := range answers {
 				require.Equal(t, c.ID, a.connection.ID, "the connection that Complete returns")
@@ -94,7 +94,7 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 		for i, limit := range []int{plenty, 2, 2} {
 			user := fmt.Sprint("user ", i)
 			first := connected(t, s, flow(user, user+", first"), identity(user+", first"))
-			require.NoError(t, s.Done(t.Context(), tag(first)), "Done")
+			markDone(t, s, tag(first))
 			flows := make([]connect.Pending, 15)
 			for j := range flows {
 				flows[j] = adds(flow(user, fmt.Sprint(user, ", ", j)))
@@ -112,9 +112,9 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 				require.Empty(t, a.replaced, "Replaced, which Complete returns")
 				requireFlow(t, s, completed(flows[j], second.IdentityID))
 			}
-			requireConnections(t, s, inOrderOfID(first, second)...)
+			requireConnections(t, s, sortByID(first, second)...)
 			requireTasks(t, s, tag(second))
-			require.NoError(t, s.Done(t.Context(), tag(second)), "Done")
+			markDone(t, s, tag(second))
 		}
 	}},
 
@@ -127,7 +127,7 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 				application = otherApp
 			}
 			olds[i] = connected(t, s, flowIn(application, user, user+", old"), identity(user+", old"))
-			require.NoError(t, s.Done(t.Context(), tag(olds[i])), "Done")
+			markDone(t, s, tag(olds[i]))
 			flows[i] = adds(flowIn(application, user, user))
 			if i%2 == 0 {
 				flows[i] = renews(flowIn(application, user, user), olds[i].ID)
@@ -146,12 +146,12 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 			switch {
 			case i != winners[0]:
 				requireFlow(t, s, p)
-				requireConnection(t, s, olds[i])
+				requireConnections(t, s, olds[i])
 				continue
 			case p.Adds:
-				requireConnections(t, s, inOrderOfID(olds[i], c)...)
+				requireConnections(t, s, sortByID(olds[i], c)...)
 			default:
-				requireConnection(t, s, renewal(olds[i], c))
+				requireConnections(t, s, renewal(olds[i], c))
 				want = append(want, deletion(olds[i]))
 			}
 			want = append(want, tag(c))
@@ -227,7 +227,7 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 				require.ErrorIs(t, renewing.err, connect.ErrStateSpent, "a Complete that came second")
 			}
 			requireSame(t, []connect.Connection{ended}, ending.ended, "the result of Disconnect")
-			requireConnection(t, s, first)
+			requireConnections(t, s, first)
 			requireFlow(t, s, spent(p))
 		}
 		requireTasks(t, s, want...)
@@ -253,7 +253,7 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 			if len(won(t, []answer{renewing}, connect.ErrStateSpent, connect.ErrConnectionUnknown)) == 1 {
 				want = append(want, deletion(c))
 			}
-			requireConnection(t, s, first)
+			requireConnections(t, s, first)
 		}
 		requireTasks(t, s, want...)
 	}},
@@ -284,7 +284,7 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 				c := finished(flows[j], identity(flows[j].TokenHash))
 				all, want = append(all, c), append(want, deletion(c))
 			}
-			requireSame(t, append([]connect.Connection{first}, inOrderOfID(all...)...), ending.ended, "the result of Disconnect")
+			requireSame(t, append([]connect.Connection{first}, sortByID(all...)...), ending.ended, "the result of Disconnect")
 			requireNoConnection(t, s, app, user)
 			for _, p := range flows {
 				requireFlow(t, s, spent(p))
@@ -306,7 +306,7 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 				func() { ending.disconnect(t, s, endOne(first)) })
 			require.NoError(t, ending.err, "Disconnect of one connection")
 			require.Empty(t, won(t, []answer{renewing}, connect.ErrConnectionLimit, connect.ErrStateSpent), "the calls of Complete that chose a connection themselves")
-			requireConnection(t, s, second)
+			requireConnections(t, s, second)
 			requireFlow(t, s, spent(p))
 			want = append(want, deletion(first))
 		}
@@ -324,7 +324,7 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 		winners := won(t, answers, connect.ErrConnectionUnknown)
 		require.Len(t, winners, 1, "the calls of Disconnect that ended the connection")
 		requireSame(t, []connect.Connection{second}, answers[winners[0]].ended, "the result of Disconnect")
-		requireConnection(t, s, first)
+		requireConnections(t, s, first)
 		requireTasks(t, s, deletion(second))
 	}},
 
@@ -361,7 +361,7 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 			c.ConnectedAt = noon.Add(time.Second)
 			var renewing, labelling answer
 			duel(i,
-				func() { renewing.complete(t, s, p, c, tagged) },
+				func() { renewing.complete(t, s, p, c, single) },
 				func() {
 					labelling.connection, labelling.err = s.SetLabel(t.Context(), app, user, old.ID, "work")
 				})
@@ -370,7 +370,7 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 			now := withLabel(renewal(old, c), "work")
 			require.Contains(t, []connect.Connection{inUTC(withLabel(old, "work")), inUTC(now)}, inUTC(labelling.connection), "the connection that SetLabel returns")
 			require.Contains(t, []connect.Connection{inUTC(withLabel(now, "")), inUTC(now)}, inUTC(renewing.connection), "the connection that Complete returns")
-			requireConnection(t, s, now)
+			requireConnections(t, s, now)
 		}
 	}},
 
@@ -383,7 +383,7 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 			bind(t, s, p)
 			var renewing, labelling answer
 			duel(i,
-				func() { renewing.complete(t, s, p, finished(p, identity(user)), tagged) },
+				func() { renewing.complete(t, s, p, finished(p, identity(user)), single) },
 				func() {
 					labelling.connection, labelling.err = s.SetLabel(t.Context(), app, user, old.ID, "set")
 				})
@@ -394,7 +394,7 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 			if labelling.connection.IdentityID == c.IdentityID {
 				c = withLabel(c, "set") // SetLabel came second
 			}
-			requireConnection(t, s, c)
+			requireConnections(t, s, c)
 		}
 	}},
 
@@ -409,7 +409,7 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 					labelling.connection, labelling.err = s.SetLabel(t.Context(), app, user, c.ID, "work")
 				})
 			require.NoError(t, errors.Join(telling.err, labelling.err), "SetHealth and SetLabel")
-			requireConnection(t, s, withLabel(withHealth(c, needsSignIn, later(1)), "work"))
+			requireConnections(t, s, withLabel(withHealth(c, needsSignIn, later(1)), "work"))
 		}
 	}},
 
@@ -444,12 +444,12 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 			p := flow(user, user)
 			if i%4 < 2 {
 				old := connected(t, s, flow(user, user+", old"), identity(user+", old"))
-				require.NoError(t, s.Done(t.Context(), tag(old)), "Done")
+				markDone(t, s, tag(old))
 				p = adds(p)
 			}
 			bind(t, s, p)
 			c := finished(p, identity(user))
-			orphan := of(connect.DeleteIdentity, app, "nobody", c.IdentityID)
+			orphan := newTask(connect.DeleteIdentity, app, "nobody", c.IdentityID)
 			var completing answer
 			errs := make([]error, 5)
 			race(len(errs)+1, func(j int) {
@@ -491,7 +491,7 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 			duel(i,
 				func() {
 					if i%4 < 2 {
-						leaving.complete(t, s, p, finished(p, identity(user)), tagged)
+						leaving.complete(t, s, p, finished(p, identity(user)), single)
 						return
 					}
 					leaving.disconnect(t, s, endOne(old))
@@ -572,7 +572,7 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 			}
 		}
 		for identityID := range stored {
-			want = append(want, of(connect.DeleteIdentity, app, "anna", identityID))
+			want = append(want, newTask(connect.DeleteIdentity, app, "anna", identityID))
 		}
 		requireTasks(t, s, want...)
 	}},

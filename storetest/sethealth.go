@@ -10,22 +10,6 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-const (
-	healthOK    = connect.HealthOK
-	needsSignIn = connect.HealthNeedsSignIn
-)
-
-// later is so many minutes after the identities were signed in.
-func later(minutes int) time.Time {
-	return signedIn.Add(time.Duration(minutes) * time.Minute)
-}
-
-// withHealth is c as it reads after an event that counts.
-func withHealth(c connect.Connection, health connect.Health, at time.Time) connect.Connection {
-	c.Health, c.HealthAt = health, at
-	return c
-}
-
 // An event is what Anchor says of an identity.
 type event struct {
 	health connect.Health
@@ -65,7 +49,7 @@ func requireNoChange(t tb, s connect.Store, c connect.Connection, health connect
 }
 
 // requireNobodys gives a store an event of an identity that no connection has.
-func requireNobodys(t tb, s connect.Store, identityID string) {
+func requireNotConnected(t tb, s connect.Store, identityID string) {
 	t.Helper()
 	for _, health := range []connect.Health{needsSignIn, healthOK} {
 		_, changed, err := s.SetHealth(t.Context(), identityID, health, later(5))
@@ -88,16 +72,15 @@ func orders(events []event) [][]event {
 	return all
 }
 
-var oddHealths = []connect.Health{"", "OK", "ok ", " ok", "needs sign-in", "NEEDS_SIGN_IN", "unknown", "0", "ok\x00", "\xff"}
+var unknownHealths = []connect.Health{"", "OK", "ok ", " ok", "needs sign-in", "NEEDS_SIGN_IN", "unknown", "0", "ok\x00", "\xff"}
 
 var setHealthGroup = group{"SetHealth", []check{
 	{"Complete stores the health of a new connection", func(t tb, s connect.Store) {
 		for i, e := range []event{{healthOK, signedIn}, {needsSignIn, signedIn}, {healthOK, later(90)}, {needsSignIn, later(-90)}} {
 			label := fmt.Sprint(i)
 			p := flow("user "+label, label)
-			bind(t, s, p)
-			c := completeAs(t, s, p, withHealth(finished(p, identity(label)), e.health, e.at))
-			requireConnection(t, s, c)
+			c := connectedWith(t, s, p, withHealth(finished(p, identity(label)), e.health, e.at), single)
+			requireConnections(t, s, c)
 		}
 	}},
 
@@ -161,7 +144,7 @@ var setHealthGroup = group{"SetHealth", []check{
 		p := flow("ben", "ben")
 		bind(t, s, p)
 		ben := withHealth(finished(p, identity("ben")), needsSignIn, signedIn)
-		completeAs(t, s, p, ben)
+		completeWith(t, s, p, ben, single)
 		requireNoChange(t, s, ben, healthOK, signedIn)
 		requireNoChange(t, s, ben, needsSignIn, signedIn)
 		requireChange(t, s, ben, healthOK, signedIn.Add(micro))
@@ -210,8 +193,7 @@ var setHealthGroup = group{"SetHealth", []check{
 			label := fmt.Sprint(int(ns))
 			moment := signedIn.Add(ns)
 			p := flow("user "+label, label)
-			bind(t, s, p)
-			completeAs(t, s, p, withHealth(finished(p, identity(label)), healthOK, moment))
+			connectedWith(t, s, p, withHealth(finished(p, identity(label)), healthOK, moment), single)
 			for _, e := range []struct {
 				event
 				changed bool
@@ -242,7 +224,7 @@ var setHealthGroup = group{"SetHealth", []check{
 				moment := later(minutes)
 				c = withHealth(c, healthOK, moment)
 				setHealth(t, s, c.IdentityID, healthOK, moment.In(kept))
-				requireConnection(t, s, c)
+				requireConnections(t, s, c)
 				requireNoChange(t, s, c, needsSignIn, moment.Add(-micro).In(given))
 				c = requireChange(t, s, c, needsSignIn, moment.In(given))
 				requireNoChange(t, s, c, healthOK, moment.In(kept))
@@ -253,9 +235,8 @@ var setHealthGroup = group{"SetHealth", []check{
 	{"times are ordered as instants, not as strings", func(t tb, s connect.Store) {
 		moments := inOrder()
 		p := flow("anna", "tab")
-		bind(t, s, p)
 		c := withHealth(finished(p, identity("anna")), healthOK, moments[0])
-		completeAs(t, s, p, c)
+		connectedWith(t, s, p, c, single)
 		for i, moment := range moments[1:] {
 			other := needsSignIn
 			if c.Health == needsSignIn {
@@ -269,9 +250,9 @@ var setHealthGroup = group{"SetHealth", []check{
 	}},
 
 	{"an identity without a connection is ErrNotConnected", func(t tb, s connect.Store) {
-		requireNobodys(t, s, identity("nobody"))
+		requireNotConnected(t, s, identity("nobody"))
 		c := newScene(t, s)
-		requireNobodys(t, s, identity("nobody"))
+		requireNotConnected(t, s, identity("nobody"))
 		c.requireUnchanged(t, s)
 		c.requireTasksUnchanged(t, s)
 	}},
@@ -279,21 +260,21 @@ var setHealthGroup = group{"SetHealth", []check{
 	{"an identity that was replaced is ErrNotConnected", func(t tb, s connect.Store) {
 		old := connected(t, s, flow("anna", "old"), identity("old"))
 		c := renewed(t, s, old, flow("anna", "new"), identity("new"))
-		requireNobodys(t, s, old.IdentityID)
-		requireConnection(t, s, c)
+		requireNotConnected(t, s, old.IdentityID)
+		requireConnections(t, s, c)
 		c = requireChange(t, s, c, needsSignIn, later(1))
-		requireNobodys(t, s, old.IdentityID)
-		requireConnection(t, s, c)
+		requireNotConnected(t, s, old.IdentityID)
+		requireConnections(t, s, c)
 		requireTasks(t, s, deletion(old), tag(c))
 	}},
 
 	{"the identity of a connection that has ended is ErrNotConnected", func(t tb, s connect.Store) {
 		c := newScene(t, s)
-		requireNobodys(t, s, c.dora.IdentityID)
+		requireNotConnected(t, s, c.dora.IdentityID)
 		c.requireUnchanged(t, s)
 		c.requireTasksUnchanged(t, s)
-		require.NoError(t, s.Done(t.Context(), deletion(c.dora)), "Done")
-		requireNobodys(t, s, c.dora.IdentityID)
+		markDone(t, s, deletion(c.dora))
+		requireNotConnected(t, s, c.dora.IdentityID)
 		c.requireUnchanged(t, s)
 		// An event is for whoever has the identity now.
 		emil := complete(t, s, c.fresh, c.dora.IdentityID)
@@ -307,24 +288,24 @@ var setHealthGroup = group{"SetHealth", []check{
 		third := connected(t, s, flowIn("a third", "ben", "third"), identity("third"))
 		there = requireChange(t, s, there, needsSignIn, later(1))
 		third = requireChange(t, s, third, needsSignIn, later(2))
-		requireConnection(t, s, anna)
+		requireConnections(t, s, anna)
 		requireChange(t, s, anna, needsSignIn, later(3))
-		requireConnection(t, s, there)
-		requireConnection(t, s, third)
+		requireConnections(t, s, there)
+		requireConnections(t, s, third)
 	}},
 
 	{"other connections, flows and tasks stay unchanged", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		elsewhere := connected(t, s, flowIn(otherApp, "anna", "elsewhere"), identity("elsewhere"))
-		require.NoError(t, s.Done(t.Context(), tag(elsewhere)), "Done")
+		markDone(t, s, tag(elsewhere))
 		c.anna = requireChange(t, s, c.anna, needsSignIn, later(1))
 		c.requireUnchanged(t, s)
-		requireConnection(t, s, elsewhere)
+		requireConnections(t, s, elsewhere)
 		c.anna = requireChange(t, s, c.anna, healthOK, later(2))
 		c.requireUnchanged(t, s)
 		c.anna = requireChange(t, s, c.anna, needsSignIn, later(3))
 		c.requireUnchanged(t, s)
-		requireConnection(t, s, elsewhere)
+		requireConnections(t, s, elsewhere)
 		c.requireTasksUnchanged(t, s)
 	}},
 
@@ -343,8 +324,8 @@ var setHealthGroup = group{"SetHealth", []check{
 		c = requireChange(t, s, c, needsSignIn, later(1))
 		thief := flow("ben", "ben")
 		bind(t, s, thief)
-		requireRefused(t, s, thief, finished(thief, c.IdentityID), connect.ErrIdentityTaken)
-		requireConnection(t, s, c)
+		requireRefused(t, s, thief, finished(thief, c.IdentityID), single, connect.ErrIdentityTaken)
+		requireConnections(t, s, c)
 		requireTasks(t, s, tag(c))
 	}},
 
@@ -352,24 +333,22 @@ var setHealthGroup = group{"SetHealth", []check{
 		c := connected(t, s, flow("anna", "first"), identity("anna"))
 		requireChange(t, s, c, needsSignIn, later(5))
 		p := flow("anna", "second")
-		bind(t, s, p)
-		c = renewAs(t, s, c, p, withHealth(finished(p, identity("anna")), healthOK, later(2)))
-		requireConnection(t, s, c)
+		c = renewedWith(t, s, c, p, withHealth(finished(p, identity("anna")), healthOK, later(2)), single)
+		requireConnections(t, s, c)
 		// From then on it is that moment that counts.
 		requireNoChange(t, s, c, needsSignIn, later(1))
 		requireChange(t, s, c, needsSignIn, later(3))
 
 		p = flow("anna", "third")
-		bind(t, s, p)
-		c = renewAs(t, s, c, p, withHealth(finished(p, identity("anna")), needsSignIn, later(-1)))
-		requireConnection(t, s, c)
+		c = renewedWith(t, s, c, p, withHealth(finished(p, identity("anna")), needsSignIn, later(-1)), single)
+		requireConnections(t, s, c)
 	}},
 
 	{"a renewal with another identity takes the health of the new sign-in", func(t tb, s connect.Store) {
 		old := connected(t, s, flow("anna", "old"), identity("old"))
 		requireChange(t, s, old, needsSignIn, later(5))
 		c := renewed(t, s, old, flow("anna", "new"), identity("new"))
-		requireConnection(t, s, c)
+		requireConnections(t, s, c)
 		requireChange(t, s, c, needsSignIn, later(1))
 	}},
 
@@ -378,9 +357,9 @@ var setHealthGroup = group{"SetHealth", []check{
 		begun := connected(t, s, p, identity("anna"))
 		c := requireChange(t, s, begun, needsSignIn, later(1))
 		requireReload(t, s, p, begun)
-		requireConnection(t, s, c)
+		requireConnections(t, s, c)
 		requireReload(t, s, p, withHealth(c, healthOK, later(2)))
-		requireConnection(t, s, c)
+		requireConnections(t, s, c)
 		requireChange(t, s, c, healthOK, later(2))
 	}},
 
@@ -388,15 +367,15 @@ var setHealthGroup = group{"SetHealth", []check{
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		c = requireChange(t, s, c, needsSignIn, later(5))
 		disconnect(t, s, c)
-		require.NoError(t, s.Done(t.Context(), deletion(c)), "Done")
+		markDone(t, s, deletion(c))
 		c = connected(t, s, flow("anna", "again"), identity("anna"))
-		requireConnection(t, s, c)
+		requireConnections(t, s, c)
 		requireChange(t, s, c, needsSignIn, later(1))
 	}},
 
 	{"an unknown health is an error, and nothing changes", func(t tb, s connect.Store) {
 		c := newScene(t, s)
-		for _, odd := range oddHealths {
+		for _, odd := range unknownHealths {
 			for _, there := range []connect.Connection{c.anna, c.ben} {
 				_, changed, err := s.SetHealth(t.Context(), there.IdentityID, odd, later(5))
 				require.Error(t, err, "SetHealth to %q", odd)
@@ -412,8 +391,8 @@ var setHealthGroup = group{"SetHealth", []check{
 
 	{"Complete with an unknown health is an error, and the flow stays pending", func(t tb, s connect.Store) {
 		c := newScene(t, s)
-		for _, odd := range oddHealths {
-			done, err := s.Complete(t.Context(), c.fresh.TokenHash, withHealth(finished(c.fresh, identity("new")), odd, signedIn), tagged)
+		for _, odd := range unknownHealths {
+			done, err := s.Complete(t.Context(), c.fresh.TokenHash, withHealth(finished(c.fresh, identity("new")), odd, signedIn), single)
 			require.Error(t, err, "Complete with a connection whose Health is %q", odd)
 			require.Zero(t, done, "the result of a refused Complete: Health is %q", odd)
 		}

@@ -19,12 +19,6 @@ func setLabel(t tb, s connect.Store, want connect.Connection) connect.Connection
 	return want
 }
 
-// withLabel is c with another label.
-func withLabel(c connect.Connection, label string) connect.Connection {
-	c.Label = label
-	return c
-}
-
 // requireNoLabel labels a connection that the user does not have.
 func requireNoLabel(t tb, s connect.Store, application, user, id string) {
 	t.Helper()
@@ -56,7 +50,7 @@ var setLabelGroup = group{"SetLabel", []check{
 				continue // too long for a label
 			}
 			c = setLabel(t, s, withLabel(c, label))
-			requireConnection(t, s, c)
+			requireConnections(t, s, c)
 		}
 	}},
 
@@ -67,7 +61,7 @@ var setLabelGroup = group{"SetLabel", []check{
 			p.Label = label
 			c := connected(t, s, p, identity(user))
 			requireFlow(t, s, completed(p, c.IdentityID))
-			requireConnection(t, s, c)
+			requireConnections(t, s, c)
 		}
 	}},
 
@@ -93,7 +87,7 @@ var setLabelGroup = group{"SetLabel", []check{
 					c = long
 					require.Equal(t, inUTC(c), inUTC(got), "the connection that SetLabel returns")
 				}
-				requireConnection(t, s, c)
+				requireConnections(t, s, c)
 			}
 		}
 	}},
@@ -101,7 +95,7 @@ var setLabelGroup = group{"SetLabel", []check{
 	{"a connection that the user does not have is ErrConnectionUnknown", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		elsewhere := connected(t, s, flowIn(otherApp, "anna", "elsewhere"), identity("elsewhere"))
-		require.NoError(t, s.Done(t.Context(), tag(elsewhere)), "Done")
+		markDone(t, s, tag(elsewhere))
 		for _, other := range []connect.Connection{c.ben, c.home, c.work, c.dora, elsewhere} {
 			for _, user := range []string{"anna", "emil", "nobody"} {
 				requireNoLabel(t, s, app, user, other.ID)
@@ -110,10 +104,10 @@ var setLabelGroup = group{"SetLabel", []check{
 		requireNoLabel(t, s, otherApp, "anna", c.anna.ID)
 		requireNoLabel(t, s, "anna", app, c.anna.ID)
 		requireNoLabel(t, s, app, "dora", c.dora.ID)
-		for _, id := range append(oddIDs(c.anna), "") {
+		for _, id := range append(unknownIDs(c.anna), "") {
 			requireNoLabel(t, s, app, "anna", id)
 		}
-		requireConnection(t, s, elsewhere)
+		requireConnections(t, s, elsewhere)
 		c.requireUnchanged(t, s)
 		c.requireTasksUnchanged(t, s)
 	}},
@@ -125,7 +119,7 @@ var setLabelGroup = group{"SetLabel", []check{
 		c = renewed(t, s, c, flow("anna", "again"), identity("anna"))
 		c = renewed(t, s, c, flow("anna", "new"), identity("new"))
 		require.Equal(t, "work", c.Label)
-		requireConnection(t, s, c)
+		requireConnections(t, s, c)
 		disconnectOne(t, s, c)
 	}},
 }}

@@ -10,9 +10,9 @@ var spendGroup = group{"Spend", []check{
 	{"a spent flow has no identity and is ErrStateSpent", func(t tb, s connect.Store) {
 		p := flow("anna", "tab")
 		bind(t, s, p)
-		require.NoError(t, s.Spend(t.Context(), p.TokenHash), "Spend")
+		spend(t, s, p)
 		requireFlow(t, s, spent(p))
-		requireRefused(t, s, p, finished(p, identity("anna")), connect.ErrStateSpent)
+		requireRefused(t, s, p, finished(p, identity("anna")), single, connect.ErrStateSpent)
 		requireFlow(t, s, spent(p))
 		requireNoConnection(t, s, app, "anna")
 		requireTasks(t, s)
@@ -21,7 +21,7 @@ var spendGroup = group{"Spend", []check{
 	{"other flows stay live", func(t tb, s connect.Store) {
 		p, sameUser, otherUser := flow("anna", "tab 1"), flow("anna", "tab 2"), flow("ben", "tab 3")
 		bind(t, s, p, sameUser, otherUser)
-		require.NoError(t, s.Spend(t.Context(), p.TokenHash), "Spend")
+		spend(t, s, p)
 		requireFlow(t, s, sameUser)
 		requireFlow(t, s, otherUser)
 	}},

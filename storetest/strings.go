@@ -101,7 +101,7 @@ func toldApart(k key) check {
 			}
 			for i, c := range connections {
 				requireFlow(t, s, completed(flows[i], c.IdentityID))
-				requireConnection(t, s, c)
+				requireConnections(t, s, c)
 			}
 			requireTasks(t, s, tags...)
 			for i, c := range connections {
@@ -116,7 +116,7 @@ func toldApart(k key) check {
 
 // requireNothing looks for the connections of a user who has none. A store may
 // refuse to look.
-func requireNothing(t tb, s connect.Store, application, user, what string) {
+func requireNoneFound(t tb, s connect.Store, application, user, what string) {
 	t.Helper()
 	got, _ := s.Connections(t.Context(), application, user)
 	require.Empty(t, got, "Connections of "+what)
@@ -129,17 +129,17 @@ func requireKeptOrRefused(t tb, s connect.Store, p connect.Pending, c connect.Co
 	if err := s.Bind(t.Context(), p, plenty); err != nil {
 		_, err := s.Pending(t.Context(), p.TokenHash)
 		require.Error(t, err, "Pending of a flow that Bind rejected")
-		requireNothing(t, s, p.ApplicationID, p.UserID, "a user whose flow Bind rejected")
+		requireNoneFound(t, s, p.ApplicationID, p.UserID, "a user whose flow Bind rejected")
 		return
 	}
 	requireFlow(t, s, p)
-	if _, err := s.Complete(t.Context(), p.TokenHash, c, tagged); err != nil {
+	if _, err := s.Complete(t.Context(), p.TokenHash, c, single); err != nil {
 		requireFlow(t, s, p)
 		requireNoConnection(t, s, p.ApplicationID, p.UserID)
 		return
 	}
 	requireFlow(t, s, completed(p, c.IdentityID))
-	requireConnection(t, s, c)
+	requireConnections(t, s, c)
 	disconnect(t, s, c)
 }
 
@@ -168,18 +168,17 @@ var stringsGroup = group{"Strings", []check{
 		p.TokenHash = strings.Repeat("h", 255)
 		p.ReturnTo = strings.Repeat("/", 1024)
 		p.Label = longLabel
-		bind(t, s, p)
 		c := finished(p, identity("anna"))
 		c.ID = strings.Repeat("あ", 84) + "abc"
-		completeAs(t, s, p, c)
+		connectedWith(t, s, p, c, single)
 		requireFlow(t, s, completed(p, c.IdentityID))
-		requireConnection(t, s, c)
+		requireConnections(t, s, c)
 		requireDue(t, s, tagDue, tag(c))
 
 		p.TokenHash, p.ConnectionID = strings.Repeat("i", 255), c.ID
 		c = renewed(t, s, c, p, identity("anna"))
 		requireFlow(t, s, completed(p, c.IdentityID))
-		requireConnection(t, s, c)
+		requireConnections(t, s, c)
 		disconnectOne(t, s, c)
 		requireTasks(t, s, deletion(c))
 	}},
@@ -221,7 +220,7 @@ var stringsGroup = group{"Strings", []check{
 				field      string
 				connection connect.Connection
 			}{{"ID", id}, {"IdentityID", identified}, {"UserID", user}, {"ApplicationID", application}} {
-				done, err := s.Complete(t.Context(), c.fresh.TokenHash, refused.connection, tagged)
+				done, err := s.Complete(t.Context(), c.fresh.TokenHash, refused.connection, single)
 				require.Error(t, err, "Complete with a connection whose %s is %s", refused.field, odd.what)
 				require.Zero(t, done, "the result of a refused Complete: %s is %s", refused.field, odd.what)
 			}
@@ -230,9 +229,9 @@ var stringsGroup = group{"Strings", []check{
 		for _, odd := range unkeepable {
 			actor, label := finished(c.fresh, identity("new")), finished(c.fresh, identity("new"))
 			actor.ActorID, label.Label = odd.text, odd.text
-			_, err := s.Complete(t.Context(), c.fresh.TokenHash, actor, tagged)
+			_, err := s.Complete(t.Context(), c.fresh.TokenHash, actor, single)
 			require.Error(t, err, "Complete with a connection whose ActorID is %s", odd.what)
-			_, err = s.Complete(t.Context(), c.fresh.TokenHash, label, tagged)
+			_, err = s.Complete(t.Context(), c.fresh.TokenHash, label, single)
 			require.Error(t, err, "Complete with a connection whose Label is %s", odd.what)
 			c.requireUnchanged(t, s)
 		}
@@ -276,8 +275,8 @@ var stringsGroup = group{"Strings", []check{
 				p := there.flow
 				_, err := s.Pending(t.Context(), p.TokenHash+odd)
 				require.Error(t, err, "Pending of a token hash with %.4q at its end", odd)
-				requireNothing(t, s, p.ApplicationID, p.UserID+odd, fmt.Sprintf("a user id with %.4q at its end", odd))
-				requireNothing(t, s, p.ApplicationID+odd, p.UserID, fmt.Sprintf("an application with %.4q at its end", odd))
+				requireNoneFound(t, s, p.ApplicationID, p.UserID+odd, fmt.Sprintf("a user id with %.4q at its end", odd))
+				requireNoneFound(t, s, p.ApplicationID+odd, p.UserID, fmt.Sprintf("an application with %.4q at its end", odd))
 				for _, d := range []connect.Disconnection{
 					endAll(p.ApplicationID, p.UserID+odd, disconnectedAt), endAll(p.ApplicationID+odd, p.UserID, disconnectedAt),
 				} {
@@ -310,7 +309,7 @@ var stringsGroup = group{"Strings", []check{
 			}
 			c.requireUnchanged(t, s)
 			requireFlow(t, s, completed(long, other.IdentityID))
-			requireConnection(t, s, other)
+			requireConnections(t, s, other)
 		}
 		requireDue(t, s, tagDue.Add(-micro))
 		requireTasks(t, s, tag(c.anna), tag(c.ben), deletion(c.dora), tag(other))

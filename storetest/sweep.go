@@ -25,16 +25,16 @@ func sweepAll(t tb, s connect.Store, want int) {
 	sweep(t, s, noon.AddDate(1, 0, 0), plenty, want)
 }
 
-// forgotten returns the users whose disconnects are forgotten, of users who have
-// disconnected and have no connection. It gives them one.
-func forgotten(t tb, s connect.Store, users ...string) (gone []string) {
+// removedTimes returns the users whose time of Disconnect was removed. None of them may
+// have a connection. It connects those that it returns.
+func removedTimes(t tb, s connect.Store, users ...string) (gone []string) {
 	t.Helper()
 	for _, user := range users {
 		p := begunAt(user, user+", begun long ago", time.Unix(1, 0))
 		if _, err := s.Pending(t.Context(), p.TokenHash); err != nil {
 			bind(t, s, p)
 		}
-		_, err := s.Complete(t.Context(), p.TokenHash, finished(p, identity(user)), tagged)
+		_, err := s.Complete(t.Context(), p.TokenHash, finished(p, identity(user)), single)
 		if errors.Is(err, connect.ErrStateSpent) {
 			continue
 		}
@@ -64,8 +64,8 @@ var sweepGroup = group{"Sweep", []check{
 		for _, p := range []connect.Pending{c.live, c.done, c.expired, c.bens, c.ended, c.gone, c.fresh, c.first, c.second, c.renewing, c.adding} {
 			requireNoFlow(t, s, p.TokenHash)
 		}
-		requireConnection(t, s, c.anna)
-		requireConnection(t, s, c.ben)
+		requireConnections(t, s, c.anna)
+		requireConnections(t, s, c.ben)
 		requireConnections(t, s, c.home, c.work)
 		c.requireTasksUnchanged(t, s)
 	}},
@@ -74,8 +74,8 @@ var sweepGroup = group{"Sweep", []check{
 		p := flow("anna", "tab")
 		c := connected(t, s, p, identity("anna"))
 		sweepAll(t, s, 1)
-		requireRefused(t, s, p, c, connect.ErrStateUnknown)
-		requireConnection(t, s, c)
+		requireRefused(t, s, p, c, single, connect.ErrStateUnknown)
+		requireConnections(t, s, c)
 		again := flow("ben", "tab")
 		bind(t, s, again)
 		requireFlow(t, s, again)
@@ -115,20 +115,20 @@ var sweepGroup = group{"Sweep", []check{
 
 	{"times of Disconnect before the moment are removed, and not counted", func(t tb, s connect.Store) {
 		for user, at := range map[string]time.Time{"before": noon.Add(-micro), "at": noon, "after": noon.Add(micro)} {
-			requireNothingToDisconnectAt(t, s, app, user, at)
+			requireDisconnect(t, s, endAll(app, user, at))
 		}
 		sweep(t, s, noon, plenty, 0)
-		require.Equal(t, []string{"before"}, forgotten(t, s, "before", "at", "after"), "the users whose time of Disconnect was removed")
+		require.Equal(t, []string{"before"}, removedTimes(t, s, "before", "at", "after"), "the users whose time of Disconnect was removed")
 		sweep(t, s, noon.Add(2*micro), plenty, 0)
-		require.Equal(t, []string{"at", "after"}, forgotten(t, s, "at", "after"), "the users whose time of Disconnect was removed")
+		require.Equal(t, []string{"at", "after"}, removedTimes(t, s, "at", "after"), "the users whose time of Disconnect was removed")
 	}},
 
 	{"removing the time of a Disconnect keeps the connection", func(t tb, s connect.Store) {
-		requireNothingToDisconnect(t, s, app, "anna")
+		disconnectNone(t, s, app, "anna")
 		p := flow("anna", "tab")
 		c := connected(t, s, p, identity("anna"))
 		sweep(t, s, noon, plenty, 0)
-		requireConnection(t, s, c)
+		requireConnections(t, s, c)
 		requireFlow(t, s, completed(p, c.IdentityID))
 		requireTasks(t, s, tag(c))
 	}},
@@ -137,16 +137,16 @@ var sweepGroup = group{"Sweep", []check{
 		p := flow("anna", "expired")
 		p.ExpiresAt = noon.Add(-time.Hour)
 		bind(t, s, p)
-		requireNothingToDisconnectAt(t, s, app, "anna", noon)
+		requireDisconnect(t, s, endAll(app, "anna", noon))
 		sweep(t, s, noon, plenty, 1)
-		require.Empty(t, forgotten(t, s, "anna"), "the users whose time of Disconnect was removed")
+		require.Empty(t, removedTimes(t, s, "anna"), "the users whose time of Disconnect was removed")
 	}},
 
 	{"no more times of Disconnect than the limit are removed, besides the flows", func(t tb, s connect.Store) {
 		var users []string
 		for i := range 25 {
 			user := fmt.Sprint("user ", i)
-			requireNothingToDisconnectAt(t, s, app, user, noon.Add(-time.Duration(i+1)*time.Minute))
+			requireDisconnect(t, s, endAll(app, user, noon.Add(-time.Duration(i+1)*time.Minute)))
 			users = append(users, user)
 			p := flow("anna", user)
 			p.ExpiresAt = noon.Add(-time.Hour)
@@ -154,7 +154,7 @@ var sweepGroup = group{"Sweep", []check{
 		}
 		for _, batch := range []struct{ flows, moments int }{{10, 10}, {10, 10}, {5, 5}, {0, 0}} {
 			sweep(t, s, noon, 10, batch.flows)
-			gone := forgotten(t, s, users...)
+			gone := removedTimes(t, s, users...)
 			require.Len(t, gone, batch.moments, "the users whose time of Disconnect was removed")
 			users = slices.DeleteFunc(users, func(user string) bool { return slices.Contains(gone, user) })
 		}
@@ -164,11 +164,11 @@ var sweepGroup = group{"Sweep", []check{
 		p := flow("anna", "tab")
 		p.ExpiresAt = noon.Add(-time.Hour)
 		bind(t, s, p)
-		requireNothingToDisconnect(t, s, app, "ben")
+		disconnectNone(t, s, app, "ben")
 		for _, limit := range []int{0, -1, -1 << 31} {
 			sweep(t, s, noon, limit, 0)
 			requireFlow(t, s, p)
-			require.Empty(t, forgotten(t, s, "ben"), "the users whose time of Disconnect was removed")
+			require.Empty(t, removedTimes(t, s, "ben"), "the users whose time of Disconnect was removed")
 		}
 		sweep(t, s, noon, 1, 1)
 	}},

@@ -40,11 +40,11 @@ func requireEdge(t tb, s connect.Store, label string, expires, before, at time.T
 	bind(t, s, p, late)
 
 	c := createdAt(finished(p, identity(label)), at)
-	requireRefused(t, s, late, c, connect.ErrStateExpired)
+	requireRefused(t, s, late, c, single, connect.ErrStateExpired)
 	c = createdAt(c, before)
 	c.HealthAt = expires
-	completeAs(t, s, p, c)
-	requireConnection(t, s, c)
+	completeWith(t, s, p, c, single)
+	requireConnections(t, s, c)
 	requireFlow(t, s, completed(p, c.IdentityID))
 	requireFlow(t, s, late)
 }
@@ -85,14 +85,14 @@ var timesGroup = group{"Times", []check{
 			requireFlow(t, s, p)
 			c := createdAt(finished(p, identity(label)), moment)
 			c.HealthAt = moment
-			completeAs(t, s, p, c)
-			requireConnection(t, s, c)
+			completeWith(t, s, p, c, single)
+			requireConnections(t, s, c)
 
 			due := noon.Add(time.Duration(us) * micro)
-			require.NoError(t, s.Postpone(t.Context(), tag(c), due), "Postpone")
+			postpone(t, s, tag(c), due)
 			requireDue(t, s, due.Add(-micro))
 			requireDue(t, s, due, tag(c))
-			require.NoError(t, s.Done(t.Context(), tag(c)), "Done")
+			markDone(t, s, tag(c))
 		}
 	}},
 
@@ -104,8 +104,7 @@ var timesGroup = group{"Times", []check{
 			p.BegunAt, p.IssuedAt, p.ExpiresAt = moment.Add(-2*time.Hour), moment.Add(-time.Hour), moment.Add(time.Hour)
 			connection := createdAt(finished(p, identity(label)), moment)
 			connection.HealthAt = moment
-			bind(t, s, p)
-			completeAs(t, s, p, connection)
+			connectedWith(t, s, p, connection, single)
 
 			got, err := s.Pending(t.Context(), p.TokenHash)
 			require.NoError(t, err, "Pending")
@@ -131,21 +130,21 @@ var timesGroup = group{"Times", []check{
 			bind(t, s, p, late)
 			c := finished(late, identity(label+", late"))
 			c.ConnectedAt = moment
-			requireRefused(t, s, late, c, connect.ErrStateExpired)
+			requireRefused(t, s, late, c, single, connect.ErrStateExpired)
 			sweep(t, s, moment, plenty, 0)
 			sweep(t, s, moment.Add(micro), plenty, 1)
 
 			c = finished(p, identity(label))
-			completeHow(t, s, p, c, connect.Completion{TagAfter: moment})
+			completeWith(t, s, p, c, tagAfter(moment))
 			for n := range 3 {
 				tasks, err := s.Claim(t.Context(), app, moment, moment, plenty)
 				require.NoError(t, err, "Claim")
-				requireSameTasks(t, []connect.Task{again(tag(c), n+1)}, tasks, "the tasks that are due at the very moment of the claim")
+				requireSameTasks(t, []connect.Task{attempted(tag(c), n+1)}, tasks, "the tasks that are due at the very moment of the claim")
 			}
-			require.NoError(t, s.Postpone(t.Context(), tag(c), moment), "Postpone")
+			postpone(t, s, tag(c), moment)
 			tasks, err := s.Claim(t.Context(), app, moment, moment.Add(lease), plenty)
 			require.NoError(t, err, "Claim")
-			requireSameTasks(t, []connect.Task{again(tag(c), 4)}, tasks, "the tasks that are due at the very moment of the claim")
+			requireSameTasks(t, []connect.Task{attempted(tag(c), 4)}, tasks, "the tasks that are due at the very moment of the claim")
 		}
 	}},
 
@@ -172,7 +171,7 @@ var timesGroup = group{"Times", []check{
 		bind(t, s, p)
 		c := finished(p, identity("anna"))
 		c.ConnectedAt = twice
-		requireRefused(t, s, p, c, connect.ErrStateExpired)
+		requireRefused(t, s, p, c, single, connect.ErrStateExpired)
 		sweep(t, s, twice, plenty, 3) // those that expire once; not the two that expire twice
 	}},
 
@@ -200,8 +199,7 @@ var timesGroup = group{"Times", []check{
 
 			other := flow("tagged "+label, "tagged "+label)
 			other.ExpiresAt = noon.AddDate(7900, 0, 0)
-			bind(t, s, other)
-			c := completeHow(t, s, other, finished(other, identity(label)), connect.Completion{TagAfter: moment})
+			c := connectedWith(t, s, other, finished(other, identity(label)), tagAfter(moment))
 			queued = append(queued, tag(c))
 		}
 
@@ -214,10 +212,10 @@ var timesGroup = group{"Times", []check{
 				bind(t, s, p)
 				c := createdAt(finished(p, identity("pair "+label)), at)
 				if j < i {
-					completeAs(t, s, p, c)
-					require.NoError(t, s.Done(t.Context(), tag(c)), "Done")
+					completeWith(t, s, p, c, single)
+					markDone(t, s, tag(c))
 				} else {
-					requireRefused(t, s, p, c, connect.ErrStateExpired)
+					requireRefused(t, s, p, c, single, connect.ErrStateExpired)
 				}
 			}
 		}
