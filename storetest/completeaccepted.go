@@ -72,18 +72,11 @@ var completeAcceptedGroup = group{"Complete Accepted", []check{
 			user := fmt.Sprint("user ", i)
 			var agreed connect.Connection
 			if i%2 == 1 {
-				agreed = connected(t, s, flow(user, user+", had"), identity(user+", had"))
+				agreed = connectedBefore(t, s, user)
 			}
-			flows := make([]connect.Pending, 5)
-			for j := range flows {
-				flows[j] = flow(user, fmt.Sprint(user, ", ", j))
-			}
-			bind(t, s, flows...)
-			answers := make([]answer, len(flows))
-			race(len(flows), func(j int) {
-				answers[j].complete(t, s, flows[j], finished(flows[j], identity(flows[j].TokenHash)), accepted(single, agreed))
-			})
-			require.Len(t, won(t, answers, connect.ErrConnectionChanged), 1, "the calls of Complete that return First")
+			flows := rivals(t, s, user, 5, plain)
+			results := completeAll(t, s, flows, own, accepted(single, agreed))
+			require.Len(t, winners(t, results, connect.ErrConnectionChanged), 1, "the calls of Complete that return First")
 		}
 	}},
 }}

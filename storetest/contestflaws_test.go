@@ -35,7 +35,7 @@ var flawsOfContests = map[string][]flaw{
 		{"looks for the connection to renew in a transaction of its own", nil}, // Which step notices first is a matter of luck.
 	},
 	"Races of several connections/a flow without ConnectionID or Adds and Disconnect of one of two: none is renewed": {
-		{"judges the flow in a transaction of its own", []string{"the calls of Complete that chose a connection themselves"}},
+		{"judges the flow in a transaction of its own", []string{"whether Complete chooses a connection"}},
 	},
 	"Races of several connections/Disconnect of one connection: one call ends it, the others are ErrConnectionUnknown": {
 		{"looks for the connection to end in a transaction of its own", []string{"the calls of Disconnect that ended the connection", "should have 1 item(s), but has"}},

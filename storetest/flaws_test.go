@@ -714,7 +714,7 @@ var flawsOfFlows = map[string][]flaw{
 		{"reads a flow, and writes it back when it is spent", []string{"the result of Pending", `+ IdentityID: (string) ""`}},
 	},
 	"Races/Complete for the identity of a user who gives it up: refused": {
-		{"ends the connection before it queues the deletion", []string{"the calls of Complete for another user that succeeded"}},
+		{"ends the connection before it queues the deletion", []string{"whether a Complete for another user succeeds"}},
 	},
 	"Races/Disconnect: one call ends the connection, the others find none": {
 		{"looks for the connection to end in a transaction of its own", []string{"the calls of Disconnect that ended the connection", "should have 1 item(s), but has"}},

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -12,79 +11,16 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// rounds is how often a race is run that either side may win.
-const rounds = 20
-
-// race calls f(0) to f(n-1) at once and waits for all of them. They may not
-// fail the test themselves: that is for the test's own goroutine.
-func race(n int, f func(i int)) {
-	ready := make(chan struct{})
-	var running sync.WaitGroup
-	for i := range n {
-		running.Go(func() {
-			<-ready
-			f(i)
-		})
-	}
-	close(ready)
-	running.Wait()
-}
-
-// duel is race for two, who take turns in being called first.
-func duel(round int, a, b func()) {
-	sides := []func(){a, b}
-	race(2, func(i int) { sides[(i+round)%2]() })
-}
-
-// An answer is what one of many calls got.
-type answer struct {
-	first      bool
-	connection connect.Connection
-	replaced   string
-	ended      []connect.Connection
-	err        error
-}
-
-// complete, disconnect and setHealth make one call and keep what it returns.
-func (a *answer) complete(t tb, s connect.Store, p connect.Pending, c connect.Connection, how connect.Completion) {
-	done, err := s.Complete(t.Context(), p.TokenHash, c, how)
-	a.first, a.connection, a.replaced, a.err = done.First, done.Connection, done.Replaced, err
-}
-
-func (a *answer) disconnect(t tb, s connect.Store, d connect.Disconnection) {
-	a.ended, a.err = s.Disconnect(t.Context(), d)
-}
-
-func (a *answer) setHealth(t tb, s connect.Store, identityID string, health connect.Health, at time.Time) {
-	a.connection, a.first, a.err = s.SetHealth(t.Context(), identityID, health, at)
-}
-
-// won counts the calls that won. All others must have got one of the errors.
-func won(t tb, answers []answer, otherwise ...error) (winners []int) {
-	t.Helper()
-	for i, a := range answers {
-		if a.first {
-			require.NoError(t, a.err, "the error of a call that has won the race")
-			winners = append(winners, i)
-			continue
-		}
-		require.True(t, slices.ContainsFunc(otherwise, func(want error) bool {
-			return want == nil && a.err == nil || want != nil && errors.Is(a.err, want)
-		}), "a call that lost the race returns %v, not one of %v", a.err, otherwise)
-	}
-	return winners
-}
-
 var racesGroup = group{"Races", []check{
 	{"fifty equal calls of Complete: one is First, the others are reloads", func(t tb, s connect.Store) {
 		p := flow("anna", "tab")
 		bind(t, s, p)
 		c := finished(p, identity("anna"))
-		answers := make([]answer, 50)
-		race(len(answers), func(i int) {
-			answers[i].complete(t, s, p, c, single)
+		results := make([]result, 50)
+		race(len(results), func(i int) {
+			results[i].complete(t, s, p, c, single)
 		})
-		require.Len(t, won(t, answers, nil), 1, "the calls of Complete that return First")
+		require.Len(t, winners(t, results, nil), 1, "the calls of Complete that return First")
 		requireConnections(t, s, c)
 		requireTasks(t, s, tag(c))
 	}},
@@ -92,17 +28,17 @@ var racesGroup = group{"Races", []check{
 	{"Complete with different identities: one is stored, the others are ErrStateSpent", func(t tb, s connect.Store) {
 		p := flow("anna", "tab")
 		bind(t, s, p)
-		answers := make([]answer, 20)
-		connections := make([]connect.Connection, len(answers))
+		results := make([]result, 20)
+		connections := make([]connect.Connection, len(results))
 		for i := range connections {
 			connections[i] = finished(p, identity(fmt.Sprint(i)))
 		}
-		race(len(answers), func(i int) {
-			answers[i].complete(t, s, p, connections[i], single)
+		race(len(results), func(i int) {
+			results[i].complete(t, s, p, connections[i], single)
 		})
-		winners := won(t, answers, connect.ErrStateSpent)
-		require.Len(t, winners, 1, "the calls of Complete that return First")
-		c := connections[winners[0]]
+		winning := winners(t, results, connect.ErrStateSpent)
+		require.Len(t, winning, 1, "the calls of Complete that return First")
+		c := connections[winning[0]]
 		requireConnections(t, s, c)
 		requireFlow(t, s, completed(p, c.IdentityID))
 		requireTasks(t, s, tag(c))
@@ -119,44 +55,34 @@ var racesGroup = group{"Races", []check{
 			flows[i] = flowIn(application, "user "+label, label)
 		}
 		bind(t, s, flows...)
-		answers := make([]answer, len(flows))
-		race(len(flows), func(i int) {
-			answers[i].complete(t, s, flows[i], finished(flows[i], identity("shared")), single)
-		})
-		winners := won(t, answers, connect.ErrIdentityTaken)
-		require.Len(t, winners, 1, "the calls of Complete that return First")
+		results := completeAll(t, s, flows, sharing(identity("shared")), single)
+		winning := winners(t, results, connect.ErrIdentityTaken)
+		require.Len(t, winning, 1, "the calls of Complete that return First")
 		for i, p := range flows {
 			c := finished(p, identity("shared"))
-			if i == winners[0] {
+			if i == winning[0] {
 				requireConnections(t, s, c)
 				continue
 			}
 			requireNoConnection(t, s, p.ApplicationID, p.UserID)
 			requireFlow(t, s, p)
 		}
-		requireTasks(t, s, tag(finished(flows[winners[0]], identity("shared"))))
+		requireTasks(t, s, tag(finished(flows[winning[0]], identity("shared"))))
 	}},
 
 	{"flows of one user with different identities: one stays, the others are to be deleted", func(t tb, s connect.Store) {
-		flows := make([]connect.Pending, 10)
-		for i := range flows {
-			flows[i] = flow("anna", fmt.Sprint(i))
-		}
-		bind(t, s, flows...)
-		answers := make([]answer, len(flows))
-		race(len(flows), func(i int) {
-			answers[i].complete(t, s, flows[i], finished(flows[i], identity(fmt.Sprint(i))), single)
-		})
-		require.Len(t, won(t, answers), len(flows), "the calls of Complete that return First, each for its own flow")
+		flows := rivals(t, s, "anna", 10, plain)
+		results := completeAll(t, s, flows, own, single)
+		require.Len(t, winners(t, results), len(flows), "the calls of Complete that return First, each for its own flow")
 
 		last := onlyConnection(t, s, "anna")
 		var want []connect.Task
 		var replaced, deleted []string
 		for i, p := range flows {
-			c := finished(p, identity(fmt.Sprint(i)))
+			c := own(p)
 			requireFlow(t, s, completed(p, c.IdentityID))
-			if answers[i].replaced != "" {
-				replaced = append(replaced, answers[i].replaced)
+			if results[i].replaced != "" {
+				replaced = append(replaced, results[i].replaced)
 			}
 			if c.IdentityID == last.IdentityID {
 				want = append(want, tag(c))
@@ -173,20 +99,15 @@ var racesGroup = group{"Races", []check{
 		var want []connect.Task
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
-			p := flow(user, fmt.Sprint(user, "'s tab"))
+			p := flow(user, user)
 			c := finished(p, identity(user))
 			bind(t, s, p)
-			var completing, disconnecting answer
+			var completing, disconnecting result
 			duel(i,
-				func() {
-					completing.complete(t, s, p, c, single)
-				},
-				func() {
-					disconnecting.disconnect(t, s, endAll(app, user, disconnectedAt))
-				})
+				func() { completing.complete(t, s, p, c, single) },
+				func() { disconnecting.disconnect(t, s, endAll(app, user, disconnectedAt)) })
 			require.NoError(t, disconnecting.err, "Disconnect")
-			if completing.first {
-				require.NoError(t, completing.err, "a Complete that came first")
+			if completing.won(t, connect.ErrStateSpent) {
 				requireSame(t, []connect.Connection{c}, disconnecting.ended, "the result of a Disconnect that came second")
 				want = append(want, deletion(c))
 			} else {
@@ -203,27 +124,20 @@ var racesGroup = group{"Races", []check{
 		var want []connect.Task
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
-			old := connected(t, s, flow(user, fmt.Sprint(user, "'s old tab")), identity(user+", old"))
-			p := flow(user, fmt.Sprint(user, "'s tab"))
+			old := connectedBefore(t, s, user)
+			p := flow(user, user)
 			c := renewal(old, finished(p, identity(user)))
 			bind(t, s, p)
-			var completing, disconnecting answer
+			var completing, disconnecting result
 			duel(i,
-				func() {
-					completing.complete(t, s, p, c, single)
-				},
-				func() {
-					disconnecting.disconnect(t, s, endAll(app, user, disconnectedAt))
-				})
+				func() { completing.complete(t, s, p, c, single) },
+				func() { disconnecting.disconnect(t, s, endAll(app, user, disconnectedAt)) })
 			require.NoError(t, disconnecting.err, "Disconnect")
 			want = append(want, deletion(old))
 			ended := old
-			if completing.first {
-				require.NoError(t, completing.err, "a Complete that came first")
+			if completing.won(t, connect.ErrStateSpent) {
 				want = append(want, deletion(c))
 				ended = c
-			} else {
-				require.ErrorIs(t, completing.err, connect.ErrStateSpent, "a Complete that came second")
 			}
 			requireSame(t, []connect.Connection{ended}, disconnecting.ended, "the result of Disconnect")
 			requireNoConnection(t, s, app, user)
@@ -237,23 +151,17 @@ var racesGroup = group{"Races", []check{
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
 			if i%4 < 2 {
-				old := connected(t, s, flow(user, user+", old"), identity(user+", old"))
+				old := connectedBefore(t, s, user)
 				want = append(want, deletion(old))
 			}
 			p := begunAt(user, user, noon.Add(-micro))
 			c := finished(p, identity(user))
-			var completing, disconnecting answer
+			var completing, disconnecting result
 			duel(i,
-				func() {
-					if completing.err = s.Bind(t.Context(), p, plenty); completing.err == nil {
-						completing.complete(t, s, p, c, single)
-					}
-				},
-				func() {
-					disconnecting.disconnect(t, s, endAll(app, user, noon))
-				})
+				func() { completing.bindAndComplete(t, s, p, c, single) },
+				func() { disconnecting.disconnect(t, s, endAll(app, user, noon)) })
 			require.NoError(t, disconnecting.err, "Disconnect")
-			if len(won(t, []answer{completing}, connect.ErrStateSpent)) == 1 {
+			if completing.won(t, connect.ErrStateSpent) {
 				want = append(want, deletion(c))
 			}
 			requireNoConnection(t, s, app, user)
@@ -265,22 +173,20 @@ var racesGroup = group{"Races", []check{
 		var want []connect.Task
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
-			old := connected(t, s, flow(user, user+", old"), identity(user+", old"))
+			old := connectedBefore(t, s, user)
 			again, p := flow(user, user+", again"), flow(user, user)
 			c := renewal(old, finished(p, identity(user)))
 			bind(t, s, again, p)
-			var returning, replacing answer
+			var returning, replacing result
 			duel(i,
-				func() {
-					returning.complete(t, s, again, finished(again, old.IdentityID), sameIdentity(single))
-				},
+				func() { returning.complete(t, s, again, finished(again, old.IdentityID), sameIdentity(single)) },
 				func() {
 					replacing.complete(t, s, p, c, single)
 					// The old identity is deleted soon, and is then like any other.
 					replacing.err = errors.Join(replacing.err, s.Done(t.Context(), deletion(old)))
 				})
-			require.Len(t, won(t, []answer{replacing}), 1, "the calls of Complete with a new identity that return First")
-			won(t, []answer{returning}, connect.ErrIdentityTooOld, connect.ErrIdentityRetired)
+			require.True(t, replacing.won(t), "First, which Complete returns")
+			returning.won(t, connect.ErrIdentityTooOld, connect.ErrIdentityRetired)
 			requireConnections(t, s, c)
 			want = append(want, tag(c))
 		}
@@ -294,7 +200,7 @@ var racesGroup = group{"Races", []check{
 			p := flow(user, user)
 			c := finished(p, identity(user))
 			bind(t, s, p)
-			var completing, spending answer
+			var completing, spending result
 			duel(i,
 				func() { completing.complete(t, s, p, c, single) },
 				func() { spending.err = s.Spend(t.Context(), p.TokenHash) })
@@ -306,7 +212,6 @@ var racesGroup = group{"Races", []check{
 				want = append(want, tag(c))
 				continue
 			}
-			require.ErrorIs(t, completing.err, connect.ErrStateSpent, "a Complete that came second")
 			requireFlow(t, s, spent(p))
 			requireNoConnection(t, s, app, user)
 		}
@@ -321,11 +226,9 @@ var racesGroup = group{"Races", []check{
 			bind(t, s, p)
 			newer := flow(user, user+", again")
 			bind(t, s, newer)
-			var stealing, leaving answer
+			var stealing, leaving result
 			duel(i,
-				func() {
-					stealing.complete(t, s, p, finished(p, c.IdentityID), single)
-				},
+				func() { stealing.complete(t, s, p, finished(p, c.IdentityID), single) },
 				func() {
 					if i%4 < 2 {
 						leaving.disconnect(t, s, endAll(app, user, disconnectedAt))
@@ -334,7 +237,7 @@ var racesGroup = group{"Races", []check{
 					leaving.complete(t, s, newer, finished(newer, identity(user+", again")), single)
 				})
 			require.NoError(t, leaving.err, "the Disconnect or Complete that gives up the identity")
-			require.Empty(t, won(t, []answer{stealing}, connect.ErrIdentityTaken, connect.ErrIdentityRetired), "the calls of Complete for another user that succeeded")
+			require.False(t, stealing.won(t, connect.ErrIdentityTaken, connect.ErrIdentityRetired), "whether a Complete for another user succeeds")
 			requireNoConnection(t, s, app, thief)
 			requireFlow(t, s, p)
 		}
@@ -342,28 +245,27 @@ var racesGroup = group{"Races", []check{
 
 	{"Disconnect: one call ends the connection, the others find none", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
-		answers := make([]answer, 20)
-		race(len(answers), func(i int) {
-			answers[i].disconnect(t, s, endAll(app, "anna", disconnectedAt))
-			answers[i].first = len(answers[i].ended) > 0
+		results := make([]result, 20)
+		race(len(results), func(i int) {
+			results[i].disconnect(t, s, endAll(app, "anna", disconnectedAt))
 		})
-		winners := won(t, answers, nil)
-		require.Len(t, winners, 1, "the calls of Disconnect that ended the connection")
-		requireSame(t, []connect.Connection{c}, answers[winners[0]].ended, "the result of Disconnect")
+		winning := winners(t, results, nil)
+		require.Len(t, winning, 1, "the calls of Disconnect that ended the connection")
+		requireSame(t, []connect.Connection{c}, results[winning[0]].ended, "the result of Disconnect")
 		requireTasks(t, s, deletion(c))
 	}},
 
 	{"Bind of one token hash: exactly one succeeds", func(t tb, s connect.Store) {
 		flows := make([]connect.Pending, 20)
-		answers := make([]answer, len(flows))
+		results := make([]result, len(flows))
 		for i := range flows {
 			flows[i] = flow(fmt.Sprint("user ", i), "the same")
 		}
 		race(len(flows), func(i int) {
-			answers[i].err = s.Bind(t.Context(), flows[i], plenty)
+			results[i].err = s.Bind(t.Context(), flows[i], plenty)
 		})
 		var kept []connect.Pending
-		for i, a := range answers {
+		for i, a := range results {
 			if a.err == nil {
 				kept = append(kept, flows[i])
 			}
@@ -401,21 +303,19 @@ var racesGroup = group{"Races", []check{
 			p, next := expiring(user, user, 1), expiring(user, user+", next", 2)
 			c := finished(p, identity(user))
 			bind(t, s, p)
-			var completing, binding answer
+			var completing, binding result
 			duel(i,
 				func() { completing.complete(t, s, p, c, single) },
 				func() { binding.err = s.Bind(t.Context(), next, 1) })
 			require.NoError(t, binding.err, "Bind")
 			requireFlow(t, s, next)
-			if completing.first {
-				require.NoError(t, completing.err, "a Complete that came first")
+			if completing.won(t, connect.ErrStateSpent) {
 				requireFlow(t, s, completed(p, c.IdentityID))
 				requireConnections(t, s, c)
 				requireReload(t, s, p, c)
 				want = append(want, tag(c))
 				continue
 			}
-			require.ErrorIs(t, completing.err, connect.ErrStateSpent, "a Complete that came second")
 			requireFlow(t, s, spent(p))
 			requireNoConnection(t, s, app, user)
 		}
@@ -426,13 +326,12 @@ var racesGroup = group{"Races", []check{
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		for i, health := range []connect.Health{needsSignIn, healthOK, needsSignIn} {
 			c = withHealth(c, health, later(i+1))
-			answers := make([]answer, 20)
-			race(len(answers), func(j int) {
-				a := &answers[j]
-				a.setHealth(t, s, c.IdentityID, c.Health, c.HealthAt)
+			results := make([]result, 20)
+			race(len(results), func(j int) {
+				results[j].setHealth(t, s, c.IdentityID, c.Health, c.HealthAt)
 			})
-			require.Len(t, won(t, answers, nil), 1, "the calls of SetHealth that report a change")
-			for _, a := range answers {
+			require.Len(t, winners(t, results, nil), 1, "the calls of SetHealth that report a change")
+			for _, a := range results {
 				require.Equal(t, inUTC(c), inUTC(a.connection), "the connection that SetHealth returns")
 			}
 			requireConnections(t, s, c)
@@ -457,19 +356,17 @@ var racesGroup = group{"Races", []check{
 		var want []connect.Task
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
-			old := connected(t, s, flow(user, user+", old"), identity(user+", old"))
+			old := connectedBefore(t, s, user)
 			p := flow(user, user)
 			c := renewal(old, finished(p, identity(user)))
 			bind(t, s, p)
-			var completing, telling answer
+			var completing, news result
 			duel(i,
 				func() { completing.complete(t, s, p, c, single) },
-				func() {
-					telling.setHealth(t, s, old.IdentityID, needsSignIn, later(1))
-				})
-			require.Len(t, won(t, []answer{completing}), 1, "the calls of Complete that return First")
-			if len(won(t, []answer{telling}, connect.ErrNotConnected)) == 1 {
-				require.Equal(t, inUTC(withHealth(old, needsSignIn, later(1))), inUTC(telling.connection), "the connection that SetHealth returns")
+				func() { news.setHealth(t, s, old.IdentityID, needsSignIn, later(1)) })
+			require.True(t, completing.won(t), "First, which Complete returns")
+			if news.won(t, connect.ErrNotConnected) {
+				require.Equal(t, inUTC(withHealth(old, needsSignIn, later(1))), inUTC(news.connection), "the connection that SetHealth returns")
 			}
 			requireConnections(t, s, c)
 			requireNotConnected(t, s, old.IdentityID)
@@ -490,25 +387,23 @@ var racesGroup = group{"Races", []check{
 			c.ConnectedAt = noon.Add(time.Minute)
 			// In half of the rounds the sign-in is newer than the event.
 			at := later(1 + i/2%2*2)
-			var completing, telling answer
+			var completing, news result
 			duel(i,
 				func() { completing.complete(t, s, p, c, single) },
-				func() {
-					telling.setHealth(t, s, c.IdentityID, needsSignIn, at)
-				})
-			require.Len(t, won(t, []answer{completing}), 1, "the calls of Complete that return First")
-			require.NoError(t, telling.err, "SetHealth for a connected identity")
-			switch told := inUTC(telling.connection); {
+				func() { news.setHealth(t, s, c.IdentityID, needsSignIn, at) })
+			require.True(t, completing.won(t), "First, which Complete returns")
+			require.NoError(t, news.err, "SetHealth for a connected identity")
+			switch told := inUTC(news.connection); {
 			case told.ConnectedAt.Equal(old.ConnectedAt):
 				require.Equal(t, inUTC(withHealth(old, needsSignIn, at)), told, "the connection that SetHealth returns if it came first")
-				require.True(t, telling.first, "changed, which SetHealth returns if it came first")
+				require.True(t, news.first, "changed, which SetHealth returns if it came first")
 			case at.After(c.HealthAt):
 				c = withHealth(c, needsSignIn, at)
 				require.Equal(t, inUTC(c), told, "the connection that SetHealth returns if it came second")
-				require.True(t, telling.first, "changed, which SetHealth returns if it came second")
+				require.True(t, news.first, "changed, which SetHealth returns if it came second")
 			default:
 				require.Equal(t, inUTC(c), told, "the connection that SetHealth returns if it came second with earlier news")
-				require.False(t, telling.first, "changed, which SetHealth returns if it came second with earlier news")
+				require.False(t, news.first, "changed, which SetHealth returns if it came second with earlier news")
 			}
 			requireConnections(t, s, c)
 			want = append(want, tag(c))
@@ -521,18 +416,14 @@ var racesGroup = group{"Races", []check{
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
 			c := connected(t, s, flow(user, user), identity(user))
-			var disconnecting, telling answer
+			var disconnecting, news result
 			duel(i,
-				func() {
-					disconnecting.disconnect(t, s, endAll(app, user, disconnectedAt))
-				},
-				func() {
-					telling.setHealth(t, s, c.IdentityID, needsSignIn, later(1))
-				})
+				func() { disconnecting.disconnect(t, s, endAll(app, user, disconnectedAt)) },
+				func() { news.setHealth(t, s, c.IdentityID, needsSignIn, later(1)) })
 			require.NoError(t, disconnecting.err, "Disconnect")
-			if len(won(t, []answer{telling}, connect.ErrNotConnected)) == 1 {
+			if news.won(t, connect.ErrNotConnected) {
 				c = withHealth(c, needsSignIn, later(1))
-				require.Equal(t, inUTC(c), inUTC(telling.connection), "the connection that SetHealth returns if it came first")
+				require.Equal(t, inUTC(c), inUTC(news.connection), "the connection that SetHealth returns if it came first")
 			}
 			requireNoConnection(t, s, app, user)
 			requireNotConnected(t, s, c.IdentityID)
@@ -553,13 +444,13 @@ var racesGroup = group{"Races", []check{
 			flows = append(flows, expiring("anna", label, i+1))
 			connections = append(connections, finished(flows[i], identity(label)))
 		}
-		answers := make([]answer, returns)
+		results := make([]result, returns)
 		errs := make([]error, returns+8)
 		race(len(errs), func(i int) {
 			switch {
 			case i < returns:
 				errs[i] = s.Bind(t.Context(), flows[i], 3)
-				a := &answers[i]
+				a := &results[i]
 				a.complete(t, s, flows[i], connections[i+1], single)
 			case i%2 == 0:
 				_, errs[i] = s.Disconnect(t.Context(), endAll(app, "anna", disconnectedAt))
@@ -575,8 +466,8 @@ var racesGroup = group{"Races", []check{
 		require.NoError(t, errors.Join(errs...), "the errors of Bind, Disconnect and SetHealth")
 
 		stored := []connect.Connection{first}
-		for _, i := range won(t, answers, connect.ErrStateSpent, connect.ErrStateUnknown) {
-			stored = append(stored, inUTC(answers[i].connection))
+		for _, i := range winners(t, results, connect.ErrStateSpent, connect.ErrStateUnknown) {
+			stored = append(stored, inUTC(results[i].connection))
 		}
 		left, err := s.Connections(t.Context(), app, "anna")
 		require.NoError(t, err, "Connections")
@@ -605,7 +496,7 @@ var racesGroup = group{"Races", []check{
 		for i := range flows {
 			user := fmt.Sprint("user ", i)
 			flows[i] = flow(user, user)
-			olds = append(olds, connected(t, s, flow(user, user+", old"), identity(user+", old")))
+			olds = append(olds, connectedBefore(t, s, user))
 		}
 		errs := make([]error, users+10)
 		race(len(errs), func(i int) {

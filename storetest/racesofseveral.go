@@ -24,19 +24,16 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 				flows[j] = actedBy(adds(flow(user, fmt.Sprint(user, ", ", j))), fmt.Sprint("actor ", j%3))
 			}
 			bind(t, s, flows...)
-			answers := make([]answer, len(flows))
-			race(len(flows), func(j int) {
-				answers[j].complete(t, s, flows[j], finished(flows[j], identity(flows[j].TokenHash)), upTo(row.limit))
-			})
-			winners := won(t, answers, connect.ErrConnectionLimit)
-			require.Len(t, winners, row.limit-row.have, "the calls of Complete that added a connection")
+			results := completeAll(t, s, flows, own, upTo(row.limit))
+			winning := winners(t, results, connect.ErrConnectionLimit)
+			require.Len(t, winning, row.limit-row.have, "the calls of Complete that added a connection")
 			for j, p := range flows {
-				if !answers[j].first {
+				if !results[j].first {
 					requireFlow(t, s, p)
 					continue
 				}
-				c := finished(p, identity(p.TokenHash))
-				require.Equal(t, inUTC(c), inUTC(answers[j].connection), "the connection that Complete returns")
+				c := own(p)
+				require.Equal(t, inUTC(c), inUTC(results[j].connection), "the connection that Complete returns")
 				requireFlow(t, s, completed(p, c.IdentityID))
 				want = append(want, c)
 			}
@@ -47,40 +44,29 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 	{"two flows that add at the limit: exactly one is stored", func(t tb, s connect.Store) {
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
-			first := connected(t, s, flow(user, user+", first"), identity(user+", first"))
+			first := connectedBefore(t, s, user)
 			flows := []connect.Pending{adds(flow(user, user+", a")), adds(flow(user, user+", b"))}
 			bind(t, s, flows...)
-			answers := make([]answer, 2)
+			results := make([]result, 2)
 			duel(i,
-				func() {
-					answers[0].complete(t, s, flows[0], finished(flows[0], identity(flows[0].TokenHash)), upTo(2))
-				},
-				func() {
-					answers[1].complete(t, s, flows[1], finished(flows[1], identity(flows[1].TokenHash)), upTo(2))
-				})
-			winners := won(t, answers, connect.ErrConnectionLimit)
-			require.Len(t, winners, 1, "the calls of Complete that added a connection")
-			p := flows[winners[0]]
-			requireConnections(t, s, sortByID(first, finished(p, identity(p.TokenHash)))...)
+				func() { results[0].complete(t, s, flows[0], own(flows[0]), upTo(2)) },
+				func() { results[1].complete(t, s, flows[1], own(flows[1]), upTo(2)) })
+			winning := winners(t, results, connect.ErrConnectionLimit)
+			require.Len(t, winning, 1, "the calls of Complete that added a connection")
+			p := flows[winning[0]]
+			requireConnections(t, s, sortByID(first, own(p))...)
 		}
 	}},
 
 	{"first flows without ConnectionID or Adds: one adds, the others renew", func(t tb, s connect.Store) {
 		for i := range rounds / 2 {
 			user := fmt.Sprint("user ", i)
-			flows := make([]connect.Pending, 4)
-			for j := range flows {
-				flows[j] = flow(user, fmt.Sprint(user, ", ", j))
-			}
-			bind(t, s, flows...)
-			answers := make([]answer, len(flows))
-			race(len(flows), func(j int) {
-				answers[j].complete(t, s, flows[j], finished(flows[j], identity(flows[j].TokenHash)), several)
-			})
-			require.Len(t, won(t, answers), len(flows), "the calls of Complete that return First, each for its own flow")
+			flows := rivals(t, s, user, 4, plain)
+			results := completeAll(t, s, flows, own, several)
+			require.Len(t, winners(t, results), len(flows), "the calls of Complete that return First, each for its own flow")
 			c := onlyConnection(t, s, user)
 			fresh := 0
-			for _, a := range answers {
+			for _, a := range results {
 				require.Equal(t, c.ID, a.connection.ID, "the connection that Complete returns")
 				if a.replaced == "" {
 					fresh++
@@ -93,21 +79,14 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 	{"flows that add one identity: one adds, the others renew that connection", func(t tb, s connect.Store) {
 		for i, limit := range []int{plenty, 2, 2} {
 			user := fmt.Sprint("user ", i)
-			first := connected(t, s, flow(user, user+", first"), identity(user+", first"))
+			first := connectedBefore(t, s, user)
 			markDone(t, s, tag(first))
-			flows := make([]connect.Pending, 15)
-			for j := range flows {
-				flows[j] = adds(flow(user, fmt.Sprint(user, ", ", j)))
-			}
-			bind(t, s, flows...)
-			answers := make([]answer, len(flows))
-			race(len(flows), func(j int) {
-				answers[j].complete(t, s, flows[j], finished(flows[j], identity(user)), upTo(limit))
-			})
-			require.Len(t, won(t, answers), len(flows), "the calls of Complete that return First, each for its own flow")
+			flows := rivals(t, s, user, 15, adds)
+			results := completeAll(t, s, flows, sharing(identity(user)), upTo(limit))
+			require.Len(t, winners(t, results), len(flows), "the calls of Complete that return First, each for its own flow")
 			second := finished(flows[0], identity(user))
-			second.ID = answers[0].connection.ID
-			for j, a := range answers {
+			second.ID = results[0].connection.ID
+			for j, a := range results {
 				require.Equal(t, inUTC(second), inUTC(a.connection), "the connection that Complete returns")
 				require.Empty(t, a.replaced, "Replaced, which Complete returns")
 				requireFlow(t, s, completed(flows[j], second.IdentityID))
@@ -134,17 +113,14 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 			}
 		}
 		bind(t, s, flows...)
-		answers := make([]answer, len(flows))
-		race(len(flows), func(i int) {
-			answers[i].complete(t, s, flows[i], finished(flows[i], identity("shared")), several)
-		})
-		winners := won(t, answers, connect.ErrIdentityTaken)
-		require.Len(t, winners, 1, "the calls of Complete that got the identity")
+		results := completeAll(t, s, flows, sharing(identity("shared")), several)
+		winning := winners(t, results, connect.ErrIdentityTaken)
+		require.Len(t, winning, 1, "the calls of Complete that got the identity")
 		var want []connect.Task
 		for i, p := range flows {
 			c := finished(p, identity("shared"))
 			switch {
-			case i != winners[0]:
+			case i != winning[0]:
 				requireFlow(t, s, p)
 				requireConnections(t, s, olds[i])
 				continue
@@ -164,16 +140,9 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 		for i := range rounds / 2 {
 			user := fmt.Sprint("user ", i)
 			first, second := pair(t, s, user)
-			flows := make([]connect.Pending, 6)
-			for j := range flows {
-				flows[j] = renews(flow(user, fmt.Sprint(user, ", ", j)), second.ID)
-			}
-			bind(t, s, flows...)
-			answers := make([]answer, len(flows))
-			race(len(flows), func(j int) {
-				answers[j].complete(t, s, flows[j], finished(flows[j], identity(flows[j].TokenHash)), several)
-			})
-			require.Len(t, won(t, answers), len(flows), "the calls of Complete that return First, each for its own flow")
+			flows := rivals(t, s, user, 6, func(p connect.Pending) connect.Pending { return renews(p, second.ID) })
+			results := completeAll(t, s, flows, own, several)
+			require.Len(t, winners(t, results), len(flows), "the calls of Complete that return First, each for its own flow")
 			connections, err := s.Connections(t.Context(), app, user)
 			require.NoError(t, err, "Connections")
 			require.Len(t, connections, 2, "the result of Connections")
@@ -181,8 +150,8 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 
 			stored, replaced := []string{second.IdentityID}, []string{last.IdentityID}
 			want = append(want, deletion(second))
-			for j, a := range answers {
-				c := renewal(second, finished(flows[j], identity(flows[j].TokenHash)))
+			for j, a := range results {
+				c := renewal(second, own(flows[j]))
 				require.Equal(t, inUTC(c), inUTC(a.connection), "the connection that Complete returns")
 				requireFlow(t, s, completed(flows[j], c.IdentityID))
 				stored, replaced = append(stored, c.IdentityID), append(replaced, a.replaced)
@@ -209,22 +178,19 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 				c.IdentityID = second.IdentityID
 			}
 			bind(t, s, p)
-			var renewing, ending answer
+			var renewing, ending result
 			duel(i,
 				func() { renewing.complete(t, s, p, c, several) },
 				func() { ending.disconnect(t, s, endOne(second)) })
 			require.NoError(t, ending.err, "Disconnect of one connection")
 			ended := second
 			want = append(want, deletion(second))
-			if renewing.first {
-				require.NoError(t, renewing.err, "a Complete that came first")
+			if renewing.won(t, connect.ErrStateSpent) {
 				ended = renewal(second, c)
 				require.Equal(t, inUTC(ended), inUTC(renewing.connection), "the connection that Complete returns if it came first")
 				if c.IdentityID != second.IdentityID {
 					want = append(want, deletion(c))
 				}
-			} else {
-				require.ErrorIs(t, renewing.err, connect.ErrStateSpent, "a Complete that came second")
 			}
 			requireSame(t, []connect.Connection{ended}, ending.ended, "the result of Disconnect")
 			requireConnections(t, s, first)
@@ -240,17 +206,13 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 			first, second := pair(t, s, user)
 			p := renews(flow(user, user), second.ID)
 			c := finished(p, identity(user))
-			var renewing, ending answer
+			var renewing, ending result
 			duel(i,
-				func() {
-					if renewing.err = s.Bind(t.Context(), p, plenty); renewing.err == nil {
-						renewing.complete(t, s, p, c, several)
-					}
-				},
+				func() { renewing.bindAndComplete(t, s, p, c, several) },
 				func() { ending.disconnect(t, s, endOne(second)) })
 			require.NoError(t, ending.err, "Disconnect of one connection")
 			want = append(want, deletion(second))
-			if len(won(t, []answer{renewing}, connect.ErrStateSpent, connect.ErrConnectionUnknown)) == 1 {
+			if renewing.won(t, connect.ErrStateSpent, connect.ErrConnectionUnknown) {
 				want = append(want, deletion(c))
 			}
 			requireConnections(t, s, first)
@@ -263,16 +225,12 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
 			first, second := pair(t, s, user)
-			flows := make([]connect.Pending, 3)
-			for j := range flows {
-				flows[j] = adds(flow(user, fmt.Sprint(user, ", ", j)))
-			}
-			bind(t, s, flows...)
-			answers := make([]answer, len(flows))
-			var ending answer
+			flows := rivals(t, s, user, 3, adds)
+			results := make([]result, len(flows))
+			var ending result
 			race(len(flows)+1, func(j int) {
 				if j = (j + i) % (len(flows) + 1); j < len(flows) {
-					answers[j].complete(t, s, flows[j], finished(flows[j], identity(flows[j].TokenHash)), several)
+					results[j].complete(t, s, flows[j], own(flows[j]), several)
 					return
 				}
 				ending.disconnect(t, s, endAll(app, user, disconnectedAt))
@@ -280,8 +238,8 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 			require.NoError(t, ending.err, "Disconnect of all connections")
 			all := []connect.Connection{second}
 			want = append(want, deletion(first), deletion(second))
-			for _, j := range won(t, answers, connect.ErrStateSpent) {
-				c := finished(flows[j], identity(flows[j].TokenHash))
+			for _, j := range winners(t, results, connect.ErrStateSpent) {
+				c := own(flows[j])
 				all, want = append(all, c), append(want, deletion(c))
 			}
 			requireSame(t, append([]connect.Connection{first}, sortByID(all...)...), ending.ended, "the result of Disconnect")
@@ -300,12 +258,12 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 			first, second := pair(t, s, user)
 			p := flow(user, user)
 			bind(t, s, p)
-			var renewing, ending answer
+			var renewing, ending result
 			duel(i,
 				func() { renewing.complete(t, s, p, finished(p, identity(user)), several) },
 				func() { ending.disconnect(t, s, endOne(first)) })
 			require.NoError(t, ending.err, "Disconnect of one connection")
-			require.Empty(t, won(t, []answer{renewing}, connect.ErrConnectionLimit, connect.ErrStateSpent), "the calls of Complete that chose a connection themselves")
+			require.False(t, renewing.won(t, connect.ErrConnectionLimit, connect.ErrStateSpent), "whether Complete chooses a connection")
 			requireConnections(t, s, second)
 			requireFlow(t, s, spent(p))
 			want = append(want, deletion(first))
@@ -315,15 +273,13 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 
 	{"Disconnect of one connection: one call ends it, the others are ErrConnectionUnknown", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
-		answers := make([]answer, 15)
-		race(len(answers), func(i int) {
-			a := &answers[i]
-			a.disconnect(t, s, endOne(second))
-			a.first = len(a.ended) > 0
+		results := make([]result, 15)
+		race(len(results), func(i int) {
+			results[i].disconnect(t, s, endOne(second))
 		})
-		winners := won(t, answers, connect.ErrConnectionUnknown)
-		require.Len(t, winners, 1, "the calls of Disconnect that ended the connection")
-		requireSame(t, []connect.Connection{second}, answers[winners[0]].ended, "the result of Disconnect")
+		winning := winners(t, results, connect.ErrConnectionUnknown)
+		require.Len(t, winning, 1, "the calls of Disconnect that ended the connection")
+		requireSame(t, []connect.Connection{second}, results[winning[0]].ended, "the result of Disconnect")
 		requireConnections(t, s, first)
 		requireTasks(t, s, deletion(second))
 	}},
@@ -333,7 +289,7 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
 			first, second := pair(t, s, user)
-			var one, all answer
+			var one, all result
 			duel(i,
 				func() { one.disconnect(t, s, endOne(first)) },
 				func() { all.disconnect(t, s, endAll(app, user, disconnectedAt)) })
@@ -354,18 +310,16 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 	{"SetLabel and a renewal without a label: both are stored", func(t tb, s connect.Store) {
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
-			old := connected(t, s, flow(user, user+", old"), identity(user+", old"))
+			old := connectedBefore(t, s, user)
 			p := renews(flow(user, user), old.ID)
 			bind(t, s, p)
 			c := withHealth(finished(p, identity(user)), needsSignIn, later(-1))
 			c.ConnectedAt = noon.Add(time.Second)
-			var renewing, labelling answer
+			var renewing, labelling result
 			duel(i,
 				func() { renewing.complete(t, s, p, c, single) },
-				func() {
-					labelling.connection, labelling.err = s.SetLabel(t.Context(), app, user, old.ID, "work")
-				})
-			require.Len(t, won(t, []answer{renewing}), 1, "the calls of Complete that return First")
+				func() { labelling.setLabel(t, s, old, "work") })
+			require.True(t, renewing.won(t), "First, which Complete returns")
 			require.NoError(t, labelling.err, "SetLabel")
 			now := withLabel(renewal(old, c), "work")
 			require.Contains(t, []connect.Connection{inUTC(withLabel(old, "work")), inUTC(now)}, inUTC(labelling.connection), "the connection that SetLabel returns")
@@ -377,17 +331,15 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 	{"SetLabel and a renewal with a label: the last one stays", func(t tb, s connect.Store) {
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
-			old := connected(t, s, flow(user, user+", old"), identity(user+", old"))
+			old := connectedBefore(t, s, user)
 			p := flow(user, user)
 			p.Label = "brought"
 			bind(t, s, p)
-			var renewing, labelling answer
+			var renewing, labelling result
 			duel(i,
 				func() { renewing.complete(t, s, p, finished(p, identity(user)), single) },
-				func() {
-					labelling.connection, labelling.err = s.SetLabel(t.Context(), app, user, old.ID, "set")
-				})
-			require.Len(t, won(t, []answer{renewing}), 1, "the calls of Complete that return First")
+				func() { labelling.setLabel(t, s, old, "set") })
+			require.True(t, renewing.won(t), "First, which Complete returns")
 			require.NoError(t, labelling.err, "SetLabel")
 			c := renewal(old, finished(p, identity(user)))
 			require.Equal(t, inUTC(c), inUTC(renewing.connection), "the connection that Complete returns")
@@ -402,13 +354,11 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
 			c := connected(t, s, flow(user, user), identity(user))
-			var telling, labelling answer
+			var news, labelling result
 			duel(i,
-				func() { telling.setHealth(t, s, c.IdentityID, needsSignIn, later(1)) },
-				func() {
-					labelling.connection, labelling.err = s.SetLabel(t.Context(), app, user, c.ID, "work")
-				})
-			require.NoError(t, errors.Join(telling.err, labelling.err), "SetHealth and SetLabel")
+				func() { news.setHealth(t, s, c.IdentityID, needsSignIn, later(1)) },
+				func() { labelling.setLabel(t, s, c, "work") })
+			require.NoError(t, errors.Join(news.err, labelling.err), "SetHealth and SetLabel")
 			requireConnections(t, s, withLabel(withHealth(c, needsSignIn, later(1)), "work"))
 		}
 	}},
@@ -418,12 +368,10 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
 			c := connected(t, s, flow(user, user), identity(user))
-			var ending, labelling answer
+			var ending, labelling result
 			duel(i,
 				func() { ending.disconnect(t, s, endOne(c)) },
-				func() {
-					labelling.connection, labelling.err = s.SetLabel(t.Context(), app, user, c.ID, "work")
-				})
+				func() { labelling.setLabel(t, s, c, "work") })
 			require.NoError(t, ending.err, "Disconnect of one connection")
 			if labelling.err == nil {
 				c = withLabel(c, "work")
@@ -443,14 +391,14 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 			user := fmt.Sprint("user ", i)
 			p := flow(user, user)
 			if i%4 < 2 {
-				old := connected(t, s, flow(user, user+", old"), identity(user+", old"))
+				old := connectedBefore(t, s, user)
 				markDone(t, s, tag(old))
 				p = adds(p)
 			}
 			bind(t, s, p)
 			c := finished(p, identity(user))
 			orphan := newTask(connect.DeleteIdentity, app, "nobody", c.IdentityID)
-			var completing answer
+			var completing result
 			errs := make([]error, 5)
 			race(len(errs)+1, func(j int) {
 				if j = (j + i) % (len(errs) + 1); j < len(errs) {
@@ -480,14 +428,14 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 		var want []connect.Task
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
-			old := connected(t, s, flow(user, user+", old"), identity(user+", old"))
+			old := connectedBefore(t, s, user)
 			p := renews(flow(user, user), old.ID)
 			bind(t, s, p)
 			want = append(want, deletion(old))
 			if i%4 < 2 {
 				want = append(want, tag(finished(p, identity(user))))
 			}
-			var leaving, queuing answer
+			var leaving, queuing result
 			duel(i,
 				func() {
 					if i%4 < 2 {
@@ -521,15 +469,15 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 			flows = append(flows, actedBy(p, fmt.Sprint("actor ", i%2)))
 		}
 		bind(t, s, flows...)
-		answers := make([]answer, len(flows))
+		results := make([]result, len(flows))
 		errs := make([]error, len(flows)+8)
 		race(len(errs), func(i int) {
 			switch {
 			case i < len(flows):
-				answers[i].complete(t, s, flows[i], finished(flows[i], identity(fmt.Sprint(i))), upTo(limit))
-				if !errors.Is(answers[i].err, connect.ErrConnectionLimit) && !errors.Is(answers[i].err, connect.ErrConnectionUnknown) &&
-					!errors.Is(answers[i].err, connect.ErrStateSpent) {
-					errs[i] = answers[i].err
+				results[i].complete(t, s, flows[i], finished(flows[i], identity(fmt.Sprint(i))), upTo(limit))
+				if !errors.Is(results[i].err, connect.ErrConnectionLimit) && !errors.Is(results[i].err, connect.ErrConnectionUnknown) &&
+					!errors.Is(results[i].err, connect.ErrStateSpent) {
+					errs[i] = results[i].err
 				}
 			case i%4 == 0:
 				_, err := s.Disconnect(t.Context(), endOne(second))
@@ -552,7 +500,7 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 			}
 		})
 		require.NoError(t, errors.Join(errs...), "the errors of all calls")
-		for i, a := range answers {
+		for i, a := range results {
 			if a.first {
 				stored[identity(fmt.Sprint(i))] = true
 			}
