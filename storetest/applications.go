@@ -8,7 +8,7 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// requireApplicationsOf lists a user's applications.
+// requireApplicationsOf compares the applications of a user.
 func requireApplicationsOf(t tb, s connect.Store, user string, want ...string) {
 	t.Helper()
 	got, err := s.ApplicationsOf(t.Context(), user)
@@ -16,7 +16,7 @@ func requireApplicationsOf(t tb, s connect.Store, user string, want ...string) {
 	require.ElementsMatch(t, want, got, "the applications of %q", user)
 }
 
-// requireApplications lists all applications.
+// requireApplications compares all applications.
 func requireApplications(t tb, s connect.Store, want ...string) {
 	t.Helper()
 	got, err := s.Applications(t.Context())
@@ -70,9 +70,9 @@ var applicationsGroup = group{"Applications", []check{
 		requireApplications(t, s, "both")
 		there := connected(t, s, flowIn("connected", "anna", "4"), identity("4"))
 		markDone(t, s, tag(there))
-		gone := connected(t, s, flowIn("owed", "anna", "5"), identity("5"))
+		gone := connected(t, s, flowIn("task", "anna", "5"), identity("5"))
 		disconnect(t, s, gone)
-		requireApplications(t, s, "both", "connected", "owed")
+		requireApplications(t, s, "both", "connected", "task")
 
 		markDone(t, s, deletion(gone))
 		requireApplications(t, s, "both", "connected")

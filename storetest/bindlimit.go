@@ -9,7 +9,6 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// room is how the flows of a user make room for one that is bound.
 var bindLimitGroup = group{"Bind limit", []check{
 	{"flows within the limit stay live", func(t tb, s connect.Store) {
 		tabs := []connect.Pending{flow("anna", "tab 1"), flow("anna", "tab 2"), flow("anna", "tab 3")}
@@ -35,7 +34,7 @@ var bindLimitGroup = group{"Bind limit", []check{
 
 	{"the order of ExpiresAt counts, not that of binding", func(t tb, s connect.Store) {
 		second, fourth, first, third := expiring("anna", "second", 2), expiring("anna", "fourth", 4), expiring("anna", "first", 1), expiring("anna", "third", 3)
-		// Nor is it the one that was issued first.
+		// The order of IssuedAt does not count either.
 		first.IssuedAt = noon
 		bindWithin(t, s, 4, second, fourth, first, third)
 		fifth, sixth := expiring("anna", "fifth", 5), expiring("anna", "sixth", 6)
@@ -75,7 +74,7 @@ var bindLimitGroup = group{"Bind limit", []check{
 		p := expiring("anna", "tab", 1)
 		bindWithin(t, s, 2, p)
 		requireFlows(t, s, []connect.Pending{spent(later), latest, p}, nil)
-		// One that has expired already, too.
+		// The same holds for a flow that has expired already.
 		late := expiring("anna", "late", -1)
 		bindWithin(t, s, 2, late)
 		requireFlows(t, s, []connect.Pending{spent(later), latest, spent(p), late}, nil)
@@ -105,7 +104,7 @@ var bindLimitGroup = group{"Bind limit", []check{
 		bind(t, s, tabs...)
 		p := expiring("anna", "tab", 20)
 		bindWithin(t, s, 2, p)
-		// What this call has spent is not yet removed.
+		// Only the next call removes what this one has spent.
 		requireFlows(t, s, []connect.Pending{
 			ended[4], ended[5],
 			spent(tabs[0]), spent(tabs[1]), spent(tabs[2]), spent(tabs[3]), spent(tabs[4]),
@@ -194,7 +193,7 @@ var bindLimitGroup = group{"Bind limit", []check{
 		for i := range 4 {
 			p := expiring("emil", fmt.Sprint("tab ", i), 60+i)
 			bindWithin(t, s, 1, p)
-			c.fresh = p // the one that is live now
+			c.fresh = p // the only live one
 			c.requireUnchanged(t, s)
 			requireFlows(t, s, []connect.Pending{elsewhere, completed(done, there.IdentityID), spent(ended)}, nil)
 		}
@@ -254,7 +253,7 @@ var bindLimitGroup = group{"Bind limit", []check{
 		odd.ReturnTo = "/\x00"
 		mine := others
 		mine.UserID = "anna"
-		// The first one's token hash would be free if there were room.
+		// The token hash of removable would be free if Bind removed it first.
 		for _, p := range []connect.Pending{removable, kept, tabs[0], tabs[1], mine, odd} {
 			require.Error(t, s.Bind(t.Context(), p, 1), "Bind of a token hash that is bound already, or of an invalid string")
 			requireFlows(t, s, ended, nil)
@@ -284,7 +283,7 @@ var bindLimitGroup = group{"Bind limit", []check{
 	}},
 }}
 
-// countLive counts the flows that could still be completed.
+// countLive returns how many of the flows are stored and not spent.
 func countLive(t tb, s connect.Store, flows []connect.Pending) (n int) {
 	t.Helper()
 	for _, p := range flows {

@@ -9,7 +9,6 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// tagging is about all tasks; tags are the ones at hand.
 var claimGroup = group{"Claim", []check{
 	{"a task is due at its NotBefore, not a microsecond earlier", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
@@ -45,7 +44,7 @@ var claimGroup = group{"Claim", []check{
 	}},
 
 	{"Done removes a task that was never claimed", func(t tb, s connect.Store) {
-		// The request that connected makes the tag itself.
+		// A callback makes the call itself, before Run claims the task.
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		require.NoError(t, s.Done(t.Context(), tag(c)), "Done of a task that was not claimed")
 		requireTasks(t, s)
@@ -56,7 +55,7 @@ var claimGroup = group{"Claim", []check{
 		ben := connected(t, s, flow("ben", "ben"), identity("ben"))
 		far := noon.AddDate(1, 0, 0)
 
-		// None of these is there.
+		// These tasks are not stored.
 		for _, none := range []connect.Task{
 			deletion(anna),
 			{Kind: connect.TagIdentity, IdentityID: identity("nobody"), ApplicationID: app, UserID: "anna"},
@@ -67,7 +66,7 @@ var claimGroup = group{"Claim", []check{
 		}
 		requireDue(t, s, tagDue, tag(anna), tag(ben))
 
-		// These are, whatever else they say.
+		// These are, whatever their other fields are.
 		postpone(t, s, connect.Task{Kind: connect.TagIdentity, IdentityID: ben.IdentityID, UserID: "anna", Attempts: 7}, far)
 		require.NoError(t, s.Done(t.Context(), connect.Task{Kind: connect.TagIdentity, IdentityID: anna.IdentityID, UserID: "ben"}), "Done")
 		requireDue(t, s, far.Add(-micro))
@@ -82,7 +81,7 @@ var claimGroup = group{"Claim", []check{
 		requireDue(t, s, later.Add(-micro))
 		requireDue(t, s, later, attempted(tag(c), 2))
 
-		// Earlier than the lease ends, too.
+		// A task may be postponed to a moment before its lease ends.
 		sooner := later.Add(time.Minute)
 		postpone(t, s, tag(c), sooner)
 		requireDue(t, s, sooner.Add(-micro))
@@ -106,7 +105,7 @@ var claimGroup = group{"Claim", []check{
 
 		p := flow("anna", "second")
 		bind(t, s, p)
-		sooner := tagDue.Add(-30 * time.Second) // though the lease ends later
+		sooner := tagDue.Add(-30 * time.Second) // before the lease ends
 		c := renewWith(t, s, old, p, finished(p, identity("anna")), tagAfter(sooner))
 
 		requireDue(t, s, sooner.Add(-micro))
@@ -122,7 +121,7 @@ var claimGroup = group{"Claim", []check{
 			c := connectedWith(t, s, p, finished(p, identity(label)), tagAfter(noon.Add(time.Duration(i)*micro)))
 			want[i] = tag(c)
 		}
-		// The last of the nine is not due yet.
+		// The last one is not due yet.
 		now := noon.Add(7 * micro)
 		requireSameTasks(t, want[:3], claim(t, s, now, 3), "the three tasks that are due longest")
 		requireSameTasks(t, want[3:7], claim(t, s, now, 4), "the next four")

@@ -118,7 +118,7 @@ var completeGroup = group{"Complete", []check{
 			{"identity taken, connection unknown", lost, "fred", taken, noon, connect.ErrIdentityTaken},
 			{"identity taken, as many connections as allowed", more, "fred", taken, noon, connect.ErrIdentityTaken},
 		}
-		// None of these identities is the user's: that is the next reason there is.
+		// SameIdentity adds ErrIdentityTooOld, which comes after all of these.
 		for _, how := range []connect.Completion{single, sameIdentity(single)} {
 			for _, row := range rows {
 				done, err := s.Complete(t.Context(), row.flow.TokenHash, connect.Connection{

@@ -8,7 +8,6 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// accepting is about what the app has agreed to before Complete.
 var completeAcceptedGroup = group{"Complete Accepted", []check{
 	{"a renewal or an addition that the app accepted is stored", func(t tb, s connect.Store) {
 		p := flow("anna", "first")
@@ -48,7 +47,7 @@ var completeAcceptedGroup = group{"Complete Accepted", []check{
 		requireConnections(t, s, only)
 		requireFlow(t, s, named)
 		requireFlow(t, s, more)
-		// The flows are as good as before.
+		// The flows can still be completed.
 		renewWith(t, s, first, named, finished(named, identity("new")), accepted(several, first))
 		completeWith(t, s, more, finished(more, identity("newer")), several)
 	}},
@@ -70,12 +69,12 @@ var completeAcceptedGroup = group{"Complete Accepted", []check{
 	{"of racing flows with one acceptance, exactly one is stored", func(t tb, s connect.Store) {
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
-			var agreed connect.Connection
+			var asked connect.Connection
 			if i%2 == 1 {
-				agreed = connectedBefore(t, s, user)
+				asked = connectedBefore(t, s, user)
 			}
 			flows := rivals(t, s, user, 5, plain)
-			results := completeAll(t, s, flows, own, accepted(single, agreed))
+			results := completeAll(t, s, flows, own, accepted(single, asked))
 			require.Len(t, winners(t, results, connect.ErrConnectionChanged), 1, "the calls of Complete that return First")
 		}
 	}},

@@ -8,7 +8,6 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// actors is about who acts for the owner of a connection.
 var completeActorsGroup = group{"Complete actors", []check{
 	{"another actor is ErrAnotherUser, and the flow stays pending", func(t tb, s connect.Store) {
 		for i, pair := range [][2]string{{"", "ben"}, {"ben", ""}, {"ben", "carl"}, {"ben", "Ben"}, {"", "anna"}, {"anna", ""}} {

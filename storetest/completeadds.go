@@ -10,7 +10,6 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// adding is about more connections than one.
 var completeAddsGroup = group{"Complete adds", []check{
 	{"a flow that adds stores one more connection", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
@@ -117,7 +116,7 @@ var completeAddsGroup = group{"Complete adds", []check{
 		requireFlow(t, s, p)
 		requireConnections(t, s, first, second)
 		requireTasks(t, s)
-		// When one is left it is clear which.
+		// With one connection left there is no choice.
 		disconnectOne(t, s, first)
 		requireFlow(t, s, spent(p))
 		p = flow("anna", "again")
@@ -157,7 +156,7 @@ var completeAddsGroup = group{"Complete adds", []check{
 	}},
 
 	{"CreatedAt is ordered as an instant, in any zone and year", func(t tb, s connect.Store) {
-		moments := inOrder()
+		moments := orderedMoments()
 		connections := make([]connect.Connection, len(moments))
 		for _, i := range []int{7, 2, 9, 0, 5, 8, 1, 6, 3, 4} {
 			label := fmt.Sprint(i)
@@ -179,7 +178,7 @@ var completeAddsGroup = group{"Complete adds", []check{
 			connections = append(connections, connectedWith(t, s, p, c, several))
 		}
 		requireConnections(t, s, sortByID(connections...)...)
-		// The moment comes first.
+		// CreatedAt counts before the ID.
 		p := adds(flow("anna", "first"))
 		c := createdAt(finished(p, identity("first")), noon.Add(-micro))
 		c.ID = "zzz"

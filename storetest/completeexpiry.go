@@ -41,7 +41,7 @@ var completeExpiryGroup = group{"Complete expiry", []check{
 	}},
 
 	{"an expired flow is not spent", func(t tb, s connect.Store) {
-		// Clocks of replicas differ: for the next one it is still live.
+		// The clocks of replicas differ, so it may be live for another one.
 		p := flow("anna", "tab")
 		bind(t, s, p)
 		c := finished(p, identity("anna"))

@@ -10,20 +10,18 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// oddIDs are ids that no connection of the checks has, and near misses of one that
-// there is.
+// unknownIDs returns ids that no connection has. Some of them are similar to the ID of c.
 func unknownIDs(c connect.Connection) []string {
 	ids := []string{
 		"unknown", strings.ToUpper(c.ID), c.ID + " ", " " + c.ID, c.ID[:len(c.ID)-1], c.ID + "x",
 		"%", "_", "*", c.ID[:3] + "%", c.UserID, c.ApplicationID, c.IdentityID, strings.Repeat("x", 100_000),
 	}
-	for _, odd := range unkeepable {
+	for _, odd := range invalidStrings {
 		ids = append(ids, odd.text)
 	}
 	return append(ids, c.ID+"\x00", c.ID+"\xff")
 }
 
-// renewing is about which connection a flow renews, and what is left of it.
 var completeRenewsGroup = group{"Complete renews", []check{
 	{"a ConnectionID renews that connection alone", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
@@ -140,7 +138,7 @@ var completeRenewsGroup = group{"Complete renews", []check{
 				bind(t, s, p)
 				for _, identityID := range []string{identity("new"), c.anna.IdentityID} {
 					if user != "anna" && identityID == c.anna.IdentityID {
-						continue // ErrIdentityTaken
+						continue // would be ErrIdentityTaken
 					}
 					requireRefused(t, s, p, finished(p, identityID), several, connect.ErrConnectionUnknown)
 				}

@@ -16,8 +16,7 @@ var completeReplacesGroup = group{"Complete replaces", []check{
 
 		requireConnections(t, s, c)
 		requireFlow(t, s, completed(flow("anna", "old"), old.IdentityID))
-		// The tag of the old identity is dropped; its deletion is due when it
-		// was replaced.
+		// The tag of the old identity is removed. Its deletion is due at ConnectedAt.
 		requireDue(t, s, c.ConnectedAt.Add(-micro), tag(c))
 		requireDue(t, s, c.ConnectedAt, deletion(old))
 		requireTasks(t, s, attempted(tag(c), 2), attempted(deletion(old), 2))

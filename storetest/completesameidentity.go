@@ -6,8 +6,6 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// freshness is about SameIdentity, which is set for an identity that is not
-// fresh.
 var completeSameIdentityGroup = group{"Complete SameIdentity", []check{
 	{"the identity that the user has is renewed", func(t tb, s connect.Store) {
 		old := connected(t, s, flow("anna", "first"), identity("anna"))

@@ -256,7 +256,7 @@ var flawsOfConnections = map[string][]flaw{
 		{"never gives out an identity that was deleted", []string{"Complete of a pending flow", identityRetired}},
 	},
 	"Queue/the application of a queued task is listed": {
-		{"lists no applications of tasks", []string{"all applications", "extra elements in list A", "owed"}},
+		{"lists no applications of tasks", []string{"all applications", "extra elements in list A", "task"}},
 	},
 	"Queue/an unknown kind, an empty key or an invalid string is an error": {
 		{"queues any task", []string{`Queue of a task of the kind ""`, "An error is expected"}},

@@ -11,10 +11,10 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// patience is how long a call may take whose context has ended.
+// patience is how long a call may take whose context is cancelled or expired.
 const patience = 10 * time.Second
 
-// An endedContext is a context that has ended, and how.
+// An endedContext is a context that is cancelled or expired.
 type endedContext struct {
 	how string
 	context.Context
@@ -24,8 +24,8 @@ func endedContexts() []endedContext {
 	cancelled, cancel := context.WithCancel(context.Background())
 	cancel()
 	late, cancel := context.WithDeadline(context.Background(), time.Unix(1, 0))
-	cancel() // too late to change anything
-	// Of this one Err and Cause differ; a store gives Err.
+	cancel() // changes nothing any more
+	// Err and Cause differ here. A store returns Err.
 	caused, cancelCause := context.WithCancelCause(context.Background())
 	cancelCause(errors.New("the user closed the page"))
 	return []endedContext{
@@ -35,8 +35,8 @@ func endedContexts() []endedContext {
 	}
 }
 
-// stopped is a check that a method does nothing when its context has ended.
-func stopped(method string, call func(ctx context.Context, s connect.Store, c scene) error) check {
+// endedContextCheck returns a check of a method whose context is cancelled or expired.
+func endedContextCheck(method string, call func(ctx context.Context, s connect.Store, c scene) error) check {
 	return check{
 		method + " soon returns the error of its context, and changes nothing",
 		func(t tb, s connect.Store) {
@@ -54,93 +54,93 @@ func stopped(method string, call func(ctx context.Context, s connect.Store, c sc
 				}
 				c.requireUnchanged(t, s)
 			}
-			requireNoFlow(t, s, hash("bound too late"))
+			requireNoFlow(t, s, hash("bound afterwards"))
 			c.requireTasksUnchanged(t, s)
 		},
 	}
 }
 
-// stoppedList is stopped for List, which a store may leave out.
-func stoppedList() check {
-	stopped := stopped("List", func(ctx context.Context, s connect.Store, _ scene) error {
+// endedContextList is endedContextCheck for List.
+func endedContextList() check {
+	check := endedContextCheck("List", func(ctx context.Context, s connect.Store, _ scene) error {
 		_, err := s.(connect.Lister).List(ctx, connect.ListQuery{ApplicationID: app, Limit: plenty})
 		return err
 	})
-	return listed(stopped.name, func(t tb, s connect.Store, _ connect.Lister) { stopped.run(t, s) })
+	return listerCheck(check.name, func(t tb, s connect.Store, _ connect.Lister) { check.run(t, s) })
 }
 
 var contextsGroup = group{"Contexts", []check{
-	stopped("Bind", func(ctx context.Context, s connect.Store, c scene) error {
-		return s.Bind(ctx, flow("emil", "bound too late"), 1)
+	endedContextCheck("Bind", func(ctx context.Context, s connect.Store, c scene) error {
+		return s.Bind(ctx, flow("emil", "bound afterwards"), 1)
 	}),
-	stopped("Pending", func(ctx context.Context, s connect.Store, c scene) error {
+	endedContextCheck("Pending", func(ctx context.Context, s connect.Store, c scene) error {
 		_, err := s.Pending(ctx, c.live.TokenHash)
 		return err
 	}),
-	stopped("Spend", func(ctx context.Context, s connect.Store, c scene) error {
+	endedContextCheck("Spend", func(ctx context.Context, s connect.Store, c scene) error {
 		return s.Spend(ctx, c.live.TokenHash)
 	}),
-	stopped("Complete", func(ctx context.Context, s connect.Store, c scene) error {
-		done, err := s.Complete(ctx, c.live.TokenHash, finished(c.live, identity("too late")), single)
+	endedContextCheck("Complete", func(ctx context.Context, s connect.Store, c scene) error {
+		done, err := s.Complete(ctx, c.live.TokenHash, finished(c.live, identity("afterwards")), single)
 		if done.First {
 			return errors.New("Complete returned First")
 		}
 		return err
 	}),
-	stopped("Connections", func(ctx context.Context, s connect.Store, c scene) error {
+	endedContextCheck("Connections", func(ctx context.Context, s connect.Store, c scene) error {
 		_, err := s.Connections(ctx, app, "anna")
 		return err
 	}),
-	stopped("SetLabel", func(ctx context.Context, s connect.Store, c scene) error {
-		_, err := s.SetLabel(ctx, app, "anna", c.anna.ID, "too late")
+	endedContextCheck("SetLabel", func(ctx context.Context, s connect.Store, c scene) error {
+		_, err := s.SetLabel(ctx, app, "anna", c.anna.ID, "afterwards")
 		return err
 	}),
-	stopped("SetHealth", func(ctx context.Context, s connect.Store, c scene) error {
+	endedContextCheck("SetHealth", func(ctx context.Context, s connect.Store, c scene) error {
 		_, changed, err := s.SetHealth(ctx, c.anna.IdentityID, needsSignIn, later(1))
 		if changed {
 			return errors.New("SetHealth reported a change")
 		}
 		return err
 	}),
-	stopped("Disconnect", func(ctx context.Context, s connect.Store, c scene) error {
+	endedContextCheck("Disconnect", func(ctx context.Context, s connect.Store, c scene) error {
 		_, err := s.Disconnect(ctx, endAll(app, "anna", noon))
 		return err
 	}),
-	stopped("Disconnect of one connection", func(ctx context.Context, s connect.Store, c scene) error {
+	endedContextCheck("Disconnect of one connection", func(ctx context.Context, s connect.Store, c scene) error {
 		_, err := s.Disconnect(ctx, endOne(c.home))
 		return err
 	}),
-	// The one method that may change something beside an error.
-	stopped("Disconnect for a user without a connection", func(ctx context.Context, s connect.Store, c scene) error {
+	// A Disconnect that fails may have recorded its At, but nothing else.
+	endedContextCheck("Disconnect for a user without a connection", func(ctx context.Context, s connect.Store, c scene) error {
 		_, err := s.Disconnect(ctx, endAll(app, "emil", noon))
 		return err
 	}),
-	stopped("ApplicationsOf", func(ctx context.Context, s connect.Store, c scene) error {
+	endedContextCheck("ApplicationsOf", func(ctx context.Context, s connect.Store, c scene) error {
 		_, err := s.ApplicationsOf(ctx, "anna")
 		return err
 	}),
-	stopped("Applications", func(ctx context.Context, s connect.Store, c scene) error {
+	endedContextCheck("Applications", func(ctx context.Context, s connect.Store, c scene) error {
 		_, err := s.Applications(ctx)
 		return err
 	}),
-	stoppedList(),
-	stopped("Queue", func(ctx context.Context, s connect.Store, c scene) error {
+	endedContextList(),
+	endedContextCheck("Queue", func(ctx context.Context, s connect.Store, c scene) error {
 		return s.Queue(ctx, tag(c.home))
 	}),
-	stopped("Claim", func(ctx context.Context, s connect.Store, c scene) error {
+	endedContextCheck("Claim", func(ctx context.Context, s connect.Store, c scene) error {
 		tasks, err := s.Claim(ctx, app, deleteDue, deleteDue.Add(lease), plenty)
 		if len(tasks) > 0 {
 			return errors.New("Claim returned tasks")
 		}
 		return err
 	}),
-	stopped("Done", func(ctx context.Context, s connect.Store, c scene) error {
+	endedContextCheck("Done", func(ctx context.Context, s connect.Store, c scene) error {
 		return s.Done(ctx, tag(c.anna))
 	}),
-	stopped("Postpone", func(ctx context.Context, s connect.Store, c scene) error {
+	endedContextCheck("Postpone", func(ctx context.Context, s connect.Store, c scene) error {
 		return s.Postpone(ctx, tag(c.anna), noon)
 	}),
-	stopped("Sweep", func(ctx context.Context, s connect.Store, c scene) error {
+	endedContextCheck("Sweep", func(ctx context.Context, s connect.Store, c scene) error {
 		_, err := s.Sweep(ctx, noon.AddDate(1, 0, 0), plenty)
 		return err
 	}),
@@ -152,8 +152,8 @@ var contextsGroup = group{"Contexts", []check{
 			bind(t, s, p)
 			c := finished(p, identity(fmt.Sprint(i)))
 
-			// From a deadline that has passed to one that is never met, so that
-			// some of them end in the middle, however fast the store is.
+			// The timeouts grow from nothing to long enough, so that some of them
+			// interrupt a store of any speed halfway.
 			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i*i*i)*micro)
 			done, err := s.Complete(ctx, p.TokenHash, c, single)
 			cancel()
@@ -162,8 +162,8 @@ var contextsGroup = group{"Contexts", []check{
 				require.Zero(t, done, "the result of an interrupted Complete")
 			}
 
-			// Whether a commit went through may be unknown when the deadline
-			// falls into it, so an error leaves both open.
+			// An interrupted commit may have succeeded, so both are allowed after
+			// an error.
 			connections, missing := s.Connections(t.Context(), app, p.UserID)
 			require.NoError(t, missing, "Connections")
 			if len(connections) == 0 {

@@ -77,7 +77,7 @@ var disconnectAllGroup = group{"Disconnect all", []check{
 		disconnectNone(t, s, app, "ben")
 		disconnect(t, s, c)
 		disconnectNone(t, s, app, "anna")
-		// Nor does the second call move the deletion that the first one queued.
+		// The second call leaves the deletion of the first one unchanged.
 		requireDue(t, s, deleteDue, deletion(c))
 	}},
 
@@ -212,7 +212,7 @@ var disconnectAllGroup = group{"Disconnect all", []check{
 	}},
 
 	{"BegunAt and At are compared as instants, in any zone and year", func(t tb, s connect.Store) {
-		moments := inOrder()
+		moments := orderedMoments()
 		for i, at := range moments {
 			for j, begun := range moments {
 				user := fmt.Sprint("user ", i, "/", j)
@@ -246,7 +246,7 @@ var disconnectAllGroup = group{"Disconnect all", []check{
 		c := renewed(t, s, old, flow("anna", "new"), identity("new"))
 		disconnect(t, s, c)
 		requireNoConnection(t, s, app, "anna")
-		// The deletion of the older one is due since it was replaced.
+		// The deletion of the replaced identity is due already.
 		requireDue(t, s, noon, deletion(old))
 		requireDue(t, s, deleteDue, deletion(c))
 	}},

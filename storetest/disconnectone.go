@@ -8,15 +8,14 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// requireUnknownConnection tries to end a connection that the user does not have.
-func requireUnknownConnection(t tb, s connect.Store, d connect.Disconnection) {
+// requireDisconnectRefused ends a connection that the user does not have.
+func requireDisconnectRefused(t tb, s connect.Store, d connect.Disconnection) {
 	t.Helper()
 	ended, err := s.Disconnect(t.Context(), d)
 	require.ErrorIs(t, err, connect.ErrConnectionUnknown, "Disconnect of the connection %.40q, which the user does not have", d.ConnectionID)
 	require.Empty(t, ended, "the result of a refused Disconnect")
 }
 
-// ending is about Disconnect of one connection.
 var disconnectOneGroup = group{"Disconnect one", []check{
 	{"the connection ends, and the others stay unchanged", func(t tb, s connect.Store) {
 		p := actedBy(flow("anna", "first"), "ben")
@@ -34,10 +33,10 @@ var disconnectOneGroup = group{"Disconnect one", []check{
 	{"a second call is ErrConnectionUnknown, and the deletion stays", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
 		disconnectOne(t, s, first)
-		requireUnknownConnection(t, s, endOne(first))
+		requireDisconnectRefused(t, s, endOne(first))
 		requireConnections(t, s, second)
 		disconnectOne(t, s, second)
-		requireUnknownConnection(t, s, endOne(second))
+		requireDisconnectRefused(t, s, endOne(second))
 		requireNoConnection(t, s, app, "anna")
 		requireTasks(t, s, deletion(first), deletion(second))
 	}},
@@ -88,7 +87,7 @@ var disconnectOneGroup = group{"Disconnect one", []check{
 		requireReload(t, s, more, finished(more, second.IdentityID))
 		requireReload(t, s, others, second)
 		requireConnections(t, s, second)
-		// A flow that adds could not renew a connection, but has made this one.
+		// more could not renew the connection, but was completed with its identity.
 		disconnectOne(t, s, second)
 		requireFlow(t, s, spent(more))
 		requireFlow(t, s, spent(others))
@@ -146,16 +145,16 @@ var disconnectOneGroup = group{"Disconnect one", []check{
 			for _, user := range []string{"anna", "emil", "nobody"} {
 				d := endOne(other)
 				d.ApplicationID, d.UserID = app, user
-				requireUnknownConnection(t, s, d)
+				requireDisconnectRefused(t, s, d)
 			}
 		}
 		there := endOne(c.anna)
 		there.ApplicationID = otherApp
-		requireUnknownConnection(t, s, there)
+		requireDisconnectRefused(t, s, there)
 		for _, id := range unknownIDs(c.anna) {
 			d := endOne(c.anna)
 			d.ConnectionID = id
-			requireUnknownConnection(t, s, d)
+			requireDisconnectRefused(t, s, d)
 		}
 		requireFlow(t, s, plain)
 		requireConnections(t, s, elsewhere)
@@ -184,7 +183,7 @@ var disconnectOneGroup = group{"Disconnect one", []check{
 		}
 		requireConnections(t, s, connections...)
 		for i, c := range connections {
-			// Ending those before has spent no flow for this one.
+			// Ending the earlier ones has spent no flow of this one.
 			requireFlow(t, s, done[i])
 			requireFlow(t, s, live[i])
 			requireConnections(t, s, connections[i:]...)

@@ -271,10 +271,10 @@ var flawsOfFlows = map[string][]flaw{
 		{"lets the first of two events of one moment count", []string{"the connection that SetHealth returns", `- Health: (connect.Health) (len=13) "needs_sign_in"`}},
 	},
 	"SetHealth/the result does not depend on the order or number of calls": {
-		{"lets every event count", []string{"the connection after these events: [needs_sign_in at"}},
-		{"lets the last of two events of one moment count", []string{"the connection after these events: [needs_sign_in at"}},
-		{"lets the first of two events of one moment count", []string{"the connection after these events: [needs_sign_in at"}},
-		{"keeps the moment of an event that says the same", []string{"the connection after these events: ["}},
+		{"lets every event count", []string{"the connection after this news: [needs_sign_in at"}},
+		{"lets the last of two events of one moment count", []string{"the connection after this news: [needs_sign_in at"}},
+		{"lets the first of two events of one moment count", []string{"the connection after this news: [needs_sign_in at"}},
+		{"keeps the moment of an event that says the same", []string{"the connection after this news: ["}},
 	},
 	"SetHealth/times are compared to the microsecond": {
 		{"compares events by the millisecond", []string{"the connection that SetHealth returns", `- Health: (connect.Health) (len=13) "needs_sign_in"`}},
@@ -515,7 +515,7 @@ var flawsOfFlows = map[string][]flaw{
 	"Applications/Applications returns those with a connection or a task": {
 		{"lists an application twice", []string{"all applications", "extra elements in list B", "both"}},
 		{"lists no applications of connections", []string{"all applications", "extra elements in list A", "connected"}},
-		{"lists no applications of tasks", []string{"all applications", "extra elements in list A", "owed"}},
+		{"lists no applications of tasks", []string{"all applications", "extra elements in list A", "task"}},
 		{"lists the applications of flows", []string{"all applications", "pending"}},
 	},
 	"Applications/Applications distinguishes many similar ids": {

@@ -13,20 +13,19 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// listed is a check of a store that is a [connect.Lister]. For any other it is
-// skipped.
-func listed(name string, run func(t tb, s connect.Store, l connect.Lister)) check {
+// listerCheck returns a check that is skipped unless the store is a [connect.Lister].
+func listerCheck(name string, run func(t tb, s connect.Store, l connect.Lister)) check {
 	return check{name, func(t tb, s connect.Store) {
 		l, ok := s.(connect.Lister)
 		if !ok {
-			t.Skip("the store is no connect.Lister: it lists no connections")
+			t.Skip("the store does not implement connect.Lister")
 		}
 		run(t, s, l)
 	}}
 }
 
-// pageOf lists one page.
-func pageOf(t tb, l connect.Lister, q connect.ListQuery) []connect.Connection {
+// listPage lists one page.
+func listPage(t tb, l connect.Lister, q connect.ListQuery) []connect.Connection {
 	t.Helper()
 	page, err := l.List(t.Context(), q)
 	require.NoError(t, err, "List")
@@ -34,12 +33,12 @@ func pageOf(t tb, l connect.Lister, q connect.ListQuery) []connect.Connection {
 	return page
 }
 
-// pages lists all connections, page by page. In between it calls f with the last one
-// of the page.
-func pages(t tb, l connect.Lister, q connect.ListQuery, f func(last connect.Connection)) (all []connect.Connection) {
+// listAll lists all pages. Between two pages it calls f with the last connection of the
+// first one.
+func listAll(t tb, l connect.Lister, q connect.ListQuery, f func(last connect.Connection)) (all []connect.Connection) {
 	t.Helper()
-	for range plenty { // a store whose pages never end fails, too
-		page := pageOf(t, l, q)
+	for range plenty { // ends even if the pages do not
+		page := listPage(t, l, q)
 		all = append(all, page...)
 		if len(page) < q.Limit {
 			return all
@@ -52,9 +51,9 @@ func pages(t tb, l connect.Lister, q connect.ListQuery, f func(last connect.Conn
 	return nil
 }
 
-// allPages lists all connections beside other goroutines. After the first page it
-// calls f.
-func allPages(t tb, l connect.Lister, q connect.ListQuery, f func()) (all []connect.Connection, err error) {
+// listConcurrently lists all pages in a goroutine that must not fail the test. It calls f
+// after the first page.
+func listConcurrently(t tb, l connect.Lister, q connect.ListQuery, f func()) (all []connect.Connection, err error) {
 	for i := range plenty {
 		page, err := l.List(t.Context(), q)
 		if i == 0 {
@@ -69,9 +68,9 @@ func allPages(t tb, l connect.Lister, q connect.ListQuery, f func()) (all []conn
 	return all, errors.New("the pages of List do not end")
 }
 
-// crowd is n connections of app in the order of List. Users have one to three, every
-// third one needs a sign-in, and the order is not that in which they began.
-func crowd(t tb, s connect.Store, n int) []connect.Connection {
+// connectMany makes n connections in app, and returns them in the order of List, which
+// is not that of CreatedAt. Users have one to three, and every third needs a sign-in.
+func connectMany(t tb, s connect.Store, n int) []connect.Connection {
 	t.Helper()
 	var connections []connect.Connection
 	for i := range n {
@@ -88,8 +87,8 @@ func crowd(t tb, s connect.Store, n int) []connect.Connection {
 	return sortByID(connections...)
 }
 
-// withHealthOf returns the connections that have a health.
-func withHealthOf(connections []connect.Connection, health connect.Health) (some []connect.Connection) {
+// havingHealth returns the connections that have a health.
+func havingHealth(connections []connect.Connection, health connect.Health) (some []connect.Connection) {
 	for _, c := range connections {
 		if c.Health == health {
 			some = append(some, c)
@@ -100,28 +99,27 @@ func withHealthOf(connections []connect.Connection, health connect.Health) (some
 
 func nothing(connect.Connection) {}
 
-// listing is about connect.Lister, which a store may leave out.
 var listGroup = group{"List", []check{
-	listed("connections are ordered by ID, in pages of any size", func(t tb, s connect.Store, l connect.Lister) {
-		want := crowd(t, s, 13)
+	listerCheck("connections are ordered by ID, in pages of any size", func(t tb, s connect.Store, l connect.Lister) {
+		want := connectMany(t, s, 13)
 		for limit := 1; limit <= len(want)+1; limit++ {
-			got := pages(t, l, connect.ListQuery{ApplicationID: app, Limit: limit}, nothing)
+			got := listAll(t, l, connect.ListQuery{ApplicationID: app, Limit: limit}, nothing)
 			requireSame(t, want, got, fmt.Sprintf("all connections, in pages of %d", limit))
 		}
-		requireSame(t, want, pageOf(t, l, connect.ListQuery{ApplicationID: app, Limit: 1 << 30}), "all connections, in one page")
+		requireSame(t, want, listPage(t, l, connect.ListQuery{ApplicationID: app, Limit: 1 << 30}), "all connections, in one page")
 	}),
 
-	listed("a full last page is followed by an empty one", func(t tb, s connect.Store, l connect.Lister) {
-		want := crowd(t, s, 6)
+	listerCheck("a full last page is followed by an empty one", func(t tb, s connect.Store, l connect.Lister) {
+		want := connectMany(t, s, 6)
 		q := connect.ListQuery{ApplicationID: app, Limit: 3}
-		requireSame(t, want[:3], pageOf(t, l, q), "the first page")
+		requireSame(t, want[:3], listPage(t, l, q), "the first page")
 		q.After = want[2].ID
-		requireSame(t, want[3:], pageOf(t, l, q), "the second page")
+		requireSame(t, want[3:], listPage(t, l, q), "the second page")
 		q.After = want[5].ID
-		require.Empty(t, pageOf(t, l, q), "the page after the last one")
+		require.Empty(t, listPage(t, l, q), "the page after the last one")
 	}),
 
-	listed("IDs are ordered byte by byte, and connections are returned as stored", func(t tb, s connect.Store, l connect.Lister) {
+	listerCheck("IDs are ordered byte by byte, and connections are returned as stored", func(t tb, s connect.Store, l connect.Lister) {
 		var want []connect.Connection
 		for i, id := range lookalikes {
 			label := fmt.Sprint(i)
@@ -132,32 +130,32 @@ var listGroup = group{"List", []check{
 			want = append(want, connectedWith(t, s, p, c, single))
 		}
 		sortByID(want...)
-		requireSame(t, want, pages(t, l, connect.ListQuery{ApplicationID: app, Limit: 7}, nothing), "all connections, in pages of 7")
+		requireSame(t, want, listAll(t, l, connect.ListQuery{ApplicationID: app, Limit: 7}, nothing), "all connections, in pages of 7")
 		for i, c := range want {
-			page := pageOf(t, l, connect.ListQuery{ApplicationID: app, After: c.ID, Limit: plenty})
+			page := listPage(t, l, connect.ListQuery{ApplicationID: app, After: c.ID, Limit: plenty})
 			requireSame(t, want[i+1:], page, fmt.Sprintf("the connections after %q", c.ID))
 		}
 	}),
 
-	listed("Health selects connections, and pages are full", func(t tb, s connect.Store, l connect.Lister) {
-		all := crowd(t, s, 13)
+	listerCheck("Health selects connections, and pages are full", func(t tb, s connect.Store, l connect.Lister) {
+		all := connectMany(t, s, 13)
 		for _, health := range []connect.Health{healthOK, needsSignIn} {
-			want := withHealthOf(all, health)
+			want := havingHealth(all, health)
 			for limit := 1; limit <= len(want)+1; limit++ {
-				got := pages(t, l, connect.ListQuery{ApplicationID: app, Health: health, Limit: limit}, nothing)
+				got := listAll(t, l, connect.ListQuery{ApplicationID: app, Health: health, Limit: limit}, nothing)
 				requireSame(t, want, got, fmt.Sprintf("the connections that are %s, in pages of %d", health, limit))
 			}
 		}
 		i := slices.IndexFunc(all, func(c connect.Connection) bool { return c.Health == healthOK })
 		all[i], _ = setHealth(t, s, all[i].IdentityID, needsSignIn, later(1))
-		requireSame(t, withHealthOf(all, needsSignIn), pageOf(t, l, connect.ListQuery{ApplicationID: app, Health: needsSignIn, Limit: plenty}), "the connections that need a sign-in after news")
+		requireSame(t, havingHealth(all, needsSignIn), listPage(t, l, connect.ListQuery{ApplicationID: app, Health: needsSignIn, Limit: plenty}), "the connections that need a sign-in after news")
 	}),
 
-	listed("an unknown health is an error", func(t tb, s connect.Store, l connect.Lister) {
-		crowd(t, s, 3)
+	listerCheck("an unknown health is an error", func(t tb, s connect.Store, l connect.Lister) {
+		connectMany(t, s, 3)
 		for _, odd := range unknownHealths {
 			if odd == "" {
-				continue // any health
+				continue // selects any health
 			}
 			page, err := l.List(t.Context(), connect.ListQuery{ApplicationID: app, Health: odd, Limit: plenty})
 			require.Error(t, err, "List of the health %q", odd)
@@ -165,44 +163,44 @@ var listGroup = group{"List", []check{
 		}
 	}),
 
-	listed("only connections of the application are returned", func(t tb, s connect.Store, l connect.Lister) {
-		here := crowd(t, s, 4)
+	listerCheck("only connections of the application are returned", func(t tb, s connect.Store, l connect.Lister) {
+		here := connectMany(t, s, 4)
 		there := connected(t, s, flowIn(otherApp, "user 1", "there"), identity("there"))
 		upper := connected(t, s, flowIn(strings.ToUpper(app), "user 1", "upper"), identity("upper"))
 		for application, want := range map[string][]connect.Connection{
 			app: here, otherApp: {there}, strings.ToUpper(app): {upper}, "none": nil, "user 1": nil, app + " ": nil, "%": nil,
 		} {
-			got := pages(t, l, connect.ListQuery{ApplicationID: application, Limit: 2}, nothing)
+			got := listAll(t, l, connect.ListQuery{ApplicationID: application, Limit: 2}, nothing)
 			requireSame(t, want, got, fmt.Sprintf("the connections of the application %q", application))
 		}
 	}),
 
-	listed("a limit below one returns nothing, and is no error", func(t tb, s connect.Store, l connect.Lister) {
-		crowd(t, s, 3)
+	listerCheck("a limit below one returns nothing, and is no error", func(t tb, s connect.Store, l connect.Lister) {
+		connectMany(t, s, 3)
 		for _, limit := range []int{0, -1, -1 << 31} {
-			require.Empty(t, pageOf(t, l, connect.ListQuery{ApplicationID: app, Limit: limit}), "connections of a page with limit %d", limit)
+			require.Empty(t, listPage(t, l, connect.ListQuery{ApplicationID: app, Limit: limit}), "connections of a page with limit %d", limit)
 		}
 	}),
 
-	listed("After may be an ID that no connection has", func(t tb, s connect.Store, l connect.Lister) {
-		all := crowd(t, s, 6)
+	listerCheck("After may be an ID that no connection has", func(t tb, s connect.Store, l connect.Lister) {
+		all := connectMany(t, s, 6)
 		disconnectOne(t, s, all[2])
 		left := slices.Delete(slices.Clone(all), 2, 3)
 		for after, want := range map[string][]connect.Connection{
 			all[2].ID: left[2:], "": left, "a": left, "connection-": left, "zzz": nil,
 			all[0].ID + "x": left[1:], all[0].ID[:len(all[0].ID)-1]: left,
 		} {
-			requireSame(t, want, pageOf(t, l, connect.ListQuery{ApplicationID: app, After: after, Limit: plenty}), fmt.Sprintf("the connections after %q", after))
+			requireSame(t, want, listPage(t, l, connect.ListQuery{ApplicationID: app, After: after, Limit: plenty}), fmt.Sprintf("the connections after %q", after))
 		}
 	}),
 
-	listed("changes between two pages neither repeat nor skip a connection", func(t tb, s connect.Store, l connect.Lister) {
-		all := crowd(t, s, 12)
+	listerCheck("changes between two pages neither repeat nor skip a connection", func(t tb, s connect.Store, l connect.Lister) {
+		all := connectMany(t, s, 12)
 		var ended []string
 		n := 0
-		got := pages(t, l, connect.ListQuery{ApplicationID: app, Limit: 2}, func(last connect.Connection) {
+		got := listAll(t, l, connect.ListQuery{ApplicationID: app, Limit: 2}, func(last connect.Connection) {
 			label := fmt.Sprint("between two pages, ", n)
-			// One ends after the cursor, one before it, and the one that it names.
+			// Ends a connection after the cursor, one before it, and that of the cursor.
 			if ends := []connect.Connection{all[11], all[0], last}; n < len(ends) {
 				disconnectOne(t, s, ends[n])
 				ended = append(ended, ends[n].ID)
@@ -218,11 +216,11 @@ var listGroup = group{"List", []check{
 				stay = append(stay, c.ID)
 			}
 		}
-		requireListed(t, stay, got)
+		requireListedOnce(t, stay, got)
 	}),
 
-	listed("concurrent changes neither repeat nor skip a connection", func(t tb, s connect.Store, l connect.Lister) {
-		all := crowd(t, s, 30)
+	listerCheck("concurrent changes neither repeat nor skip a connection", func(t tb, s connect.Store, l connect.Lister) {
+		all := connectMany(t, s, 30)
 		var stay []string
 		for i, c := range all {
 			if i%3 != 0 {
@@ -248,12 +246,12 @@ var listGroup = group{"List", []check{
 		}
 		const readers, writers = 5, 3
 		got, errs := make([][]connect.Connection, readers), make([]error, readers+writers)
-		var first sync.WaitGroup // pages
+		var first sync.WaitGroup // for the first page of each reader
 		first.Add(readers)
 		var next atomic.Int64
 		race(len(errs), func(i int) {
 			if i < readers {
-				got[i], errs[i] = allPages(t, l, connect.ListQuery{ApplicationID: app, Limit: i + 3}, first.Done)
+				got[i], errs[i] = listConcurrently(t, l, connect.ListQuery{ApplicationID: app, Limit: i + 3}, first.Done)
 				return
 			}
 			first.Wait()
@@ -267,12 +265,12 @@ var listGroup = group{"List", []check{
 			require.NoError(t, err, "List, or a concurrent call: %d", i)
 		}
 		for _, list := range got {
-			requireListed(t, stay, list)
+			requireListedOnce(t, stay, list)
 		}
 	}),
 
-	listed("WithIdentities finds connections of any user and application", func(t tb, s connect.Store, l connect.Lister) {
-		want := crowd(t, s, 13)
+	listerCheck("WithIdentities finds connections of any user and application", func(t tb, s connect.Store, l connect.Lister) {
+		want := connectMany(t, s, 13)
 		other := connected(t, s, flowIn(otherApp, "user 0", "elsewhere"), identity("elsewhere"))
 		asked := []string{other.IdentityID, identity("nobody's"), "no UUID", "", "\x00"}
 		for _, c := range want {
@@ -290,7 +288,7 @@ var listGroup = group{"List", []check{
 		require.Empty(t, got)
 	}),
 
-	listed("WithIdentities finds no identity that was replaced or has ended", func(t tb, s connect.Store, l connect.Lister) {
+	listerCheck("WithIdentities finds no identity that was replaced or has ended", func(t tb, s connect.Store, l connect.Lister) {
 		old := connected(t, s, flow("user", "first"), identity("first"))
 		now := renewed(t, s, old, flow("user", "second"), identity("second"))
 		gone := connected(t, s, flow("another user", "third"), identity("third"))
@@ -301,8 +299,8 @@ var listGroup = group{"List", []check{
 	}),
 }}
 
-// requireListed says that each of these is listed once, and nothing twice.
-func requireListed(t tb, ids []string, list []connect.Connection) {
+// requireListedOnce requires that a list has each of the ids once, and no other twice.
+func requireListedOnce(t tb, ids []string, list []connect.Connection) {
 	t.Helper()
 	times := make(map[string]int)
 	for _, c := range list {

@@ -9,21 +9,20 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// queue queues a task at any moment. Attempts is what a store must not keep.
+// queue queues a task, with Attempts that the store must ignore.
 func queue(t tb, s connect.Store, task connect.Task, notBefore time.Time) {
 	t.Helper()
 	task.NotBefore, task.Attempts = notBefore, 7
 	require.NoError(t, s.Queue(t.Context(), task), "Queue")
 }
 
-// requireNotQueued queues a task that is refused.
-func requireNotQueued(t tb, s connect.Store, task connect.Task, want error) {
+// requireQueueRefused queues a task, and requires an error.
+func requireQueueRefused(t tb, s connect.Store, task connect.Task, want error) {
 	t.Helper()
 	task.NotBefore = noon
 	require.ErrorIs(t, s.Queue(t.Context(), task), want, "a Queue that the contract refuses: %s", described([]connect.Task{task}))
 }
 
-// queuing is about Queue.
 var queueGroup = group{"Queue", []check{
 	{"a tag is queued for the identity of a connection", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
@@ -61,7 +60,7 @@ var queueGroup = group{"Queue", []check{
 			newTask(connect.TagIdentity, app, "gina", c.work.IdentityID),
 			newTask(connect.TagIdentity, app, "dora", c.dora.IdentityID),
 		} {
-			requireNotQueued(t, s, none, connect.ErrNotConnected)
+			requireQueueRefused(t, s, none, connect.ErrNotConnected)
 		}
 		c.requireUnchanged(t, s)
 		c.requireTasksUnchanged(t, s)
@@ -70,7 +69,7 @@ var queueGroup = group{"Queue", []check{
 	{"a tag of a replaced identity is ErrNotConnected", func(t tb, s connect.Store) {
 		old := connected(t, s, flow("anna", "old"), identity("old"))
 		c := renewed(t, s, old, flow("anna", "new"), identity("new"))
-		requireNotQueued(t, s, tag(old), connect.ErrNotConnected)
+		requireQueueRefused(t, s, tag(old), connect.ErrNotConnected)
 		requireTasks(t, s, deletion(old), tag(c))
 	}},
 
@@ -81,7 +80,7 @@ var queueGroup = group{"Queue", []check{
 		for _, connection := range []connect.Connection{c.anna, c.ben, c.home, c.work, elsewhere} {
 			for _, application := range []string{app, otherApp} {
 				for _, user := range []string{"anna", "ben", "fred", "nobody"} {
-					requireNotQueued(t, s, newTask(connect.DeleteIdentity, application, user, connection.IdentityID), connect.ErrIdentityTaken)
+					requireQueueRefused(t, s, newTask(connect.DeleteIdentity, application, user, connection.IdentityID), connect.ErrIdentityTaken)
 				}
 			}
 		}
@@ -126,13 +125,13 @@ var queueGroup = group{"Queue", []check{
 		c.requireUnchanged(t, s)
 		markDone(t, s, orphan)
 		emil := complete(t, s, c.fresh, orphan.IdentityID)
-		requireNotQueued(t, s, orphan, connect.ErrIdentityTaken)
+		requireQueueRefused(t, s, orphan, connect.ErrIdentityTaken)
 		requireTasks(t, s, tag(c.anna), tag(c.ben), deletion(c.dora), tag(emil))
 	}},
 
 	{"the application of a queued task is listed", func(t tb, s connect.Store) {
-		queue(t, s, newTask(connect.DeleteIdentity, "owed", "anna", identity("orphan")), noon)
-		requireApplications(t, s, "owed")
+		queue(t, s, newTask(connect.DeleteIdentity, "task", "anna", identity("orphan")), noon)
+		requireApplications(t, s, "task")
 		requireApplicationsOf(t, s, "anna")
 	}},
 
@@ -140,7 +139,7 @@ var queueGroup = group{"Queue", []check{
 		c := newScene(t, s)
 		good := []connect.Task{tag(c.anna), newTask(connect.DeleteIdentity, app, "anna", identity("orphan"))}
 		texts := []string{""}
-		for _, odd := range unkeepable {
+		for _, odd := range invalidStrings {
 			texts = append(texts, odd.text)
 		}
 		for _, task := range good {

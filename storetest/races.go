@@ -182,7 +182,7 @@ var racesGroup = group{"Races", []check{
 				func() { returning.complete(t, s, again, finished(again, old.IdentityID), sameIdentity(single)) },
 				func() {
 					replacing.complete(t, s, p, c, single)
-					// The old identity is deleted soon, and is then like any other.
+					// After Done the old identity is like any other.
 					replacing.err = errors.Join(replacing.err, s.Done(t.Context(), deletion(old)))
 				})
 			require.True(t, replacing.won(t), "First, which Complete returns")
@@ -286,7 +286,7 @@ var racesGroup = group{"Races", []check{
 		})
 		require.NoError(t, errors.Join(errs...), "Bind")
 
-		// Whatever the twenty have left, these are the newest of it.
+		// Whichever flows are left, these expire last.
 		next := expiring("anna", "next", 30)
 		bindWithin(t, s, limit, next)
 		flows = append(flows, next)
@@ -342,10 +342,10 @@ var racesGroup = group{"Races", []check{
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
 			c := connected(t, s, flow(user, user), identity(user))
-			events := []event{{needsSignIn, later(3)}, {healthOK, later(5)}, {healthOK, later(2)}, {needsSignIn, later(5)}, {healthOK, later(4)}}
-			errs := make([]error, len(events))
-			race(len(events), func(j int) {
-				_, _, errs[j] = s.SetHealth(t.Context(), c.IdentityID, events[j].health, events[j].at)
+			all := []news{{needsSignIn, later(3)}, {healthOK, later(5)}, {healthOK, later(2)}, {needsSignIn, later(5)}, {healthOK, later(4)}}
+			errs := make([]error, len(all))
+			race(len(all), func(j int) {
+				_, _, errs[j] = s.SetHealth(t.Context(), c.IdentityID, all[j].health, all[j].at)
 			})
 			require.NoError(t, errors.Join(errs...), "SetHealth")
 			requireConnections(t, s, withHealth(c, needsSignIn, later(5)))
@@ -385,7 +385,7 @@ var racesGroup = group{"Races", []check{
 			bind(t, s, p)
 			c := withHealth(renewal(old, finished(p, identity(user))), healthOK, later(2))
 			c.ConnectedAt = noon.Add(time.Minute)
-			// In half of the rounds the sign-in is newer than the event.
+			// In half of the rounds the sign-in is later than the news.
 			at := later(1 + i/2%2*2)
 			var completing, news result
 			duel(i,
@@ -501,7 +501,7 @@ var racesGroup = group{"Races", []check{
 		errs := make([]error, users+10)
 		race(len(errs), func(i int) {
 			if i >= users {
-				// Meanwhile others look for work and find none.
+				// Meanwhile others claim and sweep, and find nothing.
 				_, claiming := s.Claim(t.Context(), app, noon.Add(-time.Hour), noon, plenty)
 				_, sweeping := s.Sweep(t.Context(), noon.Add(-time.Hour), plenty)
 				errs[i] = errors.Join(claiming, sweeping)
@@ -547,7 +547,7 @@ var racesGroup = group{"Races", []check{
 		claimed := make([][]connect.Task, 8)
 		errs := make([]error, len(claimed))
 		race(len(claimed), func(i int) {
-			for range 2 * len(want) { // a store that never runs out of tasks ends, too
+			for range 2 * len(want) { // ends even if the store returns tasks forever
 				tasks, err := s.Claim(t.Context(), applications[i%2], tagDue, tagDue.Add(lease), 3)
 				if err != nil || len(tasks) == 0 {
 					errs[i] = err

@@ -10,7 +10,6 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// contests are the races of users who have several connections.
 var racesOfSeveralGroup = group{"Races of several connections", []check{
 	{"flows that add: the limit is kept, the others are ErrConnectionLimit", func(t tb, s connect.Store) {
 		for i, row := range []struct{ have, limit int }{{1, 2}, {2, 3}, {0, 1}, {0, 3}, {1, 5}} {

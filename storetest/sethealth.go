@@ -10,15 +10,15 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// An event is what Anchor says of an identity.
-type event struct {
+// news is what a call of SetHealth says of an identity.
+type news struct {
 	health connect.Health
 	at     time.Time
 }
 
-func (e event) String() string { return fmt.Sprintf("%s at %v", e.health, e.at.Sub(signedIn)) }
+func (n news) String() string { return fmt.Sprintf("%s at %v", n.health, n.at.Sub(signedIn)) }
 
-// setHealth gives a store an event.
+// setHealth calls SetHealth.
 func setHealth(t tb, s connect.Store, identityID string, health connect.Health, at time.Time) (c connect.Connection, changed bool) {
 	t.Helper()
 	c, changed, err := s.SetHealth(t.Context(), identityID, health, at)
@@ -26,8 +26,8 @@ func setHealth(t tb, s connect.Store, identityID string, health connect.Health, 
 	return c, changed
 }
 
-// requireChange gives a store an event that makes c of another health, and
-// returns c as it is afterwards.
+// requireChange calls SetHealth with news that changes the Health of c, and returns c
+// as it is afterwards.
 func requireChange(t tb, s connect.Store, c connect.Connection, health connect.Health, at time.Time) connect.Connection {
 	t.Helper()
 	want := withHealth(c, health, at)
@@ -38,8 +38,8 @@ func requireChange(t tb, s connect.Store, c connect.Connection, health connect.H
 	return want
 }
 
-// requireNoChange gives a store an event after which the health is the same
-// as before; c is the connection afterwards.
+// requireNoChange calls SetHealth with news that leaves the Health unchanged. c is the
+// connection afterwards: its HealthAt may change.
 func requireNoChange(t tb, s connect.Store, c connect.Connection, health connect.Health, at time.Time) {
 	t.Helper()
 	got, changed := setHealth(t, s, c.IdentityID, health, at)
@@ -48,7 +48,7 @@ func requireNoChange(t tb, s connect.Store, c connect.Connection, health connect
 	requireAmong(t, s, c)
 }
 
-// requireNobodys gives a store an event of an identity that no connection has.
+// requireNotConnected calls SetHealth for an identity that no connection has.
 func requireNotConnected(t tb, s connect.Store, identityID string) {
 	t.Helper()
 	for _, health := range []connect.Health{needsSignIn, healthOK} {
@@ -58,25 +58,24 @@ func requireNotConnected(t tb, s connect.Store, identityID string) {
 	}
 }
 
-// orders are all orders of some events.
-func orders(events []event) [][]event {
-	if len(events) == 0 {
-		return [][]event{nil}
+// permutations returns all orders of some news.
+func permutations(all []news) (orders [][]news) {
+	if len(all) == 0 {
+		return [][]news{nil}
 	}
-	var all [][]event
-	for i, e := range events {
-		for _, rest := range orders(slices.Delete(slices.Clone(events), i, i+1)) {
-			all = append(all, append([]event{e}, rest...))
+	for i, first := range all {
+		for _, rest := range permutations(slices.Delete(slices.Clone(all), i, i+1)) {
+			orders = append(orders, append([]news{first}, rest...))
 		}
 	}
-	return all
+	return orders
 }
 
 var unknownHealths = []connect.Health{"", "OK", "ok ", " ok", "needs sign-in", "NEEDS_SIGN_IN", "unknown", "0", "ok\x00", "\xff"}
 
 var setHealthGroup = group{"SetHealth", []check{
 	{"Complete stores the health of a new connection", func(t tb, s connect.Store) {
-		for i, e := range []event{{healthOK, signedIn}, {needsSignIn, signedIn}, {healthOK, later(90)}, {needsSignIn, later(-90)}} {
+		for i, e := range []news{{healthOK, signedIn}, {needsSignIn, signedIn}, {healthOK, later(90)}, {needsSignIn, later(-90)}} {
 			label := fmt.Sprint(i)
 			p := flow("user "+label, label)
 			c := connectedWith(t, s, p, withHealth(finished(p, identity(label)), e.health, e.at), single)
@@ -152,18 +151,18 @@ var setHealthGroup = group{"SetHealth", []check{
 
 	{"the result does not depend on the order or number of calls", func(t tb, s connect.Store) {
 		for i, row := range []struct {
-			events []event
-			end    event
+			all []news
+			end news
 		}{
-			{[]event{{needsSignIn, later(1)}, {healthOK, later(2)}, {needsSignIn, later(3)}, {healthOK, later(4)}}, event{healthOK, later(4)}},
-			{[]event{{healthOK, later(1)}, {needsSignIn, later(2)}, {healthOK, later(3)}, {needsSignIn, later(4)}}, event{needsSignIn, later(4)}},
-			{[]event{{needsSignIn, later(1)}, {healthOK, later(2)}, {needsSignIn, later(2)}}, event{needsSignIn, later(2)}},
-			{[]event{{needsSignIn, later(1)}, {healthOK, later(1)}, {healthOK, later(2)}}, event{healthOK, later(2)}},
-			{[]event{{needsSignIn, later(0)}, {healthOK, later(0)}, {needsSignIn, later(-1)}}, event{needsSignIn, later(0)}},
-			{[]event{{needsSignIn, later(-3)}, {healthOK, later(-2)}, {needsSignIn, later(-1)}}, event{healthOK, later(0)}},
-			{[]event{{needsSignIn, later(1)}, {healthOK, later(2)}, {healthOK, later(3)}}, event{healthOK, later(3)}},
+			{[]news{{needsSignIn, later(1)}, {healthOK, later(2)}, {needsSignIn, later(3)}, {healthOK, later(4)}}, news{healthOK, later(4)}},
+			{[]news{{healthOK, later(1)}, {needsSignIn, later(2)}, {healthOK, later(3)}, {needsSignIn, later(4)}}, news{needsSignIn, later(4)}},
+			{[]news{{needsSignIn, later(1)}, {healthOK, later(2)}, {needsSignIn, later(2)}}, news{needsSignIn, later(2)}},
+			{[]news{{needsSignIn, later(1)}, {healthOK, later(1)}, {healthOK, later(2)}}, news{healthOK, later(2)}},
+			{[]news{{needsSignIn, later(0)}, {healthOK, later(0)}, {needsSignIn, later(-1)}}, news{needsSignIn, later(0)}},
+			{[]news{{needsSignIn, later(-3)}, {healthOK, later(-2)}, {needsSignIn, later(-1)}}, news{healthOK, later(0)}},
+			{[]news{{needsSignIn, later(1)}, {healthOK, later(2)}, {healthOK, later(3)}}, news{healthOK, later(3)}},
 		} {
-			for j, order := range orders(row.events) {
+			for j, order := range permutations(row.all) {
 				label := fmt.Sprint(i, "/", j)
 				c := connected(t, s, flow("user "+label, label), identity(label))
 				want := withHealth(c, row.end.health, row.end.at)
@@ -173,7 +172,7 @@ var setHealthGroup = group{"SetHealth", []check{
 					}
 					got, err := s.Connections(t.Context(), app, c.UserID)
 					require.NoError(t, err, "Connections")
-					requireSame(t, []connect.Connection{want}, got, fmt.Sprintf("the connection after these events: %v", order))
+					requireSame(t, []connect.Connection{want}, got, fmt.Sprintf("the connection after this news: %v", order))
 				}
 			}
 		}
@@ -195,23 +194,20 @@ var setHealthGroup = group{"SetHealth", []check{
 			p := flow("user "+label, label)
 			connectedWith(t, s, p, withHealth(finished(p, identity(label)), healthOK, moment), single)
 			for _, e := range []struct {
-				event
+				news
 				changed bool
 			}{
-				{event{healthOK, moment}, false},
-				{event{needsSignIn, moment}, true},
-				{event{healthOK, moment}, false},
-				{event{healthOK, moment.Add(micro)}, true},
-				{event{needsSignIn, moment}, false},
-				{event{needsSignIn, moment.Add(micro)}, true},
+				{news{healthOK, moment}, false},
+				{news{needsSignIn, moment}, true},
+				{news{healthOK, moment}, false},
+				{news{healthOK, moment.Add(micro)}, true},
+				{news{needsSignIn, moment}, false},
+				{news{needsSignIn, moment.Add(micro)}, true},
 			} {
 				c, changed := setHealth(t, s, identity(label), e.health, e.at)
 				require.Equal(t, e.changed, changed, "changed, which SetHealth returns: %v, of %v", e, c)
 			}
-			connections, err := s.Connections(t.Context(), app, p.UserID)
-			require.NoError(t, err, "Connections")
-			require.Len(t, connections, 1, "the result of Connections")
-			requireNear(t, moment.Add(micro), connections[0].HealthAt, "HealthAt")
+			requireNear(t, moment.Add(micro), onlyConnection(t, s, p.UserID).HealthAt, "HealthAt")
 		}
 	}},
 
@@ -233,7 +229,7 @@ var setHealthGroup = group{"SetHealth", []check{
 	}},
 
 	{"times are ordered as instants, not as strings", func(t tb, s connect.Store) {
-		moments := inOrder()
+		moments := orderedMoments()
 		p := flow("anna", "tab")
 		c := withHealth(finished(p, identity("anna")), healthOK, moments[0])
 		connectedWith(t, s, p, c, single)
@@ -276,7 +272,7 @@ var setHealthGroup = group{"SetHealth", []check{
 		markDone(t, s, deletion(c.dora))
 		requireNotConnected(t, s, c.dora.IdentityID)
 		c.requireUnchanged(t, s)
-		// An event is for whoever has the identity now.
+		// The connection that has the identity now gets the news.
 		emil := complete(t, s, c.fresh, c.dora.IdentityID)
 		requireChange(t, s, emil, needsSignIn, later(1))
 		requireNoConnection(t, s, app, "dora")
@@ -335,7 +331,7 @@ var setHealthGroup = group{"SetHealth", []check{
 		p := flow("anna", "second")
 		c = renewedWith(t, s, c, p, withHealth(finished(p, identity("anna")), healthOK, later(2)), single)
 		requireConnections(t, s, c)
-		// From then on it is that moment that counts.
+		// From then on the new HealthAt counts.
 		requireNoChange(t, s, c, needsSignIn, later(1))
 		requireChange(t, s, c, needsSignIn, later(3))
 

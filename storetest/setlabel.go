@@ -10,7 +10,7 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// setLabel gives a connection the label of want and returns want, which it is then.
+// setLabel sets the label of a connection to that of want, and returns want.
 func setLabel(t tb, s connect.Store, want connect.Connection) connect.Connection {
 	t.Helper()
 	got, err := s.SetLabel(t.Context(), want.ApplicationID, want.UserID, want.ID, want.Label)
@@ -19,8 +19,8 @@ func setLabel(t tb, s connect.Store, want connect.Connection) connect.Connection
 	return want
 }
 
-// requireNoLabel labels a connection that the user does not have.
-func requireNoLabel(t tb, s connect.Store, application, user, id string) {
+// requireLabelRefused calls SetLabel for a connection that the user does not have.
+func requireLabelRefused(t tb, s connect.Store, application, user, id string) {
 	t.Helper()
 	c, err := s.SetLabel(t.Context(), application, user, id, "stolen")
 	require.ErrorIs(t, err, connect.ErrConnectionUnknown, "SetLabel of the connection %.40q, which the user does not have", id)
@@ -67,7 +67,7 @@ var setLabelGroup = group{"SetLabel", []check{
 
 	{"a label with a NUL byte or invalid UTF-8 is an error, and the old one stays", func(t tb, s connect.Store) {
 		c := newScene(t, s)
-		for _, odd := range unkeepable {
+		for _, odd := range invalidStrings {
 			_, err := s.SetLabel(t.Context(), app, "fred", c.work.ID, odd.text)
 			require.Error(t, err, "SetLabel to a label with %s", odd.what)
 			require.NotErrorIs(t, err, connect.ErrConnectionUnknown, "SetLabel to a label with %s", odd.what)
@@ -98,14 +98,14 @@ var setLabelGroup = group{"SetLabel", []check{
 		markDone(t, s, tag(elsewhere))
 		for _, other := range []connect.Connection{c.ben, c.home, c.work, c.dora, elsewhere} {
 			for _, user := range []string{"anna", "emil", "nobody"} {
-				requireNoLabel(t, s, app, user, other.ID)
+				requireLabelRefused(t, s, app, user, other.ID)
 			}
 		}
-		requireNoLabel(t, s, otherApp, "anna", c.anna.ID)
-		requireNoLabel(t, s, "anna", app, c.anna.ID)
-		requireNoLabel(t, s, app, "dora", c.dora.ID)
+		requireLabelRefused(t, s, otherApp, "anna", c.anna.ID)
+		requireLabelRefused(t, s, "anna", app, c.anna.ID)
+		requireLabelRefused(t, s, app, "dora", c.dora.ID)
 		for _, id := range append(unknownIDs(c.anna), "") {
-			requireNoLabel(t, s, app, "anna", id)
+			requireLabelRefused(t, s, app, "anna", id)
 		}
 		requireConnections(t, s, elsewhere)
 		c.requireUnchanged(t, s)

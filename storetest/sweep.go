@@ -11,7 +11,7 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// sweep sweeps and says how many flows that must remove.
+// sweep sweeps, and requires that want flows are removed.
 func sweep(t tb, s connect.Store, before time.Time, limit, want int) {
 	t.Helper()
 	got, err := s.Sweep(t.Context(), before, limit)
@@ -19,7 +19,7 @@ func sweep(t tb, s connect.Store, before time.Time, limit, want int) {
 	require.Equal(t, want, got, "the number of flows that Sweep returns")
 }
 
-// sweepAll sweeps all flows there are.
+// sweepAll sweeps all flows.
 func sweepAll(t tb, s connect.Store, want int) {
 	t.Helper()
 	sweep(t, s, noon.AddDate(1, 0, 0), plenty, want)

@@ -3,7 +3,7 @@ package storetest
 import (
 	"fmt"
 	"time"
-	_ "time/tzdata" // for zones on machines without a database of them
+	_ "time/tzdata" // for machines without a time zone database
 
 	"github.com/stretchr/testify/require"
 
@@ -18,7 +18,7 @@ func zone(t tb, name string) *time.Location {
 	return location
 }
 
-// zones are far from each other, and not all of whole hours.
+// zones returns time zones with very different offsets, not all of them whole hours.
 func zones(t tb) []*time.Location {
 	t.Helper()
 	return []*time.Location{
@@ -31,8 +31,8 @@ func zones(t tb) []*time.Location {
 	}
 }
 
-// requireEdge is a flow that expires at this moment, completed a microsecond
-// before, and one that is completed at it.
+// requireEdge completes two flows that expire at a moment: one before it, and one too
+// late.
 func requireEdge(t tb, s connect.Store, label string, expires, before, at time.Time) {
 	t.Helper()
 	p, late := flow("user of "+label, label), flow("user of "+label, label+", late")
@@ -49,15 +49,15 @@ func requireEdge(t tb, s connect.Store, label string, expires, before, at time.T
 	requireFlow(t, s, late)
 }
 
-// requireNear allows for what is lost below a microsecond.
+// requireNear requires that two times differ by less than a microsecond.
 func requireNear(t tb, want, got time.Time, what string) {
 	t.Helper()
 	require.Less(t, got.Sub(want).Abs(), micro, "the difference between the %s that is stored and the given %v", what, want)
 }
 
-// inOrder are moments in order. In any spelling that leaves zeros or the zone as
-// they come, some of these stand the wrong way round.
-func inOrder() []time.Time {
+// orderedMoments returns moments in order. Formatted without their trailing zeros, or in
+// their zones, some of them sort in another order.
+func orderedMoments() []time.Time {
 	second := time.Date(2044, time.February, 29, 12, 0, 0, 0, time.UTC)
 	east, west := time.FixedZone("", 14*60*60), time.FixedZone("", -12*60*60)
 	return []time.Time{
@@ -108,10 +108,7 @@ var timesGroup = group{"Times", []check{
 
 			got, err := s.Pending(t.Context(), p.TokenHash)
 			require.NoError(t, err, "Pending")
-			connections, err := s.Connections(t.Context(), app, p.UserID)
-			require.NoError(t, err, "Connections")
-			require.Len(t, connections, 1, "the result of Connections")
-			c := connections[0]
+			c := onlyConnection(t, s, p.UserID)
 			requireNear(t, p.BegunAt, got.BegunAt, "BegunAt")
 			requireNear(t, p.IssuedAt, got.IssuedAt, "IssuedAt")
 			requireNear(t, p.ExpiresAt, got.ExpiresAt, "ExpiresAt")
@@ -158,7 +155,7 @@ var timesGroup = group{"Times", []check{
 	}},
 
 	{"when clocks are set back, both equal hours are distinct", func(t tb, s connect.Store) {
-		// In Berlin, 2:30 comes twice on this night: 0:30 and 1:30 in UTC.
+		// In Berlin, 2:30 occurs twice in this night, at 0:30 and 1:30 UTC.
 		berlin := zone(t, "Europe/Berlin")
 		once := time.Date(2026, time.October, 25, 0, 30, 0, 0, time.UTC).In(berlin)
 		twice := once.Add(time.Hour)
@@ -172,15 +169,15 @@ var timesGroup = group{"Times", []check{
 		c := finished(p, identity("anna"))
 		c.ConnectedAt = twice
 		requireRefused(t, s, p, c, single, connect.ErrStateExpired)
-		sweep(t, s, twice, plenty, 3) // those that expire once; not the two that expire twice
+		sweep(t, s, twice, plenty, 3) // all but the two that expire at twice
 	}},
 
 	{"times from 1970 to 9999 are stored", func(t tb, s connect.Store) {
 		for _, moment := range []time.Time{
 			time.Date(1970, time.January, 1, 0, 0, 1, 0, time.UTC),
-			time.Date(2001, time.September, 9, 1, 46, 40, 0, time.UTC), // a second of ten digits
-			time.Date(2038, time.January, 19, 3, 14, 8, 0, time.UTC),   // beyond 32 bits
-			time.Date(2262, time.April, 12, 0, 0, 0, 0, time.UTC),      // beyond 64 bits of nanoseconds
+			time.Date(2001, time.September, 9, 1, 46, 40, 0, time.UTC), // the first Unix time of ten digits
+			time.Date(2038, time.January, 19, 3, 14, 8, 0, time.UTC),   // more than 32 bits
+			time.Date(2262, time.April, 12, 0, 0, 0, 0, time.UTC),      // more than 64 bits of nanoseconds
 			time.Date(9999, time.December, 31, 23, 59, 59, 999_999_000, time.UTC),
 		} {
 			requireEdge(t, s, moment.Format(time.DateOnly), moment, moment.Add(-micro), moment)
@@ -189,7 +186,7 @@ var timesGroup = group{"Times", []check{
 	}},
 
 	{"times are ordered as instants, not as strings", func(t tb, s connect.Store) {
-		ordered := inOrder()
+		ordered := orderedMoments()
 		var queued []connect.Task
 		for i, moment := range ordered {
 			label := fmt.Sprint(i)
@@ -203,7 +200,7 @@ var timesGroup = group{"Times", []check{
 			queued = append(queued, tag(c))
 		}
 
-		// Each moment against every other, by expiry.
+		// Complete compares each moment with every other.
 		for i, expires := range ordered {
 			for j, at := range ordered {
 				label := fmt.Sprint(i, "/", j)
@@ -219,7 +216,7 @@ var timesGroup = group{"Times", []check{
 				}
 			}
 		}
-		// By Claim: each when it is due, and the one that is due longest first.
+		// Claim returns each task when it is due, and the one that is due longest first.
 		last := ordered[len(ordered)-1]
 		until := last.AddDate(900, 0, 0)
 		for i, moment := range ordered {
@@ -229,7 +226,7 @@ var timesGroup = group{"Times", []check{
 			got := claimIn(t, s, app, last, until, 1)
 			requireSameTasks(t, queued[i:i+1], got, fmt.Sprintf("the one task that is due longest, at %v", moment))
 		}
-		// By Sweep.
+		// Sweep compares them.
 		for i, moment := range ordered {
 			want := 0
 			if i > 0 {
