@@ -1,45 +1,45 @@
 package storetest
 
-// flawsOfConnections are those of stores that keep several connections of a user.
+// flawsOfConnections are flaws with users who have several connections.
 var flawsOfConnections = map[string][]flaw{
 	"Bind limit/only flows of the same actor are spent or removed": {
-		{"makes room among the flows of all actors", []string{"Pending", stateUnknown}},
+		{"spends the flows of all actors", []string{"Pending", stateUnknown}},
 		{"compares ActorID without case", []string{"Pending", stateUnknown}},
 	},
 	"Bind limit/flows of every kind count": {
-		{"makes room among the flows for the same connection", []string{"the result of Pending", "- Spent: (bool) true", "+ Spent: (bool) false"}},
+		{"spends flows of the same ConnectionID only", []string{"the result of Pending", "- Spent: (bool) true", "+ Spent: (bool) false"}},
 	},
 
 	"Complete Accepted/a renewal or an addition that the app accepted is stored": {
-		{"takes no agreement to one more", []string{"Complete of a pending flow", changed}},
+		{"refuses an accepted addition", []string{"Complete of a pending flow", changed}},
 	},
 	"Complete Accepted/anything else is ErrConnectionChanged, and nothing changes": {
-		{"does not ask what was agreed to", []string{"a Complete that the contract refuses", changed}},
-		{"compares the id alone that was agreed to", []string{"a Complete that the contract refuses", changed}},
-		{"compares the identity alone that was agreed to", []string{"a Complete that the contract refuses", changed}},
-		{"spends what it refuses", []string{"a Complete that the contract refuses", changed}},
+		{"ignores Accepted", []string{"a Complete that the contract refuses", changed}},
+		{"compares the ID of Accepted alone", []string{"a Complete that the contract refuses", changed}},
+		{"compares the IdentityID of Accepted alone", []string{"a Complete that the contract refuses", changed}},
+		{"spends a flow that it refuses", []string{"a Complete that the contract refuses", changed}},
 	},
 	"Complete Accepted/other reasons to refuse come before ErrConnectionChanged": {
-		{"looks first at what was agreed to", []string{"a Complete that the contract refuses", changed}},
+		{"checks Accepted first", []string{"a Complete that the contract refuses", changed}},
 	},
 	"Complete Accepted/a reload is not affected": {
-		{"asks what was agreed to of a reload", []string{"Complete of a reload", changed}},
+		{"checks Accepted for a reload", []string{"Complete of a reload", changed}},
 	},
 	"Complete Accepted/of racing flows with one acceptance, exactly one is stored": {
-		{"does not ask what was agreed to", []string{"the calls of Complete that return First"}},
-		{"looks for the connection to renew in a transaction of its own", []string{"the calls of Complete that return First"}},
+		{"ignores Accepted", []string{"the calls of Complete that return First"}},
+		{"looks for the connection to renew in a separate transaction", []string{"the calls of Complete that return First"}},
 	},
 
 	"Complete adds/a flow that adds stores one more connection": {
-		{"keeps one connection for a user", []string{"the result of Connections", "- ID: (string) (len=31)"}},
-		{"ignores whether a flow adds", []string{"the result of Complete", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
+		{"stores one connection for a user at most", []string{"the result of Connections", "- ID: (string) (len=31)"}},
+		{"ignores Adds", []string{"the result of Complete", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
 	},
 	"Complete adds/the first connection is added with or without Adds": {
-		{"adds nothing for a flow that does not say so", []string{"Complete of a pending flow", limitReached}},
+		{"adds no connection without Adds", []string{"Complete of a pending flow", limitReached}},
 		{"allows one connection less", []string{"Complete of a pending flow", limitReached}},
 	},
 	"Complete adds/the CreatedAt of a new connection is its ConnectedAt": {
-		{"keeps the CreatedAt that it is given", []string{"the result of Complete", "- wall: (uint64) 123456000", "+ wall: (uint64) 0"}},
+		{"stores the CreatedAt that it is given", []string{"the result of Complete", "- wall: (uint64) 123456000", "+ wall: (uint64) 0"}},
 	},
 	"Complete adds/an identity that the user has is renewed, even at the limit": {
 		{"adds an identity that the user has", []string{"the result of Complete", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
@@ -48,15 +48,15 @@ var flawsOfConnections = map[string][]flaw{
 	"Complete adds/a flow that adds at the limit is ErrConnectionLimit": {
 		{"allows one connection more", []string{"a Complete that the contract refuses", limitReached}},
 		{"allows one connection less", []string{"Complete of a pending flow", limitReached}},
-		{"spends what it refuses", []string{"a Complete that the contract refuses", limitReached}},
+		{"spends a flow that it refuses", []string{"a Complete that the contract refuses", limitReached}},
 	},
 	"Complete adds/a flow that was refused at the limit can be completed below it": {
-		{"spends what it refuses", []string{"Complete of a pending flow", stateSpent}},
+		{"spends a flow that it refuses", []string{"Complete of a pending flow", stateSpent}},
 		{"spends flows that add when one connection ends", []string{"Complete of a pending flow", stateSpent}},
 		{"keeps the connection that it ends", []string{"Complete of a pending flow", limitReached}},
 	},
 	"Complete adds/a limit below one counts as one": {
-		{"takes no limit for any limit", []string{"a Complete that the contract refuses", limitReached}},
+		{"treats a limit below one as no limit", []string{"a Complete that the contract refuses", limitReached}},
 		{"allows nothing with a limit below one", []string{"Complete of a pending flow", limitReached}},
 	},
 	"Complete adds/a lowered limit ends no connection, and allows renewals": {
@@ -64,21 +64,21 @@ var flawsOfConnections = map[string][]flaw{
 	},
 	"Complete adds/without ConnectionID or Adds, several connections are ErrConnectionLimit": {
 		{"renews the oldest of several", []string{"a Complete that the contract refuses", limitReached}},
-		{"adds if nobody says which of several", []string{"a Complete that the contract refuses", limitReached}},
+		{"adds a connection instead of refusing to choose", []string{"a Complete that the contract refuses", limitReached}},
 	},
 	"Complete adds/the limit counts the connections of one user in one application": {
-		{"counts the connections of everybody", []string{"Complete of a pending flow", limitReached}},
-		{"counts the connections of the user id everywhere", []string{"Complete of a pending flow", limitReached}},
+		{"counts the connections of all users", []string{"Complete of a pending flow", limitReached}},
+		{"counts the connections of the user id in all applications", []string{"Complete of a pending flow", limitReached}},
 	},
 	"Complete adds/connections are ordered by CreatedAt, not by when they were stored or renewed": {
-		{"returns connections as they were stored", []string{"the result of Connections", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
+		{"returns connections in the order in which they were stored", []string{"the result of Connections", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
 		{"orders connections by the last sign-in", []string{"the result of Connections", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
 		{"orders connections by the second", []string{"the result of Connections", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
 		{"returns ended connections the newest first", []string{"the result of Disconnect", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
 	},
 	"Complete adds/CreatedAt is ordered as an instant, in any zone and year": {
-		{"compares moments as texts", []string{"the result of Connections"}},
-		{"compares moments as texts in UTC", []string{"the result of Connections"}},
+		{"compares times as strings", []string{"the result of Connections"}},
+		{"compares times as strings in UTC", []string{"the result of Connections"}},
 	},
 	"Complete adds/connections with the same CreatedAt are ordered by ID, byte by byte": {
 		{"orders ids without case", []string{"the result of Connections", `- ID: (string) (len=4) "Anna"`, `+ ID: (string) (len=1) "_"`}},
@@ -89,41 +89,41 @@ var flawsOfConnections = map[string][]flaw{
 	"Complete renews/a ConnectionID renews that connection alone": {
 		{"renews the oldest connection", []string{"the result of Complete", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
 		{"deletes all identities when one is replaced", []string{"the tasks that are due", "-([]string) (len=2)", "+([]string) (len=4)"}},
-		{"forgets what a flow is for", []string{"the result of Complete", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
+		{"stores no ConnectionID and Adds", []string{"the result of Complete", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
 	},
 	"Complete renews/a ConnectionID renews a connection with the identity that it has": {
-		{"deletes an identity that comes again", []string{"the tasks that are due", "-([]string) (len=1)", "+([]string) (len=2)"}},
-		{"says that the same identity was replaced", []string{"the result of Complete", `- Replaced: (string) ""`, `+ Replaced: (string) (len=36) "baee5246-dca0-47aa-9fe3-2748690a176c"`}},
+		{"deletes an identity that is renewed", []string{"the tasks that are due", "-([]string) (len=1)", "+([]string) (len=2)"}},
+		{"returns the same identity as Replaced", []string{"the result of Complete", `- Replaced: (string) ""`, `+ Replaced: (string) (len=36) "baee5246-dca0-47aa-9fe3-2748690a176c"`}},
 	},
 	"Complete renews/a ConnectionID counts before Adds": {
 		{"adds though a connection is named", []string{"the result of Complete", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
 	},
 	"Complete renews/without ConnectionID or Adds, the only connection is renewed at any limit": {
-		{"adds whenever there is room", []string{"the result of Complete", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
-		{"does not say which identity it has replaced", []string{"the result of Complete", `- Replaced: (string) (len=36) "1d4a30d7-8de6-4e5f-9885-ffac2c6b8425"`, `+ Replaced: (string) ""`}},
+		{"adds a connection below the limit without Adds", []string{"the result of Complete", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
+		{"returns no Replaced", []string{"the result of Complete", `- Replaced: (string) (len=36) "1d4a30d7-8de6-4e5f-9885-ffac2c6b8425"`, `+ Replaced: (string) ""`}},
 	},
 	"Complete renews/without ConnectionID or Adds, the connection that has the identity is renewed": {
-		{"refuses who does not say which before it looks for the identity", []string{"Complete of a pending flow", limitReached}},
+		{"refuses to choose before it looks for the identity", []string{"Complete of a pending flow", limitReached}},
 		{"adds an identity that the user has", []string{"Complete of a pending flow", limitReached}},
 	},
 	"Complete renews/a renewal keeps ID and CreatedAt, and takes the rest from the new sign-in": {
-		{"gives a renewed connection another id", []string{"the result of Complete", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
-		{"gives a connection another id with another identity", []string{"the result of Complete", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
-		{"begins a renewed connection anew", []string{"the result of Complete", "- ext: (int64) 65019153600", "+ ext: (int64) 65019153601"}},
+		{"changes the ID of a connection that is renewed", []string{"the result of Complete", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
+		{"changes the ID of a connection with its identity", []string{"the result of Complete", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
+		{"changes the CreatedAt of a renewed connection", []string{"the result of Complete", "- ext: (int64) 65019153600", "+ ext: (int64) 65019153601"}},
 		{"keeps the actor of a connection that is renewed", []string{"the result of Complete", `- ActorID: (string) (len=4) "carl"`, `+ ActorID: (string) (len=3) "ben"`}},
-		{"keeps when the user signed in first", []string{"the result of Complete", "- ext: (int64) 65019153601", "+ ext: (int64) 65019153600"}},
+		{"keeps the ConnectedAt of a connection that is renewed", []string{"the result of Complete", "- ext: (int64) 65019153601", "+ ext: (int64) 65019153600"}},
 		{"keeps the label of a connection that is renewed with another", []string{"the result of Complete", `- Label: (string) (len=7) "label 0"`, `+ Label: (string) (len=4) "work"`}},
 		{"keeps the health of the connection that it replaces", []string{"the result of Complete", `- Health: (connect.Health) (len=2) "ok"`, `+ Health: (connect.Health) (len=13) "needs_sign_in"`}},
 	},
 	"Complete renews/a renewal with the same identity keeps and takes the same fields": {
-		{"gives a renewed connection another id", []string{"the result of Complete", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
-		{"keeps the actor of an identity that comes again", []string{"the result of Complete", `- ActorID: (string) (len=4) "carl"`, `+ ActorID: (string) (len=3) "ben"`}},
-		{"keeps the newer health of an identity that comes again", []string{"the result of Complete", `- Health: (connect.Health) (len=13) "needs_sign_in"`, `+ Health: (connect.Health) (len=2) "ok"`}},
-		{"says that the same identity was replaced", []string{"the result of Complete", `- Replaced: (string) ""`, `+ Replaced: (string) (len=36) "55579b55-7896-40ce-9764-c47fed644f9b"`}},
+		{"changes the ID of a connection that is renewed", []string{"the result of Complete", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
+		{"keeps the actor of an identity that is renewed", []string{"the result of Complete", `- ActorID: (string) (len=4) "carl"`, `+ ActorID: (string) (len=3) "ben"`}},
+		{"keeps the later health of an identity that is renewed", []string{"the result of Complete", `- Health: (connect.Health) (len=13) "needs_sign_in"`, `+ Health: (connect.Health) (len=2) "ok"`}},
+		{"returns the same identity as Replaced", []string{"the result of Complete", `- Replaced: (string) ""`, `+ Replaced: (string) (len=36) "55579b55-7896-40ce-9764-c47fed644f9b"`}},
 	},
 	"Complete renews/a renewal without a label keeps the old one": {
-		{"forgets the label of a connection that is renewed", []string{"the result of Complete", `- Label: (string) (len=4) "work"`, `+ Label: (string) ""`}},
-		{"takes the label of the flow", []string{"the result of Complete", `- Label: (string) (len=4) "work"`, `+ Label: (string) (len=16) "that of the flow"`}},
+		{"removes the label of a connection that is renewed", []string{"the result of Complete", `- Label: (string) (len=4) "work"`, `+ Label: (string) ""`}},
+		{"stores the label of the flow", []string{"the result of Complete", `- Label: (string) (len=4) "work"`, `+ Label: (string) (len=16) "that of the flow"`}},
 	},
 	"Complete renews/a ConnectionID that the user does not have is ErrConnectionUnknown": {
 		{"finds a connection by its ID alone", []string{"a Complete that the contract refuses", unknown}},
@@ -138,80 +138,80 @@ var flawsOfConnections = map[string][]flaw{
 	},
 	"Complete renews/the identity of another connection of the user is ErrIdentityConnected": {
 		{"renews whichever connection has the identity", []string{"a Complete that the contract refuses", connectedElse}},
-		{"gives an identity to two connections", []string{"a Complete that the contract refuses", connectedElse}},
+		{"stores one identity in two connections", []string{"a Complete that the contract refuses", connectedElse}},
 	},
 	"Complete renews/of several reasons to refuse, the first in order is returned": {
 		{"looks for the identity before the connection that is named", []string{"a Complete that the contract refuses: connection unknown, identity of another connection", unknown}},
-		{"looks at the limit before anything else of a connection", []string{"a Complete that the contract refuses: connection unknown, over the limit", unknown}},
-		{"judges freshness last", []string{"a Complete that the contract refuses: too old, connection unknown", identityTooOld}},
-		{"judges freshness before anything else of an identity", []string{"a Complete that the contract refuses: retired, too old, connection unknown", identityRetired}},
+		{"checks the limit before the connection", []string{"a Complete that the contract refuses: connection unknown, over the limit", unknown}},
+		{"checks SameIdentity last", []string{"a Complete that the contract refuses: too old, connection unknown", identityTooOld}},
+		{"checks SameIdentity before the identity", []string{"a Complete that the contract refuses: retired, too old, connection unknown", identityRetired}},
 	},
 	"Complete renews/a flow that was refused can still be completed": {
-		{"spends what it refuses", []string{"Complete of a pending flow", stateSpent}},
+		{"spends a flow that it refuses", []string{"Complete of a pending flow", stateSpent}},
 	},
 
 	"Complete SameIdentity/the identity of any connection of the user is renewed": {
 		{"looks for the identity in the oldest connection of its user", []string{"Complete of a pending flow", identityTooOld}},
-		{"takes only fresh identities", []string{"Complete of a pending flow", identityTooOld}},
+		{"refuses every identity with SameIdentity", []string{"Complete of a pending flow", identityTooOld}},
 	},
 
 	"Complete actors/another actor is ErrAnotherUser, and the flow stays pending": {
-		{"forgets whose actor may complete a flow", []string{"a Complete that the contract refuses", anotherUser}},
-		{"lets the owner complete every flow", []string{"a Complete that the contract refuses", anotherUser}},
-		{"lets every actor complete the owner's flow", []string{"a Complete that the contract refuses", anotherUser}},
+		{"ignores the actor of a flow", []string{"a Complete that the contract refuses", anotherUser}},
+		{"accepts the owner for every actor's flow", []string{"a Complete that the contract refuses", anotherUser}},
+		{"accepts any actor for the owner's flow", []string{"a Complete that the contract refuses", anotherUser}},
 		{"compares ActorID without case", []string{"a Complete that the contract refuses", anotherUser}},
 	},
 	"Complete actors/a reload by another actor is ErrAnotherUser, and changes nothing": {
-		{"lets every actor reload", []string{"a Complete that the contract refuses", anotherUser}},
+		{"accepts any actor for a reload", []string{"a Complete that the contract refuses", anotherUser}},
 	},
 	"Complete actors/every ActorID is stored exactly, and distinct from similar ones": {
 		{"compares ActorID without case", []string{"the result of Pending", "- Spent: (bool) false", "+ Spent: (bool) true"}},
 		{"compares ActorID without accents", []string{"the result of Pending", "- Spent: (bool) false", "+ Spent: (bool) true"}},
 		{"compares ActorID without spaces at the end", []string{"the result of Pending", "- Spent: (bool) false", "+ Spent: (bool) true"}},
-		{"forgets the actor and the label of a flow", []string{"Pending", stateUnknown}},
+		{"stores no ActorID and Label of a flow", []string{"Pending", stateUnknown}},
 	},
 	"Complete actors/actors share the owner's connections, and ActorID is who signed in last": {
 		{"renews connections of the same actor alone", []string{"Complete of a pending flow", unknown}},
 		{"keeps the actor of a connection that is renewed", []string{"the result of Complete", `- ActorID: (string) (len=3) "ben"`, `+ ActorID: (string) (len=4) "carl"`}},
 	},
 	"Complete actors/the owner's connections and flows are not the actor's own": {
-		{"spends everybody's flows", []string{"the result of Pending", "- IdentityID: (string) (len=36)", `+ IdentityID: (string) ""`}},
-		{"takes the actor for the user", []string{"the result of Pending", "- IdentityID: (string) (len=36)", `+ IdentityID: (string) ""`}},
+		{"spends the flows of all users when it disconnects one", []string{"the result of Pending", "- IdentityID: (string) (len=36)", `+ IdentityID: (string) ""`}},
+		{"treats the actor as the user", []string{"the result of Pending", "- IdentityID: (string) (len=36)", `+ IdentityID: (string) ""`}},
 	},
 
 	"SetLabel/a label is set, replaced and removed, and nothing else changes": {
 		{"removes no label", []string{"the connection that SetLabel returns", `- Label: (string) ""`, `+ Label: (string) (len=4) "home"`}},
-		{"takes a label for a sign-in", []string{"the connection that SetLabel returns", "- ext: (int64) 65019153540", "+ ext: (int64) 65019153541"}},
+		{"changes ConnectedAt with the label", []string{"the connection that SetLabel returns", "- ext: (int64) 65019153540", "+ ext: (int64) 65019153541"}},
 		{"tags an identity whose label has changed", []string{"the tasks that are due at 2061-05-17 12:01:00.123455", "+([]string) (len=3)"}},
 		{"labels all of the user's connections", []string{"the result of Connections", `- Label: (string) (len=4) "work"`, `+ Label: (string) (len=4) "home"`}},
 		{"returns the connection as it was before the label", []string{"the connection that SetLabel returns", `- Label: (string) (len=4) "work"`, `+ Label: (string) ""`}},
 	},
 	"SetLabel/a label of up to 100 characters is stored exactly": {
 		{"trims spaces", []string{"the connection that SetLabel returns", `- Label: (string) (len=1) " "`, `+ Label: (string) ""`}},
-		{"has labels of 100 bytes", []string{"SetLabel", "too long"}},
-		{"keeps texts in lower case", []string{"the connection that SetLabel returns", `- Label: (string) (len=4) "Anna"`, `+ Label: (string) (len=4) "anna"`}},
+		{"stores labels of 100 bytes at most", []string{"SetLabel", "too long"}},
+		{"stores strings in lower case", []string{"the connection that SetLabel returns", `- Label: (string) (len=4) "Anna"`, `+ Label: (string) (len=4) "anna"`}},
 	},
 	"SetLabel/Complete stores the label of a new connection exactly": {
 		{"begins every connection without a label", []string{"the result of Complete", `- Label: (string) (len=4) "work"`, `+ Label: (string) ""`}},
 		{"trims spaces", []string{"the result of Complete", `- Label: (string) (len=5) "work "`, `+ Label: (string) (len=4) "work"`}},
-		{"forgets the actor and the label of a flow", []string{"the result of Pending", `- Label: (string) (len=4) "work"`, `+ Label: (string) ""`}},
+		{"stores no ActorID and Label of a flow", []string{"the result of Pending", `- Label: (string) (len=4) "work"`, `+ Label: (string) ""`}},
 	},
 	"SetLabel/a label with a NUL byte or invalid UTF-8 is an error, and the old one stays": {
-		{"cuts texts at a NUL byte", []string{"SetLabel to a label with a NUL byte inside", "An error is expected"}},
-		{"repairs what is no UTF-8", []string{"SetLabel to a label with a byte that is no UTF-8", "An error is expected"}},
-		{"says that a connection is unknown when its label is odd", []string{"SetLabel to a label with a NUL byte inside"}},
+		{"truncates strings at a NUL byte", []string{"SetLabel to a label with a NUL byte inside", "An error is expected"}},
+		{"repairs invalid UTF-8", []string{"SetLabel to a label with a byte that is no UTF-8", "An error is expected"}},
+		{"returns ErrConnectionUnknown for an invalid label", []string{"SetLabel to a label with a NUL byte inside"}},
 	},
 	"SetLabel/a label of more than 100 characters is stored exactly or rejected": {
-		{"cuts labels at 100 characters", []string{"the connection that SetLabel returns", "- Label: (string) (len=101)", "+ Label: (string) (len=100)"}},
+		{"truncates labels to 100 characters", []string{"the connection that SetLabel returns", "- Label: (string) (len=101)", "+ Label: (string) (len=100)"}},
 	},
 	"SetLabel/a connection that the user does not have is ErrConnectionUnknown": {
 		{"finds a connection by its ID alone", []string{`SetLabel of the connection "connection-`, unknown}},
-		{"says nothing of a connection that is unknown", []string{`SetLabel of the connection "connection-`, unknown}},
+		{"returns no error for an unknown connection", []string{`SetLabel of the connection "connection-`, unknown}},
 		{"compares ID without case", []string{`SetLabel of the connection "CONNECTION-`, unknown}},
 		{"finds connections by patterns", []string{`SetLabel of the connection "%", which the user does not have`, unknown}},
 	},
 	"SetLabel/a label survives SetHealth, and renewals without a label": {
-		{"forgets the label of a connection that is renewed", []string{"the result of Complete", `- Label: (string) (len=4) "work"`, `+ Label: (string) ""`}},
+		{"removes the label of a connection that is renewed", []string{"the result of Complete", `- Label: (string) (len=4) "work"`, `+ Label: (string) ""`}},
 	},
 
 	"SetHealth/of several connections only the one with the identity changes": {
@@ -225,12 +225,12 @@ var flawsOfConnections = map[string][]flaw{
 	"Queue/a deletion is queued for an identity without a connection": {
 		{"queues nothing", []string{"the tasks that are due at 2061-05-17 13:02:00.123456", "actual : []string{}", "-([]string) (len=3)"}},
 		{"queues at once", []string{"the tasks that are due at 2061-05-17 13:02:00.123455", "-([]string) (len=3)", "+([]string) (len=6)"}},
-		{"has one deletion for a user", []string{"the tasks that are due at 2061-05-17 13:02:00.123456", "-([]string) (len=3)", "+([]string) (len=2)"}},
+		{"queues one deletion for a user at most", []string{"the tasks that are due at 2061-05-17 13:02:00.123456", "-([]string) (len=3)", "+([]string) (len=2)"}},
 	},
 	"Queue/a tag is ErrNotConnected unless a connection of its user has the identity": {
-		{"queues a tag for nobody", []string{"a Queue that the contract refuses: [tag", notConnected}},
+		{"queues a tag without a connection", []string{"a Queue that the contract refuses: [tag", notConnected}},
 		{"queues a tag for an identity of anybody", []string{"a Queue that the contract refuses: [tag", notConnected}},
-		{"queues a tag for the user id everywhere", []string{"a Queue that the contract refuses: [tag", notConnected}},
+		{"queues a tag for the user id in any application", []string{"a Queue that the contract refuses: [tag", notConnected}},
 	},
 	"Queue/a tag of a replaced identity is ErrNotConnected": {
 		{"queues a tag for a replaced identity", []string{"a Queue that the contract refuses: [tag", notConnected}},
@@ -241,30 +241,30 @@ var flawsOfConnections = map[string][]flaw{
 		{"looks for an identity to delete with its user", []string{"a Queue that the contract refuses: [delete", identityTaken}},
 	},
 	"Queue/a tag that is queued again is replaced, with no attempts": {
-		{"queues a task once", []string{"the tasks that are due at 2061-05-17 12:01:01.123456", "actual : []string{}", "-([]string) (len=1)"}},
+		{"queues no task again", []string{"the tasks that are due at 2061-05-17 12:01:01.123456", "actual : []string{}", "-([]string) (len=1)"}},
 		{"queues a task twice", []string{"the tasks that are due at 2061-05-17 15:01:01.123455", "+([]string) (len=3)"}},
-		{"counts on when a task is queued again", []string{"the tasks that are due at 2061-05-17 12:01:01.123456", "claimed 1 times", "claimed 3 times"}},
+		{"keeps the attempts of a task that is queued again", []string{"the tasks that are due at 2061-05-17 12:01:01.123456", "claimed 1 times", "claimed 3 times"}},
 		{"queues with the attempts that it is given", []string{"the tasks that are due at 2061-05-17 12:01:01.123456", "claimed 1 times", "claimed 8 times"}},
 	},
 	"Queue/a deletion that is queued again is replaced, with no attempts": {
-		{"queues a deletion once", []string{"the tasks that are due at 2061-05-17 12:02:01.123456", "actual : []string{}", "-([]string) (len=1)"}},
-		{"keeps whose a task was", []string{"the tasks that are due at 2061-05-17 12:02:01.123456", `of \"ben\"`, `of \"anna\"`}},
+		{"queues no deletion again", []string{"the tasks that are due at 2061-05-17 12:02:01.123456", "actual : []string{}", "-([]string) (len=1)"}},
+		{"keeps the user of a task that is queued again", []string{"the tasks that are due at 2061-05-17 12:02:01.123456", `of \"ben\"`, `of \"anna\"`}},
 		{"queues with the attempts that it is given", []string{"the tasks that are due at 2061-05-17 12:02:01.123456", "claimed 1 times", "claimed 8 times"}},
 	},
 	"Queue/an identity with a queued deletion is ErrIdentityRetired until Done": {
-		{"gives out identities whose deletion was queued", []string{"a Complete that the contract refuses", identityRetired}},
-		{"never gives out an identity that was deleted", []string{"Complete of a pending flow", identityRetired}},
+		{"accepts an identity whose deletion Queue has queued", []string{"a Complete that the contract refuses", identityRetired}},
+		{"never accepts an identity that was deleted", []string{"Complete of a pending flow", identityRetired}},
 	},
 	"Queue/the application of a queued task is listed": {
 		{"lists no applications of tasks", []string{"all applications", "extra elements in list A", "task"}},
 	},
 	"Queue/an unknown kind, an empty key or an invalid string is an error": {
 		{"queues any task", []string{`Queue of a task of the kind ""`, "An error is expected"}},
-		{"cuts texts at a NUL byte", []string{"Queue of a task with an invalid string", "An error is expected"}},
+		{"truncates strings at a NUL byte", []string{"Queue of a task with an invalid string", "An error is expected"}},
 	},
 	"Queue/every UserID and ApplicationID is stored exactly": {
 		{"trims spaces", []string{"the tasks that are due", `of \" anna\"`, `of \"anna\"`}},
-		{"keeps texts in lower case", []string{"the ApplicationID of a task that Claim returns"}},
+		{"stores strings in lower case", []string{"the ApplicationID of a task that Claim returns"}},
 	},
 
 	"Disconnect all/all connections end, and are returned in order": {
@@ -277,20 +277,20 @@ var flawsOfConnections = map[string][]flaw{
 		{"leaves flows that name a connection", []string{"the result of Pending", "- Spent: (bool) true", "+ Spent: (bool) false"}},
 	},
 	"Disconnect all/flows of every kind and actor that began earlier are ErrStateSpent": {
-		{"forgets when a user was disconnected", []string{"a Complete that the contract refuses", stateSpent}},
-		{"lets actors outlast a disconnect", []string{"a Complete that the contract refuses", stateSpent}},
+		{"stores no time of Disconnect", []string{"a Complete that the contract refuses", stateSpent}},
+		{"ignores BegunAt of flows with an actor", []string{"a Complete that the contract refuses", stateSpent}},
 	},
 
 	"Disconnect one/the connection ends, and the others stay unchanged": {
-		{"ends all connections whichever is named", []string{"the result of Disconnect", "+ ID: (string) (len=31)"}},
+		{"ends all connections of the user", []string{"the result of Disconnect", "+ ID: (string) (len=31)"}},
 		{"drops all of the user's tags when a connection ends", []string{"the tasks that are due at 2061-05-17 12:02:00.123455", "actual : []string{}", "-([]string) (len=1)"}},
-		{"forgets the health of who disconnects", []string{"the result of Disconnect", `- Health: (connect.Health) (len=13) "needs_sign_in"`, `+ Health: (connect.Health) (len=2) "ok"`}},
-		{"leaves the tag of who disconnects", []string{"the tasks that are due at 2061-05-17 12:02:00.123455", "-([]string) (len=1)"}},
+		{"returns ended connections as HealthOK", []string{"the result of Disconnect", `- Health: (connect.Health) (len=13) "needs_sign_in"`, `+ Health: (connect.Health) (len=2) "ok"`}},
+		{"leaves the tag of an ended connection", []string{"the tasks that are due at 2061-05-17 12:02:00.123455", "-([]string) (len=1)"}},
 		{"deletes at once", []string{"the tasks that are due at 2061-05-17 12:02:00.123455", "-([]string) (len=1)", "+([]string) (len=2)"}},
 	},
 	"Disconnect one/a second call is ErrConnectionUnknown, and the deletion stays": {
-		{"says nothing of a connection that is unknown", []string{`Disconnect of the connection "connection-`, unknown}},
-		{"has one deletion for a user", []string{"the tasks that are due", "-([]string) (len=2)"}},
+		{"returns no error for an unknown connection", []string{`Disconnect of the connection "connection-`, unknown}},
+		{"queues one deletion for a user at most", []string{"the tasks that are due", "-([]string) (len=2)"}},
 	},
 	"Disconnect one/only flows that could renew the connection are spent": {
 		{"spends all flows when one connection ends", []string{"the result of Pending", "- Spent: (bool) false", "+ Spent: (bool) true"}},
@@ -308,23 +308,23 @@ var flawsOfConnections = map[string][]flaw{
 		{"leaves the flow that made the connection", []string{"the result of Pending", `- IdentityID: (string) ""`, "+ IdentityID: (string) (len=36)"}},
 	},
 	"Disconnect one/At is ignored: a flow that began earlier can be completed": {
-		{"remembers when one connection was ended", []string{"Complete of a pending flow", stateSpent}},
+		{"stores the time of Disconnect of one connection", []string{"Complete of a pending flow", stateSpent}},
 	},
 	"Disconnect one/a user whose only connection ended can connect again": {
 		{"spends flows that add when one connection ends", []string{"Complete of a pending flow", stateSpent}},
-		{"remembers when one connection was ended", []string{"Complete of a pending flow", stateSpent}},
+		{"stores the time of Disconnect of one connection", []string{"Complete of a pending flow", stateSpent}},
 	},
 	"Disconnect one/the identity is ErrIdentityRetired until its deletion is done": {
-		{"forgets to queue the deletion", []string{"a Complete that the contract refuses", identityRetired}},
-		{"gives a retired identity back to its user", []string{"a Complete that the contract refuses", identityRetired}},
+		{"queues no deletion of an ended connection", []string{"a Complete that the contract refuses", identityRetired}},
+		{"accepts a retired identity of its former user", []string{"a Complete that the contract refuses", identityRetired}},
 	},
 	"Disconnect one/a connection that the user does not have is ErrConnectionUnknown": {
 		{"finds a connection by its ID alone", []string{`Disconnect of the connection "connection-`, unknown}},
-		{"says nothing of a connection that is unknown", []string{`Disconnect of the connection "connection-`, unknown}},
+		{"returns no error for an unknown connection", []string{`Disconnect of the connection "connection-`, unknown}},
 		{"spends flows before it looks for the connection", []string{"the result of Pending", "- Spent: (bool) false", "+ Spent: (bool) true"}},
 		{"compares ID without case", []string{`Disconnect of the connection "CONNECTION-`, unknown}},
 		{"finds connections by patterns", []string{`Disconnect of the connection "%", which the user does not have`, unknown}},
-		{"cuts texts at a NUL byte", []string{`Disconnect of the connection "connection-`, unknown}},
+		{"truncates strings at a NUL byte", []string{`Disconnect of the connection "connection-`, unknown}},
 	},
 	"Disconnect one/every ID is stored exactly, and distinct from similar ones": {
 		{"compares ID without case", []string{"Complete of a pending flow", connectedElse}},
@@ -337,15 +337,15 @@ var flawsOfConnections = map[string][]flaw{
 	},
 
 	"List/connections are ordered by ID, in pages of any size": {
-		{"lists connections as they were stored", []string{"all connections, in pages of 1", "- ID: (string) (len=31)"}},
+		{"lists connections in the order in which they were stored", []string{"all connections, in pages of 1", "- ID: (string) (len=31)"}},
 		{"lists from the cursor on", []string{"the pages of List do not end"}},
 	},
 	"List/a full last page is followed by an empty one": {
-		{"fails to list nothing", []string{"List", "no rows"}},
+		{"returns an error for an empty page", []string{"List", "no rows"}},
 		{"lists from the cursor on", []string{"the second page", "- ID: (string) (len=31)", "+ ID: (string) (len=31)"}},
 	},
 	"List/WithIdentities finds connections of any user and application": {
-		{"fails to find an identity that nobody has", []string{"WithIdentities", "the user is not connected"}},
+		{"returns an error for an identity without a connection", []string{"WithIdentities", "the user is not connected"}},
 		{"finds identities in one application", []string{"the result of WithIdentities"}},
 		{"finds one identity", []string{"the result of WithIdentities"}},
 	},
@@ -361,20 +361,20 @@ var flawsOfConnections = map[string][]flaw{
 		{"fills a page before it looks at the health", []string{"the connections that are ok, in pages of 1", "actual : []connect.Connection{}", "- ID: (string) (len=31)"}},
 	},
 	"List/an unknown health is an error": {
-		{"lists any health", []string{`List of the health "OK"`, "An error is expected"}},
+		{"lists connections of an unknown health", []string{`List of the health "OK"`, "An error is expected"}},
 	},
 	"List/only connections of the application are returned": {
 		{"lists the connections of every application", []string{"the connections of the application", "+ ID: (string) (len=31)"}},
 	},
 	"List/a limit below one returns nothing, and is no error": {
-		{"takes no limit for any limit", []string{"the number of connections that List returns"}},
+		{"treats a limit below one as no limit", []string{"the number of connections that List returns"}},
 	},
 	"List/After may be an ID that no connection has": {
 		{"finds nothing after a connection that has ended", []string{"the connections after", "actual : []connect.Connection{}", "- ID: (string) (len=31)"}},
 	},
 	"List/changes between two pages neither repeat nor skip a connection": {
 		{"finds nothing after a connection that has ended", []string{"the number of times that List returns the connection", "expected: 1", "actual : 0"}},
-		{"lists connections as they were stored", []string{"the number of times that List returns the connection", "expected: 1", "actual : 0"}},
+		{"lists connections in the order in which they were stored", []string{"the number of times that List returns the connection", "expected: 1", "actual : 0"}},
 	},
 	"List/concurrent changes neither repeat nor skip a connection": {
 		{"reads a page in two transactions", []string{"the number of times that List returns the connection"}},

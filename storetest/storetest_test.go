@@ -3,6 +3,8 @@ package storetest
 import (
 	"context"
 	"fmt"
+	"os"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -15,12 +17,12 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// A recorder is a tb that records what a check says.
+// A recorder is a tb that records failures.
 type recorder struct {
-	mu      sync.Mutex
-	said    []string
-	failed  bool
-	skipped bool
+	mu       sync.Mutex
+	failures []string
+	failed   bool
+	skipped  bool
 }
 
 func (r *recorder) Helper() {}
@@ -30,7 +32,7 @@ func (r *recorder) Context() context.Context { return context.Background() }
 func (r *recorder) Errorf(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.said = append(r.said, fmt.Sprintf(format, args...))
+	r.failures = append(r.failures, fmt.Sprintf(format, args...))
 	r.failed = true
 }
 
@@ -48,9 +50,8 @@ func (r *recorder) FailNow() {
 	runtime.Goexit()
 }
 
-// run runs a check, and returns what it said. Time stands still meanwhile but for
-// those who sleep, so that a gap in a transaction is one that everybody finds, and
-// nobody waits.
+// run runs a check, and returns its recorder. Time is that of package synctest, so that
+// every other call runs during a gap in a transaction, and no test waits.
 func run(t *testing.T, c check, s connect.Store) *recorder {
 	t.Helper()
 	r := new(recorder)
@@ -58,21 +59,21 @@ func run(t *testing.T, c check, s connect.Store) *recorder {
 		var running sync.WaitGroup
 		running.Go(func() { c.run(r, s) })
 		running.Wait()
-		time.Sleep(24 * time.Hour) // for calls that hang to come back
+		time.Sleep(24 * time.Hour) // until calls that hang have returned
 	})
 	return r
 }
 
-// text is what a check said, in one line.
+// text returns all failures in one line.
 func (r *recorder) text() string {
-	return strings.Join(strings.Fields(strings.Join(r.said, " ")), " ")
+	return strings.Join(strings.Fields(strings.Join(r.failures, " ")), " ")
 }
 
-func TestRightStores(t *testing.T) {
+func TestRunPassesCorrectStores(t *testing.T) {
 	t.Parallel()
 	for name, newStore := range map[string]func() connect.Store{
-		"the memory store fails no check":        func() connect.Store { return connect.NewMemoryStore() },
-		"a sketch without a flaw fails no check": func() connect.Store { return new(lister) },
+		"MemoryStore":           func() connect.Store { return connect.NewMemoryStore() },
+		"sketch without a flaw": func() connect.Store { return new(lister) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -87,7 +88,7 @@ func TestRightStores(t *testing.T) {
 	}
 }
 
-func TestAStoreThatIsNoListerSkipsTheChecksOfListAlone(t *testing.T) {
+func TestRunSkipsOnlyListForOtherStores(t *testing.T) {
 	t.Parallel()
 	for _, group := range groups {
 		for _, check := range group.checks {
@@ -99,7 +100,7 @@ func TestAStoreThatIsNoListerSkipsTheChecksOfListAlone(t *testing.T) {
 	}
 }
 
-func TestBrokenStores(t *testing.T) {
+func TestRunFailsFlawedStores(t *testing.T) {
 	t.Parallel()
 	known := 0
 	for _, group := range groups {
@@ -111,13 +112,40 @@ func TestBrokenStores(t *testing.T) {
 				t.Run("a store that "+flaw.name+" fails "+group.name+"/"+check.name, func(t *testing.T) {
 					t.Parallel()
 					r := run(t, check, &lister{sketch{flaw: flaw.name}})
-					require.True(t, r.failed, "the check passes")
-					for _, part := range flaw.says {
-						require.Contains(t, r.text(), part, "what the check says")
+					require.True(t, r.failed, "whether the check fails")
+					for _, part := range flaw.failures {
+						require.Contains(t, r.text(), part, "the failures of the check")
 					}
 				})
 			}
 		}
 	}
-	require.Len(t, flaws, known, "checks with flaws, of which some are no checks any more")
+	require.Len(t, flaws, known, "flaws of checks that do not exist")
+}
+
+func TestGroupsAreInThePackageComment(t *testing.T) {
+	t.Parallel()
+	source, err := os.ReadFile("storetest.go")
+	require.NoError(t, err)
+	comment, _, _ := strings.Cut(string(source), "\npackage storetest")
+	var listed, names []string
+	for _, match := range regexp.MustCompile(`(?m)^//   - (.*?)[:.]`).FindAllStringSubmatch(comment, -1) {
+		listed = append(listed, match[1])
+	}
+	for _, group := range groups {
+		names = append(names, group.name)
+	}
+	require.Equal(t, names, listed)
+}
+
+func TestChecksHaveNamesThatRunSelects(t *testing.T) {
+	t.Parallel()
+	for _, group := range groups {
+		seen := make(map[string]bool)
+		for _, check := range group.checks {
+			require.False(t, seen[check.name], "the group %s has two checks %q", group.name, check.name)
+			require.NotContains(t, check.name, "/", "-run splits its pattern at a slash")
+			seen[check.name] = true
+		}
+	}
 }
