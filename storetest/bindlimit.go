@@ -194,7 +194,7 @@ var bindLimitGroup = group{"Bind limit", []check{
 			p := expiring("emil", fmt.Sprint("tab ", i), 60+i)
 			bindWithin(t, s, 1, p)
 			c.fresh = p // the only live one
-			c.requireUnchanged(t, s)
+			c.requireRowsUnchanged(t, s)
 			requireFlows(t, s, []connect.Pending{elsewhere, completed(done, there.IdentityID), spent(ended)}, nil)
 		}
 		requireNoFlow(t, s, fresh.TokenHash)

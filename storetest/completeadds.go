@@ -147,8 +147,7 @@ var completeAddsGroup = group{"Complete adds", []check{
 		for _, i := range []int{1, 4, 0} {
 			label := fmt.Sprint(i, ", renewed")
 			p := renews(flow("anna", label), connections[i].ID)
-			c := finished(p, identity(label))
-			c.ConnectedAt = noon.Add(time.Minute)
+			c := connectedAt(finished(p, identity(label)), noon.Add(time.Minute))
 			connections[i] = renewedWith(t, s, connections[i], p, c, single)
 		}
 		requireConnections(t, s, connections...)

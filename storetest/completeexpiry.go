@@ -44,8 +44,7 @@ var completeExpiryGroup = group{"Complete expiry", []check{
 		// The clocks of replicas differ, so it may be live for another one.
 		p := flow("anna", "tab")
 		bind(t, s, p)
-		c := finished(p, identity("anna"))
-		c.ConnectedAt = p.ExpiresAt
+		c := connectedAt(finished(p, identity("anna")), p.ExpiresAt)
 		requireRefused(t, s, p, c, single, connect.ErrStateExpired)
 		complete(t, s, p, identity("anna"))
 	}},

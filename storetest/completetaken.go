@@ -4,37 +4,23 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-var completeTakenGroup = group{"Complete taken identity", []check{
-	{"the identity of another user is ErrIdentityTaken", func(t tb, s connect.Store) {
+// refusesTaken returns a check that a flow is not completed with the identity of anna.
+func refusesTaken(whose string, p connect.Pending) check {
+	return check{"the identity of " + whose + " is ErrIdentityTaken", func(t tb, s connect.Store) {
 		anna := connected(t, s, flow("anna", "anna"), identity("shared"))
-		p := flow("ben", "ben")
 		bind(t, s, p)
 		requireRefused(t, s, p, finished(p, identity("shared")), single, connect.ErrIdentityTaken)
 		requireConnections(t, s, anna)
-		requireNoConnection(t, s, app, "ben")
+		requireNoConnection(t, s, p.ApplicationID, p.UserID)
 		requireFlow(t, s, p)
 		requireTasks(t, s, tag(anna))
-	}},
+	}}
+}
 
-	{"the identity of another user in another application is ErrIdentityTaken", func(t tb, s connect.Store) {
-		anna := connected(t, s, flow("anna", "anna"), identity("shared"))
-		p := flowIn(otherApp, "ben", "ben")
-		bind(t, s, p)
-		requireRefused(t, s, p, finished(p, identity("shared")), single, connect.ErrIdentityTaken)
-		requireConnections(t, s, anna)
-		requireNoConnection(t, s, otherApp, "ben")
-		requireTasks(t, s, tag(anna))
-	}},
-
-	{"the identity of the same user id in another application is ErrIdentityTaken", func(t tb, s connect.Store) {
-		anna := connected(t, s, flow("anna", "anna"), identity("shared"))
-		p := flowIn(otherApp, "anna", "elsewhere")
-		bind(t, s, p)
-		requireRefused(t, s, p, finished(p, identity("shared")), single, connect.ErrIdentityTaken)
-		requireConnections(t, s, anna)
-		requireNoConnection(t, s, otherApp, "anna")
-		requireTasks(t, s, tag(anna))
-	}},
+var completeTakenGroup = group{"Complete taken identity", []check{
+	refusesTaken("another user", flow("ben", "ben")),
+	refusesTaken("another user in another application", flowIn(otherApp, "ben", "ben")),
+	refusesTaken("the same user id in another application", flowIn(otherApp, "anna", "elsewhere")),
 
 	{"a refusal leaves the user's own connection unchanged", func(t tb, s connect.Store) {
 		anna := connected(t, s, flow("anna", "anna"), identity("anna"))

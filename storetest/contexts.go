@@ -52,7 +52,7 @@ func endedContextCheck(method string, call func(ctx context.Context, s connect.S
 				case <-timer.C:
 					require.Fail(t, "the call does not return", "%s with a context that is %s has not returned after %v", method, ctx.how, patience)
 				}
-				c.requireUnchanged(t, s)
+				c.requireRowsUnchanged(t, s)
 			}
 			requireNoFlow(t, s, hash("bound afterwards"))
 			c.requireTasksUnchanged(t, s)

@@ -35,7 +35,7 @@ var deletionsGroup = group{"Deletions", []check{
 		requireFlow(t, s, again)
 		requireFlow(t, s, elsewhere)
 		requireNoConnection(t, s, otherApp, "dora")
-		c.requireUnchanged(t, s)
+		c.requireRowsUnchanged(t, s)
 	}},
 
 	{"a replaced identity is ErrIdentityRetired, for its former user too", func(t tb, s connect.Store) {

@@ -135,7 +135,7 @@ var disconnectAllGroup = group{"Disconnect all", []check{
 		requireFlow(t, s, elsewhere)
 		requireFlow(t, s, completed(done, there.IdentityID))
 		requireConnections(t, s, there)
-		c.requireUnchanged(t, s)
+		c.requireRowsUnchanged(t, s)
 		requireReload(t, s, done, there)
 		renew(t, s, there, elsewhere, there.IdentityID)
 		requireTasks(t, s, tag(c.anna), tag(c.ben), deletion(c.dora), tag(there), deletion(hans))

@@ -159,7 +159,6 @@ var disconnectOneGroup = group{"Disconnect one", []check{
 		requireFlow(t, s, plain)
 		requireConnections(t, s, elsewhere)
 		c.requireUnchanged(t, s)
-		c.requireTasksUnchanged(t, s)
 	}},
 
 	{"every ID is stored exactly, and distinct from similar ones", func(t tb, s connect.Store) {

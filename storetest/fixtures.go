@@ -179,6 +179,12 @@ func createdAt(c connect.Connection, moment time.Time) connect.Connection {
 	return c
 }
 
+// connectedAt returns c with another ConnectedAt.
+func connectedAt(c connect.Connection, moment time.Time) connect.Connection {
+	c.ConnectedAt = moment
+	return c
+}
+
 // withHealth returns c with a health.
 func withHealth(c connect.Connection, health connect.Health, at time.Time) connect.Connection {
 	c.Health, c.HealthAt = health, at

@@ -383,8 +383,7 @@ var racesGroup = group{"Races", []check{
 			old := connected(t, s, flow(user, user+", old"), identity(user))
 			p := flow(user, user)
 			bind(t, s, p)
-			c := withHealth(renewal(old, finished(p, identity(user))), healthOK, later(2))
-			c.ConnectedAt = noon.Add(time.Minute)
+			c := connectedAt(withHealth(renewal(old, finished(p, identity(user))), healthOK, later(2)), noon.Add(time.Minute))
 			// In half of the rounds the sign-in is later than the news.
 			at := later(1 + i/2%2*2)
 			var completing, news result

@@ -312,8 +312,7 @@ var racesOfSeveralGroup = group{"Races of several connections", []check{
 			old := connectedBefore(t, s, user)
 			p := renews(flow(user, user), old.ID)
 			bind(t, s, p)
-			c := withHealth(finished(p, identity(user)), needsSignIn, later(-1))
-			c.ConnectedAt = noon.Add(time.Second)
+			c := connectedAt(withHealth(finished(p, identity(user)), needsSignIn, later(-1)), noon.Add(time.Second))
 			var renewing, labelling result
 			duel(i,
 				func() { renewing.complete(t, s, p, c, single) },

@@ -72,8 +72,8 @@ func (c scene) flows() []connect.Pending {
 	}
 }
 
-// requireUnchanged compares all flows and connections. It changes nothing.
-func (c scene) requireUnchanged(t tb, s connect.Store) {
+// requireRowsUnchanged compares all flows and connections, and may be repeated.
+func (c scene) requireRowsUnchanged(t tb, s connect.Store) {
 	t.Helper()
 	flows := c.flows()
 	require.Len(t, flows, sceneFlows)
@@ -84,6 +84,13 @@ func (c scene) requireUnchanged(t tb, s connect.Store) {
 	for _, user := range []string{"carl", "dora", "emil", "gina"} {
 		requireNoConnection(t, s, app, user)
 	}
+}
+
+// requireUnchanged compares everything. It claims all tasks, so it comes last.
+func (c scene) requireUnchanged(t tb, s connect.Store) {
+	t.Helper()
+	c.requireRowsUnchanged(t, s)
+	c.requireTasksUnchanged(t, s)
 }
 
 // requireTasksUnchanged claims all tasks, so it comes last.

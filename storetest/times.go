@@ -125,8 +125,7 @@ var timesGroup = group{"Times", []check{
 			p, late := flow("user "+label, label), flow("user "+label, label+", late")
 			late.ExpiresAt = moment
 			bind(t, s, p, late)
-			c := finished(late, identity(label+", late"))
-			c.ConnectedAt = moment
+			c := connectedAt(finished(late, identity(label+", late")), moment)
 			requireRefused(t, s, late, c, single, connect.ErrStateExpired)
 			sweep(t, s, moment, plenty, 0)
 			sweep(t, s, moment.Add(micro), plenty, 1)
@@ -166,8 +165,7 @@ var timesGroup = group{"Times", []check{
 		p := flow("anna", "between")
 		p.ExpiresAt = once
 		bind(t, s, p)
-		c := finished(p, identity("anna"))
-		c.ConnectedAt = twice
+		c := connectedAt(finished(p, identity("anna")), twice)
 		requireRefused(t, s, p, c, single, connect.ErrStateExpired)
 		sweep(t, s, twice, plenty, 3) // all but the two that expire at twice
 	}},
