@@ -11,30 +11,30 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// sweep sweeps and says how many flows that must remove.
+// sweep sweeps, and requires that want flows are removed.
 func sweep(t tb, s connect.Store, before time.Time, limit, want int) {
 	t.Helper()
 	got, err := s.Sweep(t.Context(), before, limit)
 	require.NoError(t, err, "Sweep")
-	require.Equal(t, want, got, "how many flows Sweep says it has removed")
+	require.Equal(t, want, got, "the number of flows that Sweep returns")
 }
 
-// sweepAll sweeps all flows there are.
+// sweepAll sweeps all flows.
 func sweepAll(t tb, s connect.Store, want int) {
 	t.Helper()
 	sweep(t, s, noon.AddDate(1, 0, 0), plenty, want)
 }
 
-// forgotten returns the users whose disconnects are forgotten, of users who have
-// disconnected and have no connection. It gives them one.
-func forgotten(t tb, s connect.Store, users ...string) (gone []string) {
+// removedTimes returns the users whose time of Disconnect was removed. None of them may
+// have a connection. It connects those that it returns.
+func removedTimes(t tb, s connect.Store, users ...string) (gone []string) {
 	t.Helper()
 	for _, user := range users {
 		p := begunAt(user, user+", begun long ago", time.Unix(1, 0))
 		if _, err := s.Pending(t.Context(), p.TokenHash); err != nil {
 			bind(t, s, p)
 		}
-		_, err := s.Complete(t.Context(), p.TokenHash, finished(p, identity(user)), tagged)
+		_, err := s.Complete(t.Context(), p.TokenHash, finished(p, identity(user)), single)
 		if errors.Is(err, connect.ErrStateSpent) {
 			continue
 		}
@@ -44,8 +44,8 @@ func forgotten(t tb, s connect.Store, users ...string) (gone []string) {
 	return gone
 }
 
-var sweeping = topic{"sweeping", []check{
-	{"a sweep removes the flows that expired before its moment, and no others", func(t tb, s connect.Store) {
+var sweepGroup = group{"Sweep", []check{
+	{"flows that expired before the moment are removed, and no others", func(t tb, s connect.Store) {
 		before, at, after := flow("anna", "before"), flow("anna", "at"), flow("anna", "after")
 		before.ExpiresAt = noon.Add(-micro)
 		at.ExpiresAt = noon
@@ -58,14 +58,14 @@ var sweeping = topic{"sweeping", []check{
 		sweep(t, s, noon, plenty, 0)
 	}},
 
-	{"a sweep removes flows in whatever state, and never a connection or a task", func(t tb, s connect.Store) {
+	{"live, spent and completed flows are removed, and no connection or task", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		sweepAll(t, s, sceneFlows)
 		for _, p := range []connect.Pending{c.live, c.done, c.expired, c.bens, c.ended, c.gone, c.fresh, c.first, c.second, c.renewing, c.adding} {
 			requireNoFlow(t, s, p.TokenHash)
 		}
-		requireConnection(t, s, c.anna)
-		requireConnection(t, s, c.ben)
+		requireConnections(t, s, c.anna)
+		requireConnections(t, s, c.ben)
 		requireConnections(t, s, c.home, c.work)
 		c.requireTasksUnchanged(t, s)
 	}},
@@ -74,14 +74,14 @@ var sweeping = topic{"sweeping", []check{
 		p := flow("anna", "tab")
 		c := connected(t, s, p, identity("anna"))
 		sweepAll(t, s, 1)
-		requireRefused(t, s, p, c, connect.ErrStateUnknown)
-		requireConnection(t, s, c)
+		requireRefused(t, s, p, c, single, connect.ErrStateUnknown)
+		requireConnections(t, s, c)
 		again := flow("ben", "tab")
 		bind(t, s, again)
 		requireFlow(t, s, again)
 	}},
 
-	{"a sweep removes no more than its limit, and says how many", func(t tb, s connect.Store) {
+	{"no more flows than the limit are removed, and their number is returned", func(t tb, s connect.Store) {
 		live := flow("anna", "live")
 		done := flow("ben", "done")
 		bind(t, s, live)
@@ -107,46 +107,46 @@ var sweeping = topic{"sweeping", []check{
 		}
 		for _, batch := range []struct{ swept, left int }{{10, 15}, {10, 5}, {5, 0}, {0, 0}} {
 			sweep(t, s, noon, 10, batch.swept)
-			require.Equal(t, batch.left, left(), "how many expired flows are left after a batch")
+			require.Equal(t, batch.left, left(), "the number of expired flows that are left after a batch")
 			requireFlow(t, s, live)
 			requireFlow(t, s, completed(done, c.IdentityID))
 		}
 	}},
 
-	{"a sweep forgets the moments of disconnects before its moment, and no others, and does not count them", func(t tb, s connect.Store) {
+	{"times of Disconnect before the moment are removed, and not counted", func(t tb, s connect.Store) {
 		for user, at := range map[string]time.Time{"before": noon.Add(-micro), "at": noon, "after": noon.Add(micro)} {
-			requireNothingToDisconnectAt(t, s, app, user, at)
+			requireDisconnect(t, s, endAll(app, user, at))
 		}
 		sweep(t, s, noon, plenty, 0)
-		require.Equal(t, []string{"before"}, forgotten(t, s, "before", "at", "after"), "the users whose disconnects are forgotten")
+		require.Equal(t, []string{"before"}, removedTimes(t, s, "before", "at", "after"), "the users whose time of Disconnect was removed")
 		sweep(t, s, noon.Add(2*micro), plenty, 0)
-		require.Equal(t, []string{"at", "after"}, forgotten(t, s, "at", "after"), "the users whose disconnects are forgotten")
+		require.Equal(t, []string{"at", "after"}, removedTimes(t, s, "at", "after"), "the users whose time of Disconnect was removed")
 	}},
 
-	{"a sweep leaves the connection of a user whose disconnect it forgets", func(t tb, s connect.Store) {
-		requireNothingToDisconnect(t, s, app, "anna")
+	{"removing the time of a Disconnect keeps the connection", func(t tb, s connect.Store) {
+		disconnectNone(t, s, app, "anna")
 		p := flow("anna", "tab")
 		c := connected(t, s, p, identity("anna"))
 		sweep(t, s, noon, plenty, 0)
-		requireConnection(t, s, c)
+		requireConnections(t, s, c)
 		requireFlow(t, s, completed(p, c.IdentityID))
 		requireTasks(t, s, tag(c))
 	}},
 
-	{"a sweep that removes a user's last flow does not forget a later disconnect", func(t tb, s connect.Store) {
+	{"removing the last flow of a user keeps the time of a later Disconnect", func(t tb, s connect.Store) {
 		p := flow("anna", "expired")
 		p.ExpiresAt = noon.Add(-time.Hour)
 		bind(t, s, p)
-		requireNothingToDisconnectAt(t, s, app, "anna", noon)
+		requireDisconnect(t, s, endAll(app, "anna", noon))
 		sweep(t, s, noon, plenty, 1)
-		require.Empty(t, forgotten(t, s, "anna"), "the users whose disconnects are forgotten")
+		require.Empty(t, removedTimes(t, s, "anna"), "the users whose time of Disconnect was removed")
 	}},
 
-	{"a sweep forgets no more moments than its limit, beside the flows that it removes", func(t tb, s connect.Store) {
+	{"no more times of Disconnect than the limit are removed, besides the flows", func(t tb, s connect.Store) {
 		var users []string
 		for i := range 25 {
 			user := fmt.Sprint("user ", i)
-			requireNothingToDisconnectAt(t, s, app, user, noon.Add(-time.Duration(i+1)*time.Minute))
+			requireDisconnect(t, s, endAll(app, user, noon.Add(-time.Duration(i+1)*time.Minute)))
 			users = append(users, user)
 			p := flow("anna", user)
 			p.ExpiresAt = noon.Add(-time.Hour)
@@ -154,26 +154,26 @@ var sweeping = topic{"sweeping", []check{
 		}
 		for _, batch := range []struct{ flows, moments int }{{10, 10}, {10, 10}, {5, 5}, {0, 0}} {
 			sweep(t, s, noon, 10, batch.flows)
-			gone := forgotten(t, s, users...)
-			require.Len(t, gone, batch.moments, "the users whose disconnects are forgotten")
+			gone := removedTimes(t, s, users...)
+			require.Len(t, gone, batch.moments, "the users whose time of Disconnect was removed")
 			users = slices.DeleteFunc(users, func(user string) bool { return slices.Contains(gone, user) })
 		}
 	}},
 
-	{"a sweep with a limit below one removes nothing and is no error", func(t tb, s connect.Store) {
+	{"a limit below one removes nothing, and is no error", func(t tb, s connect.Store) {
 		p := flow("anna", "tab")
 		p.ExpiresAt = noon.Add(-time.Hour)
 		bind(t, s, p)
-		requireNothingToDisconnect(t, s, app, "ben")
+		disconnectNone(t, s, app, "ben")
 		for _, limit := range []int{0, -1, -1 << 31} {
 			sweep(t, s, noon, limit, 0)
 			requireFlow(t, s, p)
-			require.Empty(t, forgotten(t, s, "ben"), "the users whose disconnects are forgotten")
+			require.Empty(t, removedTimes(t, s, "ben"), "the users whose time of Disconnect was removed")
 		}
 		sweep(t, s, noon, 1, 1)
 	}},
 
-	{"a sweep of a store without flows removes nothing", func(t tb, s connect.Store) {
+	{"a store without flows is no error", func(t tb, s connect.Store) {
 		sweepAll(t, s, 0)
 	}},
 }}

@@ -8,35 +8,34 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// actors is about who acts for the owner of a connection.
-var actors = topic{"actors", []check{
-	{"another actor of the user may not complete a flow, and the right one still may", func(t tb, s connect.Store) {
+var completeActorsGroup = group{"Complete actors", []check{
+	{"another actor is ErrAnotherUser, and the flow stays pending", func(t tb, s connect.Store) {
 		for i, pair := range [][2]string{{"", "ben"}, {"ben", ""}, {"ben", "carl"}, {"ben", "Ben"}, {"", "anna"}, {"anna", ""}} {
 			bound, other := pair[0], pair[1]
 			user := fmt.Sprint("user ", i)
 			p := actedBy(flow(user, user), bound)
 			bind(t, s, p)
-			requireRefused(t, s, p, finished(actedBy(p, other), identity(user)), connect.ErrAnotherUser)
+			requireRefused(t, s, p, finished(actedBy(p, other), identity(user)), single, connect.ErrAnotherUser)
 			requireFlow(t, s, p)
 			requireNoConnection(t, s, app, user)
-			requireConnection(t, s, complete(t, s, p, identity(user)))
+			requireConnections(t, s, complete(t, s, p, identity(user)))
 		}
 	}},
 
-	{"a reload by another actor of the user is ErrAnotherUser, and changes nothing", func(t tb, s connect.Store) {
+	{"a reload by another actor is ErrAnotherUser, and changes nothing", func(t tb, s connect.Store) {
 		p := actedBy(flow("anna", "tab"), "ben")
 		c := connected(t, s, p, identity("anna"))
 		for _, other := range []string{"", "carl", "anna"} {
 			stolen := c
 			stolen.ActorID = other
-			requireRefused(t, s, p, stolen, connect.ErrAnotherUser)
+			requireRefused(t, s, p, stolen, single, connect.ErrAnotherUser)
 		}
 		requireFlow(t, s, completed(p, c.IdentityID))
-		requireConnection(t, s, c)
+		requireConnections(t, s, c)
 		requireReload(t, s, p, c)
 	}},
 
-	{"every ActorID is kept exactly, and told from all that look like it", func(t tb, s connect.Store) {
+	{"every ActorID is stored exactly, and distinct from similar ones", func(t tb, s connect.Store) {
 		flows := make([]connect.Pending, len(lookalikes))
 		for i, actor := range lookalikes {
 			flows[i] = actedBy(adds(flow("anna", fmt.Sprint(i))), actor)
@@ -51,25 +50,25 @@ var actors = topic{"actors", []check{
 				}
 				stolen := c
 				stolen.ActorID = lookalikes[j]
-				requireRefusedHow(t, s, p, stolen, several, connect.ErrAnotherUser)
+				requireRefused(t, s, p, stolen, several, connect.ErrAnotherUser)
 			}
-			completeHow(t, s, p, c, several)
+			completeWith(t, s, p, c, several)
 		}
 	}},
 
-	{"the actors of a user share the user's connections, and each connection says who signed in last", func(t tb, s connect.Store) {
+	{"actors share the owner's connections, and ActorID is who signed in last", func(t tb, s connect.Store) {
 		bens := connected(t, s, actedBy(flow("anna", "ben"), "ben"), identity("ben"))
 		carls := added(t, s, actedBy(flow("anna", "carl"), "carl"), identity("carl"))
-		requireConnections(t, s, inOrderOfID(bens, carls)...)
+		requireConnections(t, s, sortByID(bens, carls)...)
 		carls = renewed(t, s, carls, renews(actedBy(flow("anna", "ben again"), "ben"), carls.ID), identity("new"))
 		bens = renewed(t, s, bens, renews(flow("anna", "anna"), bens.ID), bens.IdentityID)
 		require.Equal(t, []string{"ben", ""}, []string{carls.ActorID, bens.ActorID})
-		requireConnections(t, s, inOrderOfID(bens, carls)...)
+		requireConnections(t, s, sortByID(bens, carls)...)
 		requireNoConnection(t, s, app, "ben")
 		requireNoConnection(t, s, app, "carl")
 	}},
 
-	{"an actor is no user: who acts for one user has nothing of it elsewhere", func(t tb, s connect.Store) {
+	{"the owner's connections and flows are not the actor's own", func(t tb, s connect.Store) {
 		p := actedBy(flow("anna", "for anna"), "ben")
 		own := flow("ben", "own")
 		bind(t, s, p, own)
@@ -77,9 +76,9 @@ var actors = topic{"actors", []check{
 		bens := complete(t, s, own, identity("ben"))
 		requireApplicationsOf(t, s, "ben", app)
 		disconnect(t, s, bens)
-		requireConnection(t, s, annas)
+		requireConnections(t, s, annas)
 		requireFlow(t, s, completed(p, annas.IdentityID))
-		requireNothingToDisconnect(t, s, app, "ben")
+		disconnectNone(t, s, app, "ben")
 		requireApplicationsOf(t, s, "ben")
 		requireTasks(t, s, tag(annas), deletion(bens))
 	}},

@@ -8,65 +8,57 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-var completing = topic{"completing", []check{
-	{"completing stores the connection, spends the flow and queues the tag", func(t tb, s connect.Store) {
+// refusesAnother returns a check of a callback with another user or application.
+func refusesAnother(what string, change func(c *connect.Connection)) check {
+	return check{"another " + what + " is ErrAnotherUser, and the flow stays pending", func(t tb, s connect.Store) {
+		c := newScene(t, s)
+		stolen := finished(c.live, identity("new"))
+		change(&stolen)
+		requireRefused(t, s, c.live, stolen, single, connect.ErrAnotherUser)
+		requireNoConnection(t, s, otherApp, "anna")
+		c.requireUnchanged(t, s)
+		renew(t, s, c.anna, c.live, identity("new"))
+	}}
+}
+
+var completeGroup = group{"Complete", []check{
+	{"the connection is stored, the flow is spent and a tag is queued", func(t tb, s connect.Store) {
 		p := flow("anna", "tab")
 		bind(t, s, p)
 		requireNoConnection(t, s, app, "anna")
 		c := complete(t, s, p, identity("anna"))
-		requireConnection(t, s, c)
+		requireConnections(t, s, c)
 		requireFlow(t, s, completed(p, c.IdentityID))
 		requireTasks(t, s, tag(c))
 	}},
 
-	{"a reload is no error, is not the first and changes nothing", func(t tb, s connect.Store) {
+	{"a reload is not First, and changes nothing", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		requireReload(t, s, c.done, c.anna)
 		later := c.anna
 		later.ConnectedAt = noon.Add(time.Minute)
 		requireReload(t, s, c.done, later)
 		c.requireUnchanged(t, s)
-		c.requireTasksUnchanged(t, s)
 	}},
 
-	{"a flow is completed once: with another identity it is ErrStateSpent", func(t tb, s connect.Store) {
+	{"another identity for a completed flow is ErrStateSpent", func(t tb, s connect.Store) {
 		c := newScene(t, s)
-		requireRefused(t, s, c.done, finished(c.done, identity("another")), connect.ErrStateSpent)
+		requireRefused(t, s, c.done, finished(c.done, identity("another")), single, connect.ErrStateSpent)
 		c.requireUnchanged(t, s)
-		c.requireTasksUnchanged(t, s)
 	}},
 
-	{"another user of the application may not complete a flow, and the right one still may", func(t tb, s connect.Store) {
-		c := newScene(t, s)
-		stolen := finished(c.live, identity("new"))
-		stolen.UserID = "emil"
-		requireRefused(t, s, c.live, stolen, connect.ErrAnotherUser)
-		c.requireUnchanged(t, s)
-		c.requireTasksUnchanged(t, s)
-		renew(t, s, c.anna, c.live, identity("new"))
-	}},
+	refusesAnother("user", func(c *connect.Connection) { c.UserID = "emil" }),
+	refusesAnother("application", func(c *connect.Connection) { c.ApplicationID = otherApp }),
 
-	{"the same user id in another application may not complete a flow, and the right one still may", func(t tb, s connect.Store) {
-		c := newScene(t, s)
-		stolen := finished(c.live, identity("new"))
-		stolen.ApplicationID = otherApp
-		requireRefused(t, s, c.live, stolen, connect.ErrAnotherUser)
-		requireNoConnection(t, s, otherApp, "anna")
-		c.requireUnchanged(t, s)
-		c.requireTasksUnchanged(t, s)
-		renew(t, s, c.anna, c.live, identity("new"))
-	}},
-
-	{"a flow that was never bound is ErrStateUnknown, and nothing is stored", func(t tb, s connect.Store) {
+	{"an unknown flow is ErrStateUnknown, and nothing is stored", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		unknown := flow("emil", "never bound")
-		requireRefused(t, s, unknown, finished(unknown, identity("new")), connect.ErrStateUnknown)
+		requireRefused(t, s, unknown, finished(unknown, identity("new")), single, connect.ErrStateUnknown)
 		requireNoFlow(t, s, unknown.TokenHash)
 		c.requireUnchanged(t, s)
-		c.requireTasksUnchanged(t, s)
 	}},
 
-	{"of several reasons to refuse the first in order is given, and nothing changes", func(t tb, s connect.Store) {
+	{"of several reasons to refuse, the first in order is returned", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		const carl, emil = "carl", "emil"
 		fresh, taken, retired := identity("fresh"), c.ben.IdentityID, c.dora.IdentityID
@@ -118,30 +110,30 @@ var completing = topic{"completing", []check{
 			{"identity taken, connection unknown", lost, "fred", taken, noon, connect.ErrIdentityTaken},
 			{"identity taken, as many connections as allowed", more, "fred", taken, noon, connect.ErrIdentityTaken},
 		}
-		// None of these identities is the user's: that is the next reason there is.
-		for _, how := range []connect.Completion{tagged, same} {
+		// SameIdentity adds ErrIdentityTooOld, which comes after all of these.
+		for _, how := range []connect.Completion{single, sameIdentity(single)} {
 			for _, row := range rows {
 				done, err := s.Complete(t.Context(), row.flow.TokenHash, connect.Connection{
 					ID: "new", ApplicationID: app, UserID: row.user, IdentityID: row.identity, ConnectedAt: row.at,
 					Health: needsSignIn, HealthAt: row.at,
 				}, how)
-				require.ErrorIs(t, err, row.want, "Complete that must be refused: %s", row.reasons)
-				require.Zero(t, done, "what Complete that was refused returns: %s", row.reasons)
-				c.requireUnchanged(t, s)
+				require.ErrorIs(t, err, row.want, "a Complete that the contract refuses: %s", row.reasons)
+				require.Zero(t, done, "the result of a refused Complete: %s", row.reasons)
+				c.requireRowsUnchanged(t, s)
 				requireFlows(t, s, []connect.Pending{before, only, more, lost}, nil)
 			}
 		}
 		c.requireTasksUnchanged(t, s)
 	}},
 
-	{"a flow that was refused is completed by the next good callback", func(t tb, s connect.Store) {
+	{"a flow that was refused can still be completed", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		p := c.fresh
 		stolen := finished(p, identity("new"))
 		stolen.UserID = "anna"
-		requireRefused(t, s, p, stolen, connect.ErrAnotherUser)
-		requireRefused(t, s, p, finished(p, c.ben.IdentityID), connect.ErrIdentityTaken)
-		requireRefused(t, s, p, finished(p, c.dora.IdentityID), connect.ErrIdentityRetired)
+		requireRefused(t, s, p, stolen, single, connect.ErrAnotherUser)
+		requireRefused(t, s, p, finished(p, c.ben.IdentityID), single, connect.ErrIdentityTaken)
+		requireRefused(t, s, p, finished(p, c.dora.IdentityID), single, connect.ErrIdentityRetired)
 		complete(t, s, p, identity("new"))
 	}},
 }}

@@ -10,31 +10,15 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-const (
-	healthOK    = connect.HealthOK
-	needsSignIn = connect.HealthNeedsSignIn
-)
-
-// later is so many minutes after the identities were signed in.
-func later(minutes int) time.Time {
-	return signedIn.Add(time.Duration(minutes) * time.Minute)
-}
-
-// withHealth is c as it reads after an event that counts.
-func withHealth(c connect.Connection, health connect.Health, at time.Time) connect.Connection {
-	c.Health, c.HealthAt = health, at
-	return c
-}
-
-// An event is what Anchor says of an identity.
-type event struct {
+// news is what a call of SetHealth says of an identity.
+type news struct {
 	health connect.Health
 	at     time.Time
 }
 
-func (e event) String() string { return fmt.Sprintf("%s at %v", e.health, e.at.Sub(signedIn)) }
+func (n news) String() string { return fmt.Sprintf("%s at %v", n.health, n.at.Sub(signedIn)) }
 
-// setHealth gives a store an event.
+// setHealth calls SetHealth.
 func setHealth(t tb, s connect.Store, identityID string, health connect.Health, at time.Time) (c connect.Connection, changed bool) {
 	t.Helper()
 	c, changed, err := s.SetHealth(t.Context(), identityID, health, at)
@@ -42,66 +26,64 @@ func setHealth(t tb, s connect.Store, identityID string, health connect.Health, 
 	return c, changed
 }
 
-// requireChange gives a store an event that makes c of another health, and
-// returns c as it is afterwards.
+// requireChange calls SetHealth with news that changes the Health of c, and returns c
+// as it is afterwards.
 func requireChange(t tb, s connect.Store, c connect.Connection, health connect.Health, at time.Time) connect.Connection {
 	t.Helper()
 	want := withHealth(c, health, at)
 	got, changed := setHealth(t, s, c.IdentityID, health, at)
 	require.Equal(t, inUTC(want), inUTC(got), "the connection that SetHealth returns")
-	require.True(t, changed, "SetHealth that changes the health says that it does not")
+	require.True(t, changed, "changed, which SetHealth returns for a change")
 	requireAmong(t, s, want)
 	return want
 }
 
-// requireNoChange gives a store an event after which the health is the same
-// as before; c is the connection afterwards.
+// requireNoChange calls SetHealth with news that leaves the Health unchanged. c is the
+// connection afterwards: its HealthAt may change.
 func requireNoChange(t tb, s connect.Store, c connect.Connection, health connect.Health, at time.Time) {
 	t.Helper()
 	got, changed := setHealth(t, s, c.IdentityID, health, at)
 	require.Equal(t, inUTC(c), inUTC(got), "the connection that SetHealth returns")
-	require.False(t, changed, "SetHealth that leaves the health as it is says that it changes it")
+	require.False(t, changed, "changed, which SetHealth returns without a change")
 	requireAmong(t, s, c)
 }
 
-// requireNobodys gives a store an event of an identity that no connection has.
-func requireNobodys(t tb, s connect.Store, identityID string) {
+// requireNotConnected calls SetHealth for an identity that no connection has.
+func requireNotConnected(t tb, s connect.Store, identityID string) {
 	t.Helper()
 	for _, health := range []connect.Health{needsSignIn, healthOK} {
 		_, changed, err := s.SetHealth(t.Context(), identityID, health, later(5))
-		require.ErrorIs(t, err, connect.ErrNotConnected, "SetHealth of an identity that no connection has")
-		require.False(t, changed, "SetHealth of an identity that no connection has says that it changes it")
+		require.ErrorIs(t, err, connect.ErrNotConnected, "SetHealth for an identity without a connection")
+		require.False(t, changed, "changed, which SetHealth returns for an identity without a connection")
 	}
 }
 
-// orders are all orders of some events.
-func orders(events []event) [][]event {
-	if len(events) == 0 {
-		return [][]event{nil}
+// permutations returns all orders of some news.
+func permutations(all []news) (orders [][]news) {
+	if len(all) == 0 {
+		return [][]news{nil}
 	}
-	var all [][]event
-	for i, e := range events {
-		for _, rest := range orders(slices.Delete(slices.Clone(events), i, i+1)) {
-			all = append(all, append([]event{e}, rest...))
+	for i, first := range all {
+		for _, rest := range permutations(slices.Delete(slices.Clone(all), i, i+1)) {
+			orders = append(orders, append([]news{first}, rest...))
 		}
 	}
-	return all
+	return orders
 }
 
-var oddHealths = []connect.Health{"", "OK", "ok ", " ok", "needs sign-in", "NEEDS_SIGN_IN", "unknown", "0", "ok\x00", "\xff"}
+var unknownHealths = []connect.Health{"", "OK", "ok ", " ok", "needs sign-in", "NEEDS_SIGN_IN", "unknown", "0", "ok\x00", "\xff"}
 
-var health = topic{"health", []check{
-	{"a connection begins with the health that it was completed with", func(t tb, s connect.Store) {
-		for i, e := range []event{{healthOK, signedIn}, {needsSignIn, signedIn}, {healthOK, later(90)}, {needsSignIn, later(-90)}} {
+var setHealthGroup = group{"SetHealth", []check{
+	{"Complete stores the health of a new connection", func(t tb, s connect.Store) {
+		for i, e := range []news{{healthOK, signedIn}, {needsSignIn, signedIn}, {healthOK, later(90)}, {needsSignIn, later(-90)}} {
 			label := fmt.Sprint(i)
 			p := flow("user "+label, label)
-			bind(t, s, p)
-			c := completeAs(t, s, p, withHealth(finished(p, identity(label)), e.health, e.at))
-			requireConnection(t, s, c)
+			c := connectedWith(t, s, p, withHealth(finished(p, identity(label)), e.health, e.at), single)
+			requireConnections(t, s, c)
 		}
 	}},
 
-	{"a newer event sets the health and its moment, and nothing else of the connection", func(t tb, s connect.Store) {
+	{"later news sets Health and HealthAt, and nothing else", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		c = requireChange(t, s, c, needsSignIn, later(1))
 		c = requireChange(t, s, c, healthOK, later(2))
@@ -109,7 +91,7 @@ var health = topic{"health", []check{
 		requireTasks(t, s, tag(c))
 	}},
 
-	{"an older event changes nothing, whatever it says", func(t tb, s connect.Store) {
+	{"earlier news changes nothing", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		requireNoChange(t, s, c, needsSignIn, later(-1))
 		requireNoChange(t, s, c, healthOK, later(-1))
@@ -121,7 +103,7 @@ var health = topic{"health", []check{
 		requireChange(t, s, c, healthOK, later(4))
 	}},
 
-	{"the same event again changes nothing", func(t tb, s connect.Store) {
+	{"the same news again changes nothing", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		for i, health := range []connect.Health{needsSignIn, healthOK, needsSignIn} {
 			c = requireChange(t, s, c, health, later(i+1))
@@ -130,7 +112,7 @@ var health = topic{"health", []check{
 		}
 	}},
 
-	{"an event that says the same moves the moment on, and what lies in between counts no more", func(t tb, s connect.Store) {
+	{"later news of the same health moves HealthAt", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		c = withHealth(c, healthOK, later(3))
 		requireNoChange(t, s, c, healthOK, later(3))
@@ -142,7 +124,7 @@ var health = topic{"health", []check{
 		requireChange(t, s, c, healthOK, later(7))
 	}},
 
-	{"of two events of one moment HealthNeedsSignIn stands, whichever comes first", func(t tb, s connect.Store) {
+	{"of news of one moment, HealthNeedsSignIn stands, in any order", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		c = requireChange(t, s, c, needsSignIn, later(1))
 		requireNoChange(t, s, c, healthOK, later(1))
@@ -152,7 +134,7 @@ var health = topic{"health", []check{
 		requireNoChange(t, s, c, healthOK, later(2))
 	}},
 
-	{"an event of the very moment that a connection begins with counts when it is the worse", func(t tb, s connect.Store) {
+	{"news of the moment of the sign-in counts if it is HealthNeedsSignIn", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		requireNoChange(t, s, c, healthOK, signedIn)
 		c = requireChange(t, s, c, needsSignIn, signedIn)
@@ -161,26 +143,26 @@ var health = topic{"health", []check{
 		p := flow("ben", "ben")
 		bind(t, s, p)
 		ben := withHealth(finished(p, identity("ben")), needsSignIn, signedIn)
-		completeAs(t, s, p, ben)
+		completeWith(t, s, p, ben, single)
 		requireNoChange(t, s, ben, healthOK, signedIn)
 		requireNoChange(t, s, ben, needsSignIn, signedIn)
 		requireChange(t, s, ben, healthOK, signedIn.Add(micro))
 	}},
 
-	{"in whatever order events come, and however often, the end is the same", func(t tb, s connect.Store) {
+	{"the result does not depend on the order or number of calls", func(t tb, s connect.Store) {
 		for i, row := range []struct {
-			events []event
-			end    event
+			all []news
+			end news
 		}{
-			{[]event{{needsSignIn, later(1)}, {healthOK, later(2)}, {needsSignIn, later(3)}, {healthOK, later(4)}}, event{healthOK, later(4)}},
-			{[]event{{healthOK, later(1)}, {needsSignIn, later(2)}, {healthOK, later(3)}, {needsSignIn, later(4)}}, event{needsSignIn, later(4)}},
-			{[]event{{needsSignIn, later(1)}, {healthOK, later(2)}, {needsSignIn, later(2)}}, event{needsSignIn, later(2)}},
-			{[]event{{needsSignIn, later(1)}, {healthOK, later(1)}, {healthOK, later(2)}}, event{healthOK, later(2)}},
-			{[]event{{needsSignIn, later(0)}, {healthOK, later(0)}, {needsSignIn, later(-1)}}, event{needsSignIn, later(0)}},
-			{[]event{{needsSignIn, later(-3)}, {healthOK, later(-2)}, {needsSignIn, later(-1)}}, event{healthOK, later(0)}},
-			{[]event{{needsSignIn, later(1)}, {healthOK, later(2)}, {healthOK, later(3)}}, event{healthOK, later(3)}},
+			{[]news{{needsSignIn, later(1)}, {healthOK, later(2)}, {needsSignIn, later(3)}, {healthOK, later(4)}}, news{healthOK, later(4)}},
+			{[]news{{healthOK, later(1)}, {needsSignIn, later(2)}, {healthOK, later(3)}, {needsSignIn, later(4)}}, news{needsSignIn, later(4)}},
+			{[]news{{needsSignIn, later(1)}, {healthOK, later(2)}, {needsSignIn, later(2)}}, news{needsSignIn, later(2)}},
+			{[]news{{needsSignIn, later(1)}, {healthOK, later(1)}, {healthOK, later(2)}}, news{healthOK, later(2)}},
+			{[]news{{needsSignIn, later(0)}, {healthOK, later(0)}, {needsSignIn, later(-1)}}, news{needsSignIn, later(0)}},
+			{[]news{{needsSignIn, later(-3)}, {healthOK, later(-2)}, {needsSignIn, later(-1)}}, news{healthOK, later(0)}},
+			{[]news{{needsSignIn, later(1)}, {healthOK, later(2)}, {healthOK, later(3)}}, news{healthOK, later(3)}},
 		} {
-			for j, order := range orders(row.events) {
+			for j, order := range permutations(row.all) {
 				label := fmt.Sprint(i, "/", j)
 				c := connected(t, s, flow("user "+label, label), identity(label))
 				want := withHealth(c, row.end.health, row.end.at)
@@ -190,13 +172,13 @@ var health = topic{"health", []check{
 					}
 					got, err := s.Connections(t.Context(), app, c.UserID)
 					require.NoError(t, err, "Connections")
-					requireSame(t, []connect.Connection{want}, got, fmt.Sprintf("the connection after these events: %v", order))
+					requireSame(t, []connect.Connection{want}, got, fmt.Sprintf("the connection after this news: %v", order))
 				}
 			}
 		}
 	}},
 
-	{"events are compared to the microsecond", func(t tb, s connect.Store) {
+	{"times are compared to the microsecond", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		requireNoChange(t, s, c, needsSignIn, signedIn.Add(-micro))
 		c = requireChange(t, s, c, needsSignIn, signedIn.Add(micro))
@@ -205,35 +187,31 @@ var health = topic{"health", []check{
 		requireChange(t, s, c, needsSignIn, signedIn.Add(2*micro))
 	}},
 
-	{"equal moments are equal, though something finer than a microsecond is lost of them", func(t tb, s connect.Store) {
+	{"equal times stay equal below a microsecond", func(t tb, s connect.Store) {
 		for _, ns := range []time.Duration{1, 499, 500, 501, 999} {
 			label := fmt.Sprint(int(ns))
 			moment := signedIn.Add(ns)
 			p := flow("user "+label, label)
-			bind(t, s, p)
-			completeAs(t, s, p, withHealth(finished(p, identity(label)), healthOK, moment))
+			connectedWith(t, s, p, withHealth(finished(p, identity(label)), healthOK, moment), single)
 			for _, e := range []struct {
-				event
+				news
 				changed bool
 			}{
-				{event{healthOK, moment}, false},
-				{event{needsSignIn, moment}, true},
-				{event{healthOK, moment}, false},
-				{event{healthOK, moment.Add(micro)}, true},
-				{event{needsSignIn, moment}, false},
-				{event{needsSignIn, moment.Add(micro)}, true},
+				{news{healthOK, moment}, false},
+				{news{needsSignIn, moment}, true},
+				{news{healthOK, moment}, false},
+				{news{healthOK, moment.Add(micro)}, true},
+				{news{needsSignIn, moment}, false},
+				{news{needsSignIn, moment.Add(micro)}, true},
 			} {
 				c, changed := setHealth(t, s, identity(label), e.health, e.at)
-				require.Equal(t, e.changed, changed, "whether SetHealth changes the health: %v, of %v", e, c)
+				require.Equal(t, e.changed, changed, "changed, which SetHealth returns: %v, of %v", e, c)
 			}
-			connections, err := s.Connections(t.Context(), app, p.UserID)
-			require.NoError(t, err, "Connections")
-			require.Len(t, connections, 1, "the connections that Connections returns")
-			requireNear(t, moment.Add(micro), connections[0].HealthAt, "HealthAt")
+			requireNear(t, moment.Add(micro), onlyConnection(t, s, p.UserID).HealthAt, "HealthAt")
 		}
 	}},
 
-	{"the moment of an event is the same instant in whatever zone it was given", func(t tb, s connect.Store) {
+	{"a time is the same instant in any zone", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		minutes := 0
 		for _, kept := range zones(t) {
@@ -242,7 +220,7 @@ var health = topic{"health", []check{
 				moment := later(minutes)
 				c = withHealth(c, healthOK, moment)
 				setHealth(t, s, c.IdentityID, healthOK, moment.In(kept))
-				requireConnection(t, s, c)
+				requireConnections(t, s, c)
 				requireNoChange(t, s, c, needsSignIn, moment.Add(-micro).In(given))
 				c = requireChange(t, s, c, needsSignIn, moment.In(given))
 				requireNoChange(t, s, c, healthOK, moment.In(kept))
@@ -250,12 +228,11 @@ var health = topic{"health", []check{
 		}
 	}},
 
-	{"events are ordered as instants, not as texts", func(t tb, s connect.Store) {
-		moments := inOrder()
+	{"times are ordered as instants, not as strings", func(t tb, s connect.Store) {
+		moments := orderedMoments()
 		p := flow("anna", "tab")
-		bind(t, s, p)
 		c := withHealth(finished(p, identity("anna")), healthOK, moments[0])
-		completeAs(t, s, p, c)
+		connectedWith(t, s, p, c, single)
 		for i, moment := range moments[1:] {
 			other := needsSignIn
 			if c.Health == needsSignIn {
@@ -268,67 +245,65 @@ var health = topic{"health", []check{
 		}
 	}},
 
-	{"an event of an identity that nobody has is ErrNotConnected, and changes nothing", func(t tb, s connect.Store) {
-		requireNobodys(t, s, identity("nobody"))
+	{"an identity without a connection is ErrNotConnected", func(t tb, s connect.Store) {
+		requireNotConnected(t, s, identity("nobody"))
 		c := newScene(t, s)
-		requireNobodys(t, s, identity("nobody"))
+		requireNotConnected(t, s, identity("nobody"))
 		c.requireUnchanged(t, s)
-		c.requireTasksUnchanged(t, s)
 	}},
 
-	{"an event of an identity that was replaced is ErrNotConnected, and changes nothing", func(t tb, s connect.Store) {
+	{"an identity that was replaced is ErrNotConnected", func(t tb, s connect.Store) {
 		old := connected(t, s, flow("anna", "old"), identity("old"))
 		c := renewed(t, s, old, flow("anna", "new"), identity("new"))
-		requireNobodys(t, s, old.IdentityID)
-		requireConnection(t, s, c)
+		requireNotConnected(t, s, old.IdentityID)
+		requireConnections(t, s, c)
 		c = requireChange(t, s, c, needsSignIn, later(1))
-		requireNobodys(t, s, old.IdentityID)
-		requireConnection(t, s, c)
+		requireNotConnected(t, s, old.IdentityID)
+		requireConnections(t, s, c)
 		requireTasks(t, s, deletion(old), tag(c))
 	}},
 
-	{"an event of an identity whose connection has ended is ErrNotConnected, and brings nothing back", func(t tb, s connect.Store) {
+	{"the identity of a connection that has ended is ErrNotConnected", func(t tb, s connect.Store) {
 		c := newScene(t, s)
-		requireNobodys(t, s, c.dora.IdentityID)
+		requireNotConnected(t, s, c.dora.IdentityID)
 		c.requireUnchanged(t, s)
-		c.requireTasksUnchanged(t, s)
-		require.NoError(t, s.Done(t.Context(), deletion(c.dora)), "Done")
-		requireNobodys(t, s, c.dora.IdentityID)
-		c.requireUnchanged(t, s)
-		// An event is for whoever has the identity now.
+		markDone(t, s, deletion(c.dora))
+		requireNotConnected(t, s, c.dora.IdentityID)
+		c.requireRowsUnchanged(t, s)
+		// The connection that has the identity now gets the news.
 		emil := complete(t, s, c.fresh, c.dora.IdentityID)
 		requireChange(t, s, emil, needsSignIn, later(1))
 		requireNoConnection(t, s, app, "dora")
 	}},
 
-	{"an event finds its identity in whatever application", func(t tb, s connect.Store) {
+	{"an identity is found in any application", func(t tb, s connect.Store) {
 		anna := connected(t, s, flow("anna", "here"), identity("here"))
 		there := connected(t, s, flowIn(otherApp, "anna", "there"), identity("there"))
 		third := connected(t, s, flowIn("a third", "ben", "third"), identity("third"))
 		there = requireChange(t, s, there, needsSignIn, later(1))
 		third = requireChange(t, s, third, needsSignIn, later(2))
-		requireConnection(t, s, anna)
+		requireConnections(t, s, anna)
 		requireChange(t, s, anna, needsSignIn, later(3))
-		requireConnection(t, s, there)
-		requireConnection(t, s, third)
+		requireConnections(t, s, there)
+		requireConnections(t, s, third)
 	}},
 
-	{"an event changes no other connection, no flow and no task", func(t tb, s connect.Store) {
+	{"other connections, flows and tasks stay unchanged", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		elsewhere := connected(t, s, flowIn(otherApp, "anna", "elsewhere"), identity("elsewhere"))
-		require.NoError(t, s.Done(t.Context(), tag(elsewhere)), "Done")
+		markDone(t, s, tag(elsewhere))
 		c.anna = requireChange(t, s, c.anna, needsSignIn, later(1))
-		c.requireUnchanged(t, s)
-		requireConnection(t, s, elsewhere)
+		c.requireRowsUnchanged(t, s)
+		requireConnections(t, s, elsewhere)
 		c.anna = requireChange(t, s, c.anna, healthOK, later(2))
-		c.requireUnchanged(t, s)
+		c.requireRowsUnchanged(t, s)
 		c.anna = requireChange(t, s, c.anna, needsSignIn, later(3))
-		c.requireUnchanged(t, s)
-		requireConnection(t, s, elsewhere)
+		c.requireRowsUnchanged(t, s)
+		requireConnections(t, s, elsewhere)
 		c.requireTasksUnchanged(t, s)
 	}},
 
-	{"an event of one of several connections changes that one alone", func(t tb, s connect.Store) {
+	{"of several connections only the one with the identity changes", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
 		second = requireChange(t, s, second, needsSignIn, later(1))
 		requireConnections(t, s, first, second)
@@ -338,38 +313,36 @@ var health = topic{"health", []check{
 		requireTasks(t, s)
 	}},
 
-	{"a connection that needs a sign-in is a connection like any other", func(t tb, s connect.Store) {
+	{"a connection that needs a sign-in keeps its identity", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		c = requireChange(t, s, c, needsSignIn, later(1))
 		thief := flow("ben", "ben")
 		bind(t, s, thief)
-		requireRefused(t, s, thief, finished(thief, c.IdentityID), connect.ErrIdentityTaken)
-		requireConnection(t, s, c)
+		requireRefused(t, s, thief, finished(thief, c.IdentityID), single, connect.ErrIdentityTaken)
+		requireConnections(t, s, c)
 		requireTasks(t, s, tag(c))
 	}},
 
-	{"the same identity completed again has the health of the newer sign-in, even if that is known from earlier", func(t tb, s connect.Store) {
+	{"a renewal with the same identity takes the health of the new sign-in", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "first"), identity("anna"))
 		requireChange(t, s, c, needsSignIn, later(5))
 		p := flow("anna", "second")
-		bind(t, s, p)
-		c = renewAs(t, s, c, p, withHealth(finished(p, identity("anna")), healthOK, later(2)))
-		requireConnection(t, s, c)
-		// From then on it is that moment that counts.
+		c = renewedWith(t, s, c, p, withHealth(finished(p, identity("anna")), healthOK, later(2)), single)
+		requireConnections(t, s, c)
+		// From then on the new HealthAt counts.
 		requireNoChange(t, s, c, needsSignIn, later(1))
 		requireChange(t, s, c, needsSignIn, later(3))
 
 		p = flow("anna", "third")
-		bind(t, s, p)
-		c = renewAs(t, s, c, p, withHealth(finished(p, identity("anna")), needsSignIn, later(-1)))
-		requireConnection(t, s, c)
+		c = renewedWith(t, s, c, p, withHealth(finished(p, identity("anna")), needsSignIn, later(-1)), single)
+		requireConnections(t, s, c)
 	}},
 
-	{"another identity has the health of its own sign-in, and nothing of the old one's", func(t tb, s connect.Store) {
+	{"a renewal with another identity takes the health of the new sign-in", func(t tb, s connect.Store) {
 		old := connected(t, s, flow("anna", "old"), identity("old"))
 		requireChange(t, s, old, needsSignIn, later(5))
 		c := renewed(t, s, old, flow("anna", "new"), identity("new"))
-		requireConnection(t, s, c)
+		requireConnections(t, s, c)
 		requireChange(t, s, c, needsSignIn, later(1))
 	}},
 
@@ -378,47 +351,45 @@ var health = topic{"health", []check{
 		begun := connected(t, s, p, identity("anna"))
 		c := requireChange(t, s, begun, needsSignIn, later(1))
 		requireReload(t, s, p, begun)
-		requireConnection(t, s, c)
+		requireConnections(t, s, c)
 		requireReload(t, s, p, withHealth(c, healthOK, later(2)))
-		requireConnection(t, s, c)
+		requireConnections(t, s, c)
 		requireChange(t, s, c, healthOK, later(2))
 	}},
 
-	{"disconnecting returns the health, and who connects again begins anew", func(t tb, s connect.Store) {
+	{"Disconnect returns the health, and a new connection has its own", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		c = requireChange(t, s, c, needsSignIn, later(5))
 		disconnect(t, s, c)
-		require.NoError(t, s.Done(t.Context(), deletion(c)), "Done")
+		markDone(t, s, deletion(c))
 		c = connected(t, s, flow("anna", "again"), identity("anna"))
-		requireConnection(t, s, c)
+		requireConnections(t, s, c)
 		requireChange(t, s, c, needsSignIn, later(1))
 	}},
 
-	{"an event with a health that is none of the two is refused, and changes nothing", func(t tb, s connect.Store) {
+	{"an unknown health is an error, and nothing changes", func(t tb, s connect.Store) {
 		c := newScene(t, s)
-		for _, odd := range oddHealths {
+		for _, odd := range unknownHealths {
 			for _, there := range []connect.Connection{c.anna, c.ben} {
 				_, changed, err := s.SetHealth(t.Context(), there.IdentityID, odd, later(5))
 				require.Error(t, err, "SetHealth to %q", odd)
-				require.NotErrorIs(t, err, connect.ErrNotConnected, "SetHealth to %q of an identity that is connected", odd)
-				require.False(t, changed, "SetHealth that was refused says that it changes the health")
+				require.NotErrorIs(t, err, connect.ErrNotConnected, "SetHealth to %q for a connected identity", odd)
+				require.False(t, changed, "changed, which a refused SetHealth returns")
 			}
 			_, _, err := s.SetHealth(t.Context(), identity("nobody"), odd, later(5))
-			require.Error(t, err, "SetHealth to %q of an identity that nobody has", odd)
+			require.Error(t, err, "SetHealth to %q for an identity without a connection", odd)
 		}
 		c.requireUnchanged(t, s)
-		c.requireTasksUnchanged(t, s)
 	}},
 
-	{"a connection with a health that is none of the two is refused, and the flow stays live", func(t tb, s connect.Store) {
+	{"Complete with an unknown health is an error, and the flow stays pending", func(t tb, s connect.Store) {
 		c := newScene(t, s)
-		for _, odd := range oddHealths {
-			done, err := s.Complete(t.Context(), c.fresh.TokenHash, withHealth(finished(c.fresh, identity("new")), odd, signedIn), tagged)
+		for _, odd := range unknownHealths {
+			done, err := s.Complete(t.Context(), c.fresh.TokenHash, withHealth(finished(c.fresh, identity("new")), odd, signedIn), single)
 			require.Error(t, err, "Complete with a connection whose Health is %q", odd)
-			require.Zero(t, done, "what Complete that was refused returns: Health is %q", odd)
+			require.Zero(t, done, "the result of a refused Complete: Health is %q", odd)
 		}
 		c.requireUnchanged(t, s)
-		c.requireTasksUnchanged(t, s)
 		complete(t, s, c.fresh, identity("new"))
 	}},
 }}

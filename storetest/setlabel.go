@@ -10,7 +10,7 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// setLabel gives a connection the label of want and returns want, which it is then.
+// setLabel sets the label of a connection to that of want, and returns want.
 func setLabel(t tb, s connect.Store, want connect.Connection) connect.Connection {
 	t.Helper()
 	got, err := s.SetLabel(t.Context(), want.ApplicationID, want.UserID, want.ID, want.Label)
@@ -19,34 +19,27 @@ func setLabel(t tb, s connect.Store, want connect.Connection) connect.Connection
 	return want
 }
 
-// withLabel is c with another label.
-func withLabel(c connect.Connection, label string) connect.Connection {
-	c.Label = label
-	return c
-}
-
-// requireNoLabel labels a connection that the user does not have.
-func requireNoLabel(t tb, s connect.Store, application, user, id string) {
+// requireLabelRefused calls SetLabel for a connection that the user does not have.
+func requireLabelRefused(t tb, s connect.Store, application, user, id string) {
 	t.Helper()
 	c, err := s.SetLabel(t.Context(), application, user, id, "stolen")
 	require.ErrorIs(t, err, connect.ErrConnectionUnknown, "SetLabel of the connection %.40q, which the user does not have", id)
-	require.Zero(t, c, "the connection that SetLabel returns for one that the user does not have")
+	require.Zero(t, c, "the result of a refused SetLabel")
 }
 
-var labelling = topic{"labelling", []check{
+var setLabelGroup = group{"SetLabel", []check{
 	{"a label is set, replaced and removed, and nothing else changes", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		for _, label := range []string{"work", "home", "home", "", "", "work"} {
 			c.home = setLabel(t, s, withLabel(c.home, label))
-			c.requireUnchanged(t, s)
+			c.requireRowsUnchanged(t, s)
 		}
 		c.work = setLabel(t, s, withLabel(c.work, ""))
 		c.ben = setLabel(t, s, withLabel(c.ben, "needs a sign-in"))
 		c.requireUnchanged(t, s)
-		c.requireTasksUnchanged(t, s)
 	}},
 
-	{"a label is kept exactly, up to 100 characters of any length", func(t tb, s connect.Store) {
+	{"a label of up to 100 characters is stored exactly", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		for _, label := range append([]string{
 			" ", "work ", " work", "work\n", "\tline\r\n", strings.Repeat("x", 100), strings.Repeat("\u00e9", 100), longLabel,
@@ -56,33 +49,33 @@ var labelling = topic{"labelling", []check{
 				continue // too long for a label
 			}
 			c = setLabel(t, s, withLabel(c, label))
-			requireConnection(t, s, c)
+			requireConnections(t, s, c)
 		}
 	}},
 
-	{"a connection begins with its label, which is kept exactly", func(t tb, s connect.Store) {
+	{"Complete stores the label of a new connection exactly", func(t tb, s connect.Store) {
 		for i, label := range []string{"", "work", "work ", " ", "WORK", "w\u00f6rk", "wo\u0308rk", longLabel, "日本語\n"} {
 			user := fmt.Sprint("user ", i)
 			p := flow(user, user)
 			p.Label = label
 			c := connected(t, s, p, identity(user))
 			requireFlow(t, s, completed(p, c.IdentityID))
-			requireConnection(t, s, c)
+			requireConnections(t, s, c)
 		}
 	}},
 
-	{"a label that cannot be kept is refused, and the old one stays", func(t tb, s connect.Store) {
+	{"a label with a NUL byte or invalid UTF-8 is an error, and the old one stays", func(t tb, s connect.Store) {
 		c := newScene(t, s)
-		for _, odd := range unkeepable {
+		for _, odd := range invalidStrings {
 			_, err := s.SetLabel(t.Context(), app, "fred", c.work.ID, odd.text)
-			require.Error(t, err, "SetLabel to a label that has %s", odd.what)
-			require.NotErrorIs(t, err, connect.ErrConnectionUnknown, "SetLabel to a label that has %s", odd.what)
-			c.requireUnchanged(t, s)
+			require.Error(t, err, "SetLabel to a label with %s", odd.what)
+			require.NotErrorIs(t, err, connect.ErrConnectionUnknown, "SetLabel to a label with %s", odd.what)
+			c.requireRowsUnchanged(t, s)
 		}
 		c.requireTasksUnchanged(t, s)
 	}},
 
-	{"a label of more than 100 characters is kept exactly or refused", func(t tb, s connect.Store) {
+	{"a label of more than 100 characters is stored exactly or rejected", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		c = setLabel(t, s, withLabel(c, "work"))
 		for _, character := range []string{"x", "🍣"} {
@@ -93,39 +86,38 @@ var labelling = topic{"labelling", []check{
 					c = long
 					require.Equal(t, inUTC(c), inUTC(got), "the connection that SetLabel returns")
 				}
-				requireConnection(t, s, c)
+				requireConnections(t, s, c)
 			}
 		}
 	}},
 
-	{"a connection that the user does not have is ErrConnectionUnknown, and nothing changes", func(t tb, s connect.Store) {
+	{"a connection that the user does not have is ErrConnectionUnknown", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		elsewhere := connected(t, s, flowIn(otherApp, "anna", "elsewhere"), identity("elsewhere"))
-		require.NoError(t, s.Done(t.Context(), tag(elsewhere)), "Done")
+		markDone(t, s, tag(elsewhere))
 		for _, other := range []connect.Connection{c.ben, c.home, c.work, c.dora, elsewhere} {
 			for _, user := range []string{"anna", "emil", "nobody"} {
-				requireNoLabel(t, s, app, user, other.ID)
+				requireLabelRefused(t, s, app, user, other.ID)
 			}
 		}
-		requireNoLabel(t, s, otherApp, "anna", c.anna.ID)
-		requireNoLabel(t, s, "anna", app, c.anna.ID)
-		requireNoLabel(t, s, app, "dora", c.dora.ID)
-		for _, id := range append(oddIDs(c.anna), "") {
-			requireNoLabel(t, s, app, "anna", id)
+		requireLabelRefused(t, s, otherApp, "anna", c.anna.ID)
+		requireLabelRefused(t, s, "anna", app, c.anna.ID)
+		requireLabelRefused(t, s, app, "dora", c.dora.ID)
+		for _, id := range append(unknownIDs(c.anna), "") {
+			requireLabelRefused(t, s, app, "anna", id)
 		}
-		requireConnection(t, s, elsewhere)
+		requireConnections(t, s, elsewhere)
 		c.requireUnchanged(t, s)
-		c.requireTasksUnchanged(t, s)
 	}},
 
-	{"a label outlasts news, and a renewal that brings none", func(t tb, s connect.Store) {
+	{"a label survives SetHealth, and renewals without a label", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		c = setLabel(t, s, withLabel(c, "work"))
 		c = requireChange(t, s, c, needsSignIn, later(1))
 		c = renewed(t, s, c, flow("anna", "again"), identity("anna"))
 		c = renewed(t, s, c, flow("anna", "new"), identity("new"))
 		require.Equal(t, "work", c.Label)
-		requireConnection(t, s, c)
+		requireConnections(t, s, c)
 		disconnectOne(t, s, c)
 	}},
 }}

@@ -8,41 +8,40 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// requireUnknownConnection tries to end a connection that the user does not have.
-func requireUnknownConnection(t tb, s connect.Store, d connect.Disconnection) {
+// requireDisconnectRefused ends a connection that the user does not have.
+func requireDisconnectRefused(t tb, s connect.Store, d connect.Disconnection) {
 	t.Helper()
 	ended, err := s.Disconnect(t.Context(), d)
 	require.ErrorIs(t, err, connect.ErrConnectionUnknown, "Disconnect of the connection %.40q, which the user does not have", d.ConnectionID)
-	require.Empty(t, ended, "the connections that Disconnect returns for one that the user does not have")
+	require.Empty(t, ended, "the result of a refused Disconnect")
 }
 
-// ending is about Disconnect of one connection.
-var ending = topic{"ending", []check{
-	{"ending one connection returns it, drops its tag, queues its deletion and leaves the others", func(t tb, s connect.Store) {
+var disconnectOneGroup = group{"Disconnect one", []check{
+	{"the connection ends, and the others stay unchanged", func(t tb, s connect.Store) {
 		p := actedBy(flow("anna", "first"), "ben")
 		p.Label = "work"
 		first := connected(t, s, p, identity("first"))
 		second := added(t, s, flow("anna", "second"), identity("second"))
 		first = requireChange(t, s, first, needsSignIn, later(1))
 		disconnectOne(t, s, first)
-		requireConnection(t, s, second)
+		requireConnections(t, s, second)
 		requireDue(t, s, deleteDue.Add(-micro), tag(second))
 		requireDue(t, s, deleteDue, deletion(first))
-		requireTasks(t, s, again(tag(second), 2), again(deletion(first), 2))
+		requireTasks(t, s, attempted(tag(second), 2), attempted(deletion(first), 2))
 	}},
 
-	{"ending a connection twice is ErrConnectionUnknown, and its deletion stays", func(t tb, s connect.Store) {
+	{"a second call is ErrConnectionUnknown, and the deletion stays", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
 		disconnectOne(t, s, first)
-		requireUnknownConnection(t, s, endOne(first))
-		requireConnection(t, s, second)
+		requireDisconnectRefused(t, s, endOne(first))
+		requireConnections(t, s, second)
 		disconnectOne(t, s, second)
-		requireUnknownConnection(t, s, endOne(second))
+		requireDisconnectRefused(t, s, endOne(second))
 		requireNoConnection(t, s, app, "anna")
 		requireTasks(t, s, deletion(first), deletion(second))
 	}},
 
-	{"ending one connection spends the flows that could renew it, and no others", func(t tb, s connect.Store) {
+	{"only flows that could renew the connection are spent", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
 		named, others, plain, more := renews(flow("anna", "named"), first.ID), renews(flow("anna", "others"), second.ID), flow("anna", "plain"), adds(flow("anna", "more"))
 		late, both := renews(flow("anna", "late"), first.ID), adds(renews(flow("anna", "both"), first.ID))
@@ -63,14 +62,14 @@ var ending = topic{"ending", []check{
 			spent(actors[0]), spent(actors[1]), actors[2], actors[3],
 			somebodys, elsewhere,
 		}, nil)
-		requireRefusedHow(t, s, named, finished(named, identity("new")), several, connect.ErrStateSpent)
-		requireRefusedHow(t, s, plain, finished(plain, second.IdentityID), several, connect.ErrStateSpent)
-		second = renewHow(t, s, second, others, finished(others, second.IdentityID), several)
-		third := completeHow(t, s, more, finished(more, identity("third")), several)
-		requireConnections(t, s, inOrderOfID(second, third)...)
+		requireRefused(t, s, named, finished(named, identity("new")), several, connect.ErrStateSpent)
+		requireRefused(t, s, plain, finished(plain, second.IdentityID), several, connect.ErrStateSpent)
+		second = renewWith(t, s, second, others, finished(others, second.IdentityID), several)
+		third := completeWith(t, s, more, finished(more, identity("third")), several)
+		requireConnections(t, s, sortByID(second, third)...)
 	}},
 
-	{"ending one connection spends completed flows that could renew it: their reload is ErrStateSpent", func(t tb, s connect.Store) {
+	{"completed flows of the connection are spent: a reload is ErrStateSpent", func(t tb, s connect.Store) {
 		plain := flow("anna", "plain")
 		first := connected(t, s, plain, identity("first"))
 		more := adds(flow("anna", "more"))
@@ -83,34 +82,34 @@ var ending = topic{"ending", []check{
 		requireFlows(t, s, []connect.Pending{
 			spent(plain), completed(more, second.IdentityID), spent(named), completed(others, second.IdentityID),
 		}, nil)
-		requireRefused(t, s, plain, finished(plain, first.IdentityID), connect.ErrStateSpent)
-		requireRefused(t, s, named, finished(named, first.IdentityID), connect.ErrStateSpent)
+		requireRefused(t, s, plain, finished(plain, first.IdentityID), single, connect.ErrStateSpent)
+		requireRefused(t, s, named, finished(named, first.IdentityID), single, connect.ErrStateSpent)
 		requireReload(t, s, more, finished(more, second.IdentityID))
 		requireReload(t, s, others, second)
-		requireConnection(t, s, second)
-		// A flow that adds could not renew a connection, but has made this one.
+		requireConnections(t, s, second)
+		// more could not renew the connection, but was completed with its identity.
 		disconnectOne(t, s, second)
 		requireFlow(t, s, spent(more))
 		requireFlow(t, s, spent(others))
-		requireRefused(t, s, more, finished(more, second.IdentityID), connect.ErrStateSpent)
+		requireRefused(t, s, more, finished(more, second.IdentityID), single, connect.ErrStateSpent)
 		requireNoConnection(t, s, app, "anna")
 		requireTasks(t, s, deletion(first), deletion(second))
 	}},
 
-	{"ending one connection remembers no moment: an earlier flow that is bound afterwards is completed", func(t tb, s connect.Store) {
+	{"At is ignored: a flow that began earlier can be completed", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
 		d := endOne(first)
 		d.At = noon.AddDate(1, 0, 0)
 		ended, err := s.Disconnect(t.Context(), d)
 		require.NoError(t, err, "Disconnect of one connection")
-		requireSame(t, []connect.Connection{first}, ended, "the connections that Disconnect returns")
+		requireSame(t, []connect.Connection{first}, ended, "the result of Disconnect")
 		before, named := adds(flow("anna", "before")), renews(flow("anna", "named"), second.ID)
 		bind(t, s, before, named)
-		completeHow(t, s, before, finished(before, identity("before")), several)
-		renewHow(t, s, second, named, finished(named, identity("new")), several)
+		completeWith(t, s, before, finished(before, identity("before")), several)
+		renewWith(t, s, second, named, finished(named, identity("new")), several)
 	}},
 
-	{"ending a user's only connection leaves a user like any without one", func(t tb, s connect.Store) {
+	{"a user whose only connection ended can connect again", func(t tb, s connect.Store) {
 		first := connected(t, s, flow("anna", "first"), identity("first"))
 		more := adds(flow("anna", "more"))
 		bind(t, s, more)
@@ -119,59 +118,57 @@ var ending = topic{"ending", []check{
 		c := complete(t, s, more, identity("second"))
 		disconnectOne(t, s, c)
 		c2 := connected(t, s, flow("anna", "third"), identity("third"))
-		requireConnection(t, s, c2)
+		requireConnections(t, s, c2)
 		requireTasks(t, s, deletion(first), deletion(c), tag(c2))
 	}},
 
-	{"an identity whose connection was ended is ErrIdentityRetired until its deletion is done", func(t tb, s connect.Store) {
+	{"the identity is ErrIdentityRetired until its deletion is done", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
 		disconnectOne(t, s, first)
 		more, named := adds(flow("anna", "more")), renews(flow("anna", "named"), second.ID)
 		bind(t, s, more, named)
-		requireRefusedHow(t, s, more, finished(more, first.IdentityID), several, connect.ErrIdentityRetired)
-		requireRefusedHow(t, s, named, finished(named, first.IdentityID), several, connect.ErrIdentityRetired)
-		requireNobodys(t, s, first.IdentityID)
-		require.NoError(t, s.Done(t.Context(), deletion(first)), "Done")
-		third := completeHow(t, s, more, finished(more, first.IdentityID), several)
-		requireConnections(t, s, inOrderOfID(second, third)...)
+		requireRefused(t, s, more, finished(more, first.IdentityID), several, connect.ErrIdentityRetired)
+		requireRefused(t, s, named, finished(named, first.IdentityID), several, connect.ErrIdentityRetired)
+		requireNotConnected(t, s, first.IdentityID)
+		markDone(t, s, deletion(first))
+		third := completeWith(t, s, more, finished(more, first.IdentityID), several)
+		requireConnections(t, s, sortByID(second, third)...)
 	}},
 
-	{"a connection that the user does not have is ErrConnectionUnknown, and nothing changes", func(t tb, s connect.Store) {
+	{"a connection that the user does not have is ErrConnectionUnknown", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		elsewhere := connected(t, s, flowIn(otherApp, "anna", "elsewhere"), identity("elsewhere"))
-		require.NoError(t, s.Done(t.Context(), tag(elsewhere)), "Done")
+		markDone(t, s, tag(elsewhere))
 		plain := renews(flow("anna", "for ben's"), c.ben.ID)
 		bind(t, s, plain)
 		for _, other := range []connect.Connection{c.ben, c.home, c.work, c.dora, elsewhere} {
 			for _, user := range []string{"anna", "emil", "nobody"} {
 				d := endOne(other)
 				d.ApplicationID, d.UserID = app, user
-				requireUnknownConnection(t, s, d)
+				requireDisconnectRefused(t, s, d)
 			}
 		}
 		there := endOne(c.anna)
 		there.ApplicationID = otherApp
-		requireUnknownConnection(t, s, there)
-		for _, id := range oddIDs(c.anna) {
+		requireDisconnectRefused(t, s, there)
+		for _, id := range unknownIDs(c.anna) {
 			d := endOne(c.anna)
 			d.ConnectionID = id
-			requireUnknownConnection(t, s, d)
+			requireDisconnectRefused(t, s, d)
 		}
 		requireFlow(t, s, plain)
-		requireConnection(t, s, elsewhere)
+		requireConnections(t, s, elsewhere)
 		c.requireUnchanged(t, s)
-		c.requireTasksUnchanged(t, s)
 	}},
 
-	{"every ID is kept exactly, and told from all that look like it", func(t tb, s connect.Store) {
+	{"every ID is stored exactly, and distinct from similar ones", func(t tb, s connect.Store) {
 		var connections []connect.Connection
 		for i, id := range lookalikes {
 			p := adds(flow("anna", id))
-			bind(t, s, p)
 			c := finished(p, identity(id))
 			c.ID, c.Label = id, ""
 			c = createdAt(c, noon.Add(time.Duration(i)*micro))
-			connections = append(connections, completeHow(t, s, p, c, several))
+			connections = append(connections, connectedWith(t, s, p, c, several))
 		}
 		var done, live []connect.Pending
 		for i, c := range connections {
@@ -185,7 +182,7 @@ var ending = topic{"ending", []check{
 		}
 		requireConnections(t, s, connections...)
 		for i, c := range connections {
-			// Ending those before has spent no flow for this one.
+			// Ending the earlier ones has spent no flow of this one.
 			requireFlow(t, s, done[i])
 			requireFlow(t, s, live[i])
 			requireConnections(t, s, connections[i:]...)

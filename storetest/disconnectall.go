@@ -7,30 +7,22 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// begunAt is a flow that began at any moment.
-func begunAt(user, label string, begun time.Time) connect.Pending {
-	p := flow(user, label)
-	p.BegunAt = begun
-	return p
-}
-
-var disconnecting = topic{"disconnecting", []check{
-	{"disconnecting ends the connection, returns it, drops the tag and queues the deletion", func(t tb, s connect.Store) {
+var disconnectAllGroup = group{"Disconnect all", []check{
+	{"the connection ends, its tag is removed and its deletion is queued", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		disconnect(t, s, c)
 		requireNoConnection(t, s, app, "anna")
 		requireTasks(t, s, deletion(c))
 	}},
 
-	{"disconnecting ends all connections, and returns them in order", func(t tb, s connect.Store) {
+	{"all connections end, and are returned in order", func(t tb, s connect.Store) {
 		var connections []connect.Connection
 		for i := range 4 {
 			label := fmt.Sprint(i)
 			p := actedBy(adds(flow("anna", label)), "actor "+label)
 			p.Label = label
-			bind(t, s, p)
 			c := createdAt(finished(p, identity(label)), noon.Add(-time.Duration(i)*time.Second))
-			connections = append([]connect.Connection{completeHow(t, s, p, c, several)}, connections...)
+			connections = append([]connect.Connection{connectedWith(t, s, p, c, several)}, connections...)
 		}
 		disconnect(t, s, connections...)
 		requireNoConnection(t, s, app, "anna")
@@ -42,7 +34,7 @@ var disconnecting = topic{"disconnecting", []check{
 		requireDue(t, s, deleteDue, deletions...)
 	}},
 
-	{"disconnecting spends flows of every kind and of every actor", func(t tb, s connect.Store) {
+	{"flows of every kind and actor are spent", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
 		done := adds(flow("anna", "the second of two"))
 		done.TokenHash = hash("anna, the second of two")
@@ -55,41 +47,41 @@ var disconnecting = topic{"disconnecting", []check{
 		disconnect(t, s, first, second)
 		for _, p := range append(flows, done) {
 			requireFlow(t, s, spent(p))
-			requireRefusedHow(t, s, p, finished(p, identity("new")), several, connect.ErrStateSpent)
+			requireRefused(t, s, p, finished(p, identity("new")), several, connect.ErrStateSpent)
 		}
 	}},
 
-	{"a flow of any kind and actor that began before a disconnect is ErrStateSpent", func(t tb, s connect.Store) {
-		requireNothingToDisconnect(t, s, app, "anna")
+	{"flows of every kind and actor that began earlier are ErrStateSpent", func(t tb, s connect.Store) {
+		disconnectNone(t, s, app, "anna")
 		before := begunAt("anna", "before", disconnectedAt.Add(-micro))
 		kinds := []connect.Pending{before, adds(before), renews(before, "an id"), actedBy(before, "ben"), actedBy(adds(before), "ben")}
 		for i, p := range kinds {
 			p.TokenHash = hash(fmt.Sprint("before ", i))
 			bind(t, s, p)
-			requireRefusedHow(t, s, p, finished(p, identity("new")), several, connect.ErrStateSpent)
+			requireRefused(t, s, p, finished(p, identity("new")), several, connect.ErrStateSpent)
 			requireFlow(t, s, p)
 		}
 		requireNoConnection(t, s, app, "anna")
 	}},
 
-	{"disconnecting drops a tag that somebody is working on", func(t tb, s connect.Store) {
+	{"a claimed tag is removed", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		requireDue(t, s, tagDue, tag(c))
 		disconnect(t, s, c)
 		requireTasks(t, s, deletion(c))
 	}},
 
-	{"disconnecting who has no connection is no error and queues nothing", func(t tb, s connect.Store) {
-		requireNothingToDisconnect(t, s, app, "anna")
+	{"without a connection it is no error, and queues nothing", func(t tb, s connect.Store) {
+		disconnectNone(t, s, app, "anna")
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
-		requireNothingToDisconnect(t, s, app, "ben")
+		disconnectNone(t, s, app, "ben")
 		disconnect(t, s, c)
-		requireNothingToDisconnect(t, s, app, "anna")
-		// Nor does the second call move the deletion that the first one queued.
+		disconnectNone(t, s, app, "anna")
+		// The second call leaves the deletion of the first one unchanged.
 		requireDue(t, s, deleteDue, deletion(c))
 	}},
 
-	{"disconnecting spends the user's live flows", func(t tb, s connect.Store) {
+	{"live flows are spent", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "done"), identity("anna"))
 		p, late := flow("anna", "live"), flow("anna", "late")
 		late.ExpiresAt = noon.Add(-time.Hour)
@@ -97,23 +89,23 @@ var disconnecting = topic{"disconnecting", []check{
 		disconnect(t, s, c)
 		requireFlow(t, s, spent(p))
 		requireFlow(t, s, spent(late))
-		requireRefused(t, s, p, finished(p, identity("new")), connect.ErrStateSpent)
+		requireRefused(t, s, p, finished(p, identity("new")), single, connect.ErrStateSpent)
 		requireNoConnection(t, s, app, "anna")
 		requireTasks(t, s, deletion(c))
 	}},
 
-	{"disconnecting spends the user's live flows when there is no connection, too", func(t tb, s connect.Store) {
+	{"live flows are spent without a connection, too", func(t tb, s connect.Store) {
 		p, other := flow("anna", "tab 1"), flow("anna", "tab 2")
 		bind(t, s, p, other)
-		requireNothingToDisconnect(t, s, app, "anna")
+		disconnectNone(t, s, app, "anna")
 		requireFlow(t, s, spent(p))
 		requireFlow(t, s, spent(other))
-		requireRefused(t, s, p, finished(p, identity("anna")), connect.ErrStateSpent)
+		requireRefused(t, s, p, finished(p, identity("anna")), single, connect.ErrStateSpent)
 		requireNoConnection(t, s, app, "anna")
 		requireTasks(t, s)
 	}},
 
-	{"disconnecting spends the user's completed flows: a reload is ErrStateSpent", func(t tb, s connect.Store) {
+	{"completed flows are spent: a reload is ErrStateSpent", func(t tb, s connect.Store) {
 		before := flow("anna", "before")
 		old := connected(t, s, before, identity("old"))
 		p := flow("anna", "done")
@@ -121,13 +113,13 @@ var disconnecting = topic{"disconnecting", []check{
 		disconnect(t, s, c)
 		requireFlow(t, s, spent(p))
 		requireFlow(t, s, spent(before))
-		requireRefused(t, s, p, c, connect.ErrStateSpent)
-		requireRefused(t, s, before, old, connect.ErrStateSpent)
+		requireRefused(t, s, p, c, single, connect.ErrStateSpent)
+		requireRefused(t, s, before, old, single, connect.ErrStateSpent)
 		requireNoConnection(t, s, app, "anna")
 		requireTasks(t, s, deletion(c), deletion(old))
 	}},
 
-	{"disconnecting touches nothing of anybody else", func(t tb, s connect.Store) {
+	{"other users and applications stay unchanged", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		elsewhere := flowIn(otherApp, "emil", "elsewhere")
 		done := flowIn(otherApp, "emil", "done elsewhere")
@@ -138,75 +130,75 @@ var disconnecting = topic{"disconnecting", []check{
 
 		disconnect(t, s, hans)
 		requireFlow(t, s, spent(mine))
-		requireNothingToDisconnect(t, s, app, "hans")
-		requireNothingToDisconnect(t, s, otherApp, "hans")
+		disconnectNone(t, s, app, "hans")
+		disconnectNone(t, s, otherApp, "hans")
 		requireFlow(t, s, elsewhere)
 		requireFlow(t, s, completed(done, there.IdentityID))
-		requireConnection(t, s, there)
-		c.requireUnchanged(t, s)
+		requireConnections(t, s, there)
+		c.requireRowsUnchanged(t, s)
 		requireReload(t, s, done, there)
 		renew(t, s, there, elsewhere, there.IdentityID)
 		requireTasks(t, s, tag(c.anna), tag(c.ben), deletion(c.dora), tag(there), deletion(hans))
 	}},
 
-	{"after disconnecting a new flow connects again, and the deletion stays", func(t tb, s connect.Store) {
+	{"a new flow connects again, and the deletion stays", func(t tb, s connect.Store) {
 		old := connected(t, s, flow("anna", "old"), identity("old"))
 		disconnect(t, s, old)
 		c := connected(t, s, flow("anna", "new"), identity("new"))
-		requireConnection(t, s, c)
+		requireConnections(t, s, c)
 		requireTasks(t, s, deletion(old), tag(c))
 	}},
 
-	{"a flow that began before a disconnect and is bound after it is ErrStateSpent, and stays as it was bound", func(t tb, s connect.Store) {
+	{"a flow that began earlier and is bound later is ErrStateSpent", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "old"), identity("old"))
 		disconnect(t, s, c)
 		p := begunAt("anna", "late", disconnectedAt.Add(-micro))
 		bind(t, s, p)
 		requireFlow(t, s, p)
-		requireRefused(t, s, p, finished(p, identity("new")), connect.ErrStateSpent)
+		requireRefused(t, s, p, finished(p, identity("new")), single, connect.ErrStateSpent)
 		requireFlow(t, s, p)
 		requireNoConnection(t, s, app, "anna")
 		requireTasks(t, s, deletion(c))
 	}},
 
-	{"a flow that began before a disconnect of a user who had no connection is ErrStateSpent, too", func(t tb, s connect.Store) {
-		requireNothingToDisconnect(t, s, app, "anna")
+	{"a flow that began earlier is ErrStateSpent without a connection, too", func(t tb, s connect.Store) {
+		disconnectNone(t, s, app, "anna")
 		p := begunAt("anna", "late", disconnectedAt.Add(-micro))
 		bind(t, s, p)
-		requireRefused(t, s, p, finished(p, identity("new")), connect.ErrStateSpent)
+		requireRefused(t, s, p, finished(p, identity("new")), single, connect.ErrStateSpent)
 		requireNoConnection(t, s, app, "anna")
 		requireTasks(t, s)
 	}},
 
-	{"a flow that began at the very moment of a disconnect is completed", func(t tb, s connect.Store) {
-		requireNothingToDisconnect(t, s, app, "anna")
+	{"a flow that began at the same moment can be completed", func(t tb, s connect.Store) {
+		disconnectNone(t, s, app, "anna")
 		connected(t, s, begunAt("anna", "tab", disconnectedAt), identity("anna"))
 	}},
 
-	{"a flow whose beginning is not known is completed when it is bound after a disconnect", func(t tb, s connect.Store) {
-		requireNothingToDisconnect(t, s, app, "anna")
+	{"a flow with a zero BegunAt that is bound later can be completed", func(t tb, s connect.Store) {
+		disconnectNone(t, s, app, "anna")
 		p := begunAt("anna", "tab", time.Time{})
 		c := connected(t, s, p, identity("anna"))
 		disconnect(t, s, c)
-		requireRefused(t, s, p, c, connect.ErrStateSpent)
+		requireRefused(t, s, p, c, single, connect.ErrStateSpent)
 	}},
 
-	{"of several disconnects the latest moment counts, in whatever order they come", func(t tb, s connect.Store) {
+	{"of several calls the latest At counts, in any order", func(t tb, s connect.Store) {
 		for i, minutes := range [][]time.Duration{{1, 2, 3}, {3, 2, 1}, {2, 3, 1}, {3, 3, 3}} {
 			user := fmt.Sprint("user ", i)
 			for _, m := range minutes {
-				requireNothingToDisconnectAt(t, s, app, user, disconnectedAt.Add(m*time.Minute))
+				requireDisconnect(t, s, endAll(app, user, disconnectedAt.Add(m*time.Minute)))
 			}
 			latest := disconnectedAt.Add(3 * time.Minute)
 			late, p := begunAt(user, user+", late", latest.Add(-micro)), begunAt(user, user, latest)
 			bind(t, s, late, p)
-			requireRefused(t, s, late, finished(late, identity(user)), connect.ErrStateSpent)
+			requireRefused(t, s, late, finished(late, identity(user)), single, connect.ErrStateSpent)
 			complete(t, s, p, identity(user))
 		}
 	}},
 
-	{"the moment of a disconnect is that of its user and application alone", func(t tb, s connect.Store) {
-		requireNothingToDisconnect(t, s, app, "anna")
+	{"At counts for its user and application alone", func(t tb, s connect.Store) {
+		disconnectNone(t, s, app, "anna")
 		before := disconnectedAt.Add(-micro)
 		for i, pair := range [][2]string{{app, "ben"}, {otherApp, "anna"}, {"anna", app}, {app, "Anna"}, {app, "anna "}} {
 			label := fmt.Sprint(i)
@@ -216,20 +208,20 @@ var disconnecting = topic{"disconnecting", []check{
 		}
 		p := begunAt("anna", "late", before)
 		bind(t, s, p)
-		requireRefused(t, s, p, finished(p, identity("new")), connect.ErrStateSpent)
+		requireRefused(t, s, p, finished(p, identity("new")), single, connect.ErrStateSpent)
 	}},
 
-	{"beginnings and disconnects are compared as instants, in whatever zone and year", func(t tb, s connect.Store) {
-		moments := inOrder()
+	{"BegunAt and At are compared as instants, in any zone and year", func(t tb, s connect.Store) {
+		moments := orderedMoments()
 		for i, at := range moments {
 			for j, begun := range moments {
 				user := fmt.Sprint("user ", i, "/", j)
-				requireNothingToDisconnectAt(t, s, app, user, at)
+				requireDisconnect(t, s, endAll(app, user, at))
 				p := begunAt(user, user, begun)
 				bind(t, s, p)
 				requireFlow(t, s, p)
 				if j < i {
-					requireRefused(t, s, p, finished(p, identity(user)), connect.ErrStateSpent)
+					requireRefused(t, s, p, finished(p, identity(user)), single, connect.ErrStateSpent)
 				} else {
 					complete(t, s, p, identity(user))
 				}
@@ -237,24 +229,24 @@ var disconnecting = topic{"disconnecting", []check{
 		}
 	}},
 
-	{"a beginning and a disconnect of one moment are equal, though something finer than a microsecond is lost of them", func(t tb, s connect.Store) {
+	{"equal BegunAt and At stay equal below a microsecond", func(t tb, s connect.Store) {
 		for _, ns := range []time.Duration{1, 499, 500, 501, 999} {
 			user := fmt.Sprint("user ", int(ns))
 			moment := disconnectedAt.Add(ns)
-			requireNothingToDisconnectAt(t, s, app, user, moment)
+			requireDisconnect(t, s, endAll(app, user, moment))
 			p, late := begunAt(user, user, moment), begunAt(user, user+", late", moment.Add(-micro))
 			bind(t, s, p, late)
-			requireRefused(t, s, late, finished(late, identity(user)), connect.ErrStateSpent)
+			requireRefused(t, s, late, finished(late, identity(user)), single, connect.ErrStateSpent)
 			complete(t, s, p, identity(user))
 		}
 	}},
 
-	{"disconnecting who has replaced a connection ends the newer one", func(t tb, s connect.Store) {
+	{"a connection that was renewed with another identity ends with the new one", func(t tb, s connect.Store) {
 		old := connected(t, s, flow("anna", "old"), identity("old"))
 		c := renewed(t, s, old, flow("anna", "new"), identity("new"))
 		disconnect(t, s, c)
 		requireNoConnection(t, s, app, "anna")
-		// The deletion of the older one is due since it was replaced.
+		// The deletion of the replaced identity is due already.
 		requireDue(t, s, noon, deletion(old))
 		requireDue(t, s, deleteDue, deletion(c))
 	}},

@@ -8,8 +8,8 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-var binding = topic{"binding", []check{
-	{"a flow is read back as it was bound", func(t tb, s connect.Store) {
+var bindGroup = group{"Bind", []check{
+	{"a flow is returned as it was bound", func(t tb, s connect.Store) {
 		first, second := flow("anna", "first"), flowIn(otherApp, "ben", "second")
 		second.ReturnTo = ""
 		second.ExpiresAt = noon.Add(time.Hour)
@@ -21,33 +21,33 @@ var binding = topic{"binding", []check{
 		}
 	}},
 
-	{"a flow whose beginning is not known is read back with a zero BegunAt", func(t tb, s connect.Store) {
+	{"a zero BegunAt is returned as zero", func(t tb, s connect.Store) {
 		p := flow("anna", "tab")
 		p.BegunAt = time.Time{}
 		bind(t, s, p)
 		requireFlow(t, s, p)
 	}},
 
-	{"a flow begins live, whatever Spent and IdentityID say", func(t tb, s connect.Store) {
+	{"Spent and IdentityID are ignored: a flow begins live", func(t tb, s connect.Store) {
 		p := flow("anna", "tab")
 		bind(t, s, completed(p, identity("ignored")))
 		requireFlow(t, s, p)
 		c := complete(t, s, p, identity("ignored"))
-		requireConnection(t, s, c)
+		requireConnections(t, s, c)
 	}},
 
-	{"a flow that was never bound is ErrStateUnknown", func(t tb, s connect.Store) {
+	{"an unknown token hash is ErrStateUnknown", func(t tb, s connect.Store) {
 		requireNoFlow(t, s, hash("never bound"))
 		bind(t, s, flow("anna", "tab"))
 		requireNoFlow(t, s, hash("never bound"))
 	}},
 
-	{"a token hash is bound once, and its flow stays as it was", func(t tb, s connect.Store) {
+	{"a token hash that is bound already is an error, and its flow stays unchanged", func(t tb, s connect.Store) {
 		live, done, ended, late := flow("anna", "live"), flow("anna", "done"), flow("anna", "ended"), flow("anna", "late")
 		late.ExpiresAt = noon.Add(-time.Hour)
 		bind(t, s, live, done, ended, late)
 		c := complete(t, s, done, identity("anna"))
-		require.NoError(t, s.Spend(t.Context(), ended.TokenHash), "Spend")
+		spend(t, s, ended)
 
 		for _, bound := range []connect.Pending{live, completed(done, c.IdentityID), spent(ended), late} {
 			later := bound
@@ -61,7 +61,7 @@ var binding = topic{"binding", []check{
 		}
 	}},
 
-	{"a user has several flows, and each is completed on its own", func(t tb, s connect.Store) {
+	{"a user has several flows, and completes each on its own", func(t tb, s connect.Store) {
 		tabs := []connect.Pending{flow("anna", "tab 1"), flow("anna", "tab 2"), flow("anna", "tab 3")}
 		bind(t, s, tabs...)
 		c := complete(t, s, tabs[1], identity("anna"))
@@ -72,7 +72,7 @@ var binding = topic{"binding", []check{
 		renew(t, s, c, tabs[0], identity("anna"))
 	}},
 
-	{"a flow that has expired is read back like any other", func(t tb, s connect.Store) {
+	{"an expired flow is returned like any other", func(t tb, s connect.Store) {
 		p := flow("anna", "long ago")
 		p.IssuedAt, p.ExpiresAt = noon.AddDate(-70, 0, 0), noon.AddDate(-70, 0, 1)
 		bind(t, s, p)

@@ -9,38 +9,8 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// expiring is a flow of a user that expires so many minutes after noon.
-func expiring(user, label string, minutes int) connect.Pending {
-	p := flow(user, label)
-	p.ExpiresAt = noon.Add(time.Duration(minutes) * time.Minute)
-	return p
-}
-
-// spend spends flows and returns them as they read afterwards.
-func spend(t tb, s connect.Store, flows ...connect.Pending) []connect.Pending {
-	t.Helper()
-	var ended []connect.Pending
-	for _, p := range flows {
-		require.NoError(t, s.Spend(t.Context(), p.TokenHash), "Spend")
-		ended = append(ended, spent(p))
-	}
-	return ended
-}
-
-// requireFlows reads flows, of which some may have been removed.
-func requireFlows(t tb, s connect.Store, there, removed []connect.Pending) {
-	t.Helper()
-	for _, p := range there {
-		requireFlow(t, s, p)
-	}
-	for _, p := range removed {
-		requireNoFlow(t, s, p.TokenHash)
-	}
-}
-
-// room is how the flows of a user make room for one that is bound.
-var room = topic{"room", []check{
-	{"flows within the limit stay as they are, up to the last that fits", func(t tb, s connect.Store) {
+var bindLimitGroup = group{"Bind limit", []check{
+	{"flows within the limit stay live", func(t tb, s connect.Store) {
 		tabs := []connect.Pending{flow("anna", "tab 1"), flow("anna", "tab 2"), flow("anna", "tab 3")}
 		bindWithin(t, s, 3, tabs...)
 		requireFlows(t, s, tabs, nil)
@@ -49,22 +19,22 @@ var room = topic{"room", []check{
 		renew(t, s, c, tabs[0], identity("anna"))
 	}},
 
-	{"one flow too many spends the one that expires first, which is ErrStateSpent from then on", func(t tb, s connect.Store) {
+	{"one flow beyond the limit spends the one that expires first", func(t tb, s connect.Store) {
 		tabs := []connect.Pending{expiring("anna", "tab 1", 1), expiring("anna", "tab 2", 2), expiring("anna", "tab 3", 3)}
 		bindWithin(t, s, 3, tabs...)
 		p := expiring("anna", "tab 4", 4)
 		bindWithin(t, s, 3, p)
 		requireFlows(t, s, []connect.Pending{spent(tabs[0]), tabs[1], tabs[2], p}, nil)
-		requireRefused(t, s, tabs[0], finished(tabs[0], identity("anna")), connect.ErrStateSpent)
+		requireRefused(t, s, tabs[0], finished(tabs[0], identity("anna")), single, connect.ErrStateSpent)
 		requireNoConnection(t, s, app, "anna")
 		requireTasks(t, s)
 		c := complete(t, s, tabs[1], identity("anna"))
 		renew(t, s, c, p, identity("anna"))
 	}},
 
-	{"the oldest is the one that expires first, in whatever order they were bound", func(t tb, s connect.Store) {
+	{"the order of ExpiresAt counts, not that of binding", func(t tb, s connect.Store) {
 		second, fourth, first, third := expiring("anna", "second", 2), expiring("anna", "fourth", 4), expiring("anna", "first", 1), expiring("anna", "third", 3)
-		// Nor is it the one that was issued first.
+		// The order of IssuedAt does not count either.
 		first.IssuedAt = noon
 		bindWithin(t, s, 4, second, fourth, first, third)
 		fifth, sixth := expiring("anna", "fifth", 5), expiring("anna", "sixth", 6)
@@ -74,7 +44,7 @@ var room = topic{"room", []check{
 		requireFlows(t, s, []connect.Pending{spent(first), spent(second), third, fourth, fifth, sixth}, nil)
 	}},
 
-	{"which is the oldest is told to the microsecond", func(t tb, s connect.Store) {
+	{"ExpiresAt is compared to the microsecond", func(t tb, s connect.Store) {
 		oldest, middle, newest := flow("anna", "oldest"), flow("anna", "middle"), flow("anna", "newest")
 		oldest.ExpiresAt = noon.Add(time.Minute - micro)
 		middle.ExpiresAt = noon.Add(time.Minute)
@@ -85,7 +55,7 @@ var room = topic{"room", []check{
 		requireFlows(t, s, []connect.Pending{spent(oldest), middle, newest, p}, nil)
 	}},
 
-	{"of flows that expire at one moment as many stay as fit", func(t tb, s connect.Store) {
+	{"of flows that expire at the same moment, as many stay as the limit allows", func(t tb, s connect.Store) {
 		const limit = 3
 		var tabs []connect.Pending
 		for i := range 10 {
@@ -94,24 +64,24 @@ var room = topic{"room", []check{
 			bindWithin(t, s, limit, p)
 			requireFlow(t, s, p)
 		}
-		require.Equal(t, limit, live(t, s, tabs), "how many flows of a user are live")
+		require.Equal(t, limit, countLive(t, s, tabs), "the number of live flows of a user")
 		sweepAll(t, s, 2*limit+1)
 	}},
 
-	{"the flow that is bound stays live, though it expires first", func(t tb, s connect.Store) {
+	{"the flow that is bound stays live, even if it expires first", func(t tb, s connect.Store) {
 		later, latest := expiring("anna", "later", 20), expiring("anna", "latest", 21)
 		bindWithin(t, s, 2, latest, later)
 		p := expiring("anna", "tab", 1)
 		bindWithin(t, s, 2, p)
 		requireFlows(t, s, []connect.Pending{spent(later), latest, p}, nil)
-		// One that has expired already, too.
+		// The same holds for a flow that has expired already.
 		late := expiring("anna", "late", -1)
 		bindWithin(t, s, 2, late)
 		requireFlows(t, s, []connect.Pending{spent(later), latest, spent(p), late}, nil)
 		complete(t, s, latest, identity("anna"))
 	}},
 
-	{"a limit of one leaves the flow that is bound, and one that was spent", func(t tb, s connect.Store) {
+	{"a limit of one leaves the new flow live, and keeps one spent flow", func(t tb, s connect.Store) {
 		first, second, third, fourth := expiring("anna", "1", 1), expiring("anna", "2", 2), expiring("anna", "3", 3), expiring("anna", "4", 4)
 		bindWithin(t, s, 1, first)
 		requireFlow(t, s, first)
@@ -123,7 +93,7 @@ var room = topic{"room", []check{
 		requireFlows(t, s, []connect.Pending{spent(second), spent(third), fourth}, []connect.Pending{first})
 	}},
 
-	{"a lower limit makes room for all it takes in one call", func(t tb, s connect.Store) {
+	{"a lower limit spends and removes several flows in one call", func(t tb, s connect.Store) {
 		var ended, tabs []connect.Pending
 		for i := range 6 {
 			ended = append(ended, expiring("anna", fmt.Sprint("ended ", i), i+1))
@@ -134,7 +104,7 @@ var room = topic{"room", []check{
 		bind(t, s, tabs...)
 		p := expiring("anna", "tab", 20)
 		bindWithin(t, s, 2, p)
-		// What this call has spent is not yet removed.
+		// Only the next call removes what this one has spent.
 		requireFlows(t, s, []connect.Pending{
 			ended[4], ended[5],
 			spent(tabs[0]), spent(tabs[1]), spent(tabs[2]), spent(tabs[3]), spent(tabs[4]),
@@ -145,7 +115,7 @@ var room = topic{"room", []check{
 		requireFlows(t, s, []connect.Pending{spent(tabs[3]), spent(tabs[4]), spent(tabs[5]), p, next}, append(ended, tabs[:3]...))
 	}},
 
-	{"spent flows take no room from live ones, nor live ones from spent ones", func(t tb, s connect.Store) {
+	{"live flows and spent flows are counted separately", func(t tb, s connect.Store) {
 		ended := []connect.Pending{expiring("anna", "ended 1", 11), expiring("anna", "ended 2", 12), expiring("anna", "ended 3", 13)}
 		bind(t, s, ended...)
 		ended = spend(t, s, ended...)
@@ -157,7 +127,7 @@ var room = topic{"room", []check{
 		}
 	}},
 
-	{"of spent flows the newest within the limit are kept, completed ones with their identity", func(t tb, s connect.Store) {
+	{"the spent flows that expire last are kept, with their identities", func(t tb, s connect.Store) {
 		flows := []connect.Pending{
 			expiring("anna", "1", 1), expiring("anna", "2", 2), expiring("anna", "3", 3),
 			expiring("anna", "4", 4), expiring("anna", "5", 5), expiring("anna", "6", 6),
@@ -172,7 +142,7 @@ var room = topic{"room", []check{
 		requireReload(t, s, flows[4], c)
 	}},
 
-	{"a completed flow that is removed is ErrStateUnknown, and its connection and task stay", func(t tb, s connect.Store) {
+	{"removing a completed flow keeps its connection and its task", func(t tb, s connect.Store) {
 		p := expiring("anna", "first", 1)
 		c := connected(t, s, p, identity("anna"))
 		next := expiring("anna", "second", 2)
@@ -180,8 +150,8 @@ var room = topic{"room", []check{
 		spend(t, s, next)
 		bindWithin(t, s, 1, expiring("anna", "third", 3))
 		requireNoFlow(t, s, p.TokenHash)
-		requireRefused(t, s, p, c, connect.ErrStateUnknown)
-		requireConnection(t, s, c)
+		requireRefused(t, s, p, c, single, connect.ErrStateUnknown)
+		requireConnections(t, s, c)
 		requireTasks(t, s, tag(c))
 		// As after Sweep, the token hash may be bound again.
 		again := flow("ben", "first")
@@ -189,7 +159,7 @@ var room = topic{"room", []check{
 		requireFlow(t, s, again)
 	}},
 
-	{"flows that have expired are no spent ones, and are spent first", func(t tb, s connect.Store) {
+	{"expired flows count as live, and are spent first", func(t tb, s connect.Store) {
 		longAgo, lately, tab := flow("anna", "long ago"), expiring("anna", "lately", -1), expiring("anna", "tab", 1)
 		longAgo.IssuedAt, longAgo.ExpiresAt = noon.AddDate(-70, 0, 0), noon.AddDate(-70, 0, 1)
 		bindWithin(t, s, 3, longAgo, lately, tab)
@@ -201,7 +171,7 @@ var room = topic{"room", []check{
 		requireFlows(t, s, []connect.Pending{spent(longAgo), spent(lately), tab, p, next}, nil)
 	}},
 
-	{"flows that Disconnect has spent make room like any other", func(t tb, s connect.Store) {
+	{"flows that Disconnect spent are removed like any other", func(t tb, s connect.Store) {
 		done, tab := expiring("anna", "done", 1), expiring("anna", "tab", 2)
 		c := connected(t, s, done, identity("anna"))
 		bind(t, s, tab)
@@ -212,7 +182,7 @@ var room = topic{"room", []check{
 		requireTasks(t, s, deletion(c))
 	}},
 
-	{"nobody else's flows make room, nor those of the same user id in another application", func(t tb, s connect.Store) {
+	{"flows of other users and applications stay unchanged", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		elsewhere, done, ended := flowIn(otherApp, "emil", "elsewhere"), flowIn(otherApp, "emil", "done elsewhere"), flowIn(otherApp, "emil", "ended elsewhere")
 		bind(t, s, elsewhere, done, ended)
@@ -223,16 +193,16 @@ var room = topic{"room", []check{
 		for i := range 4 {
 			p := expiring("emil", fmt.Sprint("tab ", i), 60+i)
 			bindWithin(t, s, 1, p)
-			c.fresh = p // the one that is live now
-			c.requireUnchanged(t, s)
+			c.fresh = p // the only live one
+			c.requireRowsUnchanged(t, s)
 			requireFlows(t, s, []connect.Pending{elsewhere, completed(done, there.IdentityID), spent(ended)}, nil)
 		}
 		requireNoFlow(t, s, fresh.TokenHash)
-		requireConnection(t, s, there)
+		requireConnections(t, s, there)
 		requireTasks(t, s, tag(c.anna), tag(c.ben), deletion(c.dora), tag(there))
 	}},
 
-	{"nor do those of a user who looks like this one", func(t tb, s connect.Store) {
+	{"users and applications with similar ids are distinct", func(t tb, s connect.Store) {
 		var flows []connect.Pending
 		for i, text := range lookalikes {
 			user, application := flow(text, fmt.Sprint("user ", i)), flowIn(text, "anna", fmt.Sprint("application ", i))
@@ -242,7 +212,7 @@ var room = topic{"room", []check{
 		requireFlows(t, s, flows, nil)
 	}},
 
-	{"flows of one user make room for flows of the same actor alone", func(t tb, s connect.Store) {
+	{"only flows of the same actor are spent or removed", func(t tb, s connect.Store) {
 		var flows, ended []connect.Pending
 		for i, actor := range []string{"", "ben", "Ben", "anna", "carl"} {
 			p, done := actedBy(expiring("anna", fmt.Sprint("tab ", i), 1), actor), actedBy(expiring("anna", fmt.Sprint("ended ", i), 1), actor)
@@ -260,7 +230,7 @@ var room = topic{"room", []check{
 		requireFlows(t, s, []connect.Pending{spent(flows[0]), flows[2], flows[3], flows[4], ended[0], ended[2], ended[3], ended[4]}, nil)
 	}},
 
-	{"of flows of one actor those of every kind make room", func(t tb, s connect.Store) {
+	{"flows of every kind count", func(t tb, s connect.Store) {
 		tabs := []connect.Pending{expiring("anna", "plain", 1), adds(expiring("anna", "adds", 2)), renews(expiring("anna", "named", 3), "an id"), expiring("anna", "last", 4)}
 		for i, p := range tabs {
 			bindWithin(t, s, 1, p)
@@ -270,7 +240,7 @@ var room = topic{"room", []check{
 		}
 	}},
 
-	{"a flow that is refused makes no room", func(t tb, s connect.Store) {
+	{"a Bind that fails spends and removes nothing", func(t tb, s connect.Store) {
 		removable, kept := expiring("anna", "removable", 1), expiring("anna", "kept", 2)
 		bind(t, s, removable, kept)
 		ended := spend(t, s, removable, kept)
@@ -283,16 +253,16 @@ var room = topic{"room", []check{
 		odd.ReturnTo = "/\x00"
 		mine := others
 		mine.UserID = "anna"
-		// The first one's token hash would be free if there were room.
+		// The token hash of removable would be free if Bind removed it first.
 		for _, p := range []connect.Pending{removable, kept, tabs[0], tabs[1], mine, odd} {
-			require.Error(t, s.Bind(t.Context(), p, 1), "Bind of a token hash that is bound already, or of a text that cannot be kept")
+			require.Error(t, s.Bind(t.Context(), p, 1), "Bind of a token hash that is bound already, or of an invalid string")
 			requireFlows(t, s, ended, nil)
 			requireFlows(t, s, tabs, nil)
 			requireFlow(t, s, others)
 		}
 	}},
 
-	{"a user who never comes back has no more than twice the limit and one", func(t tb, s connect.Store) {
+	{"a user who completes no flow has at most twice the limit plus one", func(t tb, s connect.Store) {
 		const limit = 5
 		for i := range 40 {
 			bindWithin(t, s, limit, expiring("anna", fmt.Sprint("tab ", i), i))
@@ -300,7 +270,7 @@ var room = topic{"room", []check{
 		sweepAll(t, s, 2*limit+1)
 	}},
 
-	{"a user who always comes back has no more than the limit and one", func(t tb, s connect.Store) {
+	{"a user who completes every flow has at most the limit plus one", func(t tb, s connect.Store) {
 		const limit = 5
 		c := connected(t, s, expiring("anna", "first", 1), identity("anna"))
 		for i := range 40 {
@@ -313,8 +283,8 @@ var room = topic{"room", []check{
 	}},
 }}
 
-// live counts the flows that could still be completed.
-func live(t tb, s connect.Store, flows []connect.Pending) (n int) {
+// countLive returns how many of the flows are stored and not spent.
+func countLive(t tb, s connect.Store, flows []connect.Pending) (n int) {
 	t.Helper()
 	for _, p := range flows {
 		got, err := s.Pending(t.Context(), p.TokenHash)

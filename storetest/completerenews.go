@@ -10,78 +10,71 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// oddIDs are ids that no connection of the checks has, and near misses of one that
-// there is.
-func oddIDs(c connect.Connection) []string {
+// unknownIDs returns ids that no connection has. Some of them are similar to the ID of c.
+func unknownIDs(c connect.Connection) []string {
 	ids := []string{
 		"unknown", strings.ToUpper(c.ID), c.ID + " ", " " + c.ID, c.ID[:len(c.ID)-1], c.ID + "x",
 		"%", "_", "*", c.ID[:3] + "%", c.UserID, c.ApplicationID, c.IdentityID, strings.Repeat("x", 100_000),
 	}
-	for _, odd := range unkeepable {
+	for _, odd := range invalidStrings {
 		ids = append(ids, odd.text)
 	}
 	return append(ids, c.ID+"\x00", c.ID+"\xff")
 }
 
-// renewing is about which connection a flow renews, and what is left of it.
-var renewing = topic{"renewing", []check{
-	{"a flow that names a connection renews that one, and leaves the others as they are", func(t tb, s connect.Store) {
+var completeRenewsGroup = group{"Complete renews", []check{
+	{"a ConnectionID renews that connection alone", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
 		third := added(t, s, flow("anna", "third"), identity("third"))
-		require.NoError(t, s.Done(t.Context(), tag(third)), "Done")
+		markDone(t, s, tag(third))
 		old := second
 		p := renews(flow("anna", "tab"), second.ID)
-		bind(t, s, p)
-		second = renewHow(t, s, second, p, finished(p, identity("new")), several)
-		requireConnections(t, s, append([]connect.Connection{first}, inOrderOfID(second, third)...)...)
+		second = renewedWith(t, s, second, p, finished(p, identity("new")), several)
+		requireConnections(t, s, append([]connect.Connection{first}, sortByID(second, third)...)...)
 		requireFlow(t, s, completed(p, second.IdentityID))
 		requireTasks(t, s, tag(second), deletion(old))
 	}},
 
-	{"a flow that names a connection may bring the identity that it has", func(t tb, s connect.Store) {
+	{"a ConnectionID renews a connection with the identity that it has", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
 		p := renews(flow("anna", "tab"), first.ID)
-		bind(t, s, p)
-		c := finished(p, first.IdentityID)
-		c.ConnectedAt = noon.Add(time.Second)
-		first = renewHow(t, s, first, p, c, several)
+		c := connectedAt(finished(p, first.IdentityID), noon.Add(time.Second))
+		first = renewedWith(t, s, first, p, c, several)
 		requireConnections(t, s, first, second)
 		requireTasks(t, s, tag(first))
 	}},
 
-	{"a flow that names a connection renews it, even if it says that it adds", func(t tb, s connect.Store) {
+	{"a ConnectionID counts before Adds", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
 		old := first
 		p := adds(renews(flow("anna", "tab"), first.ID))
-		bind(t, s, p)
-		first = renewHow(t, s, first, p, finished(p, identity("new")), several)
+		first = renewedWith(t, s, first, p, finished(p, identity("new")), several)
 		requireConnections(t, s, first, second)
 		requireTasks(t, s, tag(first), deletion(old))
 	}},
 
-	{"a flow that does not say which renews the user's only connection, however many are allowed", func(t tb, s connect.Store) {
+	{"without ConnectionID or Adds, the only connection is renewed at any limit", func(t tb, s connect.Store) {
 		for i, how := range []connect.Completion{several, upTo(2), upTo(1), upTo(0)} {
 			user := fmt.Sprint("user ", i)
 			old := connected(t, s, flow(user, user), identity(user))
 			p := flow(user, user+", again")
-			bind(t, s, p)
-			requireConnection(t, s, renewHow(t, s, old, p, finished(p, identity(user+", again")), how))
+			requireConnections(t, s, renewedWith(t, s, old, p, finished(p, identity(user+", again")), how))
 		}
 	}},
 
-	{"a flow that does not say which renews, of several connections, the one that has the identity", func(t tb, s connect.Store) {
+	{"without ConnectionID or Adds, the connection that has the identity is renewed", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
 		for i, how := range []connect.Completion{several, upTo(2), upTo(1)} {
 			p, other := flow("anna", fmt.Sprint(i)), flow("anna", fmt.Sprint(i, ", other"))
 			bind(t, s, p, other)
-			second = renewHow(t, s, second, p, finished(p, second.IdentityID), how)
-			first = renewHow(t, s, first, other, finished(other, first.IdentityID), how)
+			second = renewWith(t, s, second, p, finished(p, second.IdentityID), how)
+			first = renewWith(t, s, first, other, finished(other, first.IdentityID), how)
 			requireConnections(t, s, first, second)
 		}
 		requireTasks(t, s, tag(first), tag(second))
 	}},
 
-	{"a renewal keeps the id and the beginning of the connection, and all else is that of the new sign-in", func(t tb, s connect.Store) {
+	{"a renewal keeps ID and CreatedAt, and takes the rest from the new sign-in", func(t tb, s connect.Store) {
 		p := actedBy(flow("anna", "old"), "ben")
 		p.Label = "work"
 		c := connected(t, s, p, identity("old"))
@@ -89,33 +82,31 @@ var renewing = topic{"renewing", []check{
 		for i, actor := range []string{"carl", "", "ben"} {
 			label := fmt.Sprint("label ", i)
 			next := actedBy(renews(flow("anna", label), c.ID), actor)
-			bind(t, s, next)
 			given := withHealth(finished(next, identity(label)), healthOK, later(-i))
 			given.ConnectedAt, given.CreatedAt, given.Label = noon.Add(time.Duration(i+1)*time.Second), noon.Add(-time.Hour), label
 			want := given
 			want.ID, want.CreatedAt = c.ID, noon
-			c = renewAs(t, s, c, next, given)
-			require.Equal(t, inUTC(want), inUTC(c), "a renewed connection")
-			requireConnection(t, s, want)
+			c = renewedWith(t, s, c, next, given, single)
+			require.Equal(t, inUTC(want), inUTC(c), "the renewed connection")
+			requireConnections(t, s, want)
 		}
 	}},
 
-	{"a renewal by the same identity keeps and replaces as much as one by another", func(t tb, s connect.Store) {
+	{"a renewal with the same identity keeps and takes the same fields", func(t tb, s connect.Store) {
 		p := actedBy(flow("anna", "old"), "ben")
 		p.Label = "work"
 		c := connected(t, s, p, identity("anna"))
 		next := actedBy(adds(flow("anna", "new")), "carl")
-		bind(t, s, next)
 		given := withHealth(finished(next, c.IdentityID), needsSignIn, later(-1))
 		given.ConnectedAt, given.Label = noon.Add(time.Second), "home"
 		want := given
 		want.ID = c.ID
-		renewAs(t, s, c, next, given)
-		requireConnection(t, s, want)
+		renewedWith(t, s, c, next, given, single)
+		requireConnections(t, s, want)
 		requireTasks(t, s, tag(want))
 	}},
 
-	{"a renewal without a label keeps the one that there is, whatever the flow says", func(t tb, s connect.Store) {
+	{"a renewal without a label keeps the old one", func(t tb, s connect.Store) {
 		for i, label := range []string{"work", "w\u00f6rk ", longLabel, ""} {
 			user := fmt.Sprint("user ", i)
 			p := flow(user, user)
@@ -127,16 +118,16 @@ var renewing = topic{"renewing", []check{
 			old = renew(t, s, old, again, identity(user))
 			c := finished(next, identity(user+", next"))
 			c.Label = ""
-			c = renewAs(t, s, old, next, c)
+			c = renewWith(t, s, old, next, c, single)
 			require.Equal(t, label, c.Label, "the label after two renewals without one")
-			requireConnection(t, s, c)
+			requireConnections(t, s, c)
 		}
 	}},
 
-	{"a connection that the user does not have is ErrConnectionUnknown, and nothing changes", func(t tb, s connect.Store) {
+	{"a ConnectionID that the user does not have is ErrConnectionUnknown", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		elsewhere := connected(t, s, flowIn(otherApp, "anna", "elsewhere"), identity("elsewhere"))
-		require.NoError(t, s.Done(t.Context(), tag(elsewhere)), "Done")
+		markDone(t, s, tag(elsewhere))
 		for i, id := range []string{
 			"unknown", strings.ToUpper(c.anna.ID), c.anna.ID + " ", "%", c.anna.IdentityID,
 			c.ben.ID, c.home.ID, c.work.ID, c.dora.ID, elsewhere.ID,
@@ -146,42 +137,40 @@ var renewing = topic{"renewing", []check{
 				bind(t, s, p)
 				for _, identityID := range []string{identity("new"), c.anna.IdentityID} {
 					if user != "anna" && identityID == c.anna.IdentityID {
-						continue // ErrIdentityTaken
+						continue // would be ErrIdentityTaken
 					}
-					requireRefusedHow(t, s, p, finished(p, identityID), several, connect.ErrConnectionUnknown)
+					requireRefused(t, s, p, finished(p, identityID), several, connect.ErrConnectionUnknown)
 				}
 				requireFlow(t, s, p)
 			}
 		}
-		requireConnection(t, s, elsewhere)
+		requireConnections(t, s, elsewhere)
 		c.requireUnchanged(t, s)
-		c.requireTasksUnchanged(t, s)
 	}},
 
-	{"a connection that has ended is ErrConnectionUnknown for flows that were bound afterwards", func(t tb, s connect.Store) {
+	{"a connection that has ended is ErrConnectionUnknown for later flows", func(t tb, s connect.Store) {
 		first, second := pair(t, s, "anna")
 		disconnectOne(t, s, first)
 		for i, identityID := range []string{identity("new"), second.IdentityID} {
 			p := renews(flow("anna", fmt.Sprint(i)), first.ID)
 			bind(t, s, p)
-			requireRefusedHow(t, s, p, finished(p, identityID), several, connect.ErrConnectionUnknown)
+			requireRefused(t, s, p, finished(p, identityID), several, connect.ErrConnectionUnknown)
 			requireFlow(t, s, p)
 		}
-		requireConnection(t, s, second)
+		requireConnections(t, s, second)
 		requireTasks(t, s, deletion(first))
 	}},
 
-	{"the identity of another connection of the user is ErrIdentityConnected, and nothing changes", func(t tb, s connect.Store) {
+	{"the identity of another connection of the user is ErrIdentityConnected", func(t tb, s connect.Store) {
 		c := newScene(t, s)
-		for _, how := range []connect.Completion{several, upTo(1), {TagAfter: tagDue, SameIdentity: true, MaxConnections: 2}} {
-			requireRefusedHow(t, s, c.renewing, finished(c.renewing, c.work.IdentityID), how, connect.ErrIdentityConnected)
+		for _, how := range []connect.Completion{several, upTo(1), sameIdentity(upTo(2))} {
+			requireRefused(t, s, c.renewing, finished(c.renewing, c.work.IdentityID), how, connect.ErrIdentityConnected)
 		}
 		c.requireUnchanged(t, s)
-		c.requireTasksUnchanged(t, s)
-		renewHow(t, s, c.home, c.renewing, finished(c.renewing, c.home.IdentityID), several)
+		renewWith(t, s, c.home, c.renewing, finished(c.renewing, c.home.IdentityID), several)
 	}},
 
-	{"of several reasons to refuse a user who has connections the first in order is given, and nothing changes", func(t tb, s connect.Store) {
+	{"of several reasons to refuse, the first in order is returned", func(t tb, s connect.Store) {
 		c := newScene(t, s)
 		plain, more := flow("fred", "plain"), adds(flow("fred", "more"))
 		lost := renews(flow("fred", "lost"), c.anna.ID)
@@ -219,20 +208,20 @@ var renewing = topic{"renewing", []check{
 			{"does not say which of several", plain, fresh, several, connect.ErrConnectionLimit},
 		} {
 			done, err := s.Complete(t.Context(), row.flow.TokenHash, finished(row.flow, row.identity), row.how)
-			require.ErrorIs(t, err, row.want, "Complete that must be refused: %s", row.reasons)
-			require.Zero(t, done, "what Complete that was refused returns: %s", row.reasons)
-			c.requireUnchanged(t, s)
+			require.ErrorIs(t, err, row.want, "a Complete that the contract refuses: %s", row.reasons)
+			require.Zero(t, done, "the result of a refused Complete: %s", row.reasons)
+			c.requireRowsUnchanged(t, s)
 			requireFlows(t, s, []connect.Pending{plain, more, lost}, nil)
 		}
 		c.requireTasksUnchanged(t, s)
 	}},
 
-	{"a flow that was refused its connection or identity is completed by the next good callback", func(t tb, s connect.Store) {
+	{"a flow that was refused can still be completed", func(t tb, s connect.Store) {
 		c := newScene(t, s)
-		requireRefusedHow(t, s, c.renewing, finished(c.renewing, c.work.IdentityID), several, connect.ErrIdentityConnected)
-		home := renewHow(t, s, c.home, c.renewing, finished(c.renewing, identity("new")), several)
-		requireRefusedHow(t, s, c.adding, finished(c.adding, identity("third")), upTo(2), connect.ErrConnectionLimit)
-		third := completeHow(t, s, c.adding, createdAt(finished(c.adding, identity("third")), noon.Add(time.Second)), several)
+		requireRefused(t, s, c.renewing, finished(c.renewing, c.work.IdentityID), several, connect.ErrIdentityConnected)
+		home := renewWith(t, s, c.home, c.renewing, finished(c.renewing, identity("new")), several)
+		requireRefused(t, s, c.adding, finished(c.adding, identity("third")), upTo(2), connect.ErrConnectionLimit)
+		third := completeWith(t, s, c.adding, createdAt(finished(c.adding, identity("third")), noon.Add(time.Second)), several)
 		requireConnections(t, s, home, c.work, third)
 	}},
 }}

@@ -6,27 +6,26 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-var expiry = topic{"expiry", []check{
-	{"a flow is live until the microsecond before it expires", func(t tb, s connect.Store) {
+var completeExpiryGroup = group{"Complete expiry", []check{
+	{"a flow is live until a microsecond before ExpiresAt", func(t tb, s connect.Store) {
 		p := flow("anna", "tab")
-		bind(t, s, p)
-		c := completeAs(t, s, p, createdAt(finished(p, identity("anna")), p.ExpiresAt.Add(-micro)))
-		requireConnection(t, s, c)
+		c := connectedWith(t, s, p, createdAt(finished(p, identity("anna")), p.ExpiresAt.Add(-micro)), single)
+		requireConnections(t, s, c)
 	}},
 
-	{"a flow has expired at the very moment of its expiry, and from then on", func(t tb, s connect.Store) {
+	{"a flow is ErrStateExpired from ExpiresAt on", func(t tb, s connect.Store) {
 		p := flow("anna", "tab")
 		bind(t, s, p)
 		c := finished(p, identity("anna"))
 		for _, late := range []time.Duration{0, micro, time.Second, 24 * time.Hour, 50 * 365 * 24 * time.Hour} {
 			c.ConnectedAt = p.ExpiresAt.Add(late)
-			requireRefused(t, s, p, c, connect.ErrStateExpired)
+			requireRefused(t, s, p, c, single, connect.ErrStateExpired)
 		}
 		requireFlow(t, s, p)
 		requireNoConnection(t, s, app, "anna")
 	}},
 
-	{"an expiry is judged by ConnectedAt alone, in whatever year", func(t tb, s connect.Store) {
+	{"ConnectedAt decides, not a clock of the store", func(t tb, s connect.Store) {
 		for _, year := range []int{1985, 2001, 2033, 2099} {
 			moment := time.Date(year, time.January, 1, 0, 0, 0, 0, time.UTC)
 			user := moment.Format("user of 2006")
@@ -35,28 +34,27 @@ var expiry = topic{"expiry", []check{
 			bind(t, s, p, late)
 
 			c := createdAt(finished(p, identity(user)), moment)
-			requireRefused(t, s, late, c, connect.ErrStateExpired)
-			completeAs(t, s, p, c)
-			requireConnection(t, s, c)
+			requireRefused(t, s, late, c, single, connect.ErrStateExpired)
+			completeWith(t, s, p, c, single)
+			requireConnections(t, s, c)
 		}
 	}},
 
-	{"expiring spends nothing", func(t tb, s connect.Store) {
-		// Clocks of replicas differ: for the next one it is still live.
+	{"an expired flow is not spent", func(t tb, s connect.Store) {
+		// The clocks of replicas differ, so it may be live for another one.
 		p := flow("anna", "tab")
 		bind(t, s, p)
-		c := finished(p, identity("anna"))
-		c.ConnectedAt = p.ExpiresAt
-		requireRefused(t, s, p, c, connect.ErrStateExpired)
+		c := connectedAt(finished(p, identity("anna")), p.ExpiresAt)
+		requireRefused(t, s, p, c, single, connect.ErrStateExpired)
 		complete(t, s, p, identity("anna"))
 	}},
 
-	{"a reload passes even after the flow has expired", func(t tb, s connect.Store) {
+	{"a reload of an expired flow succeeds", func(t tb, s connect.Store) {
 		p := flow("anna", "tab")
 		c := connected(t, s, p, identity("anna"))
 		repeated := c
 		repeated.ConnectedAt = p.ExpiresAt.Add(24 * time.Hour)
 		requireReload(t, s, p, repeated)
-		requireConnection(t, s, c)
+		requireConnections(t, s, c)
 	}},
 }}
