@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// MemoryStore is a [Store] and [Lister] in memory, for tests and demos. Its content is lost
-// when the process ends, and replicas cannot share it. The zero value is an empty store. A
-// MemoryStore is safe for concurrent use, and must not be copied after its first use.
+// MemoryStore is a [Store] and [Lister] in memory, for tests and demos. Its content is
+// lost when the process ends, and replicas cannot share it. The zero value is an empty
+// store. It is safe for concurrent use, and must not be copied after its first use.
 type MemoryStore struct {
 	mu     sync.RWMutex
 	users  map[string]map[string]*memoryUser // by application id and user id

@@ -36,6 +36,17 @@ func duel(round int, a, b func()) {
 	race(2, func(i int) { sides[(i+round)%2]() })
 }
 
+// inRounds runs a race for another user in each round. It requires the tasks that all
+// rounds return.
+func inRounds(t tb, s connect.Store, f func(round int, user string) []connect.Task) {
+	t.Helper()
+	var want []connect.Task
+	for i := range rounds {
+		want = append(want, f(i, fmt.Sprint("user ", i))...)
+	}
+	requireTasks(t, s, want...)
+}
+
 // A result is what one of several racing calls returned.
 type result struct {
 	first      bool
