@@ -2,6 +2,7 @@ package connect_test
 
 import (
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,6 +30,16 @@ func TestSecurityFormsAreBounded(t *testing.T) {
 	}
 	require.Equal(t, http.StatusSeeOther, post(form(16<<10)).status)
 	ada.refused(connect.ErrBadRequest, post(form(16<<10+1)))
+}
+
+// No answer and no time that a test can measure would show it.
+func TestSecuritySecretsAreComparedInConstantTime(t *testing.T) {
+	t.Parallel()
+	for file, call := range map[string]string{"state.go": "subtle.ConstantTimeCompare(", "anchorhttp/webhook.go": "hmac.Equal("} {
+		source, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.Contains(t, string(source), call, file)
+	}
 }
 
 func TestSecurityAListIsReadForOneIdentityAtATime(t *testing.T) {
