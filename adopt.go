@@ -55,20 +55,7 @@ func (a *Application) Adopt(ctx context.Context, user User, identityID, label st
 		return Connection{}, err
 	}
 
-	flow := Pending{
-		TokenHash:     "adopt-" + rand.Text(), // No token has this hash.
-		ApplicationID: a.id,
-		UserID:        user.ID,
-		ActorID:       user.Actor,
-		Adds:          true,
-		BegunAt:       now,
-		IssuedAt:      now,
-		ExpiresAt:     now.Add(adoptTime),
-	}
-	if err := h.store.Bind(ctx, flow, maxMaxConnections); err != nil { // The limit ends none of the user's flows.
-		return Connection{}, storeError("bind the flow", err)
-	}
-	c := Connection{
+	c, err := h.storeAdopted(ctx, Connection{
 		ID:            newConnectionID(),
 		ApplicationID: a.id,
 		UserID:        user.ID,
@@ -78,21 +65,41 @@ func (a *Application) Adopt(ctx context.Context, user User, identityID, label st
 		ConnectedAt:   now,
 		Health:        HealthOK,
 		HealthAt:      identityEvidence{identity: identity, issuedAt: time.Unix(0, 0)}.signedInAt(), // There is no token.
-	}
-	completed, err := h.store.Complete(ctx, flow.TokenHash, c, Completion{
-		TagAfter:       now.Add(taskLease),
-		MaxConnections: h.maxConnections,
 	})
 	if err != nil {
-		return Connection{}, errors.Join(storeError("adopt the identity", err), h.spend(ctx, []string{flow.TokenHash}))
+		return Connection{}, err
 	}
-	c = completed.Connection
 	h.log.InfoContext(ctx, "connect: adopted", "application", c.ApplicationID, "user", c.UserID, "connection", c.ID, "identity", c.IdentityID)
 	e := h.connectionEvent(Connected, c)
 	e.ActorID = c.ActorID
 	h.happened(ctx, e)
 	h.tagNow(ctx, user, c, identity)
 	return c, nil
+}
+
+// storeAdopted stores an adopted connection by a flow of its own, which adds it.
+func (h *Handler) storeAdopted(ctx context.Context, c Connection) (Connection, error) {
+	flow := Pending{
+		TokenHash:     "adopt-" + rand.Text(), // No token has this hash.
+		ApplicationID: c.ApplicationID,
+		UserID:        c.UserID,
+		ActorID:       c.ActorID,
+		Adds:          true,
+		BegunAt:       c.ConnectedAt,
+		IssuedAt:      c.ConnectedAt,
+		ExpiresAt:     c.ConnectedAt.Add(adoptTime),
+	}
+	if err := h.store.Bind(ctx, flow, maxMaxConnections); err != nil { // The limit ends none of the user's flows.
+		return Connection{}, storeError("bind the flow", err)
+	}
+	completed, err := h.store.Complete(ctx, flow.TokenHash, c, Completion{
+		TagAfter:       c.ConnectedAt.Add(taskLease),
+		MaxConnections: h.maxConnections,
+	})
+	if err != nil {
+		return Connection{}, errors.Join(storeError("adopt the identity", err), h.spend(ctx, []string{flow.TokenHash}))
+	}
+	return completed.Connection, nil
 }
 
 // proveAdopted holds proofs 5, 6 and 8, as far as Anchor knows. The store does the rest.

@@ -2,6 +2,7 @@ package connect
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -40,6 +41,15 @@ func (h *Handler) Application(name string) *Application {
 		panic("connect: Config.ApplicationID is not set: name one of Config.Applications with Handler.Application")
 	}
 	panic(fmt.Sprintf("connect: Config.Applications has no application named %q", name))
+}
+
+// defaultApplication returns the application of Config.ApplicationID, for methods that are
+// called in a request, where a panic would be wrong.
+func (h *Handler) defaultApplication() (*Application, error) {
+	if a := h.applications.named(""); a != nil {
+		return a, nil
+	}
+	return nil, errors.New("connect: Config.ApplicationID is not set: call the method of Handler.Application(name)")
 }
 
 // RequireIdentity is [Handler.RequireIdentity] for this application.

@@ -5,11 +5,11 @@ import (
 	"net/http"
 )
 
-// connectPage shows the button. It never issues a token: a GET can be made by
-// anybody who gets a link or an image in front of the user.
+// connectPage answers GET /connect with the page with the button. It never issues a token:
+// any link or image that a user sees can make a GET.
 func (h *Handler) connectPage(w http.ResponseWriter, r *http.Request, a *Application) {
 	if isFramed(r.Header) {
-		a.fail(w, r, ErrFramed) // Its button could not do anything.
+		a.fail(w, r, ErrFramed) // Its button would not work.
 		return
 	}
 	returnTo := r.URL.Query().Get("return_to")
@@ -18,7 +18,7 @@ func (h *Handler) connectPage(w http.ResponseWriter, r *http.Request, a *Applica
 		return
 	}
 	if clientOf(r) == clientHTMX {
-		// A whole page with a policy of its own, not a piece of another one.
+		// The page has a policy of its own, so it cannot be a part of another page.
 		sendTo(w, r, a.connectPage(returnTo))
 		return
 	}
@@ -32,14 +32,14 @@ func (h *Handler) connectPage(w http.ResponseWriter, r *http.Request, a *Applica
 		a.fail(w, r, err)
 		return
 	}
-	// Under no-referrer a browser sends "Origin: null" with the form, which
-	// older ones, without Sec-Fetch-Site, would be refused for. This address
-	// holds nothing that the app's own pages may not know.
+	// Under no-referrer a browser sends "Origin: null" with the form, for which older
+	// browsers, without Sec-Fetch-Site, would be refused. This address has nothing that the
+	// app's own pages may not learn.
 	w.Header().Set("Referrer-Policy", "same-origin")
 	h.pages.render(w, http.StatusOK, connectName, a.newConnectPage(h.answerIn(w, r), user, connections, returnTo))
 }
 
-// newConnectPage describes the connect page of a user who has these connections.
+// newConnectPage returns the data of the connect page for a user's connections.
 func (a *Application) newConnectPage(l Locale, user User, connections []Connection, returnTo string) ConnectPage {
 	oldest, connected := first(connections)
 	page := ConnectPage{
@@ -73,7 +73,7 @@ func (a *Application) newConnectPage(l Locale, user User, connections []Connecti
 	return page
 }
 
-// title is what the page is about.
+// title returns the page's title.
 func (p ConnectPage) title() string {
 	key := "connect.title"
 	switch {

@@ -6,9 +6,9 @@ import (
 	"net/http"
 )
 
-// What becomes of an identity that a user has made and that is not connected. If it is
-// proved to come from a flow of this very user, it is deleted, so that no saved sign-in
-// stays behind at Anchor. What cannot be proved is left for Handler.Reconcile.
+// An identity that a user has made and that is not connected is deleted if it is proved to
+// come from a flow of this very user, so that no saved sign-in is left at Anchor. Any
+// other one is left to Application.Reconcile.
 
 // endsFlow reports whether an error means that a proved identity is not connected, and
 // that repeating the callback would not change it.
@@ -21,9 +21,9 @@ func endsFlow(err error) bool {
 	return false
 }
 
-// isDisposable reports whether a proved identity was made for the flow and has nobody's
-// mark. An older identity belongs to a connection, and one with a mark perhaps to
-// another environment's.
+// isDisposable reports whether a proved identity was made for the flow and has no mark. An
+// older identity belongs to a connection, and one with a mark perhaps to a connection of
+// another environment.
 func (e identityEvidence) isDisposable() bool {
 	return isFresh(e.identity.CreatedAt, e.issuedAt) && isUnmarked(e.identity.Metadata)
 }
@@ -43,8 +43,7 @@ func (h *Handler) discard(w http.ResponseWriter, r *http.Request, flow flowEvide
 }
 
 // clearUp answers a callback whose flow is over, and has the identity deleted that it
-// brings, if everything else about it can be proved. Trouble with that is not the
-// user's: they hear that the flow is over.
+// brings, if everything else about it can be proved. If that fails, it is only logged.
 func (h *Handler) clearUp(w http.ResponseWriter, r *http.Request, flow flowEvidence, err error) {
 	deletion := func() {}
 	if flow.result.err == nil && !flow.fixed {
@@ -53,7 +52,7 @@ func (h *Handler) clearUp(w http.ResponseWriter, r *http.Request, flow flowEvide
 			deletion, fault = h.queueDeletion(r.Context(), flow, identity)
 		}
 		if fault != nil {
-			h.logFault(r.Context(), "connect: a sign-in may have been left behind", fault, "application", flow.application.id, "user", flow.user.ID)
+			h.logFault(r.Context(), "connect: a saved sign-in may be left at Anchor", fault, "application", flow.application.id, "user", flow.user.ID)
 			deletion = func() {}
 		}
 	}
@@ -61,13 +60,13 @@ func (h *Handler) clearUp(w http.ResponseWriter, r *http.Request, flow flowEvide
 }
 
 // queueDeletion queues the deletion of a proved identity that is not connected, and
-// returns what makes it at once. It does nothing if the identity is not disposable or
-// if another callback has connected it.
+// returns a function that deletes it at once. It does nothing if the identity is not
+// disposable, or if another callback has connected it.
 func (h *Handler) queueDeletion(ctx context.Context, flow flowEvidence, identity identityEvidence) (deletion func(), err error) {
 	if !identity.isDisposable() {
 		return func() {}, nil
 	}
-	ctx = context.WithoutCancel(ctx) // The browser may leave now.
+	ctx = context.WithoutCancel(ctx) // Even if the browser goes away.
 	task := Task{
 		Kind: DeleteIdentity, ApplicationID: flow.application.id, UserID: flow.user.ID,
 		IdentityID: identity.identity.ID, NotBefore: h.now().Add(taskLease),

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// An EventKind is what has happened.
+// An EventKind says what has happened.
 type EventKind string
 
 const (
@@ -17,15 +17,15 @@ const (
 	Connected EventKind = "connected"
 	// Disconnected: a connection was ended.
 	Disconnected EventKind = "disconnected"
-	// Refused: a callback was refused for lack of a proof; or everything was proved, and
-	// Config.Accept, the number of the user's connections or the connection to renew
-	// stood against it.
+	// Refused: a callback failed a proof, or was refused although everything was proved:
+	// by Config.Accept, by the limit of connections, or because of the connection to
+	// renew.
 	Refused EventKind = "refused"
 	// Tagged: the identity's metadata names the user.
 	Tagged EventKind = "tagged"
 	// Renamed: a connection has another label.
 	Renamed EventKind = "renamed"
-	// HealthChanged: a connection's health has changed, by an event of Anchor's, a
+	// HealthChanged: a connection's health has changed, because of a webhook event, a
 	// refused session or a check.
 	HealthChanged EventKind = "health_changed"
 	// Started: a flow has begun.
@@ -40,61 +40,58 @@ const (
 	SessionOpened EventKind = "session_opened"
 	// SessionRefused: Anchor refused a browser session, or did not answer.
 	SessionRefused EventKind = "session_refused"
-	// TaskRefused: Anchor refuses a call that is owed to it, in a way that trying
-	// again seldom changes (400, 401, 403, 422). It is tried again all the same,
-	// ever more rarely, up to once an hour, and each time is an event.
+	// TaskRefused: Anchor refused the call of a task in a way that a retry seldom changes
+	// (400, 401, 403, 422). It is retried at growing intervals of up to an hour, and each
+	// refusal is an event.
 	TaskRefused EventKind = "task_refused"
 )
 
-// An Event is something that has happened, told to Config.OnEvent: enough for an
-// audit log, and free of secrets.
+// An Event is something that has happened: what Config.OnEvent receives. It has enough for
+// an audit log, and no secrets.
 type Event struct {
 	// Kind is what has happened.
 	Kind EventKind
 	// Time is when, by the app's clock.
 	Time time.Time
-	// UserID is the owner whom it concerns. Of a return that was refused it is that of
-	// who is signed in, empty for nobody.
+	// UserID is the owner. For a refused callback it is that of the user who is signed in,
+	// or empty.
 	UserID string
-	// ActorID is who acted for the owner, if that was another: of Started, Connected,
-	// Cancelled, SignInFailed, Expired, Refused, Renamed and Disconnected only. It is
-	// empty if the app itself acted.
+	// ActorID is the actor, if that was another than the owner, of Started, Connected,
+	// Cancelled, SignInFailed, Expired, Refused, Renamed and Disconnected. It is empty if
+	// the app itself acted.
 	ActorID string
-	// ConnectionID is the connection. It is empty of Refused and TaskRefused. Of Started,
-	// Cancelled, SignInFailed and Expired it is the one that the flow was to renew, empty
-	// for none in particular.
+	// ConnectionID is the connection. For Started, Cancelled, SignInFailed and Expired it is
+	// the one that the flow was to renew, or empty. For Refused and TaskRefused it is empty.
 	ConnectionID string
 	// Application and ApplicationID are the short name and the id of the
-	// application. The name is empty for Config.ApplicationID. Both are empty
-	// when a return is refused before it is known which application it is for.
+	// application. The name is empty for Config.ApplicationID. Both are empty if a
+	// callback is refused before its application is known.
 	Application, ApplicationID string
-	// IdentityID is the identity. Of a return that was refused it is what the
-	// browser said, and empty when that was no UUID or when one of proofs 1 to 4
-	// failed: an identity that nobody owns yet could be claimed by whoever learns
-	// its id.
+	// IdentityID is the identity. For a refused callback it is the id from the URL. It is
+	// empty if that is not a UUID, or if one of proofs 1 to 4 has failed: a reader of the
+	// event could claim an identity that nobody owns yet.
 	IdentityID string
-	// Replaced is the identity that the connection had before, if a renewal replaced it
-	// with another one: of Connected only. It will be deleted at Anchor.
+	// Replaced is the identity that a renewal has replaced, of Connected. It will be
+	// deleted at Anchor.
 	Replaced string
 	// Label is the connection's label, of Connected and Renamed.
 	Label string
-	// Health is the connection's health since now: of HealthChanged only.
+	// Health is the connection's new health, of HealthChanged.
 	Health Health
-	// Proof is the number, 1 to 8, of the proof that failed, as README.md counts
-	// them: of Refused and Expired only. It is 0 if all of them held.
+	// Proof is the number, 1 to 8, of the proof that has failed, of Refused and Expired. It
+	// is 0 if all of them held. docs/flow.md lists the proofs.
 	Proof int
-	// Reason is why: of Refused, Cancelled, SignInFailed and Expired one of this
-	// package's errors; of SessionRefused the error
-	// that NewSession returned; of TaskRefused what Anchor answered, an
-	// [*anchorhttp.Error].
+	// Reason is one of this package's errors for Refused, Cancelled, SignInFailed and
+	// Expired, the error of NewSession for SessionRefused, and Anchor's answer, an
+	// [*anchorhttp.Error], for TaskRefused.
 	Reason error
-	// SessionID is the browser session: of SessionOpened only.
+	// SessionID is the browser session, of SessionOpened.
 	SessionID string
-	// Task is the call that was refused: of TaskRefused only.
+	// Task is the kind of the refused task, of TaskRefused.
 	Task TaskKind
 }
 
-// event is an event that concerns an application, which may be nil.
+// event returns an event about an application, which may be nil.
 func (a *Application) event(kind EventKind, userID, identityID string) Event {
 	e := Event{Kind: kind, UserID: userID, IdentityID: identityID}
 	if a != nil {
@@ -103,8 +100,8 @@ func (a *Application) event(kind EventKind, userID, identityID string) Event {
 	return e
 }
 
-// connectionEvent is an event that concerns a connection, which may be that of an
-// application which this handler does not serve.
+// connectionEvent returns an event about a connection, which may be of an application that
+// this handler does not serve.
 func (h *Handler) connectionEvent(kind EventKind, c Connection) Event {
 	e := h.applications.withID(c.ApplicationID).event(kind, c.UserID, c.IdentityID)
 	e.ApplicationID, e.ConnectionID = c.ApplicationID, c.ID
@@ -114,7 +111,7 @@ func (h *Handler) connectionEvent(kind EventKind, c Connection) Event {
 	return e
 }
 
-// taskEvent is an event of a task that Anchor refuses.
+// taskEvent returns the event of a task that Anchor refuses.
 func (h *Handler) taskEvent(t Task) Event {
 	e := h.connectionEvent(TaskRefused, Connection{ApplicationID: t.ApplicationID, UserID: t.UserID, IdentityID: t.IdentityID})
 	e.Task = t.Kind
@@ -124,8 +121,8 @@ func (h *Handler) taskEvent(t Task) Event {
 	return e
 }
 
-// refusal returns the event of a callback that was refused, if it is one: a fault and a
-// return that may still come are none.
+// refusal returns the event of a refused callback. Faults, and a sign-in that is not
+// finished, have none.
 func (e flowEvidence) refusal(err error) (Event, bool) {
 	number, reason := failedProof(err)
 	event := e.application.event(Refused, e.user.ID, "")
@@ -145,7 +142,7 @@ func (e flowEvidence) refusal(err error) (Event, bool) {
 	if event.Kind != Refused {
 		event.ConnectionID = e.pending.ConnectionID
 	} else if number == 0 || number > 4 {
-		// Before that whoever reads it could claim an identity that nobody owns.
+		// Otherwise a reader of the event could claim an identity that nobody owns.
 		event.IdentityID = e.result.identityID
 	}
 	return event, true
@@ -166,15 +163,14 @@ const (
 	// nor what users do.
 	maxEvents = 1000
 	maxShare  = maxEvents / 5
-	// eventTimeout is the time that the ctx of OnEvent has.
+	// eventTimeout is how long the ctx of OnEvent lasts.
 	eventTimeout = 10 * time.Second
 )
 
-// events hands events to OnEvent, one after the other in the order in which they
-// happened, in a goroutine that is there only while there are any: no request
-// waits for the app's code or fails by it.
+// events calls OnEvent for one event after the other, in their order, in a goroutine that
+// exists only while there are any. So no request waits for the app's code or fails by it.
 type events struct {
-	handle func(context.Context, Event) // nil: nobody wants to know
+	handle func(context.Context, Event) // nil: there is no OnEvent
 	log    *slog.Logger
 
 	mu      sync.Mutex
@@ -183,12 +179,12 @@ type events struct {
 	idle    chan struct{}    // closed when the goroutine ends; nil without one
 }
 
-// An eventShare is the part of the queue that an event counts for.
+// An eventShare is a part of the queue.
 type eventShare int
 
 const (
 	shareUsers     eventShare = iota
-	shareFlows                // Flows and labels: a signed-in user causes as many as they like.
+	shareFlows                // Flows and labels: a signed-in user can cause any number.
 	shareSessions             // The app itself causes them.
 	shareRefusals             // A user with a pending flow causes them.
 	shareStrangers            // Anybody causes them: proofs 1 to 3.
@@ -234,7 +230,7 @@ func (q *events) add(ctx context.Context, e Event) {
 		q.log.ErrorContext(ctx, "connect: an event was dropped: OnEvent is too slow", "kind", e.Kind, "user", e.UserID, "identity", e.IdentityID)
 		return
 	}
-	// The values of ctx may serve the app; that the request ends is no matter.
+	// The event keeps the values of ctx, but outlives the request.
 	q.waiting = append(q.waiting, eventCall{context.WithoutCancel(ctx), e})
 	q.count[share]++
 	if q.idle == nil {
@@ -253,7 +249,7 @@ func (q *events) work() {
 			return
 		}
 		call := q.waiting[0]
-		q.waiting[0] = eventCall{} // Nothing of the request is kept.
+		q.waiting[0] = eventCall{} // Release what it references.
 		q.waiting = q.waiting[1:]
 		q.count[call.event.share()]--
 		q.mu.Unlock()
@@ -262,7 +258,7 @@ func (q *events) work() {
 		err := recovered(func() error { q.handle(ctx, call.event); return nil })
 		cancel()
 		if err != nil {
-			q.log.ErrorContext(call.ctx, "connect: OnEvent", "kind", call.event.Kind, "error", err)
+			q.log.ErrorContext(call.ctx, "connect: OnEvent panicked", "kind", call.event.Kind, "error", err)
 		}
 	}
 }

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// A page in another site's frame cannot finish a flow. The hosted page comes back in a
-// window or a frame, to which the browser brings no cookie that was set in the frame:
-// a SameSite=Lax one is not even stored there, and a partitioned one is the frame's
+// A page in another site's frame cannot finish a flow. The hosted page returns in a window
+// or a frame where the browser does not send a cookie that was set in the frame: a
+// SameSite=Lax cookie is not even stored there, and a partitioned one belongs to the frame
 // alone. No header says that a script runs in a frame, so a cookie is tried first.
 
 // isFramed reports whether the browser shows the answer in a frame (Fetch Metadata,
@@ -27,15 +27,15 @@ const (
 	trialLife = time.Minute
 )
 
-// try finds out whether the browser keeps state cookies where a script's request is
-// made. It returns where to send the request again, or "" if the browser does. If it
-// does not, the error is ErrFramed.
+// try finds out whether the browser keeps state cookies for a script's request. It returns
+// where to repeat the request, or "" if the browser keeps them. The error is ErrFramed if
+// it does not.
 func (c stateCookies) try(w http.ResponseWriter, r *http.Request) (again string, err error) {
 	if isFramed(r.Header) {
 		return "", ErrFramed
 	}
 	if r.Header.Get("Sec-Fetch-Dest") != "empty" || len(c.sent(r)) > 0 {
-		return "", nil // Forms lead to a page, where cookies are kept; no other client says so.
+		return "", nil // A form leads to a page, where cookies are kept. Only browsers send the header.
 	}
 	name := c.prefix + "trial"
 	if _, err := r.Cookie(name); err == nil {

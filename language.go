@@ -40,14 +40,14 @@ func newLocale(tag string, texts map[string]string) Locale {
 //
 //	{{.Text "account.number" "number" .Number}}
 //
-// The error is for a key that no text has. [New] finds it in Config.Templates.
+// It returns an error for an unknown key. [New] finds unknown keys in Config.Templates.
 func (l Locale) Text(key string, values ...any) (string, error) {
 	text, ok := l.all()[key]
 	if !ok {
 		return "", fmt.Errorf("connect: no text has the key %q", key)
 	}
 	if l.Dir == rtl {
-		// A name or an address from left to right keeps its order in between.
+		// So that a name or an address from left to right keeps its order.
 		values = slices.Clone(values)
 		for i := 1; i < len(values); i += 2 {
 			values[i] = firstStrongIsolate + fmt.Sprint(values[i]) + popIsolate
@@ -65,10 +65,10 @@ func (l Locale) Date(t time.Time) string {
 	return fill(l.text(form), "day", t.Day(), "month", l.text("date.month."+strconv.Itoa(int(t.Month()))), "year", t.Year())
 }
 
-// Explain is [Explain] in this language.
+// Explain returns the explanation of an error in this language: see [Explain].
 func (l Locale) Explain(err error) Explanation { return explain(l, err) }
 
-// text is Text for a key of ours, which TestEveryKeyThatIsUsedHasAText proves.
+// text is Text for a built-in key. A test proves that every key in use has a text.
 func (l Locale) text(key string, values ...any) string {
 	text, err := l.Text(key, values...)
 	if err != nil {
@@ -77,7 +77,7 @@ func (l Locale) text(key string, values ...any) string {
 	return text
 }
 
-// sentence joins what an Explanation says.
+// sentence returns an Explanation as one text.
 func (l Locale) sentence(e Explanation) string {
 	return fill(l.text("message"), "title", e.Title, "help", e.Help)
 }
@@ -96,7 +96,7 @@ const (
 	popIsolate         = "\u2069"
 )
 
-// fill replaces the placeholders of a text, all at once: a value is never searched.
+// fill replaces the placeholders of a text. It does not search the values for placeholders.
 func fill(text string, values ...any) string {
 	if len(values) == 0 {
 		return text
@@ -113,12 +113,11 @@ const (
 	rtl = "rtl"
 )
 
-// rightToLeft has the scripts, and the languages that are usually written in one of
-// them.
+// rightToLeft are the scripts from right to left, and the languages usually written in one.
 var rightToLeft = strings.Fields("adlm arab hebr mand mend nkoo rohg samr syrc thaa " +
 	"ar arc ckb dv fa he iw ks lrc mzn nqo pnb ps rhg sd syr ug ur yi")
 
-// direction returns the direction of a language: by its script, if the tag names one.
+// direction returns the direction of a language: that of the script, if the tag names one.
 func direction(tag string) string {
 	subtags := strings.Split(strings.ToLower(tag), "-")
 	decides := subtags[0]
@@ -131,7 +130,7 @@ func direction(tag string) string {
 	return ltr
 }
 
-// languages are those that a handler has texts in.
+// languages are the languages that a handler has texts in.
 type languages struct {
 	choose func(*http.Request) string // may be nil
 	byTag  map[string]Locale          // by the tag in lower case
@@ -149,7 +148,7 @@ func (h *Handler) Locale(r *http.Request) Locale {
 	return l
 }
 
-// answerIn is Locale for an answer: caches are told what it depends on.
+// answerIn is Locale for an answer. It sets Vary and Content-Language.
 func (h *Handler) answerIn(w http.ResponseWriter, r *http.Request) Locale {
 	l, negotiated := h.languages.of(r)
 	if negotiated && !slices.Contains(w.Header().Values("Vary"), "Accept-Language") {
@@ -170,8 +169,8 @@ func (ls languages) of(r *http.Request) (l Locale, negotiated bool) {
 	return ls.accepted(r.Header.Values("Accept-Language")), true
 }
 
-// accepted returns the language that an Accept-Language header prefers (RFC 9110,
-// section 12.5.4), English if there is none. What is malformed is passed over.
+// accepted returns the language that an Accept-Language header prefers (RFC 9110, section
+// 12.5.4), or English. It skips malformed parts.
 func (ls languages) accepted(header []string) Locale {
 	best, quality, ranges := ls.byTag[english], 0.0, 0
 	for _, line := range header {
@@ -193,8 +192,8 @@ func (ls languages) accepted(header []string) Locale {
 	return best
 }
 
-// parseRange reads one language of an Accept-Language header, such as "de;q=0.8". Of
-// one that is malformed or not wanted, q is 0.
+// parseRange parses one language of an Accept-Language header, such as "de;q=0.8". q is 0
+// if it is malformed or unwanted.
 func parseRange(text string) (tag string, q float64) {
 	tag, parameter, weighted := strings.Cut(text, ";")
 	if !weighted {
@@ -211,9 +210,9 @@ func parseRange(text string) (tag string, q float64) {
 	return strings.TrimSpace(tag), q
 }
 
-// find looks a tag up as RFC 4647 does, section 3.4: "de-AT" finds "de". A language
-// without a region also finds one with any: "pt" finds "pt-BR". Some libraries write
-// "de_AT".
+// find looks a tag up by RFC 4647, section 3.4: "de-AT" finds "de". A tag without a region
+// also finds one with a region: "pt" finds "pt-BR". It accepts "de_AT", which some libraries
+// write.
 func (ls languages) find(tag string) (Locale, bool) {
 	if tag == "" || len(tag) > maxTag {
 		return Locale{}, false
@@ -232,5 +231,5 @@ func (ls languages) find(tag string) (Locale, bool) {
 	return Locale{}, false
 }
 
-// parentTag returns a tag without its last subtag, "" for the parent of "de".
+// parentTag returns a tag without its last subtag, or "".
 func parentTag(tag string) string { return tag[:max(strings.LastIndexByte(tag, '-'), 0)] }

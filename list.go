@@ -10,21 +10,20 @@ import (
 // listPage is how many connections are read from the store at once.
 const listPage = 200
 
-// ListOptions say which connections [Application.List] returns. The zero value is all
-// of them.
+// ListOptions say which connections [Application.List] returns. The zero value means all.
 type ListOptions struct {
 	// Health selects connections that have this health; empty selects all.
 	Health Health
-	// After is the ID of a connection to go on after, such as the last one of an
-	// earlier call; empty begins at the start.
+	// After is the ID of a connection to continue after, such as the last one of an
+	// earlier call. Empty means from the beginning.
 	After string
 }
 
-// List iterates over the connections of all users in this application, ordered by ID,
-// for support pages and jobs. It reads pages of 200, so memory is bounded, and one that
-// is added or ends meanwhile may be left out or not. After an error, which comes with a
-// zero Connection, the iteration is over: [ErrStoreFailed], or [errors.ErrUnsupported]
-// if Config.Store is not a [Lister].
+// List returns an iterator over the connections of all users in this application, ordered
+// by ID, for support pages and jobs. It reads pages of 200, so its memory is bounded. A
+// connection that is added or ends meanwhile may or may not be included. An error ends the
+// iteration: [ErrStoreFailed], or [errors.ErrUnsupported] if Config.Store is not a
+// [Lister].
 func (a *Application) List(ctx context.Context, options ListOptions) iter.Seq2[Connection, error] {
 	return func(yield func(Connection, error) bool) {
 		lister, err := a.h.lister()

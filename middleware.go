@@ -11,9 +11,9 @@ import (
 type connectionsKey struct{}
 
 // FromContext returns the connection that [Handler.RequireIdentity] or
-// [Handler.RequireConnection] put into a request's context: the oldest that works, or
-// else the oldest. Where one application is required inside another it is that of the
-// inner one; [Application.Connection] looks the other up.
+// [Handler.RequireConnection] has put into a request's context: the oldest one that works,
+// or else the oldest. If one middleware is inside another, it is the connection of the
+// inner one's application.
 func FromContext(ctx context.Context) (Connection, bool) {
 	return first(AllFromContext(ctx))
 }
@@ -26,30 +26,28 @@ func AllFromContext(ctx context.Context) []Connection {
 	return connections
 }
 
-// RequireIdentity lets a request through to next if its user has a connection that
-// works, with the user's connections in its context ([FromContext], [AllFromContext]).
-// It costs one look-up in the store and no call to Anchor.
+// RequireIdentity calls next if the user has a connection that works, with the user's
+// connections in the request's context ([FromContext], [AllFromContext]). It takes one
+// look-up in the store and no call to Anchor.
 //
-// Otherwise a page request (GET or HEAD that does not ask for JSON) is sent to
-// the connect page, or to Config.SignInURL when nobody is signed in, and comes
-// back afterwards. htmx is sent there by HX-Redirect, and comes back to the page
-// that it asked from. Everything else gets an error: [ErrNotConnected],
-// [ErrNeedsSignIn] when the connection's [Health] says so, or [ErrNotSignedIn].
-// As JSON the first two have the connect page in connectUrl. A User function or a
-// store that fails is [ErrUserLookup] or [ErrStoreFailed], for pages too.
+// Otherwise a page request (GET or HEAD that does not ask for JSON) is redirected to the
+// connect page, and back afterwards. If nobody is signed in, it is redirected to
+// Config.SignInURL. htmx is redirected by HX-Redirect, and returns to the page that made
+// the request. Every other request ends in an error: [ErrNotConnected], [ErrNeedsSignIn]
+// if the connection's [Health] says so, or [ErrNotSignedIn]. As JSON, the first two have
+// the address of the connect page in connectUrl. If Config.User or the store fails, every
+// request ends in [ErrUserLookup] or [ErrStoreFailed].
 //
-// It goes around what needs the connection, not around a whole mux: behind it the
-// handler's own routes and the sign-in page would be out of everybody's reach.
+// Wrap the handlers that need a connection, not a whole mux: the connect page and the
+// sign-in page must stay reachable without one.
 //
-// It is about the application of Config.ApplicationID, and panics where that is
-// not set: [Handler.Application] gives the others.
+// It panics if Config.ApplicationID is not set: call the method of [Handler.Application].
 func (h *Handler) RequireIdentity(next http.Handler) http.Handler {
 	return h.Application("").RequireIdentity(next)
 }
 
-// RequireConnection is RequireIdentity but that a connection whose health is
-// [HealthNeedsSignIn] passes too, for pages and jobs that can do without a
-// browser session.
+// RequireConnection is RequireIdentity, but a connection whose health is
+// [HealthNeedsSignIn] suffices. It is for pages that do not need a browser session.
 func (h *Handler) RequireConnection(next http.Handler) http.Handler {
 	return h.Application("").RequireConnection(next)
 }
@@ -87,23 +85,23 @@ func (a *Application) require(next http.Handler, whateverHealth bool) http.Handl
 	})
 }
 
-// isPageRequest tells whether a redirect can be answered and come back from.
+// isPageRequest reports whether a redirect can answer a request and lead back to it.
 func isPageRequest(r *http.Request) bool {
 	return (r.Method == http.MethodGet || r.Method == http.MethodHead) && clientOf(r) != clientJSON
 }
 
-// sendAway redirects to an address of the app's with the way back.
+// sendAway redirects to an address of the app with the return path.
 func sendAway(w http.ResponseWriter, r *http.Request, to string) {
 	w.Header().Set("Cache-Control", "no-store")
 	sendTo(w, r, withReturnTo(to, requestedURL(r)))
 }
 
-// requestedURL is what the browser asked for. A router that strips a path leaves
-// the request line as it came. Where the app has changed the path otherwise, the
-// app knows better.
+// requestedURL returns the address that the browser requested. A router that strips a
+// prefix leaves the request line unchanged. If the app has changed the path otherwise, its
+// own path is right.
 func requestedURL(r *http.Request) *url.URL {
 	if clientOf(r) == clientHTMX {
-		// A piece of a page was asked for: the way back is to the whole.
+		// A part of a page was requested: the return path is that of the page.
 		if u, err := url.Parse(r.Header.Get("HX-Current-URL")); err == nil && u.Path != "" {
 			return u // Only its path and query are ever used.
 		}
@@ -115,8 +113,7 @@ func requestedURL(r *http.Request) *url.URL {
 	return r.URL
 }
 
-// withReturnTo adds return_to to an address, where the way back is one that can
-// be taken.
+// withReturnTo adds return_to to an address, if the return path is a local one.
 func withReturnTo(address string, back *url.URL) string {
 	path := back.RequestURI()
 	if !isLocalPath(path) {

@@ -27,47 +27,46 @@ const (
 	popupName   = "popup"
 	alertName   = "alert"
 
-	// Parts that every page of ours has, empty by themselves.
+	// Parts of every built-in page, which are empty unless the app defines them.
 	headName  = "head"
 	brandName = "brand"
 )
 
-// ConnectPage is what the template "connect" gets: the page with the button, at GET
-// /connect. If a user may have several accounts, it lists those that are connected.
+// ConnectPage is the data of the template "connect": the page with the button, at GET
+// /connect. If a user may have several accounts, the page lists those that are connected.
 type ConnectPage struct {
 	// Locale has the language, and its texts.
 	Locale
-	// Title is what the page is called.
+	// Title is the page's title.
 	Title string
-	// Action is where the form that begins a flow goes, by POST. Its field "connection"
-	// is the ID of an account to sign in to again; without it, the form connects one
-	// more account or, where one is all, the only one. A field "label" names the
-	// account.
+	// Action is where the form that starts a flow is posted. Its field "connection" is the
+	// ID of an account to sign in to again. Without that field the form adds an account,
+	// or, if a user may have only one, connects or replaces that one. The field "label"
+	// names the account.
 	Action string
-	// LabelAction and DisconnectAction are where the forms go that rename and
-	// disconnect an account, by POST. Each has a field "connection"; the first also has
-	// "label". Without "connection", DisconnectAction ends all.
+	// LabelAction and DisconnectAction are where the forms that rename and disconnect an
+	// account are posted. Each has a field "connection", and the first one also "label".
+	// Without "connection", DisconnectAction ends all connections.
 	LabelAction, DisconnectAction string
-	// PageURL is this page's own address, a local path: the value of the field
-	// "return_to" of the forms that lead back here.
+	// PageURL is this page's own address, a local path: the value of the field "return_to"
+	// of forms that return here.
 	PageURL string
 	// Application is the short name of the application. It is empty for that of
 	// Config.ApplicationID.
 	Application string
-	// User is the name of the user whom the account is connected for, from
-	// Config.User. Show it: a person who has been signed in to somebody else's
-	// account of the app sees only by it whose account theirs would become. It is
-	// empty when the app gives no name.
+	// User is the name of the user for whom the account is connected, from Config.User. It
+	// may be empty. Show it: somebody who was signed in as another user of the app notices
+	// only by it.
 	User string
-	// ReturnTo is the value of the form's field return_to, a local path. When it
-	// is empty the field may be left out.
+	// ReturnTo is the value of the form's field return_to, a local path. If it is empty,
+	// the field may be omitted.
 	ReturnTo string
 	// Connected reports whether the user has a connection.
 	Connected bool
 	// NeedsSignIn reports whether none of the user's connections works any more.
 	NeedsSignIn bool
-	// KeepURL leads on without connecting again: ReturnTo, or Config.SuccessURL.
-	// It is empty if there is nothing to keep, or if that needs a new sign-in.
+	// KeepURL is where to go on without connecting again: ReturnTo or Config.SuccessURL. It
+	// is empty if there is no connection, or none that works.
 	KeepURL string
 	// Several reports whether the page is about several accounts: the user may have
 	// more than one, or has.
@@ -82,9 +81,9 @@ type ConnectPage struct {
 type ConnectedAccount struct {
 	// ID is the connection's ID.
 	ID string
-	// Number is its place among the user's accounts, from 1.
+	// Number is the position among the user's accounts, from 1.
 	Number int
-	// Label is the user's own word for the account. It may be empty.
+	// Label is the user's own name for the account. It may be empty.
 	Label string
 	// Since is when the account was first connected, and ConnectedAt when the user last
 	// signed in to it. Both are in UTC.
@@ -93,51 +92,50 @@ type ConnectedAccount struct {
 	NeedsSignIn bool
 }
 
-// NoticePage is what the templates "notice" and "alert" are given: an error that a
-// request ended in, and the next step. "notice" is a page, "alert" the piece of
-// markup that a request of htmx is answered with.
+// NoticePage is the data of the templates "notice" and "alert": the error of a request, and
+// the next step. "notice" is a page; "alert" is the markup that answers htmx.
 type NoticePage struct {
 	// Locale has the language, and its texts.
 	Locale
-	// Explanation has the texts, and the Code to tell the errors apart by.
+	// Explanation has the error's texts and its Code.
 	Explanation
-	// NextURL and NextText are the next step, a link. They are empty when there is
-	// nothing to do but wait, or when the app has not said where to sign in.
+	// NextURL and NextText are the next step, a link. They are empty if the user can only
+	// wait, or if Config.SignInURL is needed and not set.
 	NextURL, NextText string
 }
 
-// RepeatPage is what the template "repeat" is given: the page that makes the
-// callback's request once more, so that a session cookie that is SameSite=Strict
-// comes along. It is seen for a moment.
+// RepeatPage is the data of the template "repeat": the page that repeats the callback's
+// request, so that the browser sends a session cookie that is SameSite=Strict. It is
+// visible for a moment.
 type RepeatPage struct {
 	// Locale has the language, and its texts.
 	Locale
-	// Title is what the page is called.
+	// Title is the page's title.
 	Title string
-	// URL is where to go at once, by <meta http-equiv="refresh">, and what a link
-	// offers where that does not happen.
+	// URL is where to go at once, by <meta http-equiv="refresh">, and by a link for browsers
+	// that do not.
 	URL string
 }
 
-// PopupPage is what the template "popup" is given: the last page of a popup that
-// the module connect.js opened. It closes by itself, unless connecting failed.
+// PopupPage is the data of the template "popup": the last page of a popup that connect.js
+// has opened. It closes by itself, unless connecting failed.
 type PopupPage struct {
 	// Locale has the language, and its texts.
 	Locale
 	// Outcome is "connected", "cancelled" or "failed".
 	Outcome string
-	// Explanation has the texts. Of "connected" its Code is that word too.
+	// Explanation has the texts. Its Code is "connected" for that outcome.
 	Explanation
-	// Script is the element that tells the page which opened the popup, and closes
-	// it. Without it the popup's page still reads well. It shows an element with
-	// the attributes data-connect-close and hidden, if there is one, and closes the
-	// window when that is pressed.
+	// Script is the element that reports the outcome to the page which opened the popup,
+	// and closes the popup. If a template omits it, the popup stays open. If there is an
+	// element with the attributes data-connect-close and hidden, the script shows it, and
+	// closes the popup when it is pressed.
 	Script template.HTML
 }
 
-// pages renders what a person sees. The built-in pages need no script and load
-// nothing; an app's own may load style sheets, fonts and images of its own origin.
-// Each page's Content-Security-Policy says so.
+// pages renders the pages. The built-in ones need no script and load nothing; an app's own
+// may load style sheets, fonts and images from its own origin. Each page's
+// Content-Security-Policy enforces that.
 type pages struct {
 	builtIn  *template.Template
 	own      *template.Template // the app's; may be nil
@@ -145,13 +143,13 @@ type pages struct {
 	log      *slog.Logger
 }
 
-// newPages prepares the pages. What is wrong with the app's own templates, tried in
-// the language l, is told by unusable.
+// newPages returns the pages. It tries the app's own templates in the language l, and
+// reports what is wrong to unusable.
 func newPages(cfg Config, l Locale, unusable func(field, format string, args ...any)) pages {
 	p := pages{own: cfg.Templates, policies: map[string]string{}, log: cmp.Or(cfg.Logger, slog.Default())}
 	if p.own != nil {
-		// Once a set has been executed it cannot be parsed into or cloned. What the
-		// app does with its own is not for us to end.
+		// After it was executed, a set of templates can no longer be extended or cloned.
+		// The app may still want to do so with its own.
 		if own, err := p.own.Clone(); err == nil {
 			p.own = own
 		}
@@ -181,14 +179,13 @@ func newPages(cfg Config, l Locale, unusable func(field, format string, args ...
 	return p
 }
 
-// policy is the Content-Security-Policy of a page. Nothing is loaded or run that
-// it does not name. hostedOrigin is where the form of the connect page ends up:
-// Chromium holds a form's redirects to form-action too.
+// policy returns the Content-Security-Policy of a page. hostedOrigin is where the form of
+// the connect page is redirected to: Chromium applies form-action to redirects, too.
 func (p pages) policy(name, hostedOrigin string) string {
 	style, load, script, form := hashSource(pageStyle), "", "", "'none'"
 	if p.isOwn(name) || p.isOwn(headName) || p.isOwn(brandName) {
-		// What the app's own markup may load comes from the app's own origin.
-		// Scripts do not: a callback's address holds a state and an identity.
+		// The app's own markup may load from the app's own origin, but no scripts: a
+		// callback's address has a state and an identity.
 		style += " 'self'"
 		load = "img-src 'self'; font-src 'self'; "
 	}
@@ -202,10 +199,10 @@ func (p pages) policy(name, hostedOrigin string) string {
 		"base-uri 'none'; " + noAncestors + "form-action " + form
 }
 
-// noAncestors lets nobody frame a page.
+// noAncestors forbids framing.
 const noAncestors = "frame-ancestors 'none'; "
 
-// hashSource allows one element's content (Content Security Policy Level 3,
+// hashSource returns the source that allows one element's content (Content Security Policy Level 3,
 // section 2.3.1).
 func hashSource(content string) string {
 	sum := sha256.Sum256([]byte(content))
@@ -215,7 +212,7 @@ func hashSource(content string) string {
 // around is the text before and after a placeholder.
 type around struct{ Before, After string }
 
-// split parts a text at a placeholder, for a template to put an element there.
+// split splits a text at a placeholder, for a template that puts an element there.
 func split(text, name string) around {
 	before, after, _ := strings.Cut(text, "{"+name+"}")
 	return around{before, after}
@@ -228,11 +225,11 @@ func (p pages) isOwn(name string) bool {
 func (p pages) render(w http.ResponseWriter, status int, name string, data any) {
 	page := p.execute(name, data)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Del("Content-Length") // A redirect of htmx's may have said that there is none.
+	w.Header().Del("Content-Length") // A redirect of htmx may have set it to 0.
 	if policy := p.policies[name]; policy != "" {
 		if notice, ok := data.(NoticePage); ok && notice.Code == Explain(ErrFramed).Code {
-			// It is about the frame that it is in. It shows nothing of the user's, and
-			// its link does nothing but open a page.
+			// The notice has to be visible in the frame. It has no data of the user, and its
+			// link only opens a page.
 			policy = strings.Replace(policy, noAncestors, "", 1)
 		}
 		w.Header().Set("Content-Security-Policy", policy)
@@ -241,8 +238,8 @@ func (p pages) render(w http.ResponseWriter, status int, name string, data any) 
 	_, _ = w.Write(page)
 }
 
-// execute makes a page. An app's own template that fails after all, on data that
-// it was not tried with, is made up for by the built-in one.
+// execute returns a page. If the app's own template fails on data that it was not tried
+// with, the built-in one is used.
 func (p pages) execute(name string, data any) []byte {
 	var page bytes.Buffer
 	if p.isOwn(name) {
@@ -250,7 +247,7 @@ func (p pages) execute(name string, data any) []byte {
 		if err == nil {
 			return page.Bytes()
 		}
-		p.log.Error("connect: Config.Templates", "template", name, "error", err)
+		p.log.Error("connect: a template of Config.Templates failed", "template", name, "error", err)
 		page.Reset()
 	}
 	if err := p.builtIn.ExecuteTemplate(&page, name+".html", data); err != nil {

@@ -21,12 +21,12 @@ import (
 // keep within that origin and which nothing severs: the hosted page's
 // Cross-Origin-Opener-Policy may take either window the hold of the other.
 //
-//  1. In the click connect.js opens an empty window. It takes it the hold of this
-//     page, which is thus out of reach for whatever the window shows.
-//  2. It starts, by POST with {"popup": true}, which a page of another origin
-//     cannot. The start's state is marked, and goes into the callback's address
-//     and, sealed, into the cookie as ever. The answer has the hosted page's
-//     address and the popup's id, which is derived from the state.
+//  1. In the click, connect.js opens an empty window, and cuts that window's reference
+//     to this page, so that what the window shows cannot reach it.
+//  2. It starts a flow, by POST with {"popup": true}, which a page of another origin
+//     cannot do. The flow's state is marked. It is in the callback's address and,
+//     sealed, in the cookie, as always. The answer has the hosted page's address and the
+//     popup's id, which is derived from the state.
 //  3. It listens on the channel of that id, and sends the window to the hosted page.
 //  4. A callback whose sealed state is marked ends in the page "popup", whatever
 //     its query says: with the id in it, and one of three words. popup.js says the
@@ -47,15 +47,15 @@ const (
 	outcomeFailed    = "failed"
 )
 
-// popupMark begins the state of a start in a popup. Only a sealed state is looked
-// at for it: nobody but a start can write one.
+// popupMark begins the state of a flow in a popup. Only sealed states are searched for it,
+// which nobody else can write.
 const popupMark = "popup-"
 
 func newPopupState() string { return popupMark + newState() }
 
-// popupID is what the two windows of a start in a popup know each other by; it is
-// empty for any other start. It is as unguessable as the state, and does not tell
-// it: scripts may know it.
+// popupID returns the name of the channel between the two windows of a flow in a popup, or
+// "" for any other flow. It is as unguessable as the state, and does not reveal it to the
+// scripts that know it.
 func popupID(state string) string {
 	if !strings.HasPrefix(state, popupMark) {
 		return ""
@@ -64,7 +64,7 @@ func popupID(state string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// popup is the id of the popup that the start was made in, empty for none.
+// popup returns the id of the popup that the flow began in, or "".
 func (e flowEvidence) popup() string {
 	for _, cookie := range e.cookies {
 		if cookie.tokenHash == e.pending.TokenHash {
@@ -74,14 +74,13 @@ func (e flowEvidence) popup() string {
 	return popupID(e.cookie.state)
 }
 
-// endsPopup tells whether a refusal is the end of what a popup was opened for. It
-// is not while something in the popup can still lead to success: signing in,
-// trying again, going back.
+// endsPopup reports whether nothing in the popup can lead to success any more after a
+// refusal: not signing in, trying again or going back.
 func endsPopup(err error) bool {
 	return !mayRepeat(err) && !errors.Is(err, ErrNotSignedIn) && !errors.Is(err, ErrNotFinished)
 }
 
-// endPopup shows a popup's last page. No error is success.
+// endPopup answers with a popup's last page. A nil error means success.
 func (h *Handler) endPopup(w http.ResponseWriter, r *http.Request, id string, err error) {
 	l := h.answerIn(w, r)
 	e, outcome := Explanation{
@@ -101,9 +100,8 @@ func newPopupPage(l Locale, id, outcome string, e Explanation) PopupPage {
 		`<script data-popup="%s" data-outcome="%s">%s</script>`, id, outcome, popupScript))}
 }
 
-// serveModule serves connect.js in the language of the request. It may be kept, but is
-// asked for again each time, so that it is never older than the handler that it talks
-// to.
+// serveModule serves connect.js in the language of the request. Browsers may cache it but
+// revalidate it each time, so that it is never older than the handler.
 func (h *Handler) serveModule(w http.ResponseWriter, r *http.Request) {
 	module := moduleIn(h.answerIn(w, r))
 	sum := sha256.Sum256(module)
@@ -113,7 +111,7 @@ func (h *Handler) serveModule(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(module))
 }
 
-// moduleWords is the line of connect.js that has its texts.
+// moduleWords matches the line of connect.js that has its texts.
 var moduleWords = regexp.MustCompile(`(?m)^const words = .*;$`)
 
 // moduleIn returns connect.js with its texts in a language.

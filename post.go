@@ -17,8 +17,8 @@ const (
 	formTimeout  = 10 * time.Second
 )
 
-// readPost is what every POST begins with: it came from our pages, somebody is
-// signed in, and the way back stays on this site.
+// readPost checks and reads a POST: it comes from our own pages, somebody is signed in, and
+// the return path stays on this site.
 func (h *Handler) readPost(w http.ResponseWriter, r *http.Request) (user User, form postForm, err error) {
 	if err := h.fromOurPages(r); err != nil {
 		return User{}, postForm{}, err
@@ -30,10 +30,9 @@ func (h *Handler) readPost(w http.ResponseWriter, r *http.Request) (user User, f
 	return user, form, err
 }
 
-// fromOurPages refuses what a page of another origin sent, and what one of our
-// own pages sent that was opened at another address than the one that the request is
-// at. The pages of the app's other hosts are of another origin, too: what runs on one
-// tenant's host acts for nobody on another's.
+// fromOurPages returns an error if a page of another origin sent the request, or a page of
+// our own that was opened at another address than the request's. Pages of the app's other
+// hosts are of another origin, too: one tenant's scripts must not act for users of another.
 func (h *Handler) fromOurPages(r *http.Request) error {
 	origin, own := r.Header.Get("Origin"), h.originAt(r)
 	if origin == own {
@@ -44,16 +43,15 @@ func (h *Handler) fromOurPages(r *http.Request) error {
 	if err := h.crossOrigin.Check(r); err != nil {
 		return fmt.Errorf("%w: %w", ErrCrossOrigin, err)
 	}
-	// Origin is the browser's own view; Host may be a proxy's. Clients that
-	// send none (curl, and pages under no-referrer: "null") have passed the
-	// check above and are let through.
+	// Origin is the browser's view, Host perhaps a proxy's. Clients without an Origin
+	// (curl) and pages under no-referrer ("null") have passed the check above.
 	if origin != "" && origin != "null" {
 		return &WrongOriginError{Origin: clip(origin), PublicOrigin: own}
 	}
 	return nil
 }
 
-// postForm is what a POST may say.
+// postForm are the fields of a POST.
 type postForm struct {
 	ReturnTo   string `json:"return_to"`  // a local path, or empty
 	Connection string `json:"connection"` // the ID of a connection, or empty
@@ -61,18 +59,18 @@ type postForm struct {
 	Popup      bool   `json:"popup"` // in JSON only: connect.js has opened one
 }
 
-// readForm reads a form or a JSON object. A plain button sends neither.
+// readForm reads a form or a JSON object. A button alone sends neither.
 func readForm(w http.ResponseWriter, r *http.Request) (form postForm, err error) {
-	if r.Body == nil { // A request that no server read, as in a test.
+	if r.Body == nil { // A request that no server has read, as in a test.
 		r.Body = http.NoBody
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
-	limitReading(w, formTimeout) // Anew: the app may have taken its time to say who is signed in.
+	limitReading(w, formTimeout) // Again, because Config.User may have taken long.
 	mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch mediaType {
 	case "application/json":
 		if err = json.NewDecoder(r.Body).Decode(&form); errors.Is(err, io.EOF) {
-			err = nil // A body is not needed.
+			err = nil // The body is optional.
 		}
 	case "multipart/form-data":
 		err = r.ParseMultipartForm(maxFormBytes)
@@ -85,7 +83,7 @@ func readForm(w http.ResponseWriter, r *http.Request) (form postForm, err error)
 	if r.Form != nil {
 		form.ReturnTo, form.Connection, form.Label = r.FormValue("return_to"), r.FormValue("connection"), r.FormValue("label")
 	}
-	if _, err := io.Copy(io.Discard, r.Body); err == nil { // A parser may have stopped before.
+	if _, err := io.Copy(io.Discard, r.Body); err == nil { // A parser may have stopped before the end.
 		hasRead(w)
 	}
 	if form.ReturnTo != "" && !isLocalPath(form.ReturnTo) {

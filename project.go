@@ -14,32 +14,30 @@ import (
 )
 
 const (
-	// projectAge is how long the answer about the project's applications is kept.
-	// An application that is added meanwhile is not known until then.
+	// projectAge is how long the list of the project's applications is cached. A new
+	// application is unknown until then.
 	projectAge = 10 * time.Minute
 
-	// projectPatience is how long a person waits for that answer, and projectRetry
-	// how long nobody asks again after a failure. Meanwhile the application's own
-	// list decides.
+	// projectPatience is how long a user waits for that list, and projectRetry how long
+	// it is not read again after a failure. Meanwhile the application's own list decides.
 	projectPatience = 3 * time.Second
 	projectRetry    = time.Minute
 
-	// maxListPages is how many pages of an application's list are read for one
-	// identity: 10,000 identities, as Anchor's own clients page.
+	// maxListPages is how many pages of an application's list are read for one identity:
+	// 10,000 identities, with the page size of Anchor's own clients.
 	maxListPages = 200
 
-	// maxSearchPages is how many pages of those with the identity's name are read
-	// before all of them are.
+	// maxSearchPages is how many pages of the search for the identity's name are read
+	// before the whole list is.
 	maxSearchPages = 2
 
-	// maxListFailures is how often the list may fail for one pending flow before it
-	// is not asked again.
+	// maxListFailures is how often reading the list may fail for one pending flow.
 	maxListFailures = 3
 )
 
-// project knows the sites of all applications of the key's project. One key sees
-// the identities of all of them, and an identity does not name its own. So its
-// site names the application where no other application has that site.
+// project knows the sites of all applications of the key's project. One key sees the
+// identities of all of them, and an identity does not name its application. Its site does,
+// if no other application has that site.
 type project struct {
 	anchor *anchorhttp.Client
 	now    func() time.Time
@@ -48,18 +46,18 @@ type project struct {
 	sites   map[string]string // by application id; nil: not known
 	err     error             // why it is not known
 	askedAt time.Time
-	asking  *projectCall // nil: nobody asks at the moment
+	asking  *projectCall // nil: no call is under way
 }
 
-// projectCall is one question, whose answer any number of requests wait for.
+// projectCall is a call that any number of requests wait for.
 type projectCall struct {
-	done  chan struct{} // closed when the answer is there
+	done  chan struct{} // closed when the call has ended
 	sites map[string]string
 	err   error
 }
 
-// ask returns the sites of the project's applications. However many ask at once,
-// Anchor is asked once, and each waits for the answer or for its own ctx.
+// ask returns the sites of the project's applications. Concurrent callers share one call
+// to Anchor; each waits for it or for its own ctx.
 func (p *project) ask(ctx context.Context) (map[string]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, projectPatience)
 	defer cancel()
@@ -73,7 +71,7 @@ func (p *project) ask(ctx context.Context) (map[string]string, error) {
 	if call == nil {
 		call = &projectCall{done: make(chan struct{})}
 		p.asking = call
-		// Whoever came first may go away: the others want the answer too.
+		// The first caller may go away while the others wait.
 		go p.call(context.WithoutCancel(ctx), call)
 	}
 	p.mu.Unlock()
@@ -110,9 +108,9 @@ func (p *project) read(ctx context.Context) (map[string]string, error) {
 	return sites, nil
 }
 
-// namesApplication reports whether an identity with this source is certainly of
-// the application: it has the application's site, and no other application of the
-// project has that.
+// namesApplication reports whether an identity with this source is certainly of the
+// application: it has the application's site, which no other application of the project
+// has.
 func namesApplication(sites map[string]string, applicationID, source string) bool {
 	site := siteOf(source)
 	if site == noSite || sites[applicationID] != site {
@@ -126,13 +124,12 @@ func namesApplication(sites map[string]string, applicationID, source string) boo
 	return true
 }
 
-// holds reports whether an identity is one of the application's. Where its site
-// does not say, as for an account service on another host, or for two
-// applications of one site (staging beside production), the application's own
-// list of identities decides.
+// holds reports whether an identity is one of the application's. If its site does not
+// tell, as for an account service on another host or for two applications of one site
+// (staging beside production), the application's own list of identities decides.
 func (a *Application) holds(ctx context.Context, tokenHash string, identity anchorhttp.Identity) (bool, error) {
-	// Without an answer about the project the list decides too, so that trouble
-	// with one endpoint does not end every callback.
+	// If the project's list cannot be read, the application's list decides too, so that
+	// one failing endpoint does not fail every callback.
 	sites, err := a.h.project.ask(ctx)
 	switch {
 	case err == nil && namesApplication(sites, a.id, identity.Source):
@@ -143,26 +140,26 @@ func (a *Application) holds(ctx context.Context, tokenHash string, identity anch
 	return a.listing.holds(ctx, tokenHash, identity)
 }
 
-// listing looks identities up in an application's list, which grows with the
-// application. One request at a time reads the list, and a pending flow costs it
-// once: a user with one open must not be able to ask for it again and again.
+// listing looks identities up in an application's list, which grows with the application.
+// One request at a time reads the whole list, and once for a pending flow: a user must not
+// be able to have it read again and again.
 type listing struct {
 	anchor *anchorhttp.Client
 	id     string
 	now    func() time.Time
 
-	turn chan struct{} // holds what the reader of the whole list takes
+	turn chan struct{} // a lock for reading the whole list
 
 	mu    sync.Mutex
 	flows map[string]*listedFlow // by token hash
 }
 
-// listedFlow is what is known of a flow that has cost the list.
+// listedFlow is what is known of a flow for which the list was read.
 type listedFlow struct {
-	turn chan struct{} // holds what the request takes that asks for this flow
+	turn chan struct{} // a lock for a request of this flow
 	at   time.Time
 
-	// Only who has the turn touches these.
+	// The turn guards these.
 	found    string // the identity that was found
 	refused  bool   // the list did not have the identity
 	failures int
@@ -186,7 +183,7 @@ func (l *listing) flow(tokenHash string) *listedFlow {
 	return f
 }
 
-// pardon takes back a refusal, for a flow whose own return is still to come.
+// pardon removes a refusal, for a flow whose own callback is still to come.
 func (l *listing) pardon(tokenHash string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -213,8 +210,8 @@ func (l *listing) holds(ctx context.Context, tokenHash string, identity anchorht
 		err   error
 	}
 	done := make(chan outcome, 1)
-	// It goes on when who has asked hangs up: that must save nobody from the
-	// outcome. Nor does the wait for a turn come off its time.
+	// The search goes on if the browser hangs up, so that hanging up does not avoid the
+	// outcome. Waiting for the turn does not count against its time.
 	detached := context.WithoutCancel(ctx)
 	go func() {
 		defer func() { <-f.turn }()
@@ -242,12 +239,12 @@ func (l *listing) holds(ctx context.Context, tokenHash string, identity anchorht
 	}
 }
 
-// errListFails says that the list is not asked once more for a flow.
+// errListFails is returned if the list is not read again for a flow.
 var errListFails = fmt.Errorf("%w: the application's list could not be read %d times", anchorhttp.ErrInvalidAnswer, maxListFailures)
 
-// search looks for the identity's name first, which finds nearly all of them at
-// once. How Anchor matches names is undocumented, so the whole list is read before
-// a refusal, by one request at a time.
+// search searches for the identity's name first, which finds nearly every identity at
+// once. How Anchor matches names is undocumented, so it reads the whole list before it
+// reports false.
 func (l *listing) search(ctx context.Context, identity anchorhttp.Identity) (bool, error) {
 	if identity.Name != "" {
 		found, err := l.find(ctx, identity.ID, anchorhttp.IdentityFilter{Search: identity.Name}, maxSearchPages)
@@ -266,13 +263,13 @@ func (l *listing) search(ctx context.Context, identity anchorhttp.Identity) (boo
 	return l.find(ctx, identity.ID, anchorhttp.IdentityFilter{}, maxListPages)
 }
 
-// errNoTurn says that others read the list all the time.
+// errNoTurn is returned if other requests kept reading the list.
 var errNoTurn = errors.New("waiting to read the application's list")
 
-// errEndless says that an application's list was not read to its end.
+// errEndless is returned if a list has more pages than are read.
 var errEndless = fmt.Errorf("%w: the application's list has too many pages", anchorhttp.ErrInvalidAnswer)
 
-// find reads a list up to the page that the identity is on.
+// find reads a list up to the page with the identity, and reports whether there is one.
 func (l *listing) find(ctx context.Context, identityID string, filter anchorhttp.IdentityFilter, maxPages int) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, gatherTimeout)
 	defer cancel()
@@ -293,16 +290,16 @@ func (l *listing) find(ctx context.Context, identityID string, filter anchorhttp
 	return false, nil
 }
 
-// noSite is the site of an address without a host. It equals no other.
+// noSite is the site of an address without a host.
 const noSite = "none"
 
-// siteOf returns the host of an address, with its port when that is not the
-// scheme's own, in the one form it is compared in. "www." is left out: it is
-// the one prefix under which the same site is published by custom.
+// siteOf returns the host of an address, with a port other than the scheme's, in a form to
+// compare. It removes "www.", the one prefix under which the same site is published by
+// custom.
 func siteOf(address string) string {
 	address = strings.TrimSpace(address)
 	if !strings.Contains(address, ":") {
-		// Anchor's own samples make applications of a bare host.
+		// Anchor's own examples have applications with a bare host.
 		address = "https://" + address
 	}
 	u, err := url.Parse(address)

@@ -14,31 +14,31 @@ import (
 )
 
 const (
-	// minOrphanAge is how old an identity must be to count as an orphan. No flow lasts
-	// longer, nor does a tag that an outage of a day put off.
+	// minOrphanAge is how old an orphan must be: older than any pending flow, and than a
+	// tag that an outage of a day has delayed.
 	minOrphanAge = 24 * time.Hour
 
 	// defaultReconcileRate is how many calls a minute [Application.Reconcile] makes.
 	defaultReconcileRate = 60
 )
 
-// ReconcileOptions say what [Application.Reconcile] does. The zero value changes
-// nothing, here or at Anchor.
+// ReconcileOptions configure [Application.Reconcile]. The zero value changes nothing, in
+// the store or at Anchor.
 type ReconcileOptions struct {
 	// Repair stores the health of connections whose identity is gone or has a bad
 	// status, and queues missing tags.
 	Repair bool
-	// DeleteOrphans deletes orphans at Anchor. Adopt first what an app has connected by
-	// other means: an identity that only another system knows is an orphan here. That
-	// includes other environments that share the application.
+	// DeleteOrphans deletes orphans at Anchor. An identity that only another system knows
+	// is an orphan, too, also one of another environment that shares the application: see
+	// [Application.Adopt] first.
 	DeleteOrphans bool
 	// CallsPerMinute bounds the calls to Anchor. Defaults to 60.
 	CallsPerMinute int
-	// After is the Cursor of an earlier report, to go on where it stopped; empty begins
-	// at the start.
+	// After is the Cursor of an earlier report, to continue where it stopped. Empty means
+	// from the beginning.
 	After string
-	// Found is called for each finding, by the goroutine that called Reconcile. Defaults
-	// to counting alone.
+	// Found is called for each finding, in the goroutine that called Reconcile. Defaults
+	// to nil: findings are only counted.
 	Found func(Finding)
 }
 
@@ -46,26 +46,24 @@ type ReconcileOptions struct {
 type FindingKind string
 
 const (
-	// FoundGone: the identity of a connection does not exist at Anchor any more.
+	// FoundGone: the identity of a connection no longer exists at Anchor.
 	FoundGone FindingKind = "gone"
 	// FoundBadStatus: Anchor calls the identity of a connection unusable.
 	FoundBadStatus FindingKind = "bad_status"
-	// FoundUntagged: the identity of a connection does not name its user.
+	// FoundUntagged: the metadata of a connection's identity does not name its user.
 	FoundUntagged FindingKind = "untagged"
-	// FoundForeignMark: the identity of a connection names another user. It is never
-	// changed: a person has to look at it.
+	// FoundForeignMark: the metadata of a connection's identity names another user. It is
+	// never changed: an operator has to look at it.
 	FoundForeignMark FindingKind = "foreign_mark"
-	// FoundUnknownMark: no connection has an identity of the application, and its
-	// metadata has something. It may be that of another environment, and is never
-	// changed.
+	// FoundUnknownMark: an identity of the application has metadata, and no connection has
+	// the identity. It may be another environment's, and is never changed.
 	FoundUnknownMark FindingKind = "unknown_mark"
-	// FoundOrphan: no connection has an identity of the application, its metadata is
-	// empty, and it is older than a day. Users whose return was late, refused or lost
-	// leave such identities behind.
+	// FoundOrphan: an identity of the application has no metadata and is older than a day,
+	// and no connection has it. A late, refused or lost callback leaves such an identity.
 	FoundOrphan FindingKind = "orphan"
 )
 
-// A Finding is something that the store and Anchor do not agree about.
+// A Finding is a difference between the store and Anchor.
 type Finding struct {
 	// Kind is what was found.
 	Kind FindingKind
@@ -73,37 +71,36 @@ type Finding struct {
 	IdentityID string
 	// Connection is the connection that has the identity; its ID is empty if none has.
 	Connection Connection
-	// Repaired reports whether Reconcile has stored, queued or deleted something
-	// because of it.
+	// Repaired reports whether Reconcile has repaired it, or queued a task that will.
 	Repaired bool
 }
 
-// A ReconcileReport says what [Application.Reconcile] has looked at and found. Its
-// String method is for people.
+// A ReconcileReport says what [Application.Reconcile] has compared and found. String
+// formats it for people.
 type ReconcileReport struct {
-	// Connections and Identities are how many of each were looked at.
+	// Connections and Identities are how many of each were compared.
 	Connections, Identities int
 	// Found is how many findings there were of each kind, and Repaired how many of them
 	// were repaired.
 	Found, Repaired map[FindingKind]int
 	// Calls is how many calls to Anchor were made.
 	Calls int
-	// Cursor is where to go on, for ReconcileOptions.After. It is empty if Reconcile has
-	// come to the end.
+	// Cursor is where to continue, for ReconcileOptions.After. It is empty if Reconcile has
+	// reached the end.
 	Cursor string
 }
 
 // String returns the report in a few lines of text.
 func (r ReconcileReport) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "looked at %d connections and %d other identities, with %d calls\n", r.Connections, r.Identities, r.Calls)
+	fmt.Fprintf(&b, "compared %d connections and %d other identities, with %d calls\n", r.Connections, r.Identities, r.Calls)
 	for _, kind := range []FindingKind{FoundGone, FoundBadStatus, FoundUntagged, FoundForeignMark, FoundUnknownMark, FoundOrphan} {
 		if n := r.Found[kind]; n > 0 {
 			fmt.Fprintf(&b, "%s: %d, of which %d repaired\n", kind, n, r.Repaired[kind])
 		}
 	}
 	if r.Cursor != "" {
-		fmt.Fprintf(&b, "stopped early: go on after %q\n", r.Cursor)
+		fmt.Fprintf(&b, "stopped early: continue after %q\n", r.Cursor)
 	}
 	return b.String()
 }
@@ -114,20 +111,18 @@ const (
 	atIdentities = "identities"
 )
 
-// Reconcile compares this application's connections with Anchor, one by one, and then
-// Anchor's list of the application's identities with the connections. By default it
-// only reports: see [ReconcileOptions] for what else it does.
+// Reconcile compares each of this application's connections with Anchor, and then Anchor's
+// list of the application's identities with the connections. By default it only reports:
+// see [ReconcileOptions].
 //
-// Memory is bounded, whatever the numbers. It makes one call for each connection, one
-// for each page of Anchor's list and one for each identity on it that no connection
-// has, at CallsPerMinute. It may run beside traffic, replicas and [Handler.Run]: what
-// changes meanwhile comes before or after it, and an orphan is checked against the
-// store again in the transaction that decides to delete it.
+// Its memory is bounded. It makes one call for each connection, one for each page of
+// Anchor's list, and one for each old identity on it that no connection has. It may run
+// beside traffic, replicas and [Handler.Run]: the transaction that queues the deletion of
+// an orphan checks again that no connection has it.
 //
-// If it stops early, because ctx ends or something fails, it returns what it has found
-// so far, with a Cursor, and the error: [errors.ErrUnsupported] if Config.Store is not
-// a [Lister], [ErrStoreFailed], one of the errors of an upstream failure, or that of
-// ctx.
+// If ctx ends or a call fails, it returns what it has found so far, with a Cursor, and the
+// error: [errors.ErrUnsupported] if Config.Store is not a [Lister], [ErrStoreFailed], one
+// of the errors of an upstream failure, or that of ctx.
 func (a *Application) Reconcile(ctx context.Context, options ReconcileOptions) (ReconcileReport, error) {
 	r := &reconciler{
 		a: a, options: options,
@@ -142,7 +137,7 @@ func (a *Application) Reconcile(ctx context.Context, options ReconcileOptions) (
 		rate = defaultReconcileRate
 	}
 	r.pause = time.Minute / time.Duration(rate)
-	// The key of another project finds no identity at all.
+	// The key of another project finds no identities at all.
 	err = r.call(ctx, func() error { _, err := a.h.anchor.Application(ctx, a.id); return err })
 	if err != nil {
 		return r.report, upstreamError("look up the application", err)
@@ -174,7 +169,7 @@ type reconciler struct {
 	report  ReconcileReport
 }
 
-// connections looks at each connection after the one with an ID.
+// connections compares each connection after the one with an ID.
 func (r *reconciler) connections(ctx context.Context, after string) error {
 	for c, err := range r.a.List(ctx, ListOptions{After: after}) {
 		if err != nil {
@@ -241,10 +236,10 @@ func (r *reconciler) learn(ctx context.Context, c Connection, at time.Time) erro
 	return err
 }
 
-// errOvertaken says that there is nothing to repair any more.
+// errOvertaken is returned if there is nothing left to repair.
 var errOvertaken = errors.New("overtaken")
 
-// identities looks at each identity of the application that no connection has.
+// identities reports the identities of the application that no connection has.
 func (r *reconciler) identities(ctx context.Context) error {
 	next, stop := iter.Pull2(r.a.h.anchor.ApplicationIdentityPages(ctx, r.a.id, anchorhttp.IdentityFilter{}))
 	defer stop()
@@ -261,7 +256,7 @@ func (r *reconciler) identities(ctx context.Context) error {
 		case !more:
 			return nil
 		}
-		for part := range slices.Chunk(page, listPage) { // A server may answer everything at once.
+		for part := range slices.Chunk(page, listPage) { // Anchor may answer with the whole list.
 			if err := r.identitiesOf(ctx, part); err != nil {
 				return err
 			}
@@ -269,7 +264,7 @@ func (r *reconciler) identities(ctx context.Context) error {
 	}
 }
 
-// identitiesOf looks at those of some identities that no connection has.
+// identitiesOf reports which of some identities no connection has.
 func (r *reconciler) identitiesOf(ctx context.Context, items []anchorhttp.ApplicationIdentity) error {
 	ids := make([]string, len(items))
 	for i, item := range items {
@@ -295,13 +290,13 @@ func (r *reconciler) identitiesOf(ctx context.Context, items []anchorhttp.Applic
 	return nil
 }
 
-// isOrphanAge reports whether an identity is old enough to be an orphan, at a moment by
+// isOrphanAge reports whether an identity is old enough to be an orphan at a moment of
 // Anchor's clock. One without a date is not.
 func isOrphanAge(created, at time.Time) bool {
-	return !created.IsZero() && !at.IsZero() && at.Sub(created) > minOrphanAge
+	return !created.IsZero() && at.Sub(created) > minOrphanAge
 }
 
-// identity looks at an identity that no connection has.
+// identity reports an identity that no connection has.
 func (r *reconciler) identity(ctx context.Context, identityID string) error {
 	var identity anchorhttp.Identity
 	err := r.call(ctx, func() (err error) {
@@ -326,23 +321,24 @@ func (r *reconciler) identity(ctx context.Context, identityID string) error {
 			Kind: DeleteIdentity, ApplicationID: r.a.id, UserID: orphanOwner,
 			IdentityID: identityID, NotBefore: r.a.h.now().Add(taskLease),
 		}
-		// From here on no callback can connect it.
+		// Once it is queued, no callback can connect the identity.
 		if err := r.a.h.queue(ctx, task); errors.Is(err, ErrIdentityTaken) {
 			return errOvertaken
 		} else if err != nil {
 			return err
 		}
 		return r.call(ctx, func() error {
-			r.a.h.work(ctx, task) // What fails is left to Run.
+			r.a.h.work(ctx, task) // Run retries it.
 			return nil
 		})
 	})
 }
 
-// orphanOwner is the user of a task that concerns nobody's identity: a store needs one.
+// orphanOwner is the user of a task about an identity without an owner: a store requires
+// one.
 const orphanOwner = "-"
 
-// found counts a finding, repairs it if that is wanted, and tells the app of it.
+// found counts a finding, repairs it if that is wanted, and reports it.
 func (r *reconciler) found(finding Finding, wanted bool, repair func() error) error {
 	if wanted {
 		err := repair()
@@ -362,8 +358,8 @@ func (r *reconciler) found(finding Finding, wanted bool, repair func() error) er
 	return nil
 }
 
-// call makes a call to Anchor when it is due. After a 429 it waits as long as Anchor
-// asks, and calls again.
+// call makes a call to Anchor when it is due. After a 429 it waits as long as Anchor asks,
+// and retries.
 func (r *reconciler) call(ctx context.Context, do func() error) error {
 	for attempt := 0; ; attempt++ {
 		err := r.once(ctx, do)
@@ -375,7 +371,7 @@ func (r *reconciler) call(ctx context.Context, do func() error) error {
 	}
 }
 
-// once is call without a second attempt.
+// once is call without retries.
 func (r *reconciler) once(ctx context.Context, do func() error) error {
 	if err := sleepUntil(ctx, r.next); err != nil {
 		return err
@@ -385,10 +381,10 @@ func (r *reconciler) once(ctx context.Context, do func() error) error {
 	return do()
 }
 
-// maxReconcileRests is how often one call is made again after a 429.
+// maxReconcileRests is how often one call is retried after a 429.
 const maxReconcileRests = 5
 
-// sleepUntil waits for a moment, or returns the error of ctx.
+// sleepUntil waits until a moment, or returns the error of ctx.
 func sleepUntil(ctx context.Context, at time.Time) error {
 	timer := time.NewTimer(time.Until(at))
 	defer timer.Stop()

@@ -21,13 +21,12 @@ const (
 	routeModule
 )
 
-// applicationRoutes are the kinds that each application has of its own.
+// applicationRoutes are the kinds of routes that each application has.
 var applicationRoutes = []routeKind{routeConnect, routeStatus, routeLabel, routeDisconnect}
 
-// The paths of the routes. An application with a short name has its own below
-// them: /connect/{application}, /connect/{application}/status,
-// /connect/{application}/label and /disconnect/{application}. The callback and the
-// module are one for all.
+// The paths of the routes. An application with a short name has its own routes below them:
+// /connect/{application}, /connect/{application}/status, /connect/{application}/label and
+// /disconnect/{application}. All applications share the callback and the module.
 const (
 	connectPath    = "/connect"
 	statusPath     = "/status"                   // below a connect path
@@ -44,7 +43,7 @@ type route struct {
 	state       string // of a callback; empty with FixedCallbackURL
 }
 
-// path is where the route is found, below PublicURL.
+// path returns the route's path below PublicURL.
 func (r route) path() string {
 	below := func(path, name string) string {
 		if name != "" {
@@ -73,17 +72,15 @@ func (r route) path() string {
 var methods = [...][]string{
 	routeConnect: {http.MethodGet, http.MethodHead, http.MethodPost},
 	routeStatus:  {http.MethodGet, http.MethodHead},
-	// HEAD is not among them: what sends it to a callback is a link checker, not
-	// the browser that began.
+	// Not HEAD: a link checker sends it, not the browser that began the flow.
 	routeCallback:   {http.MethodGet},
 	routeDisconnect: {http.MethodPost},
 	routeLabel:      {http.MethodPost},
 	routeModule:     {http.MethodGet, http.MethodHead},
 }
 
-// findRoute tells where a path leads, whether the prefix is still on it or has
-// been stripped, wholly or up to one of its slashes. Whether there is an
-// application of that name is not asked.
+// findRoute returns the route of a path, with the prefix or without it, or with the part
+// of it after one of its slashes. It does not check that the application exists.
 func findRoute(path, prefix string) route {
 	for prefix != "" {
 		if rest, ok := strings.CutPrefix(path, prefix); ok {
@@ -127,14 +124,14 @@ func findRoute(path, prefix string) route {
 		if state == "" {
 			return route{kind: routeCallback}
 		}
-		// A gateway may add a slash, and the callback is not to be lost for it.
+		// A gateway may have added a slash.
 		state = strings.TrimSuffix(state, "/")
 		return segment(state, route{kind: routeCallback, state: state})
 	}
 	return route{}
 }
 
-// segment is r when name is one whole segment of a path.
+// segment returns r if name is one whole segment of a path, and no route otherwise.
 func segment(name string, r route) route {
 	if name == "" || strings.Contains(name, "/") {
 		return route{}
@@ -152,7 +149,7 @@ func segment(name string, r route) route {
 //
 // state is how the router writes a parameter that is one segment of a path: "{state}"
 // for net/http, chi and gorilla/mux, ":state" for gin, echo, httprouter and fiber. The
-// Handler reads the path itself, so any name will do.
+// Handler parses the path itself, so the parameter may have any name.
 func (h *Handler) Routes(state string) iter.Seq2[string, string] {
 	return func(yield func(method, path string) bool) {
 		for path, kind := range h.paths(state) {
@@ -165,8 +162,8 @@ func (h *Handler) Routes(state string) iter.Seq2[string, string] {
 	}
 }
 
-// paths returns an iterator over the paths of all routes below PublicURL. state stands
-// for a state.
+// paths returns an iterator over the paths of all routes below PublicURL, with state in
+// place of a state.
 func (h *Handler) paths(state string) iter.Seq2[string, routeKind] {
 	return func(yield func(string, routeKind) bool) {
 		all := []route{{kind: routeCallback}, {kind: routeCallback, state: state}, {kind: routeModule}}
@@ -197,8 +194,7 @@ func register(mux registrar, path string, kind routeKind, h http.Handler) {
 	if strings.HasSuffix(path, "/") {
 		path += "{$}" // Not everything below it.
 	}
-	// A ServeMux refuses a pattern for all methods beside "GET /", the way in which
-	// many apps serve their pages.
+	// A ServeMux rejects a pattern for all methods beside "GET /", which many apps have.
 	for _, method := range methods[kind] {
 		if method != http.MethodHead { // GET is for both.
 			mux.Handle(method+" "+path, h)
@@ -206,8 +202,8 @@ func register(mux registrar, path string, kind routeKind, h http.Handler) {
 	}
 }
 
-// isTaken tells whether a ServeMux has a pattern with this very path already. Of
-// other muxes it is not known.
+// isTaken reports whether a ServeMux has a pattern with this very path already. It returns
+// false for other muxes.
 func isTaken(mux registrar, path string, kind routeKind) bool {
 	serveMux, ok := mux.(*http.ServeMux)
 	return ok && slices.ContainsFunc(methods[kind], func(method string) bool {

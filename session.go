@@ -34,7 +34,11 @@ import (
 //     [ErrUpstreamInvalid], [ErrUpstreamTimeout]. Anchor's
 //     answer is wrapped, as an [*anchorhttp.Error].
 func (h *Handler) NewSession(ctx context.Context, userID string, change ...func(*anchorhttp.SessionRequest)) (anchorhttp.Session, error) {
-	return h.Application("").NewSession(ctx, userID, change...)
+	a, err := h.defaultApplication()
+	if err != nil {
+		return anchorhttp.Session{}, err
+	}
+	return a.NewSession(ctx, userID, change...)
 }
 
 // NewSession is [Handler.NewSession] for this application.

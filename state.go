@@ -18,28 +18,28 @@ import (
 )
 
 const (
-	// stateCookieLife is how long a browser keeps a state cookie. It is longer
-	// than any token lives, so that who comes back too late is told just that.
+	// stateCookieLife is how long a browser keeps a state cookie: longer than any token
+	// lives, so that a late callback is told that the flow has expired.
 	stateCookieLife = time.Hour
 
-	// maxPendingFlows is how many flows a user, or who acts for one, may have pending
-	// in an application.
+	// maxPendingFlows is how many pending flows a user, or an actor, may have in an
+	// application.
 	maxPendingFlows = 5
 
-	// maxStateCookies is how many starts a browser may have open at once. Each
-	// takes some 330 bytes of every request's Cookie header, which servers
-	// bound (431), so the oldest make room for the newest.
+	// maxStateCookies is how many state cookies a browser gets; a new one replaces the
+	// oldest. Each takes some 330 bytes of every request's Cookie header, whose size
+	// servers limit (431).
 	maxStateCookies = 5
 )
 
-// sealedState is what a state cookie holds, and all that it holds.
+// sealedState is the content of a state cookie.
 type sealedState struct {
 	state     string
 	tokenHash string
-	user      string // mark of the user who began
+	user      string // the mark of the user who began the flow
 }
 
-// pack is what is sealed. None of the three holds a line break.
+// pack returns the bytes to seal. None of the three fields has a line break.
 func (s sealedState) pack() []byte {
 	return []byte(s.state + "\n" + s.tokenHash + "\n" + s.user)
 }
@@ -53,27 +53,26 @@ func unpack(packed []byte) (sealedState, bool) {
 	return sealedState{state: parts[0], tokenHash: parts[1], user: parts[2]}, true
 }
 
-// mark distinguishes two users, and two who act for one owner, in state cookies,
-// even when the store has forgotten the flow.
+// mark returns a text that differs for two users, and for two actors of one owner, to tell
+// state cookies apart even after the store has swept the flow.
 func (u User) mark() string {
 	sum := sha256.Sum256([]byte("connect user " + u.ID + "\x00" + u.Actor)) // Neither holds a NUL byte.
 	return hex.EncodeToString(sum[:8])
 }
 
-// stateMark is how much of a state, from its end, stands in its cookie's name to
-// find it by: 40 bits, which leaves 120 that only the seal holds.
+// stateMark is how many characters of a state, from its end, are in the name of its cookie,
+// to find the cookie: 40 bits. The other 120 bits are only in the sealed value.
 const stateMark = 8
 
-// newState returns the unguessable half of a start: 160 bits in letters and
-// digits that need no escaping in a path.
+// newState returns 160 random bits, in letters and digits that need no escaping in a path.
 func newState() string {
 	var random [20]byte
 	_, _ = rand.Read(random[:]) // It never fails.
 	return base32.StdEncoding.EncodeToString(random[:])
 }
 
-// stateCookies seals starts into cookies and opens them again. There is one
-// cookie for each start, so that two tabs do not break each other.
+// stateCookies seals states into cookies and opens them again. Each flow has a cookie of
+// its own, so that two tabs do not break each other's flow.
 type stateCookies struct {
 	codecs []securecookie.Codec // the first seals, all open
 	prefix string
@@ -81,22 +80,21 @@ type stateCookies struct {
 	cookie http.Cookie // with the attributes of all
 }
 
-// newStateCookies derives the keys. secrets are taken in order: the first
-// seals, all open, which is how they are rotated.
+// newStateCookies derives the keys. The first secret seals, and all of them open, so that
+// secrets can be rotated.
 func newStateCookies(secrets [][]byte, secure bool) (stateCookies, error) {
 	c := stateCookies{prefix: "connect-", cookie: http.Cookie{
 		Path:     "/",
 		MaxAge:   int(stateCookieLife / time.Second),
 		Secure:   secure,
 		HttpOnly: true,
-		// Lax is what lets the cookie come along when the hosted page sends the
-		// browser back, and keeps it away from requests that pages of other
-		// sites make on their own.
+		// With Lax, browsers send the cookie when the hosted page redirects them back, and
+		// not with requests that pages of other sites make by themselves.
 		SameSite: http.SameSiteLaxMode,
 	}}
 	if secure {
-		// Browsers let nobody but this very host set a __Host- cookie: no
-		// sibling domain and no plain-http answer can plant a start.
+		// Only this very host can set a __Host- cookie: no sibling domain and no answer
+		// over plain http can plant a state.
 		c.prefix = "__Host-connect-"
 	}
 	for _, secret := range secrets {
@@ -116,8 +114,8 @@ func newStateCookies(secrets [][]byte, secure bool) (stateCookies, error) {
 	return c, nil
 }
 
-// at returns the cookies of a host. What is sealed for one host opens for no other:
-// browsers keep hosts apart, but whoever owns a browser can copy a cookie.
+// at returns the cookies of a host. A cookie that is sealed for one host does not open for
+// another: browsers keep hosts apart, but the owner of a browser can copy a cookie.
 func (c stateCookies) at(origin string) stateCookies {
 	c.origin = origin
 	return c
@@ -133,15 +131,15 @@ func (c stateCookies) unsealed(cookie *http.Cookie) (value []byte, err error) {
 	return value, err
 }
 
-// name is the name of a start's cookie: the moment it began, so that names sort
-// by age, and the mark of the state.
+// name returns the name of a flow's cookie: the moment it began, so that names sort by age,
+// and the end of the state.
 func (c stateCookies) name(state string, begun time.Time) string {
 	// Ten digits, as isName wants them: enough for some 30,000 years.
 	return fmt.Sprintf("%s%010x-%s", c.prefix, max(begun.Unix(), 0), state[len(state)-stateMark:])
 }
 
-// set gives the browser the cookie of a new start, and takes back the oldest of
-// those it sent when there would be more than maxStateCookies.
+// set sets the cookie of a new flow. It removes the oldest of those that the browser sent,
+// if there would be more than maxStateCookies.
 func (c stateCookies) set(w http.ResponseWriter, r *http.Request, s sealedState, begun time.Time) error {
 	name := c.name(s.state, begun)
 	value, err := c.sealed(name, s.pack())
@@ -155,13 +153,14 @@ func (c stateCookies) set(w http.ResponseWriter, r *http.Request, s sealedState,
 	return nil
 }
 
-// give sets a cookie, and take removes one.
+// give sets a cookie.
 func (c stateCookies) give(w http.ResponseWriter, name, value string, life time.Duration) {
 	cookie := c.cookie
 	cookie.Name, cookie.Value, cookie.MaxAge = name, value, int(life/time.Second)
 	http.SetCookie(w, &cookie)
 }
 
+// take removes a cookie.
 func (c stateCookies) take(w http.ResponseWriter, name string) {
 	cookie := c.cookie
 	cookie.Name, cookie.MaxAge = name, -1
@@ -175,14 +174,14 @@ func (c stateCookies) sent(r *http.Request) []*http.Cookie {
 	return slices.DeleteFunc(r.Cookies(), func(cookie *http.Cookie) bool { return !c.isName(cookie.Name) })
 }
 
-// sentByAge is sent with the oldest start first.
+// sentByAge is sent, the oldest flow first.
 func (c stateCookies) sentByAge(r *http.Request) []*http.Cookie {
 	sent := c.sent(r)
 	slices.SortStableFunc(sent, func(a, b *http.Cookie) int { return strings.Compare(a.Name, b.Name) })
 	return sent
 }
 
-// isName tells whether a cookie's name is of the form that name gives it.
+// isName reports whether a cookie's name has the form of those from name.
 func (c stateCookies) isName(name string) bool {
 	rest, ours := strings.CutPrefix(name, c.prefix)
 	begun, mark, _ := strings.Cut(rest, "-")
@@ -207,8 +206,8 @@ func isBase32(s string) bool {
 	return true
 }
 
-// find opens the cookie of the start with this state. No such cookie is
-// ErrNoStateCookie, one that cannot be opened ErrStateInvalid.
+// find opens the cookie of the flow with this state. The error is ErrNoStateCookie if there
+// is none, and ErrStateInvalid if it cannot be opened.
 func (c stateCookies) find(r *http.Request, state string) (sealedState, error) {
 	found := ErrNoStateCookie
 	if len(state) < stateMark {
@@ -229,11 +228,10 @@ func (c stateCookies) find(r *http.Request, state string) (sealedState, error) {
 	return sealedState{}, found
 }
 
-// sameState compares two states in a time that does not tell how much of them is
-// the same.
+// sameState reports whether two states are equal, in constant time.
 func sameState(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
-// all opens every state cookie that can be opened, the oldest start first.
+// all returns the content of every state cookie that can be opened, the oldest flow first.
 func (c stateCookies) all(r *http.Request) []sealedState {
 	var states []sealedState
 	for _, cookie := range c.sentByAge(r) {
@@ -244,10 +242,9 @@ func (c stateCookies) all(r *http.Request) []sealedState {
 	return states
 }
 
-// ofAnother reports whether one of the cookies is another user's. It makes no
-// difference what has become of that start: behind a fixed address nothing says
-// which of a user's hosted pages has come back, so one may still be open until the
-// cookie ends.
+// ofAnother reports whether one of the cookies is another user's, even if that flow is over:
+// with a fixed callback address nothing tells which of a user's hosted pages returns, so
+// another one may be open until the cookie expires.
 func ofAnother(cookies []sealedState, user User) bool {
 	own := user.mark()
 	return slices.ContainsFunc(cookies, func(s sealedState) bool { return s.user != own })
@@ -256,8 +253,7 @@ func ofAnother(cookies []sealedState, user User) bool {
 func (c stateCookies) open(cookie *http.Cookie) (sealedState, error) {
 	value, err := c.unsealed(cookie)
 	if err != nil {
-		// The cause stays out of the error: it tells an attacker how far a
-		// forged cookie got.
+		// The cause would tell an attacker how far a forged cookie got.
 		return sealedState{}, ErrStateInvalid
 	}
 	s, ok := unpack(value)
@@ -267,28 +263,28 @@ func (c stateCookies) open(cookie *http.Cookie) (sealedState, error) {
 	return s, nil
 }
 
-// returnLife is how long a browser keeps what the hosted page said while its user
-// signs in to the app.
+// returnLife is how long a browser keeps what the hosted page returned, while the user signs
+// in to the app or decides.
 const returnLife = maxTokenLife
 
-// returnName is the name of the cookie that holds what the hosted page said for a
-// state. With a fixed callback address there is no state, and one cookie.
+// returnName returns the name of the cookie with what the hosted page returned for a state.
+// With a fixed callback address there is no state, and one cookie.
 func (c stateCookies) returnName(state string) string {
 	return c.prefix + "return-" + state[max(len(state)-stateMark, 0):]
 }
 
-// keepReturn seals what the hosted page said into a cookie.
+// keepReturn seals what the hosted page returned into a cookie.
 func (c stateCookies) keepReturn(w http.ResponseWriter, state string, query url.Values) error {
 	name := c.returnName(state)
 	value, err := c.sealed(name, []byte(state+"?"+query.Encode()))
 	if err != nil {
-		return fmt.Errorf("seal what the hosted page said: %w", err)
+		return fmt.Errorf("seal what the hosted page returned: %w", err)
 	}
 	c.give(w, name, value, returnLife)
 	return nil
 }
 
-// keptReturn returns what keepReturn has sealed for a state.
+// keptReturn returns what keepReturn has sealed for a state, if there is such a cookie.
 func (c stateCookies) keptReturn(r *http.Request, state string) (url.Values, bool) {
 	cookie, err := r.Cookie(c.returnName(state))
 	if err != nil {
@@ -306,7 +302,7 @@ func (c stateCookies) keptReturn(r *http.Request, state string) (url.Values, boo
 	return query, err == nil
 }
 
-// dropReturn takes back what keepReturn has given, if the browser has it.
+// dropReturn removes the cookie of keepReturn, if the browser has it.
 func (c stateCookies) dropReturn(w http.ResponseWriter, r *http.Request, state string) {
 	if _, err := r.Cookie(c.returnName(state)); err == nil {
 		c.take(w, c.returnName(state))

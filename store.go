@@ -5,11 +5,10 @@ import (
 	"time"
 )
 
-// A Store keeps what must outlive a request: pending flows, connections, and the
-// calls that are owed to Anchor. [NewMemoryStore] is enough for tests. The sqlstore
-// module serves SQLite, PostgreSQL and MySQL, and can run a hook of the app's inside
-// its transactions. An app with another kind of database writes its own. Package
-// storetest tests any implementation against the rules below.
+// A Store stores pending flows, connections, and tasks: calls to Anchor that are still to be
+// made. [NewMemoryStore] suffices for tests. The module sqlstore serves SQLite, PostgreSQL
+// and MySQL, and can run a hook of the app in its transactions. An app with another kind of
+// database implements Store. Package storetest tests any implementation.
 //
 // The rules that every method follows:
 //
@@ -17,13 +16,13 @@ import (
 //   - A method that returns an error has changed nothing. If ctx ends while a
 //     transaction is being committed, the call may have taken effect as a whole, but
 //     never in part. Repeating Complete is then a reload.
-//   - If the answer is "no", the error is one that the method names, possibly
-//     wrapped. Any other error is a system fault: the user is asked to try again
-//     (503), the cause is logged, and the flow stays open.
-//   - A cancelled or expired ctx is such a fault. The method returns in bounded
-//     time, with an error that wraps ctx.Err().
-//   - Concurrent calls are not a fault. A store waits for them, or repeats what the
-//     database broke off because of them.
+//   - A refusal is an error that the method names, possibly wrapped. Any other error
+//     is a system fault: the user is asked to try again (503), the cause is logged, and
+//     the flow stays pending.
+//   - A cancelled or expired ctx is such a fault: the method soon returns an error that
+//     wraps ctx.Err().
+//   - Concurrent calls are not a fault. A store waits for them, or retries what the
+//     database aborted because of them.
 //   - A store has no clock. Every moment it compares with is an argument, has at
 //     least microseconds, and denotes the same instant in any zone. Moments from
 //     1970 to the end of 9999 can be stored, and may be returned in any zone. A
@@ -35,9 +34,9 @@ import (
 //     altered. Looking one up finds nothing. ReturnTo may have 1024 bytes, Label 100
 //     characters, and any other string 255 bytes; a store may reject longer ones. An
 //     IdentityID is a lower-case UUID and may be stored in a column of that type.
-//   - An empty TokenHash, ApplicationID, UserID or IdentityID is an error, so is an
-//     empty ID of a connection to store, and an unknown Health. The other strings may
-//     be empty. [Pending.Validate], [Connection.Validate], [Health.Validate] and
+//   - An empty TokenHash, ApplicationID, UserID or IdentityID is an error, and so are an
+//     empty ID of a connection to store and an unknown Health. Other strings may be
+//     empty. [Pending.Validate], [Connection.Validate], [Health.Validate] and
 //     [Task.Validate] make these checks.
 //   - A user is identified by an application's id together with a user's id. What
 //     belongs to one pair is never seen or changed through another.
@@ -47,31 +46,31 @@ type Store interface {
 	// unchanged. p.Spent and p.IdentityID are ignored: a flow begins live.
 	//
 	// In the same transaction, other flows of the same user and actor in this
-	// application make room, so that nobody can fill the table. Of those that are
-	// not spent, expired ones included, the limit-1 with the latest ExpiresAt stay
-	// unchanged and the others are spent, as by Spend. Of those that were spent
-	// before the call, completed ones included, the limit with the latest ExpiresAt
-	// stay unchanged and the others are removed, as by Sweep. Which of several that
-	// expire at the same moment go is undefined. p itself always stays, even if it
-	// expires first. Racing calls may leave more than that; the next call removes
-	// them. limit is at least one.
+	// application are spent or removed, so that nobody can fill the table. Of those that
+	// are not spent, expired ones included, the limit-1 with the latest ExpiresAt stay
+	// unchanged and the others are spent, as by Spend. Of those that were spent before
+	// the call, completed ones included, the limit with the latest ExpiresAt stay
+	// unchanged and the others are removed, as by Sweep. Among flows that expire at the
+	// same moment the choice is undefined. p itself always stays, even if it expires
+	// first. Racing calls may leave more flows; the next call removes them. limit is at
+	// least one.
 	//
-	// So a flow may be spent, or unknown, when its user comes back. A connection and
-	// its task outlive the flow that made them.
+	// So a flow may be spent, or unknown, when its callback arrives. A connection and its
+	// task outlive the flow that made them.
 	Bind(ctx context.Context, p Pending, limit int) error
 
 	// Pending returns the flow with this token hash, whether it is live, spent or
 	// expired. If it was never bound, or was swept, the error is [ErrStateUnknown].
 	Pending(ctx context.Context, tokenHash string) (Pending, error)
 
-	// Spend ends a flow without a connection, so that it can never be completed.
-	// Spending one that is spent, completed or unknown changes nothing and is no
-	// error.
+	// Spend ends a flow without a connection, so that it can never be completed. It is
+	// idempotent: it does not change a flow that is spent or completed, and an unknown
+	// one is not an error.
 	Spend(ctx context.Context, tokenHash string) error
 
-	// Complete spends the flow with this token hash and stores c, in one
-	// transaction. It judges by the moment c.ConnectedAt. Which connection c becomes
-	// depends on the flow and on the user's connections in c.ApplicationID:
+	// Complete spends the flow with this token hash and stores c, in one transaction, as
+	// of the moment c.ConnectedAt. Which connection c becomes depends on the flow and on
+	// the user's connections in c.ApplicationID:
 	//
 	//   - If one of them has c.IdentityID, c renews that one.
 	//   - Otherwise, if the flow has a ConnectionID, c renews that connection.
@@ -79,10 +78,10 @@ type Store interface {
 	//     exactly one, c renews that one.
 	//   - Otherwise c is one more connection, with c.ID.
 	//
-	// A renewed connection keeps its ID and CreatedAt, and its Label if c.Label is
-	// empty. Everything else becomes that of c, also Health and HealthAt, even if the
-	// old ones are known from later. A new connection has c.ConnectedAt as its
-	// CreatedAt; c.CreatedAt is ignored.
+	// A renewed connection keeps its ID and CreatedAt, and its Label if c.Label is empty.
+	// Every other field is set to that of c, Health and HealthAt included, even if the
+	// old HealthAt is later. A new connection has c.ConnectedAt as its CreatedAt;
+	// c.CreatedAt is ignored.
 	//
 	// In the same transaction Complete
 	//
@@ -113,16 +112,16 @@ type Store interface {
 	//     in this application or another, where the same user id counts as another
 	//     user. Of two calls that race for one identity only one may succeed.
 	//   - [ErrIdentityTooOld]: how.SameIdentity is set, and no connection of the user
-	//     in this application has c.IdentityID at this moment. A call that replaces or
-	//     ends the connection at the same time comes wholly before or wholly after.
+	//     in this application has c.IdentityID at this moment. A concurrent call that
+	//     replaces or ends the connection takes effect wholly before or wholly after.
 	//   - [ErrConnectionUnknown]: the flow has a ConnectionID, and the user has no
 	//     such connection in this application at this moment.
 	//   - [ErrIdentityConnected]: the flow has a ConnectionID, and another connection
 	//     of the user has c.IdentityID.
 	//   - [ErrConnectionLimit]: c would be one more connection, and the user has
 	//     how.MaxConnections or more; or the flow neither has a ConnectionID nor adds,
-	//     and the user has several, none of which has c.IdentityID. Calls that race to add connections never exceed
-	//     the limit.
+	//     and the user has several, none of which has c.IdentityID. Racing calls never
+	//     exceed the limit.
 	//   - [ErrConnectionChanged]: how.Accepted is not nil, and c would renew another
 	//     connection than that, or one whose identity is another by now, or be one more.
 	//
@@ -130,17 +129,15 @@ type Store interface {
 	// or after these is undefined.
 	Complete(ctx context.Context, tokenHash string, c Connection, how Completion) (Completed, error)
 
-	// Connections returns the user's connections in an application, ordered by
-	// CreatedAt and then ID. None is an empty answer and no error. It is the method
-	// on an app's own request path: one look-up by key.
+	// Connections returns the user's connections in an application, ordered by CreatedAt
+	// and then ID. No connection is not an error. Apps call it on their own request path,
+	// so it should be one look-up by key.
 	Connections(ctx context.Context, applicationID, userID string) ([]Connection, error)
 
-	// SetHealth records what was learned about an identity: that the connection
-	// which has it, whoever's it is and in whatever application, has this health
-	// since the moment at, by Anchor's clock. It returns the connection as it is
-	// afterwards, and reports whether its Health has changed. If no connection has
-	// this identity, because it was replaced, has ended or never existed, the error
-	// is [ErrNotConnected].
+	// SetHealth records the health of the connection that has this identity, of any user
+	// and application, as of the moment at by Anchor's clock. It returns the connection as
+	// it is afterwards, and reports whether its Health has changed. The error is
+	// [ErrNotConnected] if no connection has this identity.
 	//
 	// News counts if it is later than the connection's HealthAt, or if it is of that
 	// very moment and says [HealthNeedsSignIn] where the connection says [HealthOK].
@@ -168,68 +165,61 @@ type Store interface {
 	// with the connection's identity, so that a reload does not call it connected.
 	//
 	// Without d.ConnectionID it ends all connections of the user in this application,
-	// and spends all flows. If there is no connection the answer is empty, which is no
-	// error. It also remembers d.At until Sweep forgets it: a flow that began before
-	// d.At cannot be completed, even if it is bound after the call; see Complete. Of
-	// several calls the latest moment counts, in whatever order they arrive. A call
-	// that fails may have remembered its moment.
+	// and spends all flows. No connection is not an error. It also records d.At until
+	// Sweep removes it: a flow that began before d.At cannot be completed, even if it is
+	// bound after the call; see Complete. Of several calls the latest d.At counts, in
+	// any order. A call that fails may have recorded its d.At.
 	//
-	// A flow that Disconnect spends, whether it is live or completed, becomes Spent
-	// with an empty IdentityID. A callback that arrives later, or a reload, is
-	// [ErrStateSpent].
+	// A flow that Disconnect spends, live or completed, becomes Spent with an empty
+	// IdentityID, so a later callback or a reload is [ErrStateSpent].
 	Disconnect(ctx context.Context, d Disconnection) ([]Connection, error)
 
 	// ApplicationsOf returns the ids of the applications in which the user has a
-	// connection or a flow that is not spent, expired ones included. Each id is
-	// returned once, in any order. None is no error.
+	// connection or a flow that is not spent, expired ones included. Each id is returned
+	// once, in any order. No application is not an error.
 	ApplicationsOf(ctx context.Context, userID string) ([]string, error)
 
 	// Applications returns the ids of all applications that have a connection or
-	// a task. Each id is returned once, in any order. [Handler.Run] calls it once,
-	// to find those that no handler serves any more.
+	// a task. Each id is returned once, in any order. [Handler.Run] calls it once, to
+	// find applications that the handler does not serve.
 	Applications(ctx context.Context) ([]string, error)
 
-	// Queue queues a task, not before t.NotBefore and with no attempts, if the
-	// identity's owner is who it should be at this moment:
+	// Queue queues a task, not before t.NotBefore and with no attempts, if its condition
+	// holds at this moment:
 	//
 	//   - [TagIdentity] needs a connection of t.UserID in t.ApplicationID that has
 	//     the identity. Otherwise the error is [ErrNotConnected].
-	//   - [DeleteIdentity] needs that no connection has the identity, whoever's it
-	//     would be. Otherwise the error is [ErrIdentityTaken]. From then on Complete
-	//     refuses the identity.
+	//   - [DeleteIdentity] needs that no connection of any user has the identity.
+	//     Otherwise the error is [ErrIdentityTaken]. From then on Complete refuses the
+	//     identity.
 	//
-	// A task of this kind that is queued for the identity already is replaced. A
-	// Complete or Disconnect that races for the identity comes wholly before or
-	// wholly after.
+	// It replaces a task of this kind that is queued for the identity already. A
+	// concurrent Complete or Disconnect takes effect wholly before or wholly after.
 	Queue(ctx context.Context, t Task) error
 
-	// Claim takes up to limit tasks of one application whose NotBefore is not
-	// after now, the longest due first, and sets their NotBefore to until. Until then
-	// nobody else is given them: until is a lease, and a task whose worker died is
-	// given out again when it ends. Tasks of other applications stay unchanged. Each
-	// returned task has the new NotBefore and one more in Attempts than before. Of
-	// several calls at once no two return the same task, and none waits long for
-	// another. If none is due the answer is empty and no error; so it is for a limit
-	// below one. Tasks are returned in any order.
+	// Claim returns up to limit tasks of one application whose NotBefore is not after
+	// now, those that are due longest first, and sets their NotBefore to until. That is a
+	// lease: no other call returns them until then, and a task whose worker has died is
+	// returned again afterwards. Each returned task has the new NotBefore, and Attempts
+	// incremented by one. Concurrent calls never return the same task, and do not wait
+	// long for each other. No due task is not an error, nor is a limit below one. Tasks
+	// are returned in any order.
 	Claim(ctx context.Context, applicationID string, now, until time.Time, limit int) ([]Task, error)
 
-	// Done removes a task, found by its Kind and IdentityID. If there is none, that
-	// is no error.
+	// Done removes a task, by its Kind and IdentityID. It is idempotent.
 	Done(ctx context.Context, t Task) error
 
-	// Postpone sets a task's NotBefore, found by its Kind and IdentityID. If there is
-	// none, that is no error and none is made.
+	// Postpone sets the NotBefore of a task, by its Kind and IdentityID. If there is no
+	// such task, it does nothing and returns no error.
 	Postpone(ctx context.Context, t Task, notBefore time.Time) error
 
-	// Sweep removes up to limit flows whose ExpiresAt is before the moment
-	// given, whatever their state, and returns how many. Connections and tasks
-	// are never swept. A limit below one removes nothing. Afterwards the token
-	// hash is unknown, and may be bound again.
+	// Sweep removes up to limit flows, live or spent, whose ExpiresAt is before a moment,
+	// and returns how many. It never removes connections or tasks. A limit below one
+	// removes nothing. Afterwards the token hash is unknown, and may be bound again.
 	//
-	// It also forgets up to limit moments of Disconnect that are before the one
-	// given. They do not count in what it returns. The moment given must be longer
-	// ago than any live flow began, or a flow could outlast the Disconnect that
-	// ended it.
+	// It also removes up to limit of the times that Disconnect has recorded, if they are
+	// before that moment; they do not count in the result. The moment must be earlier than
+	// the BegunAt of any live flow, or a flow could outlast the Disconnect that ended it.
 	Sweep(ctx context.Context, before time.Time, limit int) (int, error)
 }
 
@@ -238,14 +228,14 @@ type Store interface {
 type Lister interface {
 	// List returns up to q.Limit connections of an application, ordered by ID byte by
 	// byte, that come after q.After. With q.Health it returns only those that have
-	// this health; an unknown one is an error. An answer with fewer than q.Limit
-	// connections is the last page. A limit below one is an empty answer. Over all
-	// pages, a connection that exists throughout is returned exactly once.
+	// this health; an unknown one is an error. A page with fewer than q.Limit connections
+	// is the last one. A limit below one returns none. Over all pages, a connection that
+	// exists throughout is returned exactly once.
 	List(ctx context.Context, q ListQuery) ([]Connection, error)
 
 	// WithIdentities returns the connections that have one of these identities, of any
-	// user and application, in any order. None is an empty answer and no error. It is
-	// called with up to a few hundred identities.
+	// user and application, in any order. No connection is not an error. It is called
+	// with up to a few hundred identities.
 	WithIdentities(ctx context.Context, identityIDs []string) ([]Connection, error)
 }
 
@@ -255,15 +245,15 @@ type ListQuery struct {
 	ApplicationID string
 	// Health selects connections that have this health; empty selects all.
 	Health Health
-	// After is the ID of the last connection of the previous page; empty begins at
-	// the start.
+	// After is the ID of the last connection of the previous page. Empty means from the
+	// beginning.
 	After string
 	// Limit is how many connections a page has at most.
 	Limit int
 }
 
-// Pending is a pending flow: what was promised to a user when an identity token was
-// issued. It is stored under the token's hash; the token itself is never stored.
+// Pending is a pending flow: what is known when its identity token is issued. It is stored
+// under the token's hash; the token itself is never stored.
 type Pending struct {
 	// TokenHash is Anchor's hash of the identity token, the key.
 	TokenHash string
@@ -271,8 +261,7 @@ type Pending struct {
 	ApplicationID string
 	// UserID is the owner of the connection to be made: see [User].
 	UserID string
-	// ActorID is who acts for the owner, the only one who may finish the flow. It is
-	// empty if the owner acts.
+	// ActorID is the actor, who alone may finish the flow. It is empty if the owner acts.
 	ActorID string
 	// ConnectionID is the connection that the flow renews. It is empty if the flow
 	// adds a connection, or is for the user's only one.
@@ -286,12 +275,12 @@ type Pending struct {
 	// ReturnTo is the local path to redirect to afterwards; empty means
 	// Config.SuccessURL.
 	ReturnTo string
-	// BegunAt is when the flow began, by the app's clock: before the app was asked
-	// who is signed in. A Disconnect after it ends the flow. The zero time means
-	// unknown; then only a Disconnect after Bind does.
+	// BegunAt is when the flow began, by the app's clock: before Config.User was called. A
+	// Disconnect after it ends the flow. The zero time means unknown: then only a
+	// Disconnect after Bind does.
 	BegunAt time.Time
-	// IssuedAt is when Anchor issued the token, by Anchor's clock. An identity
-	// that is older was not made with it.
+	// IssuedAt is when Anchor issued the token, by Anchor's clock. An older identity was
+	// not made with it.
 	IssuedAt time.Time
 	// ExpiresAt is when the flow stops being live, by the app's clock.
 	ExpiresAt time.Time
@@ -357,51 +346,48 @@ type Connection struct {
 	ApplicationID string
 	// UserID is the owner: see [User].
 	UserID string
-	// ActorID is who signed in last, if that was another than the owner.
+	// ActorID is the actor who signed in last, if that was another than the owner.
 	ActorID string
 	// IdentityID is Anchor's id of the identity, a UUID in lower case.
 	IdentityID string
-	// Label is the user's or the app's own word for the account, such as "work": at
-	// most 100 characters. It may be empty.
+	// Label is the user's or the app's own name for the account, such as "work": at most
+	// 100 characters. It may be empty.
 	Label string
 	// CreatedAt is when the connection began, by the app's clock.
 	CreatedAt time.Time
 	// ConnectedAt is when the user last signed in, by the app's clock.
 	ConnectedAt time.Time
-	// Health says whether the identity is still signed in, as far as is known: see
-	// Handler.Webhook.
+	// Health says whether the identity is still signed in, as far as is known.
 	Health Health
-	// HealthAt is the moment that Health is known from, by Anchor's clock: that
-	// of the last news, or of the sign-in.
+	// HealthAt is since when Health is known, by Anchor's clock: the last news, or the
+	// sign-in.
 	HealthAt time.Time
 }
 
-// Health says whether an identity still opens browser sessions that are signed in. A
-// connection begins as [HealthOK].
+// Health says whether an identity still opens browser sessions that are signed in. It comes
+// from webhook events, sessions and checks. A new connection has [HealthOK].
 type Health string
 
 const (
-	// HealthOK: nothing is known against it.
+	// HealthOK: the identity is signed in, as far as is known.
 	HealthOK Health = "ok"
-	// HealthNeedsSignIn: Anchor could not sign in again. The user has to connect
-	// once more.
+	// HealthNeedsSignIn: Anchor could not sign in. The user has to connect again.
 	HealthNeedsSignIn Health = "needs_sign_in"
 )
 
-// TaskKind names a call that is owed to Anchor.
+// TaskKind says which call to Anchor a [Task] is.
 type TaskKind string
 
 const (
 	// TagIdentity writes the user's id into the metadata of the identity.
 	TagIdentity TaskKind = "tag"
-	// DeleteIdentity deletes an identity that no connection uses any more.
+	// DeleteIdentity deletes an identity that no connection has.
 	DeleteIdentity TaskKind = "delete"
 )
 
-// A Task is a call owed to Anchor, stored in the transaction that makes it
-// necessary and kept until it has been made: an outbox. There is at most one
-// of each Kind for an identity. Queuing it again leaves one, with the newer
-// values and no attempts.
+// A Task is a call to Anchor that is still to be made. It is stored in the transaction that
+// makes it necessary, and removed when the call has succeeded (an outbox). An identity has
+// at most one task of each Kind; queuing another one replaces it, with no attempts.
 type Task struct {
 	Kind          TaskKind
 	ApplicationID string

@@ -19,8 +19,8 @@ const (
 	connectedBy    = "connectedBy"
 )
 
-// taggedMetadata is the metadata with the tag put in. The API may replace
-// metadata whole, so what was there stays.
+// taggedMetadata returns the metadata with the tag. The API may replace metadata as a
+// whole, so the result keeps what was there.
 func (h *Handler) taggedMetadata(ctx context.Context, user User, metadata map[string]any, c Connection) (map[string]any, error) {
 	tagged := maps.Clone(metadata)
 	if tagged == nil {
@@ -36,7 +36,7 @@ func (h *Handler) taggedMetadata(ctx context.Context, user User, metadata map[st
 			return nil, fmt.Errorf("Config.Metadata: %w", err)
 		}
 	}
-	// Last, so that the owner is never another than the one who was proved.
+	// Last, so that Config.Metadata cannot name another owner.
 	tagged[externalUserID] = c.UserID
 	delete(tagged, connectedBy)
 	if c.ActorID != "" {
@@ -46,7 +46,7 @@ func (h *Handler) taggedMetadata(ctx context.Context, user User, metadata map[st
 	return tagged, nil
 }
 
-// sameJSON tells whether two metadata are the same to Anchor.
+// sameJSON reports whether two metadata are the same JSON.
 func sameJSON(a, b map[string]any) bool {
 	one, err := json.Marshal(a)
 	if err != nil {
@@ -56,11 +56,10 @@ func sameJSON(a, b map[string]any) bool {
 	return err == nil && bytes.Equal(one, other)
 }
 
-// tagNow writes the tag in the request that connected, over the identity just
-// read, and names it after the user. What fails here is made up for by
-// [Handler.Run]: the task is queued.
+// tagNow writes the tag in the callback, into the identity that was just read, and sets
+// its name to the user's. The task is queued already, so [Handler.Run] retries a failure.
 func (h *Handler) tagNow(ctx context.Context, user User, c Connection, identity anchorhttp.Identity) {
-	// The person may close the page now; the tag is made all the same.
+	// Even if the user closes the page.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), taskTimeout)
 	defer cancel()
 	task := Task{Kind: TagIdentity, ApplicationID: c.ApplicationID, UserID: c.UserID, IdentityID: c.IdentityID}

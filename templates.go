@@ -12,20 +12,19 @@ import (
 // ownNames are the templates that an app may define.
 var ownNames = []string{connectName, noticeName, repeatName, popupName, alertName, headName, brandName}
 
-// A trial is data that a template is tried with, and what has to be in the page
-// that comes of it.
+// A trial is data that a template is tried with, and what the resulting page must contain.
 type trial struct {
 	name  string
 	data  any
-	needs map[string]string // by what it is called in the data
+	needs map[string]string // by the field of the data
 }
 
-// noData is what a part is given: a field of it is an error, where one of nil is
+// noData is the data of a part: a field of it is an error, where a field of nil would be
 // empty.
 type noData struct{}
 
-// trials are enough to meet every field, and every value that a template may
-// tell apart.
+// trials returns data with every field, and with every value that a template may
+// distinguish.
 func trials(l Locale) []trial {
 	all := []trial{
 		{headName, noData{}, nil},
@@ -65,17 +64,17 @@ func trials(l Locale) []trial {
 	return all
 }
 
-// inline finds what the Content-Security-Policy of every page keeps from working.
+// inline matches what the Content-Security-Policy of every page blocks.
 var inline = regexp.MustCompile(`(?i)<(?:script|style)\b|<[a-z][^>]*\s(?:style|on[a-z]+)\s*=`)
 
-// tryOwn executes each template of the app's with each trial, and tells what is
-// wrong: once for each template.
+// tryOwn executes each template of the app with each trial, and reports at most one problem
+// of each to bad.
 func (p pages) tryOwn(l Locale, bad func(format string, args ...any)) {
 	if p.own == nil {
 		return
 	}
 	if !slices.ContainsFunc(ownNames, p.isOwn) {
-		bad(`defines none of %s: write {{define "%s"}}…{{end}} for what it replaces`, strings.Join(quoted(ownNames), ", "), connectName)
+		bad(`defines none of %s: write {{define "%s"}}…{{end}} for the page to replace`, strings.Join(quoted(ownNames), ", "), connectName)
 	}
 	wrong := map[string]bool{}
 	for _, t := range trials(l) {
@@ -90,11 +89,11 @@ func (p pages) tryOwn(l Locale, bad func(format string, args ...any)) {
 		}
 		text := page.String()
 		if missing := lacks(text, t.needs); missing != "" {
-			bad("leaves %s out of %q, without which nobody gets on", missing, t.name)
+			bad("omits %s from %q, without which the page does not work", missing, t.name)
 			continue
 		}
 		if found := inline.FindString(strings.ReplaceAll(text, t.needs[".Script"], "")); found != "" && t.name != alertName {
-			bad("has %q in %q, which the pages' Content-Security-Policy does not let work: link a style sheet of your own origin, and do without a script", found, t.name)
+			bad("has %q in %q, which the pages' Content-Security-Policy blocks: link a style sheet of your own origin, and use no script", found, t.name)
 			continue
 		}
 		wrong[t.name] = false

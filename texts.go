@@ -25,9 +25,9 @@ const (
 	ownTexts = "app."
 )
 
-// BuiltInTexts returns a copy of the texts that are built in for a language, by key,
-// or nil if there are none: "de", "en", "es", "fr" and "ja" have all of them.
-// Config.Texts overrides them and adds languages.
+// BuiltInTexts returns a copy of the built-in texts of a language, by key, or nil if there
+// are none. The languages are "de", "en", "es", "fr" and "ja". Config.Texts overrides texts
+// and adds languages.
 func BuiltInTexts(language string) map[string]string {
 	return maps.Clone(builtInTexts()[language])
 }
@@ -55,8 +55,8 @@ var builtInTexts = sync.OnceValue(func() map[string]map[string]string {
 func titleKey(code string) string { return "error." + code + ".title" }
 func helpKey(code string) string  { return "error." + code + ".help" }
 
-// builtInLocales are the languages of a handler whose app adds no texts. Every key has a
-// text in each, in English if need be.
+// builtInLocales are the languages of a handler whose app adds no texts. A text that a
+// language lacks is in English.
 var builtInLocales = sync.OnceValue(func() map[string]Locale {
 	all := map[string]Locale{}
 	for tag, texts := range builtInTexts() {
@@ -67,17 +67,17 @@ var builtInLocales = sync.OnceValue(func() map[string]Locale {
 	return all
 })
 
-// languageTag is the form of a tag, roughly that of RFC 5646.
+// languageTag roughly matches a tag of RFC 5646.
 var languageTag = regexp.MustCompile(`^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$`)
 
-// newLocales returns the built-in languages with an app's texts, by their tags in
-// lower case. A text that a language lacks is that of the language without its region,
-// or else English. What is wrong with the app's texts is told by unusable.
+// newLocales returns the built-in languages with an app's texts, by their tags in lower
+// case. A text that a language lacks is that of the language without its region, or else
+// English. It reports what is wrong with the app's texts to unusable.
 func newLocales(own map[string]map[string]string, unusable func(field, format string, args ...any)) map[string]Locale {
 	if len(own) == 0 {
 		return builtInLocales()
 	}
-	tags := map[string]string{} // as they are written, by the tag in lower case
+	tags := map[string]string{} // by the tag in lower case
 	for tag := range builtInTexts() {
 		tags[tag] = tag
 	}
@@ -129,15 +129,14 @@ func placeholders(text string) []string {
 	return slices.Sorted(slices.Values(placeholder.FindAllString(text, -1)))
 }
 
-// textProblem returns what is wrong with a text that stands in for that of the
-// reference, "" if nothing is.
+// textProblem returns what is wrong with a text for a key of the reference, or "".
 func textProblem(reference map[string]string, key, text string) string {
 	want, ok := reference[key]
 	switch {
 	case !ok && strings.HasPrefix(key, ownTexts):
-		return fmt.Sprintf("the key %q, which %q lacks: every text of the app's own has one in English", key, english)
+		return fmt.Sprintf("the key %q, which %q lacks: every text of the app's own needs one in English", key, english)
 	case !ok:
-		return fmt.Sprintf("the unknown key %q: connect.BuiltInTexts(%q) has those that there are, and keys of the app's own begin with %q", key, english, ownTexts)
+		return fmt.Sprintf("the unknown key %q: connect.BuiltInTexts(%q) returns the known ones, and keys of the app's own begin with %q", key, english, ownTexts)
 	case strings.TrimSpace(text) == "":
 		return fmt.Sprintf("an empty text for %q", key)
 	case !slices.Equal(placeholders(want), placeholders(text)):

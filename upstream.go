@@ -10,7 +10,7 @@ import (
 	"github.com/anchorconnect/connect/anchorhttp"
 )
 
-// upstreamError tells what a failed call to Anchor means to the person.
+// upstreamError returns the error for a failed call to Anchor.
 func upstreamError(doing string, err error) error {
 	return fmt.Errorf("%w: %s: %w", upstreamCause(err), doing, err)
 }
@@ -36,8 +36,8 @@ func upstreamCause(err error) error {
 	return ErrUpstreamUnavailable
 }
 
-// storeError passes on what the contract of [Store] names as an answer, and
-// calls everything else a fault.
+// storeError returns the error for a failed call to the store: a refusal that the contract
+// of [Store] names, or else ErrStoreFailed.
 func storeError(doing string, err error) error {
 	var answer *causeError
 	if errors.As(err, &answer) {

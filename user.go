@@ -13,36 +13,34 @@ import (
 	"github.com/gorilla/sessions"
 )
 
-// User is who is signed in to the app: a person, or a person who acts for an
-// organisation.
+// User is who is signed in to the app: a user, or somebody who acts for an organisation.
 type User struct {
-	// ID is the owner of the connections: the app's own id of the person or, if
-	// connections belong to an organisation, of that. It is compared byte by byte, and
-	// is written into the identity's metadata as externalUserId. Use an id that never
-	// changes and is never given to somebody else: a primary key, not an email
-	// address. It has at most 255 bytes.
+	// ID is the owner of the connections: the app's own id of the user or, if connections
+	// belong to an organisation, of the organisation. It is compared byte by byte, and
+	// written into the identity's metadata as externalUserId. Use an id that never changes
+	// and is never reused: a primary key, not an email address. It has at most 255 bytes.
 	//
-	// An empty ID means that nobody is signed in, and so does one of nothing but
-	// spaces, zeros and hyphens, such as "0" or an all-zero UUID: the zero value of a
-	// field that was never set would make one user of everybody who is signed out.
+	// An empty ID means that nobody is signed in, and so does one of only spaces, zeros
+	// and hyphens, such as "0" or an all-zero UUID: if a field is never set, its zero value
+	// would make everybody who is signed out one user.
 	ID string
-	// Actor is the app's own id of the person who acts, if ID is an organisation's.
-	// Everybody with the same ID sees, uses and ends the same connections, but only
-	// the Actor who began a flow can finish it. It is written into the metadata as
-	// connectedBy. Leave it empty if the owner acts. One of nothing but spaces, zeros
-	// and hyphens means that nobody is signed in. It has at most 255 bytes.
+	// Actor is the app's own id of the user who acts, if ID is an organisation's. Users
+	// with the same ID see, use and end the same connections, but only the Actor who began
+	// a flow can finish it. It is written into the metadata as connectedBy. It is empty if
+	// the owner acts. One of only spaces, zeros and hyphens means that nobody is signed in.
+	// It has at most 255 bytes.
 	Actor string
-	// Name is shown by Anchor as the identity's name. It may be empty.
+	// Name becomes the identity's name at Anchor. It may be empty.
 	Name string
 }
 
-// TenantUserID returns a User.ID for an app whose tenants have users of their own, so
-// that equal ids of two tenants are two users:
+// TenantUserID returns a User.ID for an app with tenants, whose ids are unique only within a
+// tenant:
 //
 //	connect.User{ID: connect.TenantUserID("acme", "7")} // "acme/7"
 //
-// Two different pairs never give the same id: a slash or a percent sign within them is
-// escaped. If either is nobody's id (see [User]), it returns "", which is nobody's.
+// Two different pairs never have the same result: slashes and percent signs within them are
+// escaped. If either means nobody (see [User]), it returns "".
 func TenantUserID(tenant, id string) string {
 	if isNobody(tenant) || isNobody(id) {
 		return ""
@@ -51,12 +49,13 @@ func TenantUserID(tenant, id string) string {
 	return escape.Replace(tenant) + "/" + escape.Replace(id)
 }
 
-// isNobody reports whether an id is that of nobody: see [User].
+// isNobody reports whether an id means that nobody is signed in: see [User].
 func isNobody(id string) bool {
 	return strings.Trim(id, " \t\r\n0-") == ""
 }
 
-// signedIn asks the app who is there.
+// signedIn returns who is signed in to the app. The error is ErrNotSignedIn or
+// ErrUserLookup.
 func (h *Handler) signedIn(r *http.Request) (User, error) {
 	user, err := h.user(r)
 	switch {
@@ -77,14 +76,14 @@ func (h *Handler) signedIn(r *http.Request) (User, error) {
 	return user, nil
 }
 
-// SessionUser reads the signed-in user's id from a gorilla session: the value
-// under key in the session called name. The value may be a string, an integer or
-// a fmt.Stringer. Nobody is signed in if there is no session or no value, if the
-// value is the zero value of its type or its text names nobody (see [User]), or if
-// the session cookie cannot be opened. A store that fails is an error.
+// SessionUser returns a function for Config.User that reads the user's id from a gorilla
+// session: the value of key in the session called name. The value is a string, an integer
+// or a fmt.Stringer. Nobody is signed in if there is no session or no value, if the value is
+// the zero value of its type or its text means nobody (see [User]), or if the session cookie
+// cannot be opened. If the session store fails, the function returns an error.
 //
-// It is for Config.User. It knows no names: for the connect page to say whose it
-// is, and for other session libraries, write a function of a few lines.
+// It sets no name. To show the user's name on the connect page, or for other session
+// libraries, write a function of a few lines.
 func SessionUser(store sessions.Store, name, key string) func(*http.Request) (User, error) {
 	return func(r *http.Request) (User, error) {
 		session, err := store.Get(r, name)
@@ -116,8 +115,8 @@ func SessionUser(store sessions.Store, name, key string) func(*http.Request) (Us
 	}
 }
 
-// isZero reports whether a value, or what it points to, is the zero value of its
-// type. Its String method may well have a text for that.
+// isZero reports whether a value, or what it points to, is the zero value of its type, for
+// which its String method may return a text.
 func isZero(value any) bool {
 	v := reflect.ValueOf(value)
 	for v.Kind() == reflect.Pointer && !v.IsNil() {
@@ -126,9 +125,9 @@ func isZero(value any) bool {
 	return !v.IsValid() || v.IsZero()
 }
 
-// isForgedSession tells a session that the browser brought and that cannot be
-// opened (forged, too long, sealed with a retired key, its file gone) from a
-// session store that failed.
+// isForgedSession reports whether a session cookie cannot be opened (it is forged, too long,
+// sealed with a retired key, or its file is gone), rather than that the session store has
+// failed.
 func isForgedSession(err error) bool {
 	var several securecookie.MultiError
 	var one securecookie.Error

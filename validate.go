@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// maxKeyBytes is the longest string that every [Store] keeps, ReturnTo and Label
-	// aside, in bytes.
+	// maxKeyBytes is the length of the longest string that every [Store] can store, except
+	// ReturnTo and Label, in bytes.
 	maxKeyBytes = 255
 
 	// maxLabel is the longest label, in characters.
@@ -54,9 +54,9 @@ func (c Connection) Validate() error {
 	)
 }
 
-// Validate is the check that Store.Queue begins with: Kind is one of the two,
-// ApplicationID, UserID and IdentityID are strings that every [Store] can find
-// something by.
+// Validate returns an error if Kind is unknown, or if some [Store] may be unable to store
+// ApplicationID, UserID or IdentityID, which must not be empty. Store.Queue begins with this
+// check.
 func (t Task) Validate() error {
 	if t.Kind != TagIdentity && t.Kind != DeleteIdentity {
 		return fmt.Errorf("%s is %q, neither %q nor %q", "Kind", string(t.Kind), TagIdentity, DeleteIdentity)
@@ -68,8 +68,8 @@ func (t Task) Validate() error {
 	)
 }
 
-// Validate is the check of a Health that Store.SetHealth begins with: it is one
-// of the two that there are.
+// Validate returns an error if h is neither [HealthOK] nor [HealthNeedsSignIn].
+// Store.SetHealth begins with this check.
 func (h Health) Validate() error {
 	switch h {
 	case HealthOK, HealthNeedsSignIn:
@@ -78,7 +78,7 @@ func (h Health) Validate() error {
 	return fmt.Errorf("Health is %q, neither %q nor %q", string(h), HealthOK, HealthNeedsSignIn)
 }
 
-// validateKey is validateText for a text that something is found by.
+// validateKey is validateText for a text that must not be empty.
 func validateKey(field, text string) error {
 	if text == "" {
 		return errors.New(field + " is empty")
@@ -94,14 +94,14 @@ func validateLabel(label string) error {
 	return validateText("Label", label, maxLabel*utf8.UTFMax)
 }
 
-// validateText names the field but never quotes it: what it holds may be
-// secret, and is of no use in a log when it is no text.
+// validateText returns an error if some [Store] may be unable to store a text. The error
+// never quotes the text, which may be secret.
 func validateText(field, text string, maxBytes int) error {
 	switch {
 	case len(text) > maxBytes:
 		return fmt.Errorf("%s has %d bytes, over the limit of %d", field, len(text), maxBytes)
 	case strings.Contains(text, "\x00"):
-		return errors.New(field + " holds a NUL byte")
+		return errors.New(field + " has a NUL byte")
 	case !utf8.ValidString(text):
 		return errors.New(field + " is not valid UTF-8")
 	}

@@ -11,42 +11,39 @@ import (
 	"github.com/anchorconnect/connect/anchorhttp"
 )
 
-// verifyTimeout bounds each of the questions that [Handler.Verify] asks.
+// verifyTimeout bounds each check of [Handler.Verify].
 const verifyTimeout = 10 * time.Second
 
-// Verify asks whether the handler can work, before the first user does. It returns nil,
-// or an error that names each problem and its remedy, one on a line:
+// Verify checks whether the handler can work. Its error names each problem with its remedy,
+// one on a line:
 //
 //   - Anchor does not accept the API key, or cannot be reached;
 //   - an application of the configuration does not exist, or not in the key's project;
 //   - the store does not answer, or its schema is not the one that this release needs;
 //   - Anchor's clock and the app's differ by more than two minutes;
-//   - PublicURL is http, and the service is Anchor's own, which takes only https;
-//   - PublicURLOf takes a host of nobody's (under ".invalid") for one of the app's, or
-//     fails for it.
+//   - PublicURL is http, and the service is Anchor's own, which accepts only https;
+//   - PublicURLOf accepts a host that no site has (under ".invalid"), or fails for it.
 //
-// Call it when the app starts, and log what it returns rather than stopping: the app
-// can do its other work. It suits a readiness check too. It changes nothing, makes one
-// call to Anchor for each application, and takes ten seconds at most for each question,
-// or ends when ctx does.
+// Call it when the app starts, and log the error rather than stopping, since the app can do
+// its other work. It also suits a readiness check. It changes nothing, makes one call to
+// Anchor for each application, and takes at most ten seconds for each check.
 func (h *Handler) Verify(ctx context.Context) error {
 	problems := []error{h.verifyStore(ctx)}
 	problems = append(problems, h.hosts.verify(ctx))
 	if h.hosts.scheme == "http" && !isLoopbackURL(h.anchor.AppOrigin()) {
-		problems = append(problems, fmt.Errorf("connect: PublicURL is %s, and Anchor takes only https callbacks: serve the app over https, or use cmd/fakeanchor for development", h.hosts.origin))
+		problems = append(problems, fmt.Errorf("connect: PublicURL is %s, and Anchor accepts only https callbacks: serve the app over https, or use cmd/fakeanchor for development", h.hosts.origin))
 	}
 	for _, a := range h.applications {
 		stop, err := a.verify(ctx)
 		problems = append(problems, err)
 		if stop {
-			break // The others would say the same.
+			break // The others would fail alike.
 		}
 	}
 	return errors.Join(problems...)
 }
 
-// verifyStore asks the store about itself if it can tell, and otherwise whether it
-// answers.
+// verifyStore calls the store's own Verify, or, if it has none, checks that it answers.
 func (h *Handler) verifyStore(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
 	defer cancel()
@@ -55,13 +52,12 @@ func (h *Handler) verifyStore(ctx context.Context) error {
 		ask = func() error { return store.Verify(ctx) }
 	}
 	if err := recovered(ask); err != nil {
-		return fmt.Errorf("connect: the store cannot be used: %w", err)
+		return fmt.Errorf("connect: the store is unusable: %w", err)
 	}
 	return nil
 }
 
-// verify asks Anchor about one application. stop reports that asking about others is of
-// no use.
+// verify checks one application. stop reports that checking others is of no use.
 func (a *Application) verify(ctx context.Context) (stop bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
 	defer cancel()
@@ -92,7 +88,7 @@ func (a *Application) verify(ctx context.Context) (stop bool, err error) {
 	return true, fmt.Errorf("connect: Anchor cannot be asked about application %s%s: check the network, proxies and ANCHORBROWSER_BASE_URL: %w", a.id, a.called(), err)
 }
 
-// called is the application's short name for an error, empty without one.
+// called returns the application's short name for an error text, or "".
 func (a *Application) called() string {
 	if a.name == "" {
 		return ""
@@ -100,8 +96,7 @@ func (a *Application) called() string {
 	return fmt.Sprintf(" (%q)", a.name)
 }
 
-// isLoopbackURL reports whether a URL is that of a service on this machine, such as the
-// fake.
+// isLoopbackURL reports whether a URL is of a service on this machine, such as the fake.
 func isLoopbackURL(address string) bool {
 	u, err := url.Parse(address)
 	return err == nil && isLoopback(u.Hostname())

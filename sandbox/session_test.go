@@ -81,7 +81,7 @@ func TestCookiesThatDoNotWorkAnyMoreAreReplaced(t *testing.T) {
 			session := open(t, s, id)
 			require.Equal(t, inbox(t, s, "ada"), subjects(t, drive(t, session), s))
 			require.Equal(t, anchortest.StatusValidated, statusOf(t, s, id))
-			require.Equal(t, []string{anchortest.EventAuthenticated}, events())
+			require.Equal(t, []string{anchorhttp.EventIdentityAuthenticated}, events())
 
 			// The new ones are kept: nobody has to sign in for the next session.
 			open(t, s, id)
@@ -115,7 +115,7 @@ func TestAnIdentityThatCannotSignInAnyMoreIsRefused(t *testing.T) {
 			require.Equal(t, row.status, refusal(t, err).StatusCode)
 			require.Equal(t, row.message, refusal(t, err).Message)
 			require.Equal(t, anchortest.StatusFailed, statusOf(t, s, id))
-			require.Equal(t, []string{anchortest.EventAuthenticationFailed}, events())
+			require.Equal(t, []string{anchorhttp.EventIdentityAuthenticationFailed}, events())
 			require.Empty(t, s.Fake().Sessions())
 
 			// Without the check it opens, and is signed in nowhere.
@@ -140,7 +140,7 @@ func TestAnIdentityIsSignedInAgainWhenThatIsPossibleAgain(t *testing.T) {
 	require.NoError(t, s.Site().SetPassword("ada", "ada-letters"))
 	call(t, s, 200, "POST", "/v1/identities/"+id+"/reauthenticate", `{"sync":true}`)
 	require.Equal(t, anchortest.StatusValidated, statusOf(t, s, id))
-	require.ElementsMatch(t, []string{anchortest.EventAuthenticationFailed, anchortest.EventAuthenticated}, events())
+	require.ElementsMatch(t, []string{anchorhttp.EventIdentityAuthenticationFailed, anchorhttp.EventIdentityAuthenticated}, events())
 }
 
 func TestAnIdentityWithNothingStoredIsRefused(t *testing.T) {
@@ -173,7 +173,7 @@ func TestWithoutStoredPasswordsNobodyIsSignedInAgain(t *testing.T) {
 	require.Equal(t, 412, refusal(t, err).StatusCode)
 	require.Equal(t, "Profile is not authenticated: nothing is stored to sign in with.", refusal(t, err).Message)
 	require.Equal(t, anchortest.StatusFailed, statusOf(t, s, id))
-	require.Equal(t, []string{anchortest.EventAuthenticationFailed}, events())
+	require.Equal(t, []string{anchorhttp.EventIdentityAuthenticationFailed}, events())
 	call(t, s, 412, "POST", "/v1/identities/"+id+"/reauthenticate", "")
 }
 
