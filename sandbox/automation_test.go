@@ -97,7 +97,7 @@ func TestReadingTheInbox(t *testing.T) {
 // docs: end
 
 // The example is the README's, whole, and is over in seconds.
-func TestTheREADMEsExampleIsTested(t *testing.T) {
+func TestREADMEShowsTheTest(t *testing.T) {
 	t.Parallel()
 	source, err := os.ReadFile("automation_test.go")
 	require.NoError(t, err)

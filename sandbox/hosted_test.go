@@ -40,7 +40,7 @@ func (v *visitPage) press(outcome string, fields ...string) response {
 	return post(v.t, v.s.URL()+"/identity/create", form)
 }
 
-func TestTheHostedPageSignsInAtTheSite(t *testing.T) {
+func TestHostedPageSignsInAtTheSite(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 
@@ -171,7 +171,7 @@ func TestTheHostedPageSignsInAtTheSite(t *testing.T) {
 	})
 }
 
-func TestTheReturnIsSpelledBothWays(t *testing.T) {
+func TestHostedPageCallbackStyles(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name   string
@@ -199,7 +199,7 @@ func TestTheReturnIsSpelledBothWays(t *testing.T) {
 	}
 }
 
-func TestTheIdentityOfACallback(t *testing.T) {
+func TestHostedPageIdentityOfCallback(t *testing.T) {
 	t.Parallel()
 	const id = "123e4567-e89b-42d3-a456-426614174000"
 	for _, address := range []string{
@@ -216,7 +216,7 @@ func TestTheIdentityOfACallback(t *testing.T) {
 	}
 }
 
-func TestSigningInForATest(t *testing.T) {
+func TestSignIn(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 
@@ -235,7 +235,7 @@ func TestSigningInForATest(t *testing.T) {
 }
 
 // A site that does not answer is no wrong password.
-func TestASiteThatDoesNotAnswer(t *testing.T) {
+func TestHostedPageWithoutTheSite(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	id := identity(t, s, "ada", "ada-letters")

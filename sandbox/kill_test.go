@@ -66,7 +66,7 @@ func ends(t *testing.T, browserDir string) {
 	}, 20*time.Second, 20*time.Millisecond)
 }
 
-func TestAKillLeavesNothingAfterTheNextStart(t *testing.T) {
+func TestStartRemovesWhatAKillLeftBehind(t *testing.T) {
 	t.Parallel()
 	start(t) // It skips.
 	dir := t.TempDir()

@@ -66,7 +66,7 @@ func needNode(t *testing.T) (dir string) {
 
 // Anchor's own SDK for Node, Playwright and Puppeteer work against the sandbox's
 // program, configured with nothing but the variables that it prints.
-func TestTheSDKPlaywrightAndPuppeteerOfNode(t *testing.T) {
+func TestNodeSDKPlaywrightAndPuppeteer(t *testing.T) {
 	t.Parallel()
 	start(t) // It skips.
 	dir := needNode(t)
@@ -76,7 +76,7 @@ func TestTheSDKPlaywrightAndPuppeteerOfNode(t *testing.T) {
 }
 
 // The lock file is for every registry, and names none.
-func TestTheLockFileNamesNoHost(t *testing.T) {
+func TestNodeLockFileNamesNoHost(t *testing.T) {
 	t.Parallel()
 	lock, err := nodeFiles.ReadFile("node/package-lock.json")
 	require.NoError(t, err)

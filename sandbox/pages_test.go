@@ -52,7 +52,7 @@ func requireGoodPage(t *testing.T, ctx context.Context, axe, what string) {
 	}
 }
 
-func TestEveryPageIsGoodToLookAt(t *testing.T) {
+func TestPagesLayout(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	dir := needNode(t)

@@ -18,7 +18,7 @@ import (
 	"github.com/anchorconnect/connect/sandbox/internal/chromium"
 )
 
-func TestASessionIsSignedInAtTheSite(t *testing.T) {
+func TestSessionIsSignedInAtTheSite(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	ctx := drive(t, open(t, s, identity(t, s, "ada", "ada-letters")))
@@ -31,7 +31,7 @@ func TestASessionIsSignedInAtTheSite(t *testing.T) {
 	require.Empty(t, visible, "the cookie is HttpOnly, as it was set")
 }
 
-func TestTwoPeopleNeverSeeEachOthersInbox(t *testing.T) {
+func TestSessionsOfTwoUsersNeverSeeEachOthersInbox(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	adas := drive(t, open(t, s, identity(t, s, "ada", "ada-letters")))
@@ -43,7 +43,7 @@ func TestTwoPeopleNeverSeeEachOthersInbox(t *testing.T) {
 	}
 }
 
-func TestASessionWithoutIdentitiesIsSignedInNowhere(t *testing.T) {
+func TestSessionWithoutIdentitiesIsNotSignedIn(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	session, err := s.Client().CreateSession(t.Context(), anchorhttp.SessionRequest{})
@@ -66,7 +66,7 @@ func hook(t *testing.T, s *Server) (events func() []string) {
 	}
 }
 
-func TestCookiesThatDoNotWorkAnyMoreAreReplaced(t *testing.T) {
+func TestIdentityWithInvalidCookiesIsSignedInAgain(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(*Site){
 		"signed out everywhere": func(site *Site) { _ = site.SignOutEverywhere("ada") },
@@ -90,7 +90,7 @@ func TestCookiesThatDoNotWorkAnyMoreAreReplaced(t *testing.T) {
 	}
 }
 
-func TestAnIdentityThatCannotSignInAnyMoreIsRefused(t *testing.T) {
+func TestIdentityThatCannotSignInIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name    string
@@ -129,7 +129,7 @@ func TestAnIdentityThatCannotSignInAnyMoreIsRefused(t *testing.T) {
 	}
 }
 
-func TestAnIdentityIsSignedInAgainWhenThatIsPossibleAgain(t *testing.T) {
+func TestIdentityIsSignedInOncePossibleAgain(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	id := identity(t, s, "ada", "ada-letters")
@@ -143,7 +143,7 @@ func TestAnIdentityIsSignedInAgainWhenThatIsPossibleAgain(t *testing.T) {
 	require.ElementsMatch(t, []string{anchortest.EventAuthenticationFailed, anchortest.EventAuthenticated}, events())
 }
 
-func TestAnIdentityWithNothingStoredIsRefused(t *testing.T) {
+func TestIdentityWithNothingStoredIsRefused(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	id := s.Fake().PutIdentity(anchortest.Identity{}).ID
@@ -159,7 +159,7 @@ func TestAnIdentityWithNothingStoredIsRefused(t *testing.T) {
 	require.Equal(t, 400, refusal(t, err).StatusCode)
 }
 
-func TestWithoutStoredPasswordsNobodyIsSignedInAgain(t *testing.T) {
+func TestWithoutStoredPasswordsIsNotSignedInAgain(t *testing.T) {
 	t.Parallel()
 	s := start(t, WithoutStoredPasswords())
 	id := identity(t, s, "ada", "ada-letters")
@@ -177,7 +177,7 @@ func TestWithoutStoredPasswordsNobodyIsSignedInAgain(t *testing.T) {
 	call(t, s, 412, "POST", "/v1/identities/"+id+"/reauthenticate", "")
 }
 
-func TestASessionBeginsAsItWasAskedTo(t *testing.T) {
+func TestSessionBeginsAsRequested(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	id := identity(t, s, "grace", "grace-letters")
@@ -202,7 +202,7 @@ func TestASessionBeginsAsItWasAskedTo(t *testing.T) {
 		client.evaluate(t, page.ID, `JSON.stringify({title: document.title, size: [innerWidth, innerHeight]})`))
 }
 
-func TestWhatASessionIsAskedFor(t *testing.T) {
+func TestSessionRequest(t *testing.T) {
 	t.Parallel()
 	plain := request{width: 1440, height: 900, idle: time.Minute, max: 180 * time.Minute}
 	for _, row := range []struct {
@@ -271,7 +271,7 @@ func ended(t *testing.T, s *Server, id string, b *session) {
 	require.Nil(t, s.session(id))
 }
 
-func TestASessionThatHasEndedLeavesNothing(t *testing.T) {
+func TestSessionLeavesNothingWhenItEnds(t *testing.T) {
 	t.Parallel()
 
 	t.Run("by the API", func(t *testing.T) {
@@ -362,7 +362,7 @@ func TestASessionThatHasEndedLeavesNothing(t *testing.T) {
 	})
 }
 
-func TestManySandboxesAtOnce(t *testing.T) {
+func TestStartManyAtOnce(t *testing.T) {
 	t.Parallel()
 	for range 3 {
 		t.Run("", func(t *testing.T) {
@@ -374,7 +374,7 @@ func TestManySandboxesAtOnce(t *testing.T) {
 	}
 }
 
-func TestAnUnusableStart(t *testing.T) {
+func TestStartErrors(t *testing.T) {
 	t.Parallel()
 	start(t) // It skips.
 	for name, option := range map[string]Option{
@@ -393,7 +393,7 @@ func TestAnUnusableStart(t *testing.T) {
 	}
 }
 
-func TestAStartWhoseContextIsDoneIsClosed(t *testing.T) {
+func TestStartClosesWhenItsContextIsDone(t *testing.T) {
 	t.Parallel()
 	start(t) // It skips.
 	ctx, cancel := context.WithCancel(t.Context())
@@ -405,7 +405,7 @@ func TestAStartWhoseContextIsDoneIsClosed(t *testing.T) {
 	}
 }
 
-func TestWithoutABrowserAStartSaysHowToGetOne(t *testing.T) {
+func TestStartWithoutABrowserExplainsHowToGetOne(t *testing.T) {
 	t.Setenv("CHROME_PATH", os.DevNull)
 	_, err := Start(t.Context())
 	require.ErrorIs(t, err, ErrNoBrowser)

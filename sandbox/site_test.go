@@ -71,7 +71,7 @@ func (p *person) isSignedIn() bool {
 	return p.get("/inbox").status == http.StatusOK
 }
 
-func TestTheSite(t *testing.T) {
+func TestSitePages(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 
@@ -132,7 +132,7 @@ func TestTheSite(t *testing.T) {
 	})
 }
 
-func TestTheSitesSecondFactor(t *testing.T) {
+func TestSiteSecondFactor(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	p := newPerson(t, s)
@@ -186,7 +186,7 @@ func TestTheSitesSecondFactor(t *testing.T) {
 	require.Equal(t, "/sign-in/code", another.post("/sign-in", "name", "alan", "password", "alan-letters").location)
 }
 
-func TestSessionsOfTheSiteEnd(t *testing.T) {
+func TestSiteSessionsEnd(t *testing.T) {
 	t.Parallel()
 	setup := func(t *testing.T) (s *Server, ada, adasOther, grace *person) {
 		s = start(t)

@@ -69,7 +69,7 @@ func startFramedApp(t *testing.T) (*app, *chromium.Tab) {
 	return a, vera
 }
 
-func TestAFetchInAnotherSitesFrameUsesNoTokenUp(t *testing.T) {
+func TestFrameFetchUsesNoToken(t *testing.T) {
 	t.Parallel()
 	a, vera := startFramedApp(t)
 	frameIn(t, a, vera, chromium.EvilHost, "do=fetch")
@@ -94,7 +94,7 @@ func TestAFetchInAnotherSitesFrameUsesNoTokenUp(t *testing.T) {
 	}
 }
 
-func TestConnectJSInAnotherSitesFrameOpensAWindow(t *testing.T) {
+func TestFrameConnectJSOpensAWindow(t *testing.T) {
 	t.Parallel()
 	a, vera := startFramedApp(t)
 	frameIn(t, a, vera, chromium.EvilHost, "do=connect.js")
@@ -114,7 +114,7 @@ func TestConnectJSInAnotherSitesFrameOpensAWindow(t *testing.T) {
 	require.Equal(t, "connected", vera.Text(`window.said`))
 }
 
-func TestAFormInAnotherSitesFrame(t *testing.T) {
+func TestFrameForm(t *testing.T) {
 	t.Parallel()
 	a, vera := startFramedApp(t)
 	frameIn(t, a, vera, chromium.EvilHost, "do=form")
@@ -133,7 +133,7 @@ func TestAFormInAnotherSitesFrame(t *testing.T) {
 
 // What a partitioned state cookie would be good for: nothing. The return is in a window,
 // and there the browser brings the cookies of that window's own site.
-func TestAPartitionedCookieOfAFrameDoesNotComeBackInAWindow(t *testing.T) {
+func TestFramePartitionedCookieStaysInTheFrame(t *testing.T) {
 	t.Parallel()
 	a, vera := startFramedApp(t)
 	frameIn(t, a, vera, chromium.EvilHost, "do=fetch")

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestUnusableFlagsAreOneLineAndExitStatus2(t *testing.T) {
+func TestFlagsUnusable(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
 		args []string
@@ -36,7 +36,7 @@ func TestUnusableFlagsAreOneLineAndExitStatus2(t *testing.T) {
 	}
 }
 
-func TestHelpNamesEveryFlagAndIsNoError(t *testing.T) {
+func TestFlagsHelp(t *testing.T) {
 	t.Parallel()
 	var stdout, stderr bytes.Buffer
 	require.Zero(t, run(t.Context(), []string{"-h"}, &stdout, &stderr))
@@ -46,7 +46,7 @@ func TestHelpNamesEveryFlagAndIsNoError(t *testing.T) {
 	}
 }
 
-func TestWithoutABrowserItSaysHowToGetOne(t *testing.T) {
+func TestRunWithoutABrowserExplainsHowToGetOne(t *testing.T) {
 	t.Setenv("CHROME_PATH", os.DevNull)
 	var stdout, stderr bytes.Buffer
 	require.Equal(t, 1, run(t.Context(), nil, &stdout, &stderr))
@@ -55,7 +55,7 @@ func TestWithoutABrowserItSaysHowToGetOne(t *testing.T) {
 	require.Equal(t, 1, strings.Count(stderr.String(), "\n"))
 }
 
-func TestItPrintsWhatAnAppNeeds(t *testing.T) {
+func TestRunPrintsTheConfiguration(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel() // It starts, prints and ends.

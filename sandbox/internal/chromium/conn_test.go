@@ -103,7 +103,7 @@ func (b *browser) sent() map[string]any {
 	}
 }
 
-func TestClientsOfOnePipeDoNotSeeEachOther(t *testing.T) {
+func TestConnClientsDoNotSeeEachOther(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t)
 	ada, grace := b.attach(t.Context()), b.attach(t.Context())
@@ -140,7 +140,7 @@ func TestClientsOfOnePipeDoNotSeeEachOther(t *testing.T) {
 	require.Contains(t, receive(t, ada), "-32001")
 }
 
-func TestAClientThatGoesIsDetached(t *testing.T) {
+func TestConnDetachesAClientThatGoes(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t)
 	ada, grace := b.attach(t.Context()), b.attach(t.Context())
@@ -155,7 +155,7 @@ func TestAClientThatGoesIsDetached(t *testing.T) {
 	require.JSONEq(t, `{"method":"Target.targetCreated","params":{}}`, receive(t, grace))
 }
 
-func TestWhatIsNoObjectIsNotSentOn(t *testing.T) {
+func TestConnRefusesMessagesThatAreNotObjects(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t)
 	client := b.attach(t.Context())
@@ -165,7 +165,7 @@ func TestWhatIsNoObjectIsNotSentOn(t *testing.T) {
 	require.Empty(t, b.got)
 }
 
-func TestABrowserThatHangsUpEndsEverything(t *testing.T) {
+func TestConnEndsWithTheBrowser(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t)
 	client := b.attach(t.Context())
@@ -184,7 +184,7 @@ func TestABrowserThatHangsUpEndsEverything(t *testing.T) {
 	require.ErrorIs(t, err, ErrClosed)
 }
 
-func TestACall(t *testing.T) {
+func TestConnCall(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t)
 	events := make(chan string, 1)
@@ -207,7 +207,7 @@ func TestACall(t *testing.T) {
 	require.ErrorIs(t, caller.Call(ctx, "", "Browser.y", nil, nil), context.DeadlineExceeded)
 }
 
-func TestTheSessionOfAMessage(t *testing.T) {
+func TestConnSessionOfAMessage(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct{ text, stripped, session string }{
 		{`{"id":1,"result":{},"sessionId":"AB"}`, `{"id":1,"result":{}}`, "AB"},
@@ -226,7 +226,7 @@ func TestTheSessionOfAMessage(t *testing.T) {
 	require.JSONEq(t, `{"id":1}`, string(withoutSession([]byte(`{"sessionId":"AB","id":1}`))))
 }
 
-func TestAClientThatDoesNotReadIsCutOff(t *testing.T) {
+func TestConnCutsOffAClientThatDoesNotRead(t *testing.T) {
 	t.Parallel()
 	q := newQueue()
 	piece := []byte(strings.Repeat("x", 1<<20))

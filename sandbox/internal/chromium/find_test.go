@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestTheBrowserIsTheOneThatIsChosenOrTheFirstThatIsThere(t *testing.T) {
+func TestFind(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
 		t.Skip("no browser is started on Windows")
