@@ -19,7 +19,7 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// dial asks for a WebSocket and returns the status of the answer.
+// dial opens a WebSocket and returns the status of the response.
 func dial(t *testing.T, address string, header http.Header, host string) int {
 	t.Helper()
 	socket, res, err := websocket.Dial(t.Context(), address, &websocket.DialOptions{HTTPHeader: header, Host: host})
@@ -98,7 +98,7 @@ func TestCDPRefusesOtherOriginsAndHosts(t *testing.T) {
 	})
 }
 
-// A real page of another site tries to, in a real browser.
+// A page of another site tries to drive a session from a real browser.
 func TestCDPRefusesARealPageOfAnotherOrigin(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -207,7 +207,7 @@ func TestPagesCurrentIsTheOneThatChangedLast(t *testing.T) {
 	require.False(t, ok)
 }
 
-// Other users of the machine reach the ports.
+// Other users of the machine can reach the ports.
 func TestOverviewAndKeyAreNotDisclosed(t *testing.T) {
 	t.Parallel()
 	s, other := start(t), start(t)

@@ -62,7 +62,7 @@ func needAxe(t *testing.T) string {
 	return script
 }
 
-// The lock file is for every registry: see ../sdk_test.go.
+// The lock file works with every registry: see .npmrc.
 func TestAxeLockFileNamesNoHost(t *testing.T) {
 	t.Parallel()
 	lock, err := axeFiles.ReadFile("axe/package-lock.json")

@@ -110,7 +110,7 @@ func (a at) noneIsOpen() {
 	a.t.Helper()
 	_, _, body, err := a.get(a.overview())
 	require.NoError(a.t, err)
-	require.Contains(a.t, body, "None is open.")
+	require.Contains(a.t, body, "No session is open.")
 }
 
 // needsSignIn runs an automation and requires that it asks for a new sign-in.

@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestMain lets a test run this very program as a process that stands for a browser:
-// it only waits.
+// TestMain lets a test run this program as a process in place of a browser. It only
+// waits.
 func TestMain(m *testing.M) {
 	if os.Getenv("CHROMIUM_TEST_WAIT") != "" {
 		time.Sleep(time.Minute)
@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// program returns the browser that is installed.
+// program returns the path of the installed browser.
 func program(t *testing.T) string {
 	t.Helper()
 	found, err := Find()
@@ -35,8 +35,8 @@ func program(t *testing.T) string {
 	return found
 }
 
-// pretend starts a process with an argument, and returns a channel that is closed when
-// it has ended.
+// pretend starts a process with an argument. The channel that it returns is closed when
+// the process has ended.
 func pretend(t *testing.T, argument string) (ended <-chan struct{}) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], argument)
@@ -55,7 +55,7 @@ func pretend(t *testing.T, argument string) (ended <-chan struct{}) {
 	return done
 }
 
-// newHome is a place for the directories of browsers.
+// newHome returns a directory for scratch directories.
 func newHome(t *testing.T) string {
 	t.Helper()
 	if _, err := lock(filepath.Join(t.TempDir(), lockName), false); err != nil {

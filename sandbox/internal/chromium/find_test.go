@@ -29,7 +29,7 @@ func TestFind(t *testing.T) {
 	_, err = find("", []string{first, plain})
 	require.ErrorIs(t, err, ErrNotFound)
 	require.ErrorContains(t, err, "apt-get install chromium")
-	// Somebody who has chosen one does not want another.
+	// If CHROME_PATH is unusable, no other browser is used.
 	_, err = find(plain, []string{second})
 	require.ErrorIs(t, err, ErrNotFound)
 	require.ErrorContains(t, err, "CHROME_PATH")
