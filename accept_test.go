@@ -17,8 +17,8 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// accounts stands for what a browser session tells of an identity: the account's name
-// at the site.
+// accounts fakes what a browser session reveals about an identity: the name of the
+// account at the site.
 type accounts struct {
 	mu    sync.Mutex
 	names map[string]string // by identity
@@ -39,7 +39,7 @@ func (a *accounts) of(identityID string) string {
 	return a.names[identityID]
 }
 
-func TestRenewingKeepsToTheSameAccount(t *testing.T) {
+func TestAcceptKeepsARenewalToTheSameAccount(t *testing.T) {
 	t.Parallel()
 	var at accounts
 	h := newHook(t, upTo(2), func(c *connect.Config) {
@@ -63,7 +63,7 @@ func TestRenewingKeepsToTheSameAccount(t *testing.T) {
 	wrong := signIn("<eve@site>", "connection", before[0].ID)
 	a := ada.get(wrong)
 	ada.refused(connect.ErrNotAccepted, a)
-	require.Contains(t, a.body, "Sign in as ada@site, not as &lt;eve@site&gt;.", "the person is told why")
+	require.Contains(t, a.body, "Sign in as ada@site, not as &lt;eve@site&gt;.", "the page says why")
 	<-a.over
 	require.Equal(t, before, h.connections("ada"))
 	_, there := h.fake.Identity(identityIn(wrong))
@@ -75,9 +75,9 @@ func TestRenewingKeepsToTheSameAccount(t *testing.T) {
 	require.NotEqual(t, before[0].IdentityID, h.connections("ada")[0].IdentityID)
 }
 
-// What the app asks the person is asked before anything is stored, on a page of the
-// app's own, which is told nothing of what came back.
-func TestThePersonIsAskedFirst(t *testing.T) {
+// The app asks the user on a page of its own before anything is stored. The page does
+// not learn which identity came back.
+func TestAskFirstRedirectsBeforeAnythingIsStored(t *testing.T) {
 	t.Parallel()
 	var answers sync.Map // What the app keeps in its sessions.
 	s := newSite(t, func(c *connect.Config) {
@@ -108,7 +108,7 @@ func TestThePersonIsAskedFirst(t *testing.T) {
 		require.Equal(t, before, s.connection("ada"), "nothing is stored yet")
 	}
 	answers.Store("ada", "yes")
-	s.finished(ada.get(path)) // The page leads back without what Anchor said.
+	s.finished(ada.get(path)) // The page redirects back without the parameters from Anchor.
 	require.Equal(t, identityIn(callback), s.connection("ada").IdentityID)
 	require.Equal(t, before.ID, s.connection("ada").ID)
 
@@ -161,10 +161,10 @@ func TestAcceptSeesWhatWouldBeStored(t *testing.T) {
 	require.Equal(t, stored, candidates[1].Replaces)
 	require.Equal(t, s.connections("acme")[0], asStored(candidates[1].Connection))
 	ada.get(callback)
-	require.Len(t, candidates, 2, "a reload is not asked about")
+	require.Len(t, candidates, 2, "Accept is not called for a reload")
 }
 
-func TestAnAcceptThatFailsLeavesTheFlowOpen(t *testing.T) {
+func TestAcceptThatFailsLeavesTheFlowPending(t *testing.T) {
 	t.Parallel()
 	for name, accept := range map[string]func() error{
 		"an error":                 func() error { return errors.New("the directory is down") },
@@ -198,9 +198,9 @@ func TestAnAcceptThatFailsLeavesTheFlowOpen(t *testing.T) {
 	}
 }
 
-// The identity stays when its deletion cannot be noted down: the flow stays open, and
-// says no again.
-func TestARefusalThatCannotBeStoredIsMadeAgain(t *testing.T) {
+// If the deletion of the identity cannot be queued, the identity stays and the flow stays
+// pending. The next callback is refused again.
+func TestAcceptRefusesAgainWhenTheRefusalCannotBeStored(t *testing.T) {
 	t.Parallel()
 	store := newCountingStore()
 	s := newSite(t, func(c *connect.Config) {
@@ -225,7 +225,7 @@ func TestARefusalThatCannotBeStoredIsMadeAgain(t *testing.T) {
 }
 
 // An identity that a connection has is never deleted for a refusal.
-func TestARefusalSparesAnIdentityInUse(t *testing.T) {
+func TestAcceptRefusalSparesAnIdentityInUse(t *testing.T) {
 	t.Parallel()
 	refuse := false
 	s := newSite(t, func(c *connect.Config) {
@@ -249,18 +249,20 @@ func TestARefusalSparesAnIdentityInUse(t *testing.T) {
 	require.True(t, there)
 	require.Equal(t, id, s.connection("ada").IdentityID)
 
-	// Not even one that looks fresh by its date.
-	identity, _ := s.fake.Identity(id)
-	identity.CreatedAt = s.clock.now().Add(time.Hour)
-	s.fake.PutIdentity(identity)
-	a = ada.get(s.approve(ada.start(), anchortest.WithExistingIdentity(id)))
-	ada.refused(connect.ErrNotAccepted, a)
-	<-a.over
-	_, there = s.fake.Identity(id)
-	require.True(t, there)
+	// Not even one that looks fresh by its date, with its mark or without.
+	for _, metadata := range []map[string]any{{"externalUserId": "ada"}, nil} {
+		identity, _ := s.fake.Identity(id)
+		identity.CreatedAt, identity.Metadata = s.clock.now().Add(time.Hour), metadata
+		s.fake.PutIdentity(identity)
+		a = ada.get(s.approve(ada.start(), anchortest.WithExistingIdentity(id)))
+		ada.refused(connect.ErrNotAccepted, a)
+		<-a.over
+		_, there = s.fake.Identity(id)
+		require.True(t, there)
+	}
 }
 
-func TestBehindAFixedAddressARefusalEndsNoFlow(t *testing.T) {
+func TestAcceptRefusalBehindAFixedCallbackEndsNoFlow(t *testing.T) {
 	t.Parallel()
 	refuse := true
 	s := newSite(t, func(c *connect.Config) {
@@ -280,8 +282,8 @@ func TestBehindAFixedAddressARefusalEndsNoFlow(t *testing.T) {
 	s.finished(ada.get(s.approve(hosted)))
 }
 
-// Two tabs, and no connection yet: what the app has said to the second is out of date
-// when the first is stored.
+// Two tabs, and no connection yet: when the first is stored, the app's answer about the
+// second is outdated.
 func TestAcceptIsAskedAgainWhenConnectionsHaveChanged(t *testing.T) {
 	t.Parallel()
 	var both sync.WaitGroup
@@ -321,8 +323,8 @@ func TestAcceptIsAskedAgainWhenConnectionsHaveChanged(t *testing.T) {
 	}
 }
 
-// An identity of somebody else's, before it is tagged, may be signed in to a person's
-// account: the app is not asked about it.
+// Before it is tagged, an identity of another user may hold that user's account. The app
+// is not asked about it.
 func TestAcceptIsNotAskedAboutAnotherUsersIdentity(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int32

@@ -12,19 +12,7 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// withMembers makes "acme/ada" of the session the member ada of the organisation acme.
-func withMembers(c *connect.Config) {
-	session := c.User
-	c.User = func(r *http.Request) (connect.User, error) {
-		user, err := session(r)
-		if owner, member, ok := strings.Cut(user.ID, "/"); ok {
-			user.ID, user.Actor = owner, member
-		}
-		return user, err
-	}
-}
-
-func TestAnOrganisationsConnectionIsEverybodysWhoActsForIt(t *testing.T) {
+func TestActorsShareTheConnectionsOfTheirOrganisation(t *testing.T) {
 	t.Parallel()
 	h := newHook(t, withMembers, upTo(2))
 	ada, grace := h.signedIn("acme/ada"), h.signedIn("acme/grace")
@@ -35,31 +23,31 @@ func TestAnOrganisationsConnectionIsEverybodysWhoActsForIt(t *testing.T) {
 	require.Equal(t, "acme", h.tag(id))
 	identity, _ := h.fake.Identity(id)
 	require.Equal(t, "ada", identity.Metadata["connectedBy"])
-	e := h.told(connect.Connected, 1)[0]
+	e := h.waitForEvents(connect.Connected, 1)[0]
 	require.Equal(t, "acme", e.UserID)
 	require.Equal(t, "ada", e.ActorID)
 
 	require.Contains(t, grace.get("/connect/status").body, `"connectedBy":"ada"`)
 	require.Equal(t, http.StatusSeeOther, grace.post("/connect/label", form("connection", c.ID, "label", "help desk")).status)
-	require.Equal(t, "grace", h.told(connect.Renamed, 1)[0].ActorID)
+	require.Equal(t, "grace", h.waitForEvents(connect.Renamed, 1)[0].ActorID)
 
 	renewed := identityIn(grace.connectWith("connection", c.ID))
-	require.Equal(t, "grace", h.connections("acme")[0].ActorID, "who signed in last")
+	require.Equal(t, "grace", h.connections("acme")[0].ActorID, "the actor who signed in last")
 	identity, _ = h.fake.Identity(renewed)
 	require.Equal(t, "grace", identity.Metadata["connectedBy"])
 
 	require.Equal(t, http.StatusSeeOther, grace.post("/disconnect", form("connection", c.ID)).status)
-	require.Equal(t, "grace", h.told(connect.Disconnected, 1)[0].ActorID)
+	require.Equal(t, "grace", h.waitForEvents(connect.Disconnected, 1)[0].ActorID)
 	require.Empty(t, h.connections("acme"))
 	require.Contains(t, h.signedIn("other/ada").get("/connect/status").body, `"connected":false`)
 }
 
-// In one browser, after the other: the second has the cookie and the address of the
+// Two members use one browser, so the second has the cookie and the callback of the
 // first one's flow.
-func TestAColleagueDoesNotFinishAFlow(t *testing.T) {
+func TestActorDoesNotFinishTheFlowOfAnother(t *testing.T) {
 	t.Parallel()
 	for name, colleague := range map[string]string{
-		"another member": "acme/grace", "the organisation itself": "acme", "the same person for another": "other/ada", "the person alone": "ada",
+		"another member": "acme/grace", "the organisation itself": "acme", "the same member for another organisation": "other/ada", "the member as an owner": "ada",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -73,7 +61,7 @@ func TestAColleagueDoesNotFinishAFlow(t *testing.T) {
 			for _, owner := range []string{"acme", "other", "ada"} {
 				require.Empty(t, h.connections(owner))
 			}
-			e := h.told(connect.Refused, 2)[0]
+			e := h.waitForEvents(connect.Refused, 2)[0]
 			require.Equal(t, 4, e.Proof)
 			owner, actor, ok := strings.Cut(colleague, "/")
 			require.Equal(t, owner, e.UserID)
@@ -84,7 +72,7 @@ func TestAColleagueDoesNotFinishAFlow(t *testing.T) {
 	}
 }
 
-func TestBehindAFixedAddressColleaguesAreToldApart(t *testing.T) {
+func TestActorsDifferBehindAFixedCallback(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, withMembers, func(c *connect.Config) { c.FixedCallbackURL = true })
 	b := s.signedIn("acme/ada")
@@ -95,8 +83,8 @@ func TestBehindAFixedAddressColleaguesAreToldApart(t *testing.T) {
 	require.Empty(t, s.connections("acme"))
 }
 
-// A member who opens tab after tab does not end the flows of the others.
-func TestEachMemberHasFlowsOfTheirOwn(t *testing.T) {
+// A member who begins flow after flow does not end those of the others.
+func TestActorsHavePendingFlowsOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, withMembers)
 	ada, grace := s.signedIn("acme/ada"), s.signedIn("acme/grace")
@@ -107,7 +95,7 @@ func TestEachMemberHasFlowsOfTheirOwn(t *testing.T) {
 	s.finished(ada.get(callback))
 }
 
-func TestAnActorWhoIsNobodyIsNotSignedIn(t *testing.T) {
+func TestActorWhoIsNobodyIsNotSignedIn(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, withMembers)
 	for _, nobody := range []string{"acme/0", "acme/ ", "acme/00000000-0000-0000-0000-000000000000"} {
@@ -117,7 +105,7 @@ func TestAnActorWhoIsNobodyIsNotSignedIn(t *testing.T) {
 	b := s.signedIn("acme/" + strings.Repeat("a", 256))
 	b.refused(connect.ErrUserLookup, b.post("/connect", nil))
 
-	b = s.signedIn("ada/ada") // The owner is who acts.
+	b = s.signedIn("ada/ada") // The owner acts.
 	b.connect()
 	require.Empty(t, s.connection("ada").ActorID)
 }

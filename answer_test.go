@@ -18,15 +18,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// plainWriter is the ResponseWriter of a middleware that hides what is below.
+// plainWriter is a middleware's ResponseWriter that hides the one that it wraps.
 type plainWriter struct{ http.ResponseWriter }
 
-// unwrapping is one that says what is below.
+// unwrapping is a ResponseWriter with an Unwrap method.
 type unwrapping struct{ http.ResponseWriter }
 
 func (w unwrapping) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// gzipped encodes what it is given, and flushes.
+// gzipped compresses the answer, and can flush.
 type gzipped struct {
 	http.ResponseWriter
 	zip *gzip.Writer
@@ -44,8 +44,8 @@ func (w gzipped) Flush() {
 	_ = http.NewResponseController(w.ResponseWriter).Flush()
 }
 
-// The person waits for the answer alone. Whatever is around the handler, the tag
-// is made once, by the request that has answered.
+// The browser waits only for the answer. Whatever wraps the handler, the request that
+// answered writes the tag, once.
 func TestAnswerComesBeforeTheTag(t *testing.T) {
 	t.Parallel()
 	around := map[string]struct {
@@ -127,7 +127,7 @@ func TestAnswerComesBeforeTheTag(t *testing.T) {
 						require.Equal(t, way == "popup", strings.Contains(body, `data-outcome="connected"`))
 					}
 					if !a.waits {
-						// Nor does the page wait that the browser goes to.
+						// The next page does not wait either.
 						next, err := there.Get(server.URL + "/connect/status")
 						require.NoError(t, err)
 						content, err := io.ReadAll(next.Body)
@@ -135,7 +135,7 @@ func TestAnswerComesBeforeTheTag(t *testing.T) {
 						if !a.encode {
 							require.Contains(t, string(content), `"connected":true`)
 						}
-						require.Nil(t, s.tag(identityIn(callback)), "it is held up still")
+						require.Nil(t, s.tag(identityIn(callback)), "the tag is still held up")
 						hold.Release()
 					}
 					short, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -150,7 +150,7 @@ func TestAnswerComesBeforeTheTag(t *testing.T) {
 	}
 }
 
-// moved is a client of another server of the site, with the browser's cookies.
+// moved returns a client of another server of the site, with the browser's cookies.
 func moved(t *testing.T, b *browser, from string, server *httptest.Server) *http.Client {
 	u, err := url.Parse(from)
 	require.NoError(t, err)
@@ -183,8 +183,8 @@ func TestAnswerToARecorderComesWithTheTag(t *testing.T) {
 	require.Equal(t, "ada", s.tag(identityIn(callback)))
 }
 
-// On HTTP/1.1 a server reads the next request when the one before is over. So the
-// redirect is the last answer on its connection, and no other answer is.
+// On HTTP/1.1 a server reads the next request when the one before is over. So only this
+// redirect closes its TCP connection.
 func TestAnswerClosesTheConnectionOfHTTP1(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -211,7 +211,7 @@ func TestAnswerClosesTheConnectionOfHTTP1(t *testing.T) {
 	require.Contains(t, string(head[:n]), "\r\nContent-Length: 0\r\n")
 	require.Contains(t, string(head[:n]), "\r\nConnection: close\r\n")
 	hold.Release()
-	require.Empty(t, ada.get(callback).header.Get("Connection"), "a reload owes nothing")
+	require.Empty(t, ada.get(callback).header.Get("Connection"), "a reload has nothing to do afterwards")
 }
 
 // A graceful shutdown waits for the tag.

@@ -4,6 +4,9 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -12,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestClip(t *testing.T) {
+func TestClipCutsALongText(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, "https://app.example", clip("https://app.example"))
 	require.Equal(t, strings.Repeat("a", maxClip), clip(strings.Repeat("a", maxClip)))
@@ -28,7 +31,7 @@ func TestClip(t *testing.T) {
 	require.True(t, utf8.ValidString(clipError(long)))
 }
 
-func TestLooksRandom(t *testing.T) {
+func TestLooksRandomRefusesRepeatedBytes(t *testing.T) {
 	t.Parallel()
 	for range 1000 {
 		raw := make([]byte, 32)
@@ -40,10 +43,48 @@ func TestLooksRandom(t *testing.T) {
 	require.False(t, looksRandom([]byte(strings.Repeat("0123456", 10))))
 }
 
-func TestALogRate(t *testing.T) {
+func TestLogRateAllowsOneInAnInterval(t *testing.T) {
 	t.Parallel()
 	var rate logRate
 	require.True(t, rate.allows(noon))
 	require.False(t, rate.allows(noon.Add(logInterval-time.Second)))
 	require.True(t, rate.allows(noon.Add(logInterval)))
+}
+
+// patientWriter is a server's ResponseWriter that records the read deadlines.
+type patientWriter struct {
+	*httptest.ResponseRecorder
+	set []time.Time
+}
+
+func (w *patientWriter) SetReadDeadline(t time.Time) error {
+	w.set = append(w.set, t)
+	return nil
+}
+
+func TestLimitReadingEndsWithTheBody(t *testing.T) {
+	t.Parallel()
+	cfg := goodConfig()
+	cfg.Now = func() time.Time { return noon }
+	h, err := New(cfg)
+	require.NoError(t, err)
+	at := fmt.Sprint(noon.Unix())
+	event := httptest.NewRequest("POST", "/", strings.NewReader("{}"))
+	event.Header.Set("Anchor-Signature", "t="+at+",v1="+sign("another secret", at, "{}"))
+	form := httptest.NewRequest("POST", "/connect", strings.NewReader("return_to=//evil.test"))
+	form.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	for name, test := range map[string]struct {
+		handler http.Handler
+		r       *http.Request
+		limit   time.Duration
+	}{
+		"an event": {h.Webhook("whsec_of_the_tests"), event, webhookTimeout},
+		"a form":   {h, form, formTimeout},
+	} {
+		w := &patientWriter{ResponseRecorder: httptest.NewRecorder()}
+		test.handler.ServeHTTP(w, test.r)
+		require.GreaterOrEqual(t, len(w.set), 2, name)
+		require.WithinRange(t, w.set[0], time.Now(), time.Now().Add(test.limit), name)
+		require.Zero(t, w.set[len(w.set)-1], "a deadline that stays would end the request when it has been read")
+	}
 }

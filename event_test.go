@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -21,34 +22,34 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-func TestTheAppIsToldWhatHasHappened(t *testing.T) {
+func TestOnEventGetsWhatHasHappened(t *testing.T) {
 	t.Parallel()
 	h := newHook(t, withCalendar)
 	ada := h.signedIn("ada")
 	callback := ada.connect()
 	id := identityIn(callback)
 
-	connected := h.told(connect.Connected, 1)[0]
+	connected := h.waitForEvents(connect.Connected, 1)[0]
 	require.WithinDuration(t, h.clock.now(), connected.Time, time.Minute)
 	connected.Time = time.Time{}
 	require.Equal(t, connect.Event{
 		Kind: connect.Connected, UserID: "ada", ConnectionID: h.connection("ada").ID, ApplicationID: h.fake.ApplicationID(), IdentityID: id,
 	}, connected)
-	require.Equal(t, id, h.told(connect.Tagged, 1)[0].IdentityID)
+	require.Equal(t, id, h.waitForEvents(connect.Tagged, 1)[0].IdentityID)
 	ada.get(callback)
-	h.told(connect.Connected, 1) // A reload is nothing new.
+	h.waitForEvents(connect.Connected, 1) // A reload is no event.
 
 	ada.connectTo("/connect/calendar")
-	calendar := h.told(connect.Connected, 2)[1]
+	calendar := h.waitForEvents(connect.Connected, 2)[1]
 	require.Equal(t, "calendar", calendar.Application)
 	require.Equal(t, h.calendar, calendar.ApplicationID)
 
 	ada.post("/disconnect", nil)
 	ada.post("/disconnect", nil)
-	require.Equal(t, id, h.told(connect.Disconnected, 1)[0].IdentityID, "only what there was to end")
+	require.Equal(t, id, h.waitForEvents(connect.Disconnected, 1)[0].IdentityID, "only connections that existed")
 }
 
-func TestARefusalSaysWhichProofFailed(t *testing.T) {
+func TestEventOfARefusalNamesTheFailedProof(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name   string
@@ -57,7 +58,7 @@ func TestARefusalSaysWhichProofFailed(t *testing.T) {
 		reason error
 		user   string            // defaults to ada
 		kind   connect.EventKind // defaults to Refused
-		noApp  bool              // nobody knows which application it was for
+		noApp  bool              // the application is unknown
 	}{
 		{name: "nobody is signed in", user: "-", noApp: true, proof: 1, reason: connect.ErrNotSignedIn, do: func(h *hook, ada *browser) string {
 			h.browser().get("/identity-callback/STATE")
@@ -99,14 +100,14 @@ func TestARefusalSaysWhichProofFailed(t *testing.T) {
 			ada.get(withIdentity(h.approve(ada.start()), id))
 			return id
 		}},
-		{name: "somebody else's identity", proof: 8, reason: connect.ErrIdentityTaken, do: func(h *hook, ada *browser) string {
+		{name: "another user's identity", proof: 8, reason: connect.ErrIdentityTaken, do: func(h *hook, ada *browser) string {
 			callback := h.approve(ada.start(), anchortest.WithMetadata(map[string]any{"externalUserId": "grace"}))
 			ada.get(callback)
 			return identityIn(callback)
 		}},
-		{name: "somebody else's identity in the store", proof: 8, reason: connect.ErrIdentityTaken, do: func(h *hook, ada *browser) string {
+		{name: "another user's identity in the store", proof: 8, reason: connect.ErrIdentityTaken, do: func(h *hook, ada *browser) string {
 			identity := h.fake.PutIdentity(anchortest.Identity{CreatedAt: h.clock.now().Add(time.Minute)})
-			h.owed("grace", identity.ID)
+			h.connectUntagged("grace", identity.ID)
 			ada.get(withIdentity(h.approve(ada.start()), identity.ID))
 			return identity.ID
 		}},
@@ -124,12 +125,12 @@ func TestARefusalSaysWhichProofFailed(t *testing.T) {
 			if test.noApp {
 				want.ApplicationID = ""
 			}
-			got := h.told(kind, 1)[0]
+			got := h.waitForEvents(kind, 1)[0]
 			got.Time = time.Time{}
 			require.Equal(t, want, got)
 		})
 	}
-	t.Run("who cancels or has bad luck is not refused", func(t *testing.T) {
+	t.Run("a cancel or an outage is no refusal", func(t *testing.T) {
 		t.Parallel()
 		h := newHook(t)
 		ada := h.signedIn("ada")
@@ -140,14 +141,14 @@ func TestARefusalSaysWhichProofFailed(t *testing.T) {
 		ada.get(h.approve(ada.start()))
 		h.fake.ClearFaults()
 		ada.connect()
-		h.told(connect.Connected, 1)
-		h.told(connect.Refused, 0)
+		h.waitForEvents(connect.Connected, 1)
+		h.waitForEvents(connect.Refused, 0)
 	})
 }
 
-// A start that was ended while it was under way is refused by the store, when
-// proofs 1 to 4 seemed to hold.
-func TestARefusalByTheStoreTellsNobodyTheIdentity(t *testing.T) {
+// A flow that was ended while it began is refused only by the store: proofs 1 to 4 hold
+// before.
+func TestEventOfARefusalByTheStoreHasNoIdentity(t *testing.T) {
 	t.Parallel()
 	h := newHook(t)
 	ada := h.signedIn("ada")
@@ -158,11 +159,11 @@ func TestARefusalByTheStoreTellsNobodyTheIdentity(t *testing.T) {
 		started <- a
 	}()
 	require.NoError(t, hold.Wait(t.Context(), 1))
-	require.NoError(t, h.handler.Disconnect(t.Context(), "ada"))
+	require.NoError(t, h.handler.DisconnectAll(t.Context(), "ada"))
 	hold.Release()
 	callback := h.approve((<-started).location)
 	ada.refused(connect.ErrStateSpent, ada.get(callback))
-	got := h.told(connect.Refused, 1)[0]
+	got := h.waitForEvents(connect.Refused, 1)[0]
 	require.Equal(t, 4, got.Proof)
 	require.Empty(t, got.IdentityID)
 	require.NotContains(t, h.log.String(), identityIn(callback))
@@ -211,7 +212,7 @@ func TestOnEventHasTheRequestsValuesThoughTheRequestIsOver(t *testing.T) {
 	require.Equal(t, "trace 7, <nil>", <-told)
 }
 
-func TestMoreEventsThanCanWaitAreDroppedAndLogged(t *testing.T) {
+func TestEventsBeyondTheQueueAreDroppedAndLogged(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
 	var told atomic.Int32
@@ -225,8 +226,8 @@ func TestMoreEventsThanCanWaitAreDroppedAndLogged(t *testing.T) {
 	}
 	require.Equal(t, 2, dropped())
 
-	// A refusal that matters finds room all the same, until there are too many. So does
-	// the start of a flow.
+	// Refusals of signed-in users have room of their own, until there are too many. So do
+	// flows that begin.
 	for range 200 {
 		ada.get(s.approve(ada.start(), anchortest.WithMetadata(map[string]any{"externalUserId": "grace"})))
 	}
@@ -234,9 +235,9 @@ func TestMoreEventsThanCanWaitAreDroppedAndLogged(t *testing.T) {
 	ada.get(s.approve(ada.start(), anchortest.WithMetadata(map[string]any{"externalUserId": "grace"})))
 	require.Equal(t, 4, dropped())
 
-	// So does what a user does.
+	// So do connections.
 	for range 200 {
-		ada.connect() // connected and tagged; that it started is dropped
+		ada.connect() // Connected and Tagged; Started is dropped
 	}
 	require.Equal(t, 204, dropped())
 	ada.connect()
@@ -245,7 +246,7 @@ func TestMoreEventsThanCanWaitAreDroppedAndLogged(t *testing.T) {
 	require.Eventually(t, func() bool { return told.Load() == 1001 }, 5*time.Second, 5*time.Millisecond)
 }
 
-func TestRunWaitsUntilTheAppHasBeenTold(t *testing.T) {
+func TestRunWaitsForOnEvent(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name         string
@@ -280,4 +281,67 @@ func TestRunWaitsUntilTheAppHasBeenTold(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestOnEventGetsEachStepOfAFlow(t *testing.T) {
+	t.Parallel()
+	h := newHook(t, upTo(2))
+	ada := h.signedIn("ada")
+	ada.connect()
+	started := h.waitForEvents(connect.Started, 1)[0]
+	require.Equal(t, "ada", started.UserID)
+	require.Empty(t, started.ConnectionID)
+	c := h.connections("ada")[0]
+
+	hosted := ada.startWith("connection", c.ID)
+	require.Equal(t, c.ID, h.waitForEvents(connect.Started, 2)[1].ConnectionID)
+	cancelled, err := h.fake.Cancel(t.Context(), hosted)
+	require.NoError(t, err)
+	ada.get(cancelled)
+	require.Equal(t, c.ID, h.waitForEvents(connect.Cancelled, 1)[0].ConnectionID)
+	failed, err := h.fake.Fail(t.Context(), ada.startWith("connection", c.ID))
+	require.NoError(t, err)
+	ada.get(failed)
+	require.ErrorIs(t, h.waitForEvents(connect.SignInFailed, 1)[0].Reason, connect.ErrSignInFailed)
+
+	late := h.approve(ada.start())
+	h.clock.advance(16 * time.Minute)
+	ada.get(late)
+	e := h.waitForEvents(connect.Expired, 1)[0]
+	require.Equal(t, 4, e.Proof)
+	require.Empty(t, e.IdentityID, "no user is proved to own it")
+	h.signedIn("eve").get(cancelled)
+	h.waitForEvents(connect.Cancelled, 1) // A stranger's cancel is no event.
+	h.waitForEvents(connect.Refused, 1)
+}
+
+// Users can rename connections without limit. That must not crowd out other users' events.
+func TestEventsOfLabelsCrowdOutNoOthers(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	var mu sync.Mutex
+	told := map[connect.EventKind]int{}
+	s := newSite(t, func(c *connect.Config) {
+		c.OnEvent = func(_ context.Context, e connect.Event) {
+			<-release
+			mu.Lock()
+			defer mu.Unlock()
+			told[e.Kind]++
+		}
+	})
+	eve := s.signedIn("eve")
+	eve.connect()
+	c := s.connection("eve")
+	for range 300 {
+		require.NoError(t, s.handler.Application("").SetLabel(t.Context(), "eve", c.ID, "x"))
+	}
+	require.Contains(t, s.log.String(), "an event was dropped")
+	s.signedIn("ada").connect()
+	require.NoError(t, s.handler.DisconnectAll(t.Context(), "ada"))
+	close(release)
+	require.Eventually(t, func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return told[connect.Connected] == 2 && told[connect.Disconnected] == 1
+	}, 5*time.Second, 10*time.Millisecond)
 }

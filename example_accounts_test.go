@@ -4,21 +4,16 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
-	"os"
-	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
-	"testing"
-
-	"github.com/stretchr/testify/require"
 
 	"github.com/anchorconnect/connect"
 )
 
-// connectWith goes through a flow that begins with these fields, in the browser of the
-// examples, and prints how it ended.
+// connectWith goes through a flow that is started with these fields, and prints how it
+// ended.
 func (a *demoApp) connectWith(fields ...string) {
 	started, err := a.browser.PostForm(a.server.URL+"/connect", form(fields...))
 	if err != nil {
@@ -53,7 +48,7 @@ func ExampleApplication_NewSessionByID() {
 		return nil
 	}
 	ctx := context.Background()
-	connections, err := app.connect.Connections(ctx, "ada")
+	connections, err := app.connect.AllConnections(ctx, "ada")
 	fmt.Println(len(connections), err)
 	for _, c := range connections {
 		fmt.Println(c.Label, open(ctx, app.connect, "ada", c.ID))
@@ -210,39 +205,37 @@ func ExampleAskFirst() {
 	// 303 /dashboard
 }
 
-// The code of docs/accounts.md and others is what stands between "docs: …" and "docs: end"
-// in the examples, which run it. "docs: pages#Languages" is one section of a page.
-func TestTheDocsShowCodeOfTheExamples(t *testing.T) {
-	t.Parallel()
-	region := regexp.MustCompile(`(?ms)^(\t*)// docs: ([\w#]+)\n(.*?)\n+\t*// docs: end$`)
-	tested := map[string][]string{}
-	files, err := filepath.Glob("example*_test.go")
-	require.NoError(t, err)
-	for _, file := range files {
-		source, err := os.ReadFile(file)
-		require.NoError(t, err)
-		for _, match := range region.FindAllStringSubmatch(string(source), -1) {
-			lines := strings.Split(match[3], "\n")
-			for i, line := range lines {
-				lines[i] = strings.TrimPrefix(line, match[1])
-			}
-			tested[match[2]] = append(tested[match[2]], strings.Join(lines, "\n"))
+func ExampleConfig_applications() {
+	app := newDemoApp()
+	defer app.close()
+	agenda := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "the agenda") })
+	several := func(mux *http.ServeMux, config connect.Config) error {
+		// docs: accounts
+		config.Applications = map[string]string{
+			"mail":     "6f1c9a52-0a3d-4c1e-9b7f-2d6c8e4f1a01",
+			"calendar": "6f1c9a52-0a3d-4c1e-9b7f-2d6c8e4f1a02",
 		}
+		h, err := connect.New(config)
+		if err != nil {
+			return err
+		}
+		h.Register(mux)
+		mux.Handle("GET /agenda", h.Application("calendar").RequireIdentity(agenda))
+		// docs: end
+		return nil
 	}
-	require.NotEmpty(t, tested)
-	for page, code := range tested {
-		name, section, _ := strings.Cut(page, "#")
-		content, err := os.ReadFile("docs/" + name + ".md")
-		require.NoError(t, err)
-		text := string(content)
-		if section != "" {
-			_, text, _ = strings.Cut(text, "\n## "+section+"\n")
-			text, _, _ = strings.Cut(text, "\n## ")
-		}
-		var shown []string
-		for _, match := range regexp.MustCompile("(?ms)^```go\n(.*?)\n```$").FindAllStringSubmatch(text, -1) {
-			shown = append(shown, match[1])
-		}
-		require.ElementsMatch(t, code, shown, page)
-	}
+	mux := http.NewServeMux()
+	fmt.Println(several(mux, connect.Config{
+		Anchor:    app.fake.Client(),
+		PublicURL: app.server.URL,
+		Store:     connect.NewMemoryStore(),
+		User:      func(*http.Request) (connect.User, error) { return connect.User{ID: "ada"}, nil },
+		Secrets:   [][]byte{[]byte("a secret of the tests, not random")},
+	}))
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, httptest.NewRequest("GET", "/agenda", nil))
+	fmt.Println(w.Code, w.Header().Get("Location"))
+	// Output:
+	// <nil>
+	// 303 /connect/calendar?return_to=%2Fagenda
 }

@@ -2,9 +2,6 @@ package connect_test
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"html/template"
@@ -14,6 +11,7 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"strings"
+	"testing/fstest"
 	"time"
 
 	"github.com/gorilla/sessions"
@@ -68,7 +66,7 @@ func (a *demoApp) close() {
 	_ = a.fake.Close()
 }
 
-// connectAda goes through the flow as a person does.
+// connectAda goes through the flow as a user does.
 func (a *demoApp) connectAda() {
 	res, err := a.browser.Post(a.server.URL+"/connect", "", nil)
 	if err != nil {
@@ -85,7 +83,7 @@ func (a *demoApp) connectAda() {
 	res.Body.Close()
 }
 
-// get prints what a page answers.
+// get prints the answer to a GET.
 func (a *demoApp) get(path string) {
 	res, err := a.browser.Get(a.server.URL + path)
 	if err != nil {
@@ -112,34 +110,25 @@ func ExampleNew() {
 }
 
 func ExampleHandler_Register() {
-	app := newDemoApp() // which calls Register
-	defer app.close()
-
-	app.get("/connect/status")
-	res, err := app.browser.Post(app.server.URL+"/connect", "", nil)
-	if err != nil {
-		panic(err)
-	}
-	fmt.Println(res.StatusCode, strings.HasPrefix(res.Header.Get("Location"), app.fake.URL()+"/identity/create?token="))
-	// Output:
-	// 200 {"applicationId":"fa4e0000-0000-4000-8000-000000000001","connected":false,"connections":[],"maxConnections":1}
-	// 303 true
-}
-
-func ExampleHandler_RequireIdentity() {
 	app := newDemoApp()
 	defer app.close()
-	app.mux.Handle("/reports", app.connect.RequireIdentity(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		connection, _ := connect.FromContext(r.Context())
-		fmt.Fprintln(w, "a report for", connection.UserID)
-	})))
 
-	app.get("/reports")
-	app.connectAda()
-	app.get("/reports")
+	mux := http.NewServeMux() // the app's own
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "a page of the app") })
+	app.connect.Register(mux)
+
+	for _, path := range []string{"/", "/connect/status"} {
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		fmt.Println(w.Code, strings.TrimSpace(w.Body.String()))
+	}
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/connect", nil))
+	fmt.Println(w.Code, strings.HasPrefix(w.Header().Get("Location"), app.fake.URL()+"/identity/create?token="))
 	// Output:
-	// 303 /connect?return_to=%2Freports
-	// 200 a report for ada
+	// 200 a page of the app
+	// 200 {"applicationId":"fa4e0000-0000-4000-8000-000000000001","connected":false,"connections":[],"maxConnections":1}
+	// 303 true
 }
 
 func ExampleHandler_NewSession() {
@@ -161,25 +150,11 @@ func ExampleHandler_NewSession() {
 	// true and it is not printed: true
 }
 
-func ExampleHandler_Disconnect() {
+func ExampleHandler_AllConnections() {
 	app := newDemoApp()
 	defer app.close()
 	app.connectAda()
-	fmt.Println("identities at Anchor:", len(app.fake.Identities()))
-
-	// When an account is deleted:
-	err := app.connect.Disconnect(context.Background(), "ada")
-	fmt.Println(err, "identities at Anchor:", len(app.fake.Identities()))
-	// Output:
-	// identities at Anchor: 1
-	// <nil> identities at Anchor: 0
-}
-
-func ExampleHandler_Connections() {
-	app := newDemoApp()
-	defer app.close()
-	app.connectAda()
-	connections, err := app.connect.Connections(context.Background(), "ada")
+	connections, err := app.connect.AllConnections(context.Background(), "ada")
 	for _, c := range connections {
 		fmt.Println(c.ApplicationID, c.Health, err)
 	}
@@ -200,29 +175,6 @@ func ExampleHandler_Application() {
 	// Output:
 	// 200 {"application":"calendar","applicationId":"6f1c9a52-0a3d-4c1e-9b7f-2d6c8e4f1a02","connected":false,"connections":[],"maxConnections":1}
 	// 303 /connect/calendar?return_to=%2Fagenda
-}
-
-func ExampleHandler_Webhook() {
-	app := newDemoApp()
-	defer app.close()
-	app.connectAda()
-	endpoint := app.connect.Webhook("whsec_of_the_example")
-
-	// What Anchor sends when a saved sign-in has expired.
-	body := fmt.Sprintf(`{"id": "evt_1", "type": "identity.authentication_failed", "created": %d, "data": {"identity_id": %q}}`,
-		time.Now().Add(time.Minute).Unix(), app.fake.Identities()[0].ID)
-	at := fmt.Sprint(time.Now().Add(time.Minute).Unix())
-	mac := hmac.New(sha256.New, []byte("whsec_of_the_example"))
-	fmt.Fprintf(mac, "v0:%s:%s", at, body)
-	r := httptest.NewRequest("POST", "/webhooks/anchor", strings.NewReader(body))
-	r.Header.Set("Anchor-Signature", "t="+at+",v1="+hex.EncodeToString(mac.Sum(nil)))
-	w := httptest.NewRecorder()
-	endpoint.ServeHTTP(w, r)
-
-	connection, _ := app.connect.Connection(context.Background(), "ada")
-	fmt.Println(w.Code, connection.Health)
-	// Output:
-	// 204 needs_sign_in
 }
 
 func ExampleConfig_onEvent() {
@@ -246,21 +198,6 @@ func ExampleConfig_onEvent() {
 	// refused ada proof 3 true
 	// started ada
 	// connected ada
-}
-
-func ExampleConfig_metadata() {
-	app := newDemoApp(func(c *connect.Config) {
-		c.Metadata = func(context.Context, connect.User) (map[string]any, error) {
-			return map[string]any{"plan": "pro"}, nil
-		}
-	})
-	defer app.close()
-	app.connectAda()
-	identity, _ := app.fake.WaitTagged(context.Background(), app.fake.Identities()[0].ID)
-	metadata := identity.Metadata
-	fmt.Println(metadata["externalUserId"], metadata["plan"])
-	// Output:
-	// ada pro
 }
 
 func ExampleSessionUser() {
@@ -288,10 +225,10 @@ func ExampleExplain() {
 	// Output:
 	// 410 state_expired
 	// That took too long
-	// There is a time limit for signing in, and it is over. Your account was not connected. Start again whenever you are ready.
+	// You have a limited time to sign in, and it is over. Your account was not connected. Start again whenever you are ready.
 }
 
-// The store is asked, and nothing else: also for who is not in a request.
+// It is one look-up in the store, and needs no request.
 func ExampleHandler_Connection() {
 	app := newDemoApp()
 	defer app.close()
@@ -306,7 +243,7 @@ func ExampleHandler_Connection() {
 	// ada ok <nil>
 }
 
-// Run goes on until the server has shut down, and is waited for.
+// Run outlives the server, and the app waits for it.
 func ExampleHandler_Run() {
 	app := newDemoApp()
 	app.fake.Fault(anchortest.Fault{Method: "PUT", Status: 503, Times: 3}) // Anchor is down for the tag…
@@ -316,7 +253,7 @@ func ExampleHandler_Run() {
 	ended := make(chan error)
 	go func() { ended <- app.connect.Run(ctx) }()
 
-	for app.fake.Identities()[0].Metadata["externalUserId"] != "ada" { // … which Run makes up for.
+	for app.fake.Identities()[0].Metadata["externalUserId"] != "ada" { // … which Run retries.
 		time.Sleep(10 * time.Millisecond)
 	}
 	fmt.Println("tagged")
@@ -328,8 +265,7 @@ func ExampleHandler_Run() {
 	// context canceled
 }
 
-// An error is answered by the app itself. Everything else stays as it is: who
-// tells what, and the log.
+// The app answers errors itself. They are logged as before.
 func ExampleConfig_errorHandler() {
 	app := newDemoApp(func(c *connect.Config) {
 		c.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, err error) {
@@ -344,12 +280,15 @@ func ExampleConfig_errorHandler() {
 	// 403 Sorry: Finish in the browser you started in
 }
 
-// One page of the app's own; the others stay as they are.
+// The app replaces one page.
 func ExampleConfig_templates() {
-	app := newDemoApp(func(c *connect.Config) {
-		c.Templates = template.Must(template.New("").Parse(
-			`{{define "connect"}}<form method="post" action="{{.Action}}">` +
-				`{{with .ReturnTo}}<input type="hidden" name="return_to" value="{{.}}">{{end}}<button>Link your shop</button></form>{{end}}`))
+	files := fstest.MapFS{"templates/connect.html": {Data: []byte(
+		`{{define "connect"}}<form method="post" action="{{.Action}}">` +
+			`{{with .ReturnTo}}<input type="hidden" name="return_to" value="{{.}}">{{end}}<button>Link your shop</button></form>{{end}}`)}}
+	app := newDemoApp(func(config *connect.Config) {
+		// docs: pages
+		config.Templates = template.Must(template.ParseFS(files, "templates/connect.html"))
+		// docs: end
 	})
 	defer app.close()
 	app.get("/connect")

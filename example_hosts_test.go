@@ -26,7 +26,7 @@ func ExampleConfig_publicURLs() {
 	// 400 wrong_origin
 }
 
-// at prints where a flow that begins at a host returns to.
+// at prints the callback of a flow that starts at a host.
 func (a *demoApp) at(host string) {
 	r, err := http.NewRequest(http.MethodPost, a.server.URL+"/connect", nil)
 	if err != nil {
@@ -99,7 +99,7 @@ func ExampleTenantUserID() {
 			if err != nil {
 				return connect.User{}, err
 			}
-			if member == nil || member.Tenant != tenantOf(r) { // a session of another tenant is none here
+			if member == nil || member.Tenant != tenantOf(r) { // a session of another tenant does not count here
 				return connect.User{}, connect.ErrNotSignedIn
 			}
 			return connect.User{ID: connect.TenantUserID(member.Tenant, member.ID), Name: member.Name}, nil
@@ -150,7 +150,7 @@ func ExampleConfig_publicURLs_move() {
 	mux.HandleFunc("old.example/", func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "https://new.example"+r.URL.RequestURI(), http.StatusPermanentRedirect)
 	})
-	mux.Handle("old.example/identity-callback/", h) // flows that began at the old domain
+	mux.Handle("old.example/identity-callback/", h) // flows that started at the old domain
 	// docs: end
 	app.server.Config.Handler = mux
 	for _, path := range []string{"/reports", "/identity-callback/STATE"} {

@@ -9,10 +9,10 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// The user's choice comes before Accept-Language, and Dutch beside what is built in.
+// The user's choice takes precedence over Accept-Language. Dutch is an added language.
 func ExampleConfig_texts() {
 	app := newDemoApp(func(config *connect.Config) {
-		// docs: pages#Languages
+		// docs: pages
 		config.Language = func(r *http.Request) string {
 			cookie, err := r.Cookie("language") // or a column of your users table
 			if err != nil {
@@ -47,12 +47,12 @@ func ExampleConfig_texts() {
 	// 200 de: Ihr Konto verbinden. Need help, Ada? /connect
 }
 
-// A test of the app's finds the texts that its own language lacks, also after an update.
+// A test in the app finds the texts that its own language lacks.
 func ExampleBuiltInTexts() {
 	dutch := connect.BuiltInTexts("en") // stands for the app's own file
 	delete(dutch, "step.back")
 
-	// docs: pages#Languages
+	// docs: pages
 	for key, english := range connect.BuiltInTexts("en") {
 		if _, ok := dutch[key]; !ok {
 			fmt.Printf("%s: %q is missing\n", key, english)
@@ -68,7 +68,7 @@ func ExampleLocale_Explain() {
 	var h *connect.Handler
 	app := newDemoApp(func(config *connect.Config) {
 		config.Language = func(*http.Request) string { return "es" }
-		// docs: pages#Languages
+		// docs: errors
 		config.ErrorHandler = func(w http.ResponseWriter, r *http.Request, err error) {
 			e := h.Locale(r).Explain(err)
 			http.Error(w, e.Title+"\n"+e.Help, e.Status)

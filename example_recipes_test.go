@@ -16,7 +16,7 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// recipeApp is an app whose users sign in, each browser by itself.
+// recipeApp is an app with a sign-in of its own.
 type recipeApp struct{ *demoApp }
 
 func newRecipeApp(options ...func(*connect.Config)) recipeApp {
@@ -36,7 +36,7 @@ func newRecipeApp(options ...func(*connect.Config)) recipeApp {
 	return recipeApp{app}
 }
 
-// visitor is a person in a browser, which keeps cookies of its own.
+// visitor is a user in a browser with its own cookies.
 type visitor struct {
 	app     recipeApp
 	browser *http.Client
@@ -53,7 +53,7 @@ func (v visitor) signIn(name string) visitor {
 	return v
 }
 
-// press presses the button of the connect page, and returns the hosted page.
+// press presses the button of the connect page, and returns the URL of the hosted page.
 func (v visitor) press(fields ...string) (hosted string) {
 	res, err := v.browser.PostForm(v.app.server.URL+"/connect", form(fields...))
 	if err != nil {
@@ -63,7 +63,7 @@ func (v visitor) press(fields ...string) (hosted string) {
 	return res.Header.Get("Location")
 }
 
-// approve is what the hosted page does: it returns the callback's URL.
+// approve signs in on the hosted page, and returns the callback's URL.
 func (v visitor) approve(hosted string) (callback string) {
 	callback, err := v.app.fake.Approve(context.Background(), hosted)
 	if err != nil {
@@ -72,7 +72,7 @@ func (v visitor) approve(hosted string) (callback string) {
 	return callback
 }
 
-// open shows what a page is, by its status, where it redirects to, and its title.
+// open prints a page's status, and its title or the URL that it redirects to.
 func (v visitor) open(address string) {
 	v.show(v.browser.Get(v.app.server.URL + strings.TrimPrefix(address, v.app.server.URL)))
 }
@@ -96,7 +96,7 @@ func (v visitor) show(res *http.Response, err error) {
 }
 
 // docs: recipes
-// connectLink is the same for all users, and holds no secret.
+// connectLink returns a link that is the same for all users and contains no secret.
 func connectLink(publicURL, returnTo string) string {
 	return publicURL + "/connect?" + url.Values{"return_to": {returnTo}}.Encode()
 }
@@ -124,7 +124,7 @@ func Example_link() {
 	// 400 This link does not work
 }
 
-// chat gets the messages of a bot.
+// chat receives the messages of a bot.
 type chat chan string
 
 func (c chat) send(_ context.Context, userID, text string) { c <- userID + ": " + text }
@@ -179,7 +179,7 @@ func Example_mobileApp() {
 	mux := app.mux
 	// docs: recipes
 	mux.HandleFunc("GET /app/connected", func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, "errand://connected", http.StatusSeeOther) // A constant: nothing of the request.
+		http.Redirect(w, r, "errand://connected", http.StatusSeeOther) // a constant, with nothing from the request
 	})
 	// docs: end
 
@@ -187,7 +187,7 @@ func Example_mobileApp() {
 	ada.open("/connect?return_to=/app/connected")
 	ada.open(ada.approve(ada.press("return_to", "/app/connected")))
 	ada.open("/app/connected")
-	// Nothing in the URL decides where the page leads to.
+	// Nothing in the URL changes where the page redirects to.
 	ada.open("/app/connected?return_to=https://attacker.example&url=attacker://app&identity_id=1")
 	ada.open("/connect?return_to=errand://connected")
 	// Output:
@@ -199,7 +199,7 @@ func Example_mobileApp() {
 }
 
 // docs: recipes
-// inApp matches in-app browsers that name themselves. Many do not.
+// inApp matches in-app browsers that identify themselves. Many do not.
 var inApp = regexp.MustCompile(`FBAN|FBAV|Instagram|LinkedInApp|Snapchat|BytedanceWebview|\bLine/|MicroMessenger|; wv\)`)
 
 var openInBrowser = template.Must(template.New("").Parse(`<!doctype html>
@@ -239,7 +239,7 @@ func Example_inAppBrowser() {
 		system.show(system.browser.Do(r))
 	}
 
-	// Ada begins in the in-app browser, and opens the callback in the system's.
+	// Ada starts in the in-app browser, and opens the callback in the system's.
 	callback := inAppBrowser.approve(inAppBrowser.press())
 	system.open(callback)
 	system.signIn("Ada").open(callback)
@@ -262,8 +262,8 @@ func Example_sharedComputer() {
 	mux := app.mux
 	// docs: recipes
 	mux.HandleFunc("POST /sign-out", func(w http.ResponseWriter, r *http.Request) {
-		endSession(w, r)                               // In your session store, not the cookie alone.
-		w.Header().Set("Clear-Site-Data", `"cookies"`) // Not with FixedCallbackURL.
+		endSession(w, r)                               // in your session store, not only the cookie
+		w.Header().Set("Clear-Site-Data", `"cookies"`) // not with FixedCallbackURL
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 	})
 	// docs: end
@@ -287,6 +287,6 @@ func Example_sharedComputer() {
 	// 401 Sign in first
 	// 403 Finish in the browser you started in
 	// 403 Somebody else started this
-	// 409 This link was used already
+	// 409 This link was already used
 	// connect: the user is not connected
 }

@@ -97,7 +97,7 @@ func ExampleApplication_Reconcile() {
 	}
 	fmt.Println(reconcile())
 	// Output:
-	// looked at 1 connections and 2 other identities, with 6 calls
+	// compared 1 connections and 2 other identities, with 6 calls
 	// orphan: 2, of which 0 repaired
 	// <nil>
 }
@@ -131,7 +131,7 @@ func ExampleApplication_Adopt() {
 	db := sql.OpenDB(usersTable{{"ada", old.ID}, {"grace", other.ID}})
 	defer db.Close()
 	ctx := context.Background()
-	for range 2 { // Twice without harm.
+	for range 2 { // It is idempotent.
 		fmt.Println(takeOver(ctx, db, app.connect))
 	}
 	for _, user := range []string{"ada", "grace"} {
@@ -146,4 +146,40 @@ func ExampleApplication_Adopt() {
 	// ada true <nil>
 	// grace false connect: the user is not connected
 	// ada
+}
+
+// An app's audit log.
+func ExampleConfig_onEvent_audit() {
+	lines := make(chan string, 10)
+	audit := slog.New(slog.NewTextHandler(lineWriter(lines), &slog.HandlerOptions{
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == "identity" || a.Key == "application" || a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		},
+	}))
+	app := newDemoApp(func(config *connect.Config) {
+		// docs: running
+		config.OnEvent = func(ctx context.Context, e connect.Event) {
+			audit.InfoContext(ctx, string(e.Kind), "user", e.UserID, "application", e.ApplicationID,
+				"identity", e.IdentityID, "health", e.Health, "proof", e.Proof, "reason", e.Reason)
+		}
+		// docs: end
+	})
+	defer app.close()
+	app.connectAda()
+	for range 2 {
+		fmt.Print(<-lines)
+	}
+	// Output:
+	// level=INFO msg=started user=ada health="" proof=0 reason=<nil>
+	// level=INFO msg=connected user=ada health="" proof=0 reason=<nil>
+}
+
+type lineWriter chan string
+
+func (w lineWriter) Write(line []byte) (int, error) {
+	w <- string(line)
+	return len(line), nil
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// byScript has the browser send what fetch sends from a page of the app's.
+// byScript makes the browser send the headers that fetch sends from a page of the app.
 func (b *browser) byScript() *browser {
 	b.header = http.Header{
 		"Accept": {"*/*"}, "Sec-Fetch-Dest": {"empty"}, "Sec-Fetch-Site": {"same-origin"}, "Sec-Fetch-Mode": {"cors"}, "Origin": {b.site.server.URL},
@@ -20,7 +20,7 @@ func (b *browser) byScript() *browser {
 	return b
 }
 
-func TestAScriptsFlowBeginsWhenTheBrowserKeepsCookies(t *testing.T) {
+func TestCookieTrialBeginsAScriptsFlow(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada").byScript()
@@ -34,7 +34,7 @@ func TestAScriptsFlowBeginsWhenTheBrowserKeepsCookies(t *testing.T) {
 	require.Equal(t, http.StatusOK, a.status, "%s", a.body)
 	require.Contains(t, a.body, "redirectUrl")
 	a = ada.do(http.MethodPost, "/connect", "application/json", "{}")
-	require.Equal(t, http.StatusOK, a.status, "what was tried is known")
+	require.Equal(t, http.StatusOK, a.status, "the trial is not repeated")
 
 	// A browser that holds a state cookie keeps cookies.
 	grace := s.signedIn("grace")
@@ -42,7 +42,7 @@ func TestAScriptsFlowBeginsWhenTheBrowserKeepsCookies(t *testing.T) {
 	require.Equal(t, http.StatusOK, grace.byScript().do(http.MethodPost, "/connect", "application/json", "{}").status)
 }
 
-func TestAFlowDoesNotBeginInAFrame(t *testing.T) {
+func TestFramedPageBeginsNoFlow(t *testing.T) {
 	t.Parallel()
 	// The session comes along, as a SameSite=None or partitioned cookie does; ours do not.
 	s := newSite(t, func(c *connect.Config) {
@@ -78,13 +78,13 @@ func TestAFlowDoesNotBeginInAFrame(t *testing.T) {
 	}
 	require.Empty(t, s.fake.Calls(), "no token was issued")
 
-	// A form that leads out of the frame.
+	// A form that opens a new tab.
 	framed.header.Set("Sec-Fetch-Dest", "document")
 	require.Equal(t, http.StatusSeeOther, framed.post("/connect", nil).status)
 }
 
-// No cookie of the app's own, such as its session, stands for the one that is tried.
-func TestOnlyOurCookieIsTakenForKept(t *testing.T) {
+// Cookies of the app, such as its session, do not count as the one that is tried.
+func TestCookieTrialIgnoresTheAppsCookies(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada").byScript()

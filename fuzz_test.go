@@ -20,9 +20,9 @@ import (
 	"github.com/anchorconnect/connect/anchorhttp"
 )
 
-// FuzzAStateCookie looks for a cookie that opens though it was not sealed with
-// this secret: a value altered, moved to another name, or made up.
-func FuzzAStateCookie(f *testing.F) {
+// FuzzStateCookie looks for a cookie that opens though it was not sealed with
+// this secret: a value that was altered, forged or moved to another name.
+func FuzzStateCookie(f *testing.F) {
 	ours, err := newStateCookies([][]byte{secretA}, true)
 	require.NoError(f, err)
 	theirs, err := newStateCookies([][]byte{secretB}, true)
@@ -55,10 +55,10 @@ func FuzzAStateCookie(f *testing.F) {
 	})
 }
 
-// FuzzACallback sends any path and query to a handler in which ada has a start
-// open and somebody else's identity is known to Anchor: nothing panics, nothing
-// leads off the site, and nothing but ada's own new identity gets connected.
-func FuzzACallback(f *testing.F) {
+// FuzzCallback sends any path and query to a handler in which ada has a pending flow.
+// Anchor also knows another user's identity. Nothing panics, nothing redirects to another
+// site, and only ada's own new identity gets connected.
+func FuzzCallback(f *testing.F) {
 	own, foreign := identityA, identityB
 	f.Add("", "identity_id="+own+"&status=success")
 	f.Add("", "identityId="+foreign)
@@ -107,8 +107,8 @@ func FuzzACallback(f *testing.F) {
 	})
 }
 
-// cannedAnchor answers as Anchor does, from memory: own is a new identity, and
-// foreign one that grace owns.
+// cannedAnchor answers as Anchor does: own is a new identity, and foreign is one that
+// grace owns.
 type cannedAnchor struct{ own, foreign string }
 
 func (a cannedAnchor) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -135,9 +135,9 @@ func (a cannedAnchor) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// FuzzWhatACallbackSays reads any query: never two answers at once, never an id
+// FuzzReadReturn reads any query: never two answers at once, never an id
 // that is no UUID, and the repeated request says the same.
-func FuzzWhatACallbackSays(f *testing.F) {
+func FuzzReadReturn(f *testing.F) {
 	f.Add("identity_id=" + identityA + "&status=success")
 	f.Add("identityId=" + identityA)
 	f.Add("identity_id=" + identityA + "&identityId=" + identityB)
@@ -167,8 +167,8 @@ func FuzzWhatACallbackSays(f *testing.F) {
 	})
 }
 
-// FuzzAStartsBody reads any body of a start: the way back is local or refused.
-func FuzzAStartsBody(f *testing.F) {
+// FuzzReadForm reads any body of a POST: the return path is local or refused.
+func FuzzReadForm(f *testing.F) {
 	f.Add("application/json", `{"return_to":"/reports"}`)
 	f.Add("application/json", `{"return_to":"//evil.test"}`)
 	f.Add("application/json", `{"popup":true,"return_to":7}`)
@@ -188,9 +188,9 @@ func FuzzAStartsBody(f *testing.F) {
 	})
 }
 
-// FuzzTheTag merges the tag into any metadata: the owner is the user, and what was
-// there stays.
-func FuzzTheTag(f *testing.F) {
+// FuzzTaggedMetadata adds the tag to any metadata: the user becomes the owner, and other
+// entries stay.
+func FuzzTaggedMetadata(f *testing.F) {
 	f.Add(`{"plan":"pro","externalUserId":"","n":12345678901234567890}`, "ada")
 	f.Add(`{"connectedAt":[],"":null}`, "é\u2028")
 	f.Fuzz(func(t *testing.T, text, userID string) {

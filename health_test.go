@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestWhenNewsCountsFrom(t *testing.T) {
+func TestLearnedAtIsLaterThanWhatWasKnown(t *testing.T) {
 	t.Parallel()
 	known := Connection{HealthAt: noon}
 	tests := map[string]struct {

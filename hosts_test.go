@@ -39,8 +39,8 @@ func fromTable(c *connect.Config) {
 
 var manyHosts = map[string]func(*connect.Config){"a set": fromSet, "a function": fromTable}
 
-// tenants makes users of the app's tenants, which are named by the first part of the
-// host.
+// tenants gives each tenant users of its own. The first part of the host names the
+// tenant.
 func tenants(c *connect.Config) {
 	user := c.User
 	c.User = func(r *http.Request) (connect.User, error) {
@@ -51,7 +51,7 @@ func tenants(c *connect.Config) {
 	}
 }
 
-// anywhere is a browser that finds the site under every host.
+// anywhere returns a browser that reaches the site under every host.
 func (s *site) anywhere() *browser {
 	b := s.browser()
 	b.client.Transport = &http.Transport{
@@ -88,7 +88,7 @@ func (b *browser) cookiesAt(host string) []*http.Cookie {
 	return slices.DeleteFunc(b.client.Jar.Cookies(u), func(c *http.Cookie) bool { return !strings.HasPrefix(c.Name, "__Host-connect-") })
 }
 
-func TestAFlowReturnsToTheHostThatBeganIt(t *testing.T) {
+func TestHostThatBeginsAFlowGetsTheCallback(t *testing.T) {
 	t.Parallel()
 	for name, several := range manyHosts {
 		for _, host := range []string{mainHost, acme, globex} {
@@ -127,7 +127,7 @@ func TestAFlowReturnsToTheHostThatBeganIt(t *testing.T) {
 	}
 }
 
-func TestAHostThatIsNotTheAppsIsRefused(t *testing.T) {
+func TestHostThatIsNotTheAppsIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, several := range manyHosts {
 		t.Run(name, func(t *testing.T) {
@@ -146,20 +146,20 @@ func TestAHostThatIsNotTheAppsIsRefused(t *testing.T) {
 				} {
 					require.Equal(t, http.StatusBadRequest, a.status, host)
 					require.True(t, strings.Contains(a.body, connect.Explain(connect.ErrWrongOrigin).Title) || strings.Contains(a.body, `"wrong_origin"`), a.body)
-					require.NotContains(t, a.body, "evil", "nothing leads there")
-					require.NotContains(t, a.body, "href=", "nor anywhere else at this host")
+					require.NotContains(t, a.body, "evil", "nothing links there")
+					require.NotContains(t, a.body, "href=", "nor to another page of this host")
 					require.Empty(t, a.header.Get("Set-Cookie"))
 					require.Empty(t, a.location)
 				}
 			}
 			require.Empty(t, s.fake.Calls(), "no token was issued")
 			require.Equal(t, "map[]", store.count())
-			require.Contains(t, s.log.String(), `evil.test`, "the log tells which host it was")
+			require.Contains(t, s.log.String(), `evil.test`, "the log names the host")
 		})
 	}
 }
 
-func TestAHostIsRecognizedAsClientsWriteIt(t *testing.T) {
+func TestHostIsRecognizedAsClientsWriteIt(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, fromSet)
 	for host, want := range map[string]int{
@@ -174,13 +174,13 @@ func TestAHostIsRecognizedAsClientsWriteIt(t *testing.T) {
 	}
 }
 
-func TestATenantsCallbackLinkOpenedAtAnotherTenantsHostIsRefused(t *testing.T) {
+func TestHostOfAnotherTenantRefusesTheCallback(t *testing.T) {
 	t.Parallel()
 	for name, several := range manyHosts {
 		for _, fixed := range []bool{false, true} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				// The same users everywhere: only the host tells the two apart.
+				// Users are the same on both hosts: only the host differs.
 				s := newSite(t, several, func(c *connect.Config) { c.FixedCallbackURL = fixed })
 				ada := s.anywhere().signInAt("ada", acme, globex)
 				callback := ada.startAt(acme)
@@ -188,7 +188,7 @@ func TestATenantsCallbackLinkOpenedAtAnotherTenantsHostIsRefused(t *testing.T) {
 				elsewhere := globex + strings.TrimPrefix(callback, acme)
 
 				ada.refused(connect.ErrNoStateCookie, ada.get(elsewhere))
-				// Whoever owns a browser can copy what is in it.
+				// The owner of a browser can copy its cookies.
 				target, err := url.Parse(globex)
 				require.NoError(t, err)
 				copied := ada.cookiesAt(acme)
@@ -212,7 +212,7 @@ func TestATenantsCallbackLinkOpenedAtAnotherTenantsHostIsRefused(t *testing.T) {
 	}
 }
 
-func TestAFixedCallbackAddressOfEachHost(t *testing.T) {
+func TestHostHasAFixedCallbackOfItsOwn(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, fromSet, func(c *connect.Config) { c.FixedCallbackURL = true })
 	for user, host := range map[string]string{"ada": mainHost, "grace": acme, "mary": globex} {
@@ -224,7 +224,7 @@ func TestAFixedCallbackAddressOfEachHost(t *testing.T) {
 	}
 }
 
-func TestAPageOfOneHostActsForNobodyOnAnother(t *testing.T) {
+func TestHostRefusesThePagesOfAnotherHost(t *testing.T) {
 	t.Parallel()
 	for name, several := range manyHosts {
 		t.Run(name, func(t *testing.T) {
@@ -254,7 +254,7 @@ func TestAPageOfOneHostActsForNobodyOnAnother(t *testing.T) {
 	}
 }
 
-func TestUsersOfTwoTenantsDoNotMeet(t *testing.T) {
+func TestTenantUserIDKeepsUsersOfTwoTenantsApart(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, fromTable, tenants)
 	ada, bob := s.anywhere().signInAt("7", acme), s.anywhere().signInAt("7", globex)
@@ -282,7 +282,7 @@ func TestUsersOfTwoTenantsDoNotMeet(t *testing.T) {
 	s.anywhere().refused(connect.ErrNotSignedIn, s.anywhere().get(acme+"/connect")) // Not the user "acme/".
 }
 
-func TestTenantUserIDsDiffer(t *testing.T) {
+func TestTenantUserIDDiffersForEachPair(t *testing.T) {
 	t.Parallel()
 	seen := map[string][2]string{}
 	parts := []string{"a", "a/b", "b", "a%2Fb", "a%", "%2F", "/", "7", "7/", "a%252Fb", "A", "%"}
@@ -300,7 +300,7 @@ func TestTenantUserIDsDiffer(t *testing.T) {
 	}
 }
 
-func TestALookUpOfTheHostThatFailsLeavesTheFlowOpen(t *testing.T) {
+func TestHostLookupThatFailsLeavesTheFlowPending(t *testing.T) {
 	t.Parallel()
 	var fault struct {
 		address string
@@ -362,13 +362,13 @@ func TestNewChecksSeveralHosts(t *testing.T) {
 	}
 }
 
-func TestVerifyAsksAboutAHostOfNobodys(t *testing.T) {
+func TestVerifyAsksPublicURLOfAboutAnUnknownHost(t *testing.T) {
 	t.Parallel()
 	for want, find := range map[string]func(*http.Request) (string, error){
 		"":                           func(*http.Request) (string, error) { return "", nil },
 		"believes any Host header":   func(r *http.Request) (string, error) { return "https://" + r.Host, nil },
 		"believes any Host header: ": func(r *http.Request) (string, error) { return "https://" + r.Header.Get("X-Forwarded-Host"), nil },
-		"return connect.ErrWrongOrigin for it: connect: the address of the request could not be looked up: no such tenant": func(*http.Request) (string, error) {
+		"should return connect.ErrWrongOrigin: connect: the address of the request could not be looked up: no such tenant": func(*http.Request) (string, error) {
 			return "", errors.New("no such tenant")
 		},
 		"panic": func(r *http.Request) (string, error) { return r.Context().Value("tenant").(string), nil },
@@ -391,9 +391,9 @@ func TestVerifyAsksAboutAHostOfNobodys(t *testing.T) {
 	require.NoError(t, newSite(t, fromSet).handler.Verify(t.Context()))
 }
 
-// An app moves to another domain: the new one becomes PublicURL, the old one stays for
-// what has begun there.
-func TestAFlowThatBeganBeforeAMoveFinishesAtTheOldDomain(t *testing.T) {
+// An app moves to another domain: the new one becomes PublicURL, and the old one stays
+// for flows that began there.
+func TestHostOfBeforeAMoveFinishesItsFlows(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *connect.Config) { c.PublicURL = acme })
 	ada := s.anywhere().signInAt("ada", acme)
@@ -410,10 +410,29 @@ func TestAFlowThatBeganBeforeAMoveFinishesAtTheOldDomain(t *testing.T) {
 	require.Equal(t, identityIn(callback), s.connection("ada").IdentityID)
 }
 
-func TestALogNamesTheHostOfARefusal(t *testing.T) {
+func TestHostOfARefusalIsLogged(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, fromSet)
 	b := s.anywhere()
 	b.refused(connect.ErrNotSignedIn, b.get(globex+"/connect"))
 	require.Contains(t, s.log.String(), "code=not_signed_in status=401 error=\"connect: nobody is signed in\" origin="+globex)
+}
+
+func TestHostHeaderIsNeverBelieved(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	ada := s.signedIn("ada")
+	r, err := http.NewRequest(http.MethodPost, s.server.URL+"/connect", nil)
+	require.NoError(t, err)
+	r.Host = "evil.test"
+	r.Header.Set("X-Forwarded-Host", "evil.test")
+	for _, cookie := range ada.client.Jar.Cookies(r.URL) {
+		r.AddCookie(cookie)
+	}
+	r.Header.Set("Origin", s.server.URL) // An older browser behind a proxy that rewrites Host.
+	res, err := s.server.Client().Transport.RoundTrip(r)
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+	require.Equal(t, http.StatusSeeOther, res.StatusCode)
+	require.NotContains(t, string(s.fake.Calls()[0].Body), "evil")
 }

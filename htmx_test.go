@@ -12,7 +12,7 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// withHTMX is the same browser, when htmx sends a request from a page.
+// withHTMX returns the same browser, sending requests as htmx does from a page.
 func (b *browser) withHTMX(page string) *browser {
 	htmx := *b
 	htmx.header = http.Header{"Accept": {"*/*"}, "Sec-Fetch-Site": {"same-origin"}}
@@ -21,7 +21,7 @@ func (b *browser) withHTMX(page string) *browser {
 	return &htmx
 }
 
-// sent checks that htmx is told to go to an address, and nothing else.
+// sent checks that htmx is redirected to an address, and gets nothing else.
 func (b *browser) sent(to string, a answer) {
 	t := b.site.t
 	t.Helper()
@@ -31,7 +31,7 @@ func (b *browser) sent(to string, a answer) {
 	require.Empty(t, a.body)
 }
 
-func TestAStartByHTMX(t *testing.T) {
+func TestHTMXStartsAFlowAndDisconnects(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")
@@ -41,7 +41,7 @@ func TestAStartByHTMX(t *testing.T) {
 	require.Contains(t, hosted, s.fake.URL()+"/identity/create?token=")
 	require.Equal(t, "/reports", ada.get(s.approve(hosted)).location)
 
-	// Its extension that sends JSON makes no script of it.
+	// The extension that sends JSON does not make the request a script's.
 	htmx := ada.withHTMX("/settings")
 	a = htmx.do(http.MethodPost, "/connect", "application/json", `{"return_to":"/reports","popup":true}`)
 	require.Equal(t, "/reports", ada.get(s.approve(a.header.Get("HX-Redirect"))).location, "and no popup")
@@ -50,7 +50,7 @@ func TestAStartByHTMX(t *testing.T) {
 	ada.sent("/connect", htmx.do(http.MethodPost, "/disconnect", "application/json", "{}"))
 }
 
-func TestOurPagesAreNoPiecesOfAnother(t *testing.T) {
+func TestHTMXIsSentToTheConnectPage(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, withCalendar)
 	ada := s.signedIn("ada")
@@ -61,7 +61,7 @@ func TestOurPagesAreNoPiecesOfAnother(t *testing.T) {
 	require.Empty(t, a.header.Get("HX-Redirect"))
 }
 
-func TestAnErrorForHTMXIsAPieceOfAPage(t *testing.T) {
+func TestHTMXGetsAnErrorAsAFragment(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")
@@ -74,7 +74,7 @@ func TestAnErrorForHTMXIsAPieceOfAPage(t *testing.T) {
 	require.Equal(t, "no-store", a.header.Get("Cache-Control"))
 	require.Empty(t, a.header.Get("HX-Redirect"))
 
-	// Nowhere to sign in is known.
+	// No sign-in page is configured.
 	nobody := s.browser().withHTMX("/settings")
 	a = nobody.post("/connect", nil)
 	nobody.refused(connect.ErrNotSignedIn, a)
@@ -88,7 +88,7 @@ func TestHTMXIsSentToTheSignInPage(t *testing.T) {
 	nobody := s.browser()
 	for _, test := range []struct{ page, want string }{
 		{"/settings?tab=2#accounts", "/login?return_to=%2Fsettings%3Ftab%3D2"},
-		// What a page claims to be is not believed further than a local path.
+		// Of the page's URL, only a local path is used.
 		{"//evil.test/x", "/login"},
 		{`/\evil.test`, "/login?return_to=%2F%255Cevil.test"},
 	} {
@@ -98,7 +98,7 @@ func TestHTMXIsSentToTheSignInPage(t *testing.T) {
 	}
 	foreign := nobody.withHTMX("")
 	foreign.header.Set("HX-Current-URL", "https://evil.test/reports")
-	require.Equal(t, "/login?return_to=%2Freports", foreign.post("/connect", nil).header.Get("HX-Redirect"), "its host counts for nothing")
+	require.Equal(t, "/login?return_to=%2Freports", foreign.post("/connect", nil).header.Get("HX-Redirect"), "its host is ignored")
 	foreign.header.Set("HX-Current-URL", "javascript:alert(1)")
 	require.Equal(t, "/login?return_to=%2Fconnect", foreign.post("/connect", nil).header.Get("HX-Redirect"))
 
@@ -108,7 +108,7 @@ func TestHTMXIsSentToTheSignInPage(t *testing.T) {
 	require.Equal(t, "/anmelden-f%C3%BCr-alle?return_to=%2Fsettings", a.header.Get("HX-Redirect"))
 }
 
-func TestRequiringAConnectionOfHTMX(t *testing.T) {
+func TestRequireIdentityRedirectsHTMX(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *connect.Config) { c.SignInURL = "/login" })
 	mux := s.mux
@@ -126,7 +126,7 @@ func TestRequiringAConnectionOfHTMX(t *testing.T) {
 	require.Equal(t, "reached", ada.withHTMX("/reports").get("/piece").body)
 }
 
-func TestAPieceOfAPageThatNeedsAConnectionComesBackToTheWhole(t *testing.T) {
+func TestRequireIdentityReturnsHTMXToTheWholePage(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.mux.Handle("/piece", s.handler.RequireIdentity(http.NotFoundHandler()))

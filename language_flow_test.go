@@ -15,7 +15,7 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// reading is a browser whose user reads this language.
+// reading returns the same browser with another Accept-Language.
 func (b *browser) reading(accept string) *browser {
 	other := *b
 	other.header = b.header.Clone()
@@ -28,13 +28,13 @@ func speaks(tag string) func(*connect.Config) {
 	return func(c *connect.Config) { c.Language = func(*http.Request) string { return tag } }
 }
 
-// words are the texts of a page, without its markup.
+// words returns the text of a page without its markup.
 func words(page string) string {
 	page = regexp.MustCompile(`(?s)<(style|script)[^>]*>.*?</(style|script)>|<[^>]*>`).ReplaceAllString(page, "\n")
 	return html.UnescapeString(page)
 }
 
-func TestEveryPageIsInTheLanguageOfTheRequest(t *testing.T) {
+func TestLanguageOfTheRequestIsThatOfEveryPage(t *testing.T) {
 	t.Parallel()
 	titles := map[string]map[string]string{
 		"de": {"connect": "Ihr Konto verbinden", "notice": "Machen Sie in dem Browser weiter, in dem Sie begonnen haben", "popup": "Sie haben abgebrochen", "repeat": "Einen Moment"},
@@ -65,7 +65,7 @@ func TestEveryPageIsInTheLanguageOfTheRequest(t *testing.T) {
 	}
 }
 
-func TestTheListOfAccountsInAnotherLanguage(t *testing.T) {
+func TestLanguageOfTheListOfAccounts(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upTo(3), withCalendar)
 	s.clock.advance(-time.Since(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)))
@@ -81,7 +81,7 @@ func TestTheListOfAccountsInAnotherLanguage(t *testing.T) {
 	require.Contains(t, ada.reading("fr").get("/connect").body, `Connecté depuis le <time dir="auto" datetime="2026-03-01">1er mars 2026</time>.`)
 }
 
-// hebrew is what an app would add, in part.
+// hebrew is a part of the texts that an app would add.
 var hebrew = map[string]string{
 	"connect.title":              "חיבור החשבון שלך",
 	"connect.title.of":           "חיבור חשבון {application} שלך",
@@ -97,7 +97,7 @@ var hebrew = map[string]string{
 }
 
 // A language that is written from right to left.
-func TestAnAppAddsALanguageFromRightToLeft(t *testing.T) {
+func TestTextsAddALanguageFromRightToLeft(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, withCalendar, func(c *connect.Config) {
 		c.Texts = map[string]map[string]string{"he": hebrew}
@@ -116,7 +116,7 @@ func TestAnAppAddsALanguageFromRightToLeft(t *testing.T) {
 	require.Contains(t, a.body, `<html lang="he" dir="rtl">`)
 	require.Contains(t, a.body, "<h1>חיבור החשבון שלך</h1>")
 	require.Contains(t, a.body, `נכנסת לאתר הזה בשם <bdi><strong>Ada</strong></bdi>. אם`)
-	require.Contains(t, a.body, "Your password is never shown to us", "a text that the app has not")
+	require.Contains(t, a.body, "Your password is never shown to us", "a text that the app does not have")
 	require.Contains(t, ada.get("/connect/calendar").body, "<h1>חיבור חשבון \u2068calendar\u2069 שלך</h1>")
 
 	a = ada.get("/identity-callback/STATE?status=cancelled")
@@ -124,8 +124,8 @@ func TestAnAppAddsALanguageFromRightToLeft(t *testing.T) {
 	require.Contains(t, a.body, "<p>זה לא התחיל בדפדפן הזה.</p>")
 	require.Contains(t, a.body, ">להתחיל שוב</a>")
 
-	start := ada.startInPopup("/connect")
-	cancelled, err := s.fake.Cancel(t.Context(), start.RedirectURL)
+	flow := ada.startInPopup("/connect")
+	cancelled, err := s.fake.Cancel(t.Context(), flow.RedirectURL)
 	require.NoError(t, err)
 	a = ada.get(cancelled)
 	require.Contains(t, a.body, `<html lang="he" dir="rtl">`)
@@ -143,7 +143,7 @@ func TestAnAppAddsALanguageFromRightToLeft(t *testing.T) {
 	require.Contains(t, origin.post("/connect", nil).body, "בכתובת \u2068https://old.example\u2069, אבל")
 }
 
-func TestTheAppsChoiceIsBeforeTheBrowsers(t *testing.T) {
+func TestLanguageOfTheAppsChoicePrecedesTheBrowsers(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *connect.Config) {
 		c.Language = func(r *http.Request) string { return r.URL.Query().Get("lang") }
@@ -162,7 +162,7 @@ func TestTheAppsChoiceIsBeforeTheBrowsers(t *testing.T) {
 	require.Contains(t, s.signedIn("ada").reading("nl, *;q=0.1").get("/connect").body, `<html lang="en"`)
 }
 
-func TestAnErrorAsJSONIsInTheLanguageOfTheRequest(t *testing.T) {
+func TestLanguageOfTheRequestIsThatOfAnErrorInJSON(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.mux.Handle("/reports", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -172,7 +172,7 @@ func TestAnErrorAsJSONIsInTheLanguageOfTheRequest(t *testing.T) {
 	for accept, want := range map[string]string{
 		"ja": "先にアカウントを連携してください。この操作に必要なアカウントが、まだ連携されていません。連携すると、続きから進められます。",
 		"es": "Conecta primero tu cuenta. Para esto hace falta una cuenta tuya que aún no está conectada. Conéctala y podrás continuar.",
-		"nl": "Connect your account first. This needs an account of yours that is not connected yet. Connect it, and go on from there.",
+		"nl": "Connect your account first. This needs an account that you have not connected yet. Connect it to continue.",
 	} {
 		a := s.signedIn("ada").asJSON().reading(accept).get("/reports")
 		var body struct{ Error, Message, ConnectURL string }
@@ -184,7 +184,7 @@ func TestAnErrorAsJSONIsInTheLanguageOfTheRequest(t *testing.T) {
 	}
 }
 
-func TestWhatDependsOnNoLanguageSaysSo(t *testing.T) {
+func TestLanguageHeadersAreAbsentWithoutTexts(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada").reading("de")
@@ -194,7 +194,7 @@ func TestWhatDependsOnNoLanguageSaysSo(t *testing.T) {
 	}
 }
 
-func TestTheModuleIsServedInTheLanguageOfTheRequest(t *testing.T) {
+func TestModuleIsServedInTheLanguageOfTheRequest(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	german := s.browser().reading("de")
@@ -211,7 +211,7 @@ func TestTheModuleIsServedInTheLanguageOfTheRequest(t *testing.T) {
 }
 
 // An app's own templates and handlers have the texts too, and texts of their own.
-func TestTheAppsOwnTextsInItsOwnTemplates(t *testing.T) {
+func TestTextsOfTheAppServeItsTemplates(t *testing.T) {
 	t.Parallel()
 	own := func(c *connect.Config) {
 		c.Texts = map[string]map[string]string{"en": {"app.hello": "Hello {name}"}, "de": {"app.hello": "Hallo {name}"}}
@@ -224,7 +224,7 @@ func TestTheAppsOwnTextsInItsOwnTemplates(t *testing.T) {
 	require.ErrorContains(t, err, `"app.unknown"`)
 }
 
-func TestTheAppsOwnErrorHandlerHasTheLanguage(t *testing.T) {
+func TestErrorHandlerHasTheLanguageOfTheRequest(t *testing.T) {
 	t.Parallel()
 	var s *site
 	s = newSite(t, func(c *connect.Config) {

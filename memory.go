@@ -12,15 +12,14 @@ import (
 	"time"
 )
 
-// MemoryStore is a [Store] and a [Lister] that keeps everything in memory, for tests
-// and for demos of a single process: its content ends with the process, and replicas
-// would each have their own. The zero value is an empty store. It is safe for
-// concurrent use, and must not be copied after its first use.
+// MemoryStore is a [Store] and [Lister] in memory, for tests and demos. Its content is
+// lost when the process ends, and replicas cannot share it. The zero value is an empty
+// store. It is safe for concurrent use, and must not be copied after its first use.
 type MemoryStore struct {
 	mu     sync.RWMutex
-	users  map[string]map[string]*memoryUser // by application and user
-	flows  map[string]*memoryFlow            // those of all users, by token hash
-	owners map[string]*memoryConnection      // those of all users, by identity
+	users  map[string]map[string]*memoryUser // by application id and user id
+	flows  map[string]*memoryFlow            // of all users, by token hash
+	owners map[string]*memoryConnection      // of all users, by identity
 	tasks  map[taskKey]*Task
 }
 
@@ -31,24 +30,24 @@ var (
 
 // memoryUser is what a user has in an application.
 type memoryUser struct {
-	flows       []*memoryFlow       // few: limit bounds those of each actor
+	flows       []*memoryFlow       // few: Bind limits those of each actor
 	connections []*memoryConnection // in the order of Connections
-	endedAt     time.Time           // the latest Disconnect of all, until it is swept; zero for none
+	endedAt     time.Time           // of the latest Disconnect of all; zero if none, or after Sweep
 }
 
-// memoryFlow is a pending flow and whose it is.
+// memoryFlow is a pending flow and its user.
 type memoryFlow struct {
 	Pending
 	user *memoryUser
 }
 
-// memoryConnection is a connection and whose it is.
+// memoryConnection is a connection and its user.
 type memoryConnection struct {
 	Connection
 	user *memoryUser
 }
 
-// taskKey is what identifies a task.
+// taskKey identifies a task.
 type taskKey struct {
 	kind       TaskKind
 	identityID string
@@ -57,7 +56,7 @@ type taskKey struct {
 // NewMemoryStore returns an empty store.
 func NewMemoryStore() *MemoryStore { return new(MemoryStore) }
 
-// makeMaps makes the zero value writable. The caller holds the lock.
+// makeMaps makes the maps of the zero value. The caller holds the lock.
 func (m *MemoryStore) makeMaps() {
 	if m.flows != nil {
 		return
@@ -90,7 +89,7 @@ func (m *MemoryStore) Bind(ctx context.Context, p Pending, limit int) error {
 	return nil
 }
 
-// user returns what a user has, adding the user. The caller holds the lock.
+// user returns a user, adding it if needed. The caller holds the lock.
 func (m *MemoryStore) user(applicationID, userID string) *memoryUser {
 	users := m.users[applicationID]
 	if users == nil {
@@ -105,8 +104,8 @@ func (m *MemoryStore) user(applicationID, userID string) *memoryUser {
 	return user
 }
 
-// makeRoom spends and removes the oldest flows of a user and actor to make room for
-// one more. The caller holds the lock.
+// makeRoom spends and removes the oldest flows of a user and actor, so that one more
+// keeps to the limit. The caller holds the lock.
 func (m *MemoryStore) makeRoom(user *memoryUser, actorID string, limit int) {
 	var live, spent []*memoryFlow
 	for _, f := range user.flows {
@@ -126,7 +125,7 @@ func (m *MemoryStore) makeRoom(user *memoryUser, actorID string, limit int) {
 	}
 }
 
-// olderThanNewest returns all flows but the n that expire last.
+// olderThanNewest returns all flows but the n that expire last. It sorts flows.
 func olderThanNewest(flows []*memoryFlow, n int) []*memoryFlow {
 	if len(flows) <= n {
 		return nil
@@ -135,13 +134,13 @@ func olderThanNewest(flows []*memoryFlow, n int) []*memoryFlow {
 	return flows[:len(flows)-max(n, 0)]
 }
 
-// remove forgets a flow. The caller holds the lock.
+// remove removes a flow. The caller holds the lock.
 func (m *MemoryStore) remove(f *memoryFlow) {
 	delete(m.flows, f.TokenHash)
 	f.user.flows = slices.DeleteFunc(f.user.flows, func(other *memoryFlow) bool { return other == f })
 }
 
-// tidy forgets a user who has nothing left. The caller holds the lock.
+// tidy removes a user who has nothing left. The caller holds the lock.
 func (m *MemoryStore) tidy(applicationID, userID string) {
 	users := m.users[applicationID]
 	if user := users[userID]; len(user.flows) == 0 && len(user.connections) == 0 && user.endedAt.IsZero() {
@@ -186,60 +185,82 @@ func (m *MemoryStore) Complete(ctx context.Context, tokenHash string, c Connecti
 	m.mu.Lock()
 	defer m.mu.Unlock()
 
+	flow, reload, err := m.completable(tokenHash, c, how)
+	if err != nil || reload {
+		return Completed{}, err
+	}
+	connections := flow.user.values()
+	at, err := flow.place(connections, c.IdentityID, how.MaxConnections)
+	if err == nil && !how.agrees(connections, at) {
+		err = ErrConnectionChanged
+	}
+	if err != nil {
+		return Completed{}, err
+	}
+
+	done := Completed{First: true}
+	c.ConnectedAt, c.HealthAt = c.ConnectedAt.UTC(), c.HealthAt.UTC()
+	if at < 0 {
+		done.Connection = m.add(flow.user, c)
+	} else {
+		done.Connection, done.Replaced = m.renew(flow.user.connections[at], c)
+	}
+	flow.Spent, flow.IdentityID = true, c.IdentityID
+	m.queue(TagIdentity, done.Connection, how.TagAfter)
+	return done, nil
+}
+
+// completable returns the flow that c completes, or reports that it was completed with c
+// before. Its errors are those of [Store].Complete that do not depend on which connection
+// the flow is for, in their order. The caller holds the lock.
+func (m *MemoryStore) completable(tokenHash string, c Connection, how Completion) (flow *memoryFlow, reload bool, err error) {
 	user := m.users[c.ApplicationID][c.UserID]
 	flow, known := m.flows[tokenHash]
 	_, retired := m.tasks[taskKey{DeleteIdentity, c.IdentityID}]
 	owner, owned := m.owners[c.IdentityID]
 	switch {
 	case !known:
-		return Completed{}, ErrStateUnknown
+		return nil, false, ErrStateUnknown
 	case flow.user != user || flow.ActorID != c.ActorID:
-		return Completed{}, ErrAnotherUser
+		return nil, false, ErrAnotherUser
 	case flow.IdentityID == c.IdentityID:
-		return Completed{}, nil
+		return flow, true, nil
 	case flow.Spent, !flow.BegunAt.IsZero() && flow.BegunAt.Before(user.endedAt):
-		return Completed{}, ErrStateSpent
+		return nil, false, ErrStateSpent
 	case !c.ConnectedAt.Before(flow.ExpiresAt):
-		return Completed{}, ErrStateExpired
+		return nil, false, ErrStateExpired
 	case retired:
-		return Completed{}, ErrIdentityRetired
+		return nil, false, ErrIdentityRetired
 	case owned && owner.user != user:
-		return Completed{}, ErrIdentityTaken
+		return nil, false, ErrIdentityTaken
 	case how.SameIdentity && !owned:
-		return Completed{}, ErrIdentityTooOld
+		return nil, false, ErrIdentityTooOld
 	}
-	connections := user.values()
-	at, err := flow.place(connections, c.IdentityID, how.MaxConnections)
-	if err != nil {
-		return Completed{}, err
-	}
-	if !how.agrees(connections, at) {
-		return Completed{}, ErrConnectionChanged
-	}
+	return flow, false, nil
+}
 
-	c.ConnectedAt, c.HealthAt = c.ConnectedAt.UTC(), c.HealthAt.UTC()
-	done := Completed{First: true}
-	var kept *memoryConnection
-	if at < 0 {
-		c.CreatedAt = c.ConnectedAt
-		kept = &memoryConnection{Connection: c, user: user}
-		user.connections = append(user.connections, kept)
-		slices.SortFunc(user.connections, olderFirst)
-	} else {
-		kept = user.connections[at]
-		old := kept.Connection
-		c.ID, c.CreatedAt, c.Label = old.ID, old.CreatedAt, cmp.Or(c.Label, old.Label)
-		if old.IdentityID != c.IdentityID {
-			done.Replaced = old.IdentityID
-			m.retire(old, c.ConnectedAt)
-		}
-		kept.Connection = c
+// add stores c as one more connection of a user, and returns it. The caller holds the
+// lock.
+func (m *MemoryStore) add(user *memoryUser, c Connection) Connection {
+	c.CreatedAt = c.ConnectedAt
+	added := &memoryConnection{Connection: c, user: user}
+	user.connections = append(user.connections, added)
+	slices.SortFunc(user.connections, olderFirst)
+	m.owners[c.IdentityID] = added
+	return c
+}
+
+// renew stores c in the place of old, and returns it and the identity that it replaces,
+// if any. The caller holds the lock.
+func (m *MemoryStore) renew(old *memoryConnection, c Connection) (renewed Connection, replaced string) {
+	c.ID, c.CreatedAt, c.Label = old.ID, old.CreatedAt, cmp.Or(c.Label, old.Label)
+	if old.IdentityID != c.IdentityID {
+		replaced = old.IdentityID
+		m.retire(old.Connection, c.ConnectedAt)
 	}
-	m.owners[c.IdentityID] = kept
-	flow.Spent, flow.IdentityID = true, c.IdentityID
-	m.queue(TagIdentity, c, how.TagAfter)
-	done.Connection = c
-	return done, nil
+	old.Connection = c
+	m.owners[c.IdentityID] = old
+	return c, replaced
 }
 
 // olderFirst orders connections as [Store].Connections does.
@@ -259,7 +280,7 @@ func (u *memoryUser) values() []Connection {
 	return all
 }
 
-// withID returns a connection by its ID, or nil.
+// withID returns the connection with an ID, or nil.
 func (u *memoryUser) withID(id string) *memoryConnection {
 	if u == nil {
 		return nil
@@ -337,7 +358,7 @@ func (m *MemoryStore) Disconnect(ctx context.Context, d Disconnection) ([]Connec
 	}
 	for _, f := range user.flows {
 		if all || f.ConnectionID == d.ConnectionID || f.ConnectionID == "" && !f.Adds || f.IdentityID == ending.IdentityID {
-			// Without its identity a completed flow is no reload any more.
+			// Without its identity a completed flow cannot be reloaded.
 			f.Spent, f.IdentityID = true, ""
 		}
 	}
@@ -371,7 +392,7 @@ func (m *MemoryStore) ApplicationsOf(ctx context.Context, userID string) ([]stri
 	return ids, nil
 }
 
-// Applications implements [Store]. It looks at every connection and task.
+// Applications implements [Store]. It reads every connection and task.
 func (m *MemoryStore) Applications(ctx context.Context) ([]string, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("list the applications: %w", err)
@@ -389,7 +410,7 @@ func (m *MemoryStore) Applications(ctx context.Context) ([]string, error) {
 	return slices.Collect(maps.Keys(ids)), nil
 }
 
-// List implements [Lister]. It looks at every connection.
+// List implements [Lister]. It reads every connection.
 func (m *MemoryStore) List(ctx context.Context, q ListQuery) ([]Connection, error) {
 	err := ctx.Err()
 	if q.Health != "" {
@@ -452,7 +473,7 @@ func (m *MemoryStore) Queue(ctx context.Context, t Task) error {
 	return nil
 }
 
-// Claim implements [Store]. It looks at every task.
+// Claim implements [Store]. It reads every task.
 func (m *MemoryStore) Claim(ctx context.Context, applicationID string, now, until time.Time, limit int) ([]Task, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("claim tasks: %w", err)
@@ -511,8 +532,8 @@ func (m *MemoryStore) Postpone(ctx context.Context, t Task, notBefore time.Time)
 	return nil
 }
 
-// Sweep implements [Store]. It looks at flows until it has found enough, and at
-// every user.
+// Sweep implements [Store]. It reads flows until it has removed limit of them, and then
+// users.
 func (m *MemoryStore) Sweep(ctx context.Context, before time.Time, limit int) (int, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, fmt.Errorf("sweep flows: %w", err)
@@ -532,12 +553,12 @@ func (m *MemoryStore) Sweep(ctx context.Context, before time.Time, limit int) (i
 		m.tidy(f.ApplicationID, f.UserID)
 		swept++
 	}
-	m.forget(before, limit)
+	m.removeTimes(before, limit)
 	return swept, nil
 }
 
-// forget forgets moments of Disconnect. The caller holds the lock.
-func (m *MemoryStore) forget(before time.Time, limit int) {
+// removeTimes removes the times of Disconnect. The caller holds the lock.
+func (m *MemoryStore) removeTimes(before time.Time, limit int) {
 	for id, users := range m.users {
 		for userID, user := range users {
 			if limit < 1 {
@@ -552,24 +573,24 @@ func (m *MemoryStore) forget(before time.Time, limit int) {
 	}
 }
 
-// retire gives up the identity of a connection that has ended, and queues its
-// deletion. The caller holds the lock.
+// retire removes the identity of a connection, and queues its deletion. The caller holds
+// the lock.
 func (m *MemoryStore) retire(c Connection, deleteAfter time.Time) {
 	delete(m.owners, c.IdentityID)
 	delete(m.tasks, taskKey{TagIdentity, c.IdentityID})
 	m.queue(DeleteIdentity, c, deleteAfter)
 }
 
-// queue queues a task, in the place of one of the same kind for the same
-// identity. The caller holds the lock.
+// queue queues a task, which replaces one of the same kind for the same identity. The
+// caller holds the lock.
 func (m *MemoryStore) queue(kind TaskKind, c Connection, notBefore time.Time) {
 	m.tasks[taskKey{kind, c.IdentityID}] = &Task{
 		Kind:          kind,
 		ApplicationID: c.ApplicationID,
 		UserID:        c.UserID,
 		IdentityID:    c.IdentityID,
-		// UTC also drops the monotonic reading, which would not agree with a
-		// wall clock that was set.
+		// UTC also strips the monotonic clock reading, which ignores a wall clock
+		// that was set.
 		NotBefore: notBefore.UTC(),
 	}
 }

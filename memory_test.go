@@ -30,21 +30,21 @@ func TestMemoryStoreErrors(t *testing.T) {
 
 	odd := p
 	odd.ReturnTo = "/\x00"
-	require.EqualError(t, store.Bind(t.Context(), odd, 1), "bind a flow: ReturnTo holds a NUL byte")
+	require.EqualError(t, store.Bind(t.Context(), odd, 1), "bind a flow: ReturnTo has a NUL byte")
 
 	require.NoError(t, store.Bind(t.Context(), p, 1))
 	require.EqualError(t, store.Bind(t.Context(), p, 1), "bind a flow: its token hash is bound already")
 
 	c.IdentityID = ""
-	_, err := store.Complete(t.Context(), p.TokenHash, c, connect.Completion{TagAfter: memoryNow})
+	_, err := store.Complete(t.Context(), p.TokenHash, c, memoryHow)
 	require.EqualError(t, err, "complete a flow: IdentityID is empty")
 	c.IdentityID, c.Health = "identity", ""
-	_, err = store.Complete(t.Context(), p.TokenHash, c, connect.Completion{TagAfter: memoryNow})
+	_, err = store.Complete(t.Context(), p.TokenHash, c, memoryHow)
 	require.EqualError(t, err, `complete a flow: Health is "", neither "ok" nor "needs_sign_in"`)
 
-	_, err = store.Disconnect(t.Context(), connect.Disconnection{ApplicationID: p.ApplicationID, UserID: "", At: memoryNow, DeleteAfter: memoryNow})
+	_, err = store.Disconnect(t.Context(), memoryDisconnection(p.ApplicationID, ""))
 	require.EqualError(t, err, "disconnect a user: UserID is empty")
-	_, err = store.Disconnect(t.Context(), connect.Disconnection{ApplicationID: "", UserID: p.UserID, At: memoryNow, DeleteAfter: memoryNow})
+	_, err = store.Disconnect(t.Context(), memoryDisconnection("", p.UserID))
 	require.EqualError(t, err, "disconnect a user: ApplicationID is empty")
 
 	_, _, err = store.SetHealth(t.Context(), "identity", "fine", memoryNow)
@@ -53,10 +53,9 @@ func TestMemoryStoreErrors(t *testing.T) {
 	require.EqualError(t, err, "set the health of a connection: IdentityID is empty")
 }
 
-// What it returns is as if it had been written down: no zone of the process, and
-// no reading of its monotonic clock, which a wall clock that was set leaves
-// behind.
-func TestMemoryStoreKeepsMomentsInUTC(t *testing.T) {
+// Stored times have neither the zone of the process nor a monotonic clock reading, as if
+// they came from a database.
+func TestMemoryStoreStoresTimesInUTC(t *testing.T) {
 	t.Parallel()
 	store := connect.NewMemoryStore()
 	now := time.Now()
@@ -67,11 +66,11 @@ func TestMemoryStoreKeepsMomentsInUTC(t *testing.T) {
 	_, err := store.Complete(t.Context(), p.TokenHash, c, connect.Completion{TagAfter: now})
 	require.NoError(t, err)
 
-	start, err := store.Pending(t.Context(), p.TokenHash)
+	flow, err := store.Pending(t.Context(), p.TokenHash)
 	require.NoError(t, err)
-	require.Equal(t, now.UTC(), start.BegunAt)
-	require.Equal(t, now.UTC(), start.IssuedAt)
-	require.Equal(t, now.Add(time.Hour).UTC(), start.ExpiresAt)
+	require.Equal(t, now.UTC(), flow.BegunAt)
+	require.Equal(t, now.UTC(), flow.IssuedAt)
+	require.Equal(t, now.Add(time.Hour).UTC(), flow.ExpiresAt)
 	connections, err := store.Connections(t.Context(), c.ApplicationID, c.UserID)
 	require.NoError(t, err)
 	require.Len(t, connections, 1)
@@ -88,24 +87,24 @@ func TestMemoryStoreKeepsMomentsInUTC(t *testing.T) {
 	require.Equal(t, now.Add(time.Minute).UTC(), tasks[0].NotBefore)
 }
 
-// Whatever the user does between one start and the next.
+// The limit of Bind holds whatever the user does between two flows.
 func TestMemoryStoreIsNotFilledByOneUser(t *testing.T) {
 	t.Parallel()
 	const limit = 5
 	for name, between := range map[string]func(store *connect.MemoryStore, p connect.Pending, c connect.Connection) error{
-		"who never comes back": func(*connect.MemoryStore, connect.Pending, connect.Connection) error { return nil },
-		"who always comes back": func(store *connect.MemoryStore, p connect.Pending, c connect.Connection) error {
-			_, err := store.Complete(t.Context(), p.TokenHash, c, connect.Completion{TagAfter: memoryNow})
+		"who completes no flow": func(*connect.MemoryStore, connect.Pending, connect.Connection) error { return nil },
+		"who completes every flow": func(store *connect.MemoryStore, p connect.Pending, c connect.Connection) error {
+			_, err := store.Complete(t.Context(), p.TokenHash, c, memoryHow)
 			return err
 		},
-		"who always fails": func(store *connect.MemoryStore, p connect.Pending, _ connect.Connection) error {
+		"whose flows all fail": func(store *connect.MemoryStore, p connect.Pending, _ connect.Connection) error {
 			return store.Spend(t.Context(), p.TokenHash)
 		},
-		"who comes and goes": func(store *connect.MemoryStore, p connect.Pending, c connect.Connection) error {
-			if _, err := store.Complete(t.Context(), p.TokenHash, c, connect.Completion{TagAfter: memoryNow}); err != nil {
+		"who connects and disconnects": func(store *connect.MemoryStore, p connect.Pending, c connect.Connection) error {
+			if _, err := store.Complete(t.Context(), p.TokenHash, c, memoryHow); err != nil {
 				return err
 			}
-			_, err := store.Disconnect(t.Context(), connect.Disconnection{ApplicationID: p.ApplicationID, UserID: p.UserID, At: memoryNow, DeleteAfter: memoryNow})
+			_, err := store.Disconnect(t.Context(), memoryDisconnection(p.ApplicationID, p.UserID))
 			return errors.Join(err, store.Done(t.Context(), connect.Task{Kind: connect.DeleteIdentity, IdentityID: c.IdentityID}))
 		},
 	} {
@@ -119,17 +118,32 @@ func TestMemoryStoreIsNotFilledByOneUser(t *testing.T) {
 				require.NoError(t, store.Bind(t.Context(), p, limit))
 				require.NoError(t, between(store, p, c))
 			}
-			starts, err := store.Sweep(t.Context(), memoryNow.AddDate(1, 0, 0), 1000)
+			flows, err := store.Sweep(t.Context(), memoryNow.AddDate(1, 0, 0), 1000)
 			require.NoError(t, err)
-			require.LessOrEqual(t, starts, 2*limit+1)
-			require.Positive(t, starts)
+			require.LessOrEqual(t, flows, 2*limit+1)
+			require.Positive(t, flows)
 		})
 	}
 }
 
-// It is asked on the app's own requests. Not parallel: allocations are counted
-// for the whole process.
-func TestMemoryStoreConnectionsAllocatesTheAnswerAlone(t *testing.T) {
+func TestMemoryStoreSpendsTheFirstOfFlowsThatExpireTogether(t *testing.T) {
+	t.Parallel()
+	store := connect.NewMemoryStore()
+	for i := range 4 {
+		require.NoError(t, store.Bind(t.Context(), connect.Pending{
+			TokenHash: fmt.Sprint(i), ApplicationID: "app", UserID: "user", IssuedAt: memoryNow, ExpiresAt: memoryNow.Add(time.Hour),
+		}, 3))
+	}
+	for i := range 4 {
+		p, err := store.Pending(t.Context(), fmt.Sprint(i))
+		require.NoError(t, err)
+		require.Equal(t, i == 0, p.Spent, "flow %d", i)
+	}
+}
+
+// Apps call Connections on their own request path. The test is not parallel, since
+// AllocsPerRun counts the allocations of the whole process.
+func TestMemoryStoreConnectionsAllocatesOnlyItsResult(t *testing.T) {
 	store := filledMemoryStore(t, 1)
 	ctx := t.Context()
 	for user, want := range map[string]float64{"user 0": 1, "nobody": 0} {
@@ -141,36 +155,35 @@ func TestMemoryStoreConnectionsAllocatesTheAnswerAlone(t *testing.T) {
 	}
 }
 
-// Not parallel either: the heap is everybody's.
-func TestMemoryStoreKeepsNothingOfWhatWasSwept(t *testing.T) {
-	const starts = 10_000
+// The tests of the heap are not parallel, since all tests share it.
+func TestMemoryStoreFreesSweptFlows(t *testing.T) {
+	const flows = 10_000
 	store := connect.NewMemoryStore()
 	before := heapInUse()
-	for i := range starts {
+	for i := range flows {
 		p, _ := memoryFlow(fmt.Sprint(i))
 		require.NoError(t, store.Bind(t.Context(), p, 1))
 		swept, err := store.Sweep(t.Context(), p.ExpiresAt.Add(time.Second), 1)
 		require.NoError(t, err)
 		require.Equal(t, 1, swept)
 	}
-	// A start takes up some hundred bytes.
-	require.Less(t, heapInUse()-before, int64(50*starts))
+	// A flow has some hundred bytes.
+	require.Less(t, heapInUse()-before, int64(50*flows))
 	runtime.KeepAlive(store)
 }
 
-// Nor of users who disconnected before the sweep. Not parallel either.
-func TestMemoryStoreKeepsNothingOfWhoDisconnected(t *testing.T) {
+func TestMemoryStoreFreesUsersWhoDisconnected(t *testing.T) {
 	const users = 10_000
 	store := connect.NewMemoryStore()
 	before := heapInUse()
 	for i := range users {
 		p, c := memoryFlow(fmt.Sprint(i))
 		require.NoError(t, store.Bind(t.Context(), p, 1))
-		_, err := store.Complete(t.Context(), p.TokenHash, c, connect.Completion{TagAfter: memoryNow})
+		_, err := store.Complete(t.Context(), p.TokenHash, c, memoryHow)
 		require.NoError(t, err)
-		_, err = store.Disconnect(t.Context(), connect.Disconnection{ApplicationID: p.ApplicationID, UserID: p.UserID, At: memoryNow, DeleteAfter: memoryNow})
+		_, err = store.Disconnect(t.Context(), memoryDisconnection(p.ApplicationID, p.UserID))
 		require.NoError(t, err)
-		_, err = store.Disconnect(t.Context(), connect.Disconnection{ApplicationID: p.ApplicationID, UserID: p.UserID + ", not connected", At: memoryNow, DeleteAfter: memoryNow})
+		_, err = store.Disconnect(t.Context(), memoryDisconnection(p.ApplicationID, p.UserID+", not connected"))
 		require.NoError(t, err)
 		_, err = store.Sweep(t.Context(), p.ExpiresAt.Add(time.Second), 2)
 		require.NoError(t, err)
@@ -180,21 +193,20 @@ func TestMemoryStoreKeepsNothingOfWhoDisconnected(t *testing.T) {
 	runtime.KeepAlive(store)
 }
 
-// Nor may one user fill it. Not parallel for the same reason.
-func TestMemoryStoreKeepsNothingOfWhatMadeRoom(t *testing.T) {
-	const starts = 10_000
+func TestMemoryStoreFreesFlowsBeyondTheLimit(t *testing.T) {
+	const flows = 10_000
 	store := connect.NewMemoryStore()
 	before := heapInUse()
-	for i := range starts {
+	for i := range flows {
 		p, _ := memoryFlow(fmt.Sprint(i))
 		p.UserID = "user"
 		require.NoError(t, store.Bind(t.Context(), p, 5))
 	}
-	require.Less(t, heapInUse()-before, int64(50*starts))
+	require.Less(t, heapInUse()-before, int64(50*flows))
 	runtime.KeepAlive(store)
 }
 
-// heapInUse is what the heap holds that is still reachable, in bytes.
+// heapInUse returns how many bytes of the heap are reachable.
 func heapInUse() int64 {
 	runtime.GC()
 	runtime.GC()
@@ -204,9 +216,9 @@ func heapInUse() int64 {
 }
 
 func BenchmarkMemoryStore(b *testing.B) {
-	const starts = 100_000
+	const flows = 100_000
 	b.Run("Connections", func(b *testing.B) {
-		store := filledMemoryStore(b, starts)
+		store := filledMemoryStore(b, flows)
 		b.ReportAllocs()
 		for b.Loop() {
 			_, err := store.Connections(b.Context(), memoryApplication, "user 7")
@@ -214,7 +226,7 @@ func BenchmarkMemoryStore(b *testing.B) {
 		}
 	})
 	b.Run("Claim of ten of 100,000 tasks, all due", func(b *testing.B) {
-		store := filledMemoryStore(b, starts)
+		store := filledMemoryStore(b, flows)
 		b.ReportAllocs()
 		for b.Loop() {
 			_, err := store.Claim(b.Context(), memoryApplication, memoryNow, memoryNow, 10)
@@ -222,26 +234,26 @@ func BenchmarkMemoryStore(b *testing.B) {
 		}
 	})
 	b.Run("Claim of 100,000 tasks, none due", func(b *testing.B) {
-		store := filledMemoryStore(b, starts)
+		store := filledMemoryStore(b, flows)
 		b.ReportAllocs()
 		for b.Loop() {
 			_, err := store.Claim(b.Context(), memoryApplication, memoryNow.Add(-time.Second), memoryNow, 10)
 			require.NoError(b, err)
 		}
 	})
-	b.Run("Sweep of 100,000 starts, none expired", func(b *testing.B) {
-		store := filledMemoryStore(b, starts)
+	b.Run("Sweep of 100,000 flows, none expired", func(b *testing.B) {
+		store := filledMemoryStore(b, flows)
 		b.ReportAllocs()
 		for b.Loop() {
 			_, err := store.Sweep(b.Context(), memoryNow, 1000)
 			require.NoError(b, err)
 		}
 	})
-	b.Run("Disconnect beside 100,000 starts", func(b *testing.B) {
-		store := filledMemoryStore(b, starts)
+	b.Run("Disconnect beside 100,000 flows", func(b *testing.B) {
+		store := filledMemoryStore(b, flows)
 		b.ReportAllocs()
 		for b.Loop() {
-			_, err := store.Disconnect(b.Context(), connect.Disconnection{ApplicationID: memoryApplication, UserID: "nobody", At: memoryNow, DeleteAfter: memoryNow})
+			_, err := store.Disconnect(b.Context(), memoryDisconnection(memoryApplication, "nobody"))
 			require.NoError(b, err)
 		}
 	})
@@ -251,7 +263,15 @@ const memoryApplication = "6f1c9a52-0a3d-4c1e-9b7f-2d6c8e4f1a01"
 
 var memoryNow = time.Date(2031, time.May, 17, 12, 0, 0, 0, time.UTC)
 
-// memoryFlow is a start of a user and the connection that completes it.
+// memoryHow completes flows.
+var memoryHow = connect.Completion{TagAfter: memoryNow}
+
+// memoryDisconnection ends all connections of a user.
+func memoryDisconnection(applicationID, userID string) connect.Disconnection {
+	return connect.Disconnection{ApplicationID: applicationID, UserID: userID, At: memoryNow, DeleteAfter: memoryNow}
+}
+
+// memoryFlow returns a flow of a user and the connection that completes it.
 func memoryFlow(number string) (connect.Pending, connect.Connection) {
 	return connect.Pending{
 			TokenHash:     "hash " + number,
@@ -270,30 +290,15 @@ func memoryFlow(number string) (connect.Pending, connect.Connection) {
 		}
 }
 
-// filledMemoryStore has n users who are connected, and as many tasks, all due.
+// filledMemoryStore returns a store with n connected users, whose tags are all due.
 func filledMemoryStore(tb testing.TB, n int) *connect.MemoryStore {
 	tb.Helper()
 	store := connect.NewMemoryStore()
 	for i := range n {
 		p, c := memoryFlow(fmt.Sprint(i))
 		require.NoError(tb, store.Bind(tb.Context(), p, 1))
-		_, err := store.Complete(tb.Context(), p.TokenHash, c, connect.Completion{TagAfter: memoryNow})
+		_, err := store.Complete(tb.Context(), p.TokenHash, c, memoryHow)
 		require.NoError(tb, err)
 	}
 	return store
-}
-
-func TestOfStartsThatExpireTogetherTheFirstMakesRoom(t *testing.T) {
-	t.Parallel()
-	store := connect.NewMemoryStore()
-	for i := range 4 {
-		require.NoError(t, store.Bind(t.Context(), connect.Pending{
-			TokenHash: fmt.Sprint(i), ApplicationID: "app", UserID: "ada", IssuedAt: memoryNow, ExpiresAt: memoryNow.Add(time.Hour),
-		}, 3))
-	}
-	for i := range 4 {
-		p, err := store.Pending(t.Context(), fmt.Sprint(i))
-		require.NoError(t, err)
-		require.Equal(t, i == 0, p.Spent, "start %d", i)
-	}
 }

@@ -9,25 +9,11 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 )
 
-// connected stores a connection the way a callback does.
-func connected(t *testing.T, store Store, userID, identityID string) {
-	ctx, at := context.Background(), time.Now()
-	require.NoError(t, store.Bind(ctx, Pending{
-		TokenHash: userID + identityID, ApplicationID: testApp, UserID: userID, IssuedAt: at, ExpiresAt: at.Add(time.Minute),
-	}, 5))
-	completed, err := store.Complete(ctx, userID+identityID, Connection{
-		ID: "connection of " + identityID, ApplicationID: testApp, UserID: userID, IdentityID: identityID, ConnectedAt: at, Health: HealthOK,
-	}, Completion{TagAfter: at})
-	require.NoError(t, err)
-	require.True(t, completed.First)
-}
-
-func TestRequireIdentity(t *testing.T) {
+func TestRequireIdentityOfEachRequest(t *testing.T) {
 	t.Parallel()
 	const page, script = "text/html", "application/json"
 	tests := []struct {
@@ -44,16 +30,16 @@ func TestRequireIdentity(t *testing.T) {
 	}{
 		{name: "a connected user passes", user: "ada", method: "GET", accept: page, target: "/reports", status: 200},
 		{name: "a connected user passes with any method", user: "ada", method: "DELETE", accept: script, target: "/reports", status: 200},
-		{name: "a page is sent to connect and comes back", user: "eve", method: "GET", accept: page, target: "/reports?a=b&c=d", status: 303, location: "/connect?return_to=%2Freports%3Fa%3Db%26c%3Dd"},
-		{name: "a page is sent to connect under the prefix", user: "eve", method: "GET", accept: page, target: "/reports", prefix: "/tools", status: 303, location: "/tools/connect?return_to=%2Freports"},
-		{name: "a path that leads elsewhere is not come back to", user: "eve", method: "GET", accept: page, target: "//evil.test/x", status: 303, location: "/connect"},
-		{name: "a script is told where to connect", user: "eve", method: "GET", accept: script, target: "/reports", status: 403, code: "not_connected"},
+		{name: "a page is redirected to the connect page with a return path", user: "eve", method: "GET", accept: page, target: "/reports?a=b&c=d", status: 303, location: "/connect?return_to=%2Freports%3Fa%3Db%26c%3Dd"},
+		{name: "a page is redirected to the connect page under the prefix", user: "eve", method: "GET", accept: page, target: "/reports", prefix: "/tools", status: 303, location: "/tools/connect?return_to=%2Freports"},
+		{name: "a path that leads to another site is no return path", user: "eve", method: "GET", accept: page, target: "//evil.test/x", status: 303, location: "/connect"},
+		{name: "a script gets the URL of the connect page", user: "eve", method: "GET", accept: script, target: "/reports", status: 403, code: "not_connected"},
 		{name: "a POST is never redirected", user: "eve", method: "POST", accept: page, target: "/reports", status: 403},
-		{name: "nobody is sent to sign in and comes back", method: "GET", accept: page, target: "/reports", signIn: "/login", status: 303, location: "/login?return_to=%2Freports"},
+		{name: "a page without a signed-in user is redirected to the sign-in page with a return path", method: "GET", accept: page, target: "/reports", signIn: "/login", status: 303, location: "/login?return_to=%2Freports"},
 		{name: "a sign-in address with a query keeps it", method: "GET", accept: page, target: "/reports", signIn: "/login?x=y", status: 303, location: "/login?x=y&return_to=%2Freports"},
-		{name: "nobody is refused where there is no sign-in address", method: "GET", accept: page, target: "/reports", status: 401},
-		{name: "nobody's script is refused", method: "GET", accept: script, target: "/reports", signIn: "/login", status: 401, code: "not_signed_in"},
-		{name: "nobody's POST is refused", method: "POST", accept: page, target: "/reports", signIn: "/login", status: 401},
+		{name: "a page without a signed-in user is refused if SignInURL is not set", method: "GET", accept: page, target: "/reports", status: 401},
+		{name: "a script without a signed-in user is refused", method: "GET", accept: script, target: "/reports", signIn: "/login", status: 401, code: "not_signed_in"},
+		{name: "a POST without a signed-in user is refused", method: "POST", accept: page, target: "/reports", signIn: "/login", status: 401},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -137,7 +123,7 @@ func (s failingStore) Connections(context.Context, string, string) ([]Connection
 	return nil, s.err
 }
 
-func TestNoConnectionWithoutTheMiddleware(t *testing.T) {
+func TestFromContextIsEmptyWithoutTheMiddleware(t *testing.T) {
 	t.Parallel()
 	_, ok := FromContext(context.Background())
 	require.False(t, ok)

@@ -6,10 +6,9 @@ import (
 	"strings"
 )
 
-// place returns the index of the connection that a completed flow renews, or -1 if it
-// adds one: the rules of [Store].Complete. connections are all that the user has in the
-// application, and identityID is the identity that has come back, which no other user
-// has.
+// place returns the index of the connection that p renews, or -1 if it adds one, by the
+// rules of [Store].Complete. connections are all that the user has in the application. No
+// other user has identityID; it is empty if it is not known yet.
 func (p Pending) place(connections []Connection, identityID string, maxConnections int) (int, error) {
 	same := slices.IndexFunc(connections, func(c Connection) bool { return c.IdentityID == identityID })
 	if p.ConnectionID != "" {
@@ -33,8 +32,8 @@ func (p Pending) place(connections []Connection, identityID string, maxConnectio
 	return 0, ErrConnectionLimit
 }
 
-// agrees reports whether the app has accepted that a connection is renewed, or that one
-// is added if the index is negative.
+// agrees reports whether the app has accepted to renew the connection with an index, or
+// to add one if the index is negative. It does if the app was not asked.
 func (how Completion) agrees(connections []Connection, index int) bool {
 	var renewed Connection
 	if index >= 0 {
@@ -48,8 +47,8 @@ func indexByID(connections []Connection, id string) int {
 	return slices.IndexFunc(connections, func(c Connection) bool { return c.ID == id })
 }
 
-// first returns the connection that a user's other ones stand back for: the oldest
-// that works, or else the oldest. It reports whether there is any.
+// first returns the oldest connection that works, or else the oldest, and reports whether
+// there is one.
 func first(connections []Connection) (Connection, bool) {
 	if len(connections) == 0 {
 		return Connection{}, false
@@ -58,9 +57,9 @@ func first(connections []Connection) (Connection, bool) {
 	return connections[max(i, 0)], true
 }
 
-// works reports whether nothing is known against the connection.
+// works reports whether the identity is signed in, as far as is known.
 func (c Connection) works() bool { return c.Health != HealthNeedsSignIn }
 
-// newConnectionID returns an id for a connection: 26 letters and digits, at least 128
-// random bits.
+// newConnectionID returns a random id of 26 lower-case letters and digits, with at least
+// 128 random bits.
 func newConnectionID() string { return strings.ToLower(rand.Text()) }

@@ -24,34 +24,15 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// popupStart is the answer to a start that connect.js makes.
-type popupStart struct {
-	RedirectURL string `json:"redirectUrl"`
-	Popup       string `json:"popup"`
-}
-
-// startInPopup starts as connect.js does.
-func (b *browser) startInPopup(path string) popupStart {
-	b.site.t.Helper()
-	script := *b
-	script.header = http.Header{"Accept": {"*/*"}, "Origin": {b.site.server.URL}, "Sec-Fetch-Site": {"same-origin"}}
-	a := script.do(http.MethodPost, path, "application/json", `{"return_to":"/reports","popup":true}`)
-	require.Equal(b.site.t, http.StatusOK, a.status, "%s", a.body)
-	var start popupStart
-	require.NoError(b.site.t, json.Unmarshal([]byte(a.body), &start))
-	require.Regexp(b.site.t, `^[0-9a-f]{32}$`, start.Popup)
-	return start
-}
-
 var popupScript = regexp.MustCompile(`(?s)<script data-popup="([^"]*)" data-outcome="([^"]*)">(.*)</script>`)
 
 // ended checks that an answer ends the popup with this outcome.
-func (b *browser) ended(start popupStart, outcome string, a answer) {
+func (b *browser) ended(flow popupFlow, outcome string, a answer) {
 	t := b.site.t
 	t.Helper()
 	script := popupScript.FindStringSubmatch(a.body)
 	require.NotNil(t, script, "%d %s", a.status, a.body)
-	require.Equal(t, start.Popup, script[1])
+	require.Equal(t, flow.Popup, script[1])
 	require.Equal(t, outcome, script[2])
 	require.Equal(t, 1, strings.Count(a.body, "<script"))
 	require.Empty(t, a.location)
@@ -61,38 +42,38 @@ func (b *browser) ended(start popupStart, outcome string, a answer) {
 	require.Equal(t, "no-referrer", a.header.Get("Referrer-Policy"))
 }
 
-// notEnded checks that an answer has no word for whoever opened the popup.
+// notEnded checks that an answer reports nothing to the page that opened the popup.
 func (b *browser) notEnded(a answer) {
 	b.site.t.Helper()
 	require.NotContains(b.site.t, a.body, "<script")
 	require.NotContains(b.site.t, a.header.Get("Content-Security-Policy"), "script-src")
 }
 
-func TestAPopupThatConnectsEndsInAPageThatSaysSo(t *testing.T) {
+func TestPopupThatConnectsReportsIt(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, withCalendar)
 	ada := s.signedIn("lovelace")
-	start := ada.startInPopup("/connect")
-	callback := s.approve(start.RedirectURL)
+	flow := ada.startInPopup("/connect")
+	callback := s.approve(flow.RedirectURL)
 	for range 2 { // And a reload.
 		a := ada.get(callback)
 		require.Equal(t, http.StatusOK, a.status)
 		require.Contains(t, a.body, "<h1>Your account is connected</h1>")
-		ada.ended(start, "connected", a)
+		ada.ended(flow, "connected", a)
 		require.Equal(t, identityIn(callback), s.connection("lovelace").IdentityID)
 		u, err := url.Parse(callback)
 		require.NoError(t, err)
-		require.NotContains(t, a.body, strings.TrimPrefix(u.Path, "/identity-callback/"), "the state is told to no script")
+		require.NotContains(t, a.body, strings.TrimPrefix(u.Path, "/identity-callback/"), "no script learns the state")
 		require.NotContains(t, a.body, identityIn(callback))
 		require.NotContains(t, a.body, "lovelace")
 	}
 
 	other := ada.startInPopup("/connect/calendar")
-	require.NotEqual(t, start.Popup, other.Popup)
+	require.NotEqual(t, flow.Popup, other.Popup)
 	ada.ended(other, "connected", ada.get(s.approve(other.RedirectURL)))
 }
 
-func TestAPopupThatDoesNotConnectSaysSo(t *testing.T) {
+func TestPopupThatDoesNotConnectReportsTheOutcome(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name    string
@@ -100,7 +81,7 @@ func TestAPopupThatDoesNotConnectSaysSo(t *testing.T) {
 		outcome string
 		back    func(s *site, ada *browser, hosted string) answer
 	}{
-		{"the person cancels", connect.ErrCancelled, "cancelled", func(s *site, ada *browser, hosted string) answer {
+		{"the user cancels", connect.ErrCancelled, "cancelled", func(s *site, ada *browser, hosted string) answer {
 			callback, err := s.fake.Cancel(context.Background(), hosted)
 			require.NoError(s.t, err)
 			return ada.get(callback)
@@ -110,16 +91,16 @@ func TestAPopupThatDoesNotConnectSaysSo(t *testing.T) {
 			require.NoError(s.t, err)
 			return ada.get(callback)
 		}},
-		{"the time is over", connect.ErrStateExpired, "failed", func(s *site, ada *browser, hosted string) answer {
+		{"the flow has expired", connect.ErrStateExpired, "failed", func(s *site, ada *browser, hosted string) answer {
 			callback := s.approve(hosted)
 			s.clock.advance(16 * time.Minute)
 			return ada.get(callback)
 		}},
-		{"another user comes back", connect.ErrAnotherUser, "failed", func(s *site, ada *browser, hosted string) answer {
+		{"another user is signed in", connect.ErrAnotherUser, "failed", func(s *site, ada *browser, hosted string) answer {
 			ada.signIn("eve")
 			return ada.get(s.approve(hosted))
 		}},
-		{"the start was swept", connect.ErrStateUnknown, "failed", func(s *site, ada *browser, hosted string) answer {
+		{"the flow was swept", connect.ErrStateUnknown, "failed", func(s *site, ada *browser, hosted string) answer {
 			_, err := s.store.Sweep(context.Background(), time.Now().Add(24*time.Hour), 100)
 			require.NoError(s.t, err)
 			return ada.get(s.approve(hosted))
@@ -131,29 +112,29 @@ func TestAPopupThatDoesNotConnectSaysSo(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			// An app's own handler of errors knows nothing of popups.
+			// The app's ErrorHandler does not answer in popups.
 			s := newSite(t, func(c *connect.Config) {
 				c.ErrorHandler = func(w http.ResponseWriter, r *http.Request, err error) { http.Error(w, "mine", http.StatusTeapot) }
 			})
 			ada := s.signedIn("ada")
-			start := ada.startInPopup("/connect")
-			a := test.back(s, ada, start.RedirectURL)
+			flow := ada.startInPopup("/connect")
+			a := test.back(s, ada, flow.RedirectURL)
 			ada.refused(test.want, a)
-			ada.ended(start, test.outcome, a)
+			ada.ended(flow, test.outcome, a)
 			require.Zero(t, s.connection("ada"))
 		})
 	}
 }
 
-// As long as something in the popup can still lead to success, its opener is not
-// told that it is over.
-func TestAPopupThatCanStillSucceedSaysNothing(t *testing.T) {
+// As long as something in the popup can still lead to success, its opener gets no
+// outcome.
+func TestPopupThatCanStillSucceedReportsNothing(t *testing.T) {
 	t.Parallel()
 	store := newCountingStore()
 	s := newSite(t, func(c *connect.Config) { c.Store, c.SignInURL = store, "/login" })
 	ada := s.signedIn("ada")
-	start := ada.startInPopup("/connect")
-	u, err := url.Parse(s.approve(start.RedirectURL))
+	flow := ada.startInPopup("/connect")
+	u, err := url.Parse(s.approve(flow.RedirectURL))
 	require.NoError(t, err)
 	callback := u.String()
 
@@ -182,18 +163,18 @@ func TestAPopupThatCanStillSucceedSaysNothing(t *testing.T) {
 	ada.notEnded(a)
 
 	ada.signIn("ada")
-	ada.ended(start, "connected", ada.get(callback))
+	ada.ended(flow, "connected", ada.get(callback))
 }
 
-// Whether a return ends a popup is sealed in the cookie. Nothing that stands in an
-// address or a form makes it so.
-func TestNobodyButAStartMakesAPopup(t *testing.T) {
+// Whether a callback ends a popup is sealed in the state cookie. Nothing in an address or
+// a form can change it.
+func TestPopupIsKnownOnlyByItsSealedState(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")
 	plain := s.approve(ada.start())
-	start := ada.startInPopup("/connect")
-	inPopup := s.approve(start.RedirectURL)
+	flow := ada.startInPopup("/connect")
+	inPopup := s.approve(flow.RedirectURL)
 	u, err := url.Parse(plain)
 	require.NoError(t, err)
 	state := strings.TrimPrefix(u.Path, "/identity-callback/")
@@ -202,7 +183,7 @@ func TestNobodyButAStartMakesAPopup(t *testing.T) {
 		strings.Replace(plain, state, "popup-"+state, 1),
 		strings.Replace(inPopup, "popup-", "", 1),
 		"/identity-callback/popup-ABCDEFGHIJKLMNOPQRSTUVWXYZ?status=cancelled",
-		"/identity-callback/popup-?status=cancelled&popup=" + start.Popup,
+		"/identity-callback/popup-?status=cancelled&popup=" + flow.Popup,
 	} {
 		a := ada.get(address)
 		ada.refused(connect.ErrNoStateCookie, a)
@@ -213,14 +194,14 @@ func TestNobodyButAStartMakesAPopup(t *testing.T) {
 	eve.refused(connect.ErrNoStateCookie, a)
 	eve.notEnded(a)
 
-	a = ada.get(plain + "&popup=" + start.Popup + "&outcome=connected")
+	a = ada.get(plain + "&popup=" + flow.Popup + "&outcome=connected")
 	require.Equal(t, http.StatusSeeOther, a.status)
 	ada.notEnded(a)
 
 	for _, path := range []string{"/connect/done", "/connect/popup", "/connect/popup.js", "/connect/popup.html", "/connect/connect.js/"} {
 		require.Equal(t, http.StatusNotFound, ada.get(path).status, "%s: there is no page to open", path)
 	}
-	ada.ended(start, "connected", ada.get(inPopup))
+	ada.ended(flow, "connected", ada.get(inPopup))
 
 	// A form has no popup, whatever its fields, nor has a script that asks for a page.
 	a = ada.post("/connect", url.Values{"popup": {"true"}})
@@ -230,7 +211,7 @@ func TestNobodyButAStartMakesAPopup(t *testing.T) {
 	require.Equal(t, http.StatusSeeOther, a.status, "it accepts no JSON, so would not learn the id")
 	s.finished(ada.get(s.approve(a.location)))
 
-	// A page of another origin starts none.
+	// A page of another origin cannot start a flow in a popup.
 	evil := s.signedIn("ada")
 	evil.header = http.Header{"Accept": {"*/*"}, "Origin": {"https://evil.test"}, "Sec-Fetch-Site": {"cross-site"}}
 	s.fake.ForgetCalls()
@@ -238,7 +219,7 @@ func TestNobodyButAStartMakesAPopup(t *testing.T) {
 	require.Empty(t, s.fake.Calls())
 }
 
-func TestAStartWithoutAPopupNamesNone(t *testing.T) {
+func TestPopupIsNotNamedWithoutOne(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")
@@ -246,13 +227,13 @@ func TestAStartWithoutAPopupNamesNone(t *testing.T) {
 	a := ada.do(http.MethodPost, "/connect", "application/json", `{"popup":false}`)
 	require.Equal(t, http.StatusOK, a.status)
 	require.NotContains(t, a.body, "popup")
-	var start popupStart
-	require.NoError(t, json.Unmarshal([]byte(a.body), &start))
+	var flow popupFlow
+	require.NoError(t, json.Unmarshal([]byte(a.body), &flow))
 	ada.header.Set("Accept", "text/html")
-	require.Equal(t, http.StatusSeeOther, ada.get(s.approve(start.RedirectURL)).status)
+	require.Equal(t, http.StatusSeeOther, ada.get(s.approve(flow.RedirectURL)).status)
 }
 
-func TestAScriptThatFollowsAPopupsReturnGetsJSON(t *testing.T) {
+func TestPopupCallbackAnswersAScriptInJSON(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")
@@ -264,30 +245,29 @@ func TestAScriptThatFollowsAPopupsReturnGetsJSON(t *testing.T) {
 	require.Equal(t, "/reports", ada.get(connected).location)
 }
 
-// With a fixed address several starts may be open: the popup that ends is that of
-// the start which is completed.
-func TestAPopupBehindAFixedAddress(t *testing.T) {
+// With a fixed address several flows may be pending. The popup of the completed flow ends.
+func TestPopupBehindAFixedCallback(t *testing.T) {
 	t.Parallel()
 	for _, first := range []string{"popup", "form"} {
 		t.Run(first+" first", func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, func(c *connect.Config) { c.FixedCallbackURL = true })
 			ada := s.signedIn("ada")
-			var start popupStart
+			var flow popupFlow
 			var form string
 			for _, kind := range map[string][]string{"popup": {"popup", "form"}, "form": {"form", "popup"}}[first] {
 				if kind == "popup" {
-					start = ada.startInPopup("/connect")
+					flow = ada.startInPopup("/connect")
 				} else {
 					form = ada.start()
 				}
 				s.clock.advance(time.Second)
 			}
 			// Each is approved before the other's time, so that they can be told apart.
-			hosted := map[string][2]string{"popup": {start.RedirectURL, form}, "form": {form, start.RedirectURL}}[first]
+			hosted := map[string][2]string{"popup": {flow.RedirectURL, form}, "form": {form, flow.RedirectURL}}[first]
 			late := s.approve(hosted[1])
 			check := map[bool]func(answer){
-				true:  func(a answer) { ada.ended(start, "connected", a) },
+				true:  func(a answer) { ada.ended(flow, "connected", a) },
 				false: func(a answer) { require.Equal(t, http.StatusSeeOther, a.status); ada.notEnded(a) },
 			}
 			check[first == "form"](ada.get(late))
@@ -298,7 +278,7 @@ func TestAPopupBehindAFixedAddress(t *testing.T) {
 	}
 }
 
-func TestTheModuleIsServed(t *testing.T) {
+func TestModuleIsServed(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, withCalendar, func(c *connect.Config) { c.ApplicationID = "" })
 	nobody := s.browser()
@@ -330,7 +310,7 @@ func TestTheModuleIsServed(t *testing.T) {
 	require.Equal(t, "GET, HEAD", post.header.Get("Allow"))
 }
 
-func TestTheModuleIsServedUnderAPrefixStrippedOrNot(t *testing.T) {
+func TestModuleIsServedUnderAPrefixStrippedOrNot(t *testing.T) {
 	t.Parallel()
 	for name, mount := range map[string]func(*http.ServeMux, *connect.Handler){
 		"registered":       func(mux *http.ServeMux, h *connect.Handler) { h.Register(mux) },
@@ -355,8 +335,8 @@ func TestTheModuleIsServedUnderAPrefixStrippedOrNot(t *testing.T) {
 	}
 }
 
-// The module's own logic, in Node.js on fakes of what a browser has.
-func TestTheModuleInNode(t *testing.T) {
+// The module's own logic runs in Node.js, on fakes of the browser's APIs.
+func TestModuleRunsInNode(t *testing.T) {
 	t.Parallel()
 	node, err := exec.LookPath("node")
 	if err != nil {

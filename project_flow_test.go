@@ -16,13 +16,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/anchorconnect/connect"
-	"github.com/anchorconnect/connect/anchorhttp"
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// Staging beside production: two applications of one site in one project, of which
-// the handler serves one.
-func TestAnIdentityOfAnApplicationThatIsNotServedIsRefused(t *testing.T) {
+// Staging beside production: the project has two applications for one site, and the
+// handler serves one of them.
+func TestProjectHasApplicationsThatAreNotServed(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	staging := s.fake.AddApplication("Staging", "https://www.example.com/staging")
@@ -30,14 +29,14 @@ func TestAnIdentityOfAnApplicationThatIsNotServedIsRefused(t *testing.T) {
 	foreign := s.fake.PutIdentity(anchortest.Identity{ApplicationID: staging, Source: "https://example.com", CreatedAt: s.clock.now().Add(time.Second)})
 	ada.refused(connect.ErrWrongApplication, ada.get(withIdentity(s.approve(ada.start()), foreign.ID)))
 	require.Zero(t, s.connection("ada"))
-	require.NoError(t, s.handler.Disconnect(t.Context(), "ada"))
+	require.NoError(t, s.handler.DisconnectAll(t.Context(), "ada"))
 	_, there := s.fake.Identity(foreign.ID)
 	require.True(t, there)
 	ada.connect() // Its own is found in the list.
 }
 
-// What the project has is asked once in ten minutes, not for each callback.
-func TestTheProjectIsAskedNowAndThen(t *testing.T) {
+// The project's applications are listed once in ten minutes, not for each callback.
+func TestProjectIsAskedOnceInTenMinutes(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.signedIn("ada")
@@ -61,9 +60,9 @@ func (s *site) manyIdentities(n int, applicationID string) {
 	}
 }
 
-// What is free to judge is judged first, so that nobody makes Anchor's list be
-// read with an identity that is refused anyway.
-func TestAnIdentityThatIsRefusedAnywayCostsNoList(t *testing.T) {
+// Checks that cost no call come first, so that an identity that is refused anyway causes
+// no listing.
+func TestListingIsNotReadForAnIdentityThatIsRefusedAnyway(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.manyIdentities(500, s.fake.ApplicationID())
@@ -79,13 +78,13 @@ func TestAnIdentityThatIsRefusedAnywayCostsNoList(t *testing.T) {
 			ada.refused(want, ada.get(withIdentity(callback, id)))
 			require.LessOrEqual(t, len(s.fake.Calls()), 2)
 		}
-		require.Equal(t, http.StatusSeeOther, ada.get(callback).status, "the flow is still open for the right one")
+		require.Equal(t, http.StatusSeeOther, ada.get(callback).status, "the flow is still pending for the right identity")
 	}
 }
 
-// A start that has cost a list once does not cost another, however often and from
-// however many requests at once it is tried, and though they hang up.
-func TestAStartCostsOneListAtMost(t *testing.T) {
+// A flow causes one listing at most, however many requests try it, at once or later, and
+// though they hang up.
+func TestListingIsReadOnceForAFlow(t *testing.T) {
 	t.Parallel()
 	for _, fixed := range []bool{false, true} {
 		t.Run(map[bool]string{false: "with a state", true: "fixed"}[fixed], func(t *testing.T) {
@@ -129,39 +128,12 @@ func TestAStartCostsOneListAtMost(t *testing.T) {
 	}
 }
 
-// transport is one that answers some calls in Anchor's place.
-type transport func(*http.Request) (*http.Response, error)
-
-func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
 func answered(body string) *http.Response {
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}
 }
 
-// replica is another handler of the site's application, on a server of its own,
-// whose calls to Anchor go through a transport. Ada is signed in there.
-func (s *site) replica(through transport, options ...func(*connect.Config)) (*connect.Handler, string) {
-	server := httptest.NewUnstartedServer(nil)
-	server.StartTLS()
-	s.t.Cleanup(server.Close)
-	cfg := connect.Config{
-		Anchor:        s.fake.Client(anchorhttp.WithMaxRetries(0), anchorhttp.WithHTTPClient(&http.Client{Transport: through})),
-		ApplicationID: s.fake.ApplicationID(), PublicURL: server.URL, Store: s.store,
-		User:    func(*http.Request) (connect.User, error) { return connect.User{ID: "ada"}, nil },
-		Secrets: [][]byte{[]byte("a secret of the tests, not random")}, Now: s.clock.now,
-		Logger: slog.New(slog.NewTextHandler(s.log, nil)),
-	}
-	for _, option := range options {
-		option(&cfg)
-	}
-	h, err := connect.New(cfg)
-	require.NoError(s.t, err)
-	server.Config.Handler = h
-	return h, server.URL
-}
-
-// A list without an end ends after so many pages, and costs nothing again.
-func TestAListWithoutAnEndIsReadOnce(t *testing.T) {
+// An endless list is given up after a number of pages, and is not read again and again.
+func TestListingWithoutAnEndIsReadOnce(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	var pages atomic.Int32
@@ -178,11 +150,11 @@ func TestAListWithoutAnEndIsReadOnce(t *testing.T) {
 	for range 5 {
 		require.Equal(t, http.StatusBadGateway, ada.get(callback).status)
 	}
-	require.EqualValues(t, 3*(2+200), pages.Load(), "a few times, since it is no fault of the person's")
+	require.EqualValues(t, 3*(2+200), pages.Load(), "three times, since it is not the user's fault")
 }
 
-// A list that does not come is no refusal: the flow stays open.
-func TestAListThatDoesNotComeRefusesNobody(t *testing.T) {
+// If the list cannot be read, nothing is refused: the flow stays pending.
+func TestListingThatDoesNotComeRefusesNobody(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.fake.AddApplication("Staging", "https://example.com")
@@ -195,8 +167,8 @@ func TestAListThatDoesNotComeRefusesNobody(t *testing.T) {
 	require.Equal(t, identityIn(callback), s.connection("ada").IdentityID)
 }
 
-// Nor does one that is silent about the project hold anybody up for long.
-func TestAProjectThatDoesNotAnswerHoldsNobodyUp(t *testing.T) {
+// A project that does not answer delays callbacks only briefly.
+func TestProjectThatDoesNotAnswerHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.fake.Fault(anchortest.Fault{Method: "GET", Path: "/v1/applications", Latency: time.Minute, Times: 1})
@@ -210,22 +182,140 @@ func TestAProjectThatDoesNotAnswerHoldsNobodyUp(t *testing.T) {
 	}
 }
 
-// Two environments share an application, and their user ids overlap: the mark of one
-// passes for the other's.
-func TestAMarkOfTheSameUserIDElsewhereIsNobodysHere(t *testing.T) {
+func TestListingDecidesAboutAnotherSite(t *testing.T) {
 	t.Parallel()
-	production := newSite(t)
-	staging := newSite(t, func(c *connect.Config) {
-		c.Anchor, c.ApplicationID = production.fake.Client(anchorhttp.WithMaxRetries(0)), production.fake.ApplicationID()
+	s := newSite(t)
+	ada := s.signedIn("ada")
+	callback := s.approve(ada.start(), anchortest.WithSource("https://accounts.elsewhere.example"))
+	require.Equal(t, http.StatusSeeOther, ada.get(callback).status)
+	require.Equal(t, identityIn(callback), s.connection("ada").IdentityID)
+	require.Positive(t, s.fake.CountCalls("GET", "/v1/applications/*/identities"))
+}
+
+func TestProjectIsAskedOnceForManyCallbacks(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	path := "/v1/applications"
+	hold := s.fake.Hold("GET", path)
+	const users = 6
+	answers := make(chan answer, users)
+	var first context.CancelFunc
+	for i := range users {
+		b := s.signedIn(fmt.Sprint("user", i))
+		callback := s.approve(b.start())
+		if i == 0 {
+			// The first browser hangs up before there is an answer.
+			ctx, cancel := context.WithCancel(context.Background())
+			first = cancel
+			r, err := http.NewRequestWithContext(ctx, http.MethodGet, callback, nil)
+			require.NoError(t, err)
+			go func() {
+				if res, err := b.client.Do(r); err == nil {
+					_ = res.Body.Close()
+				}
+			}()
+			require.NoError(t, hold.Wait(t.Context(), 1))
+			continue
+		}
+		go func() {
+			a, _ := b.try(http.MethodGet, callback, "", "")
+			answers <- a
+		}()
+	}
+	require.Eventually(t, func() bool { return s.fake.CountCalls("GET", "/v1/identities/") == users }, 5*time.Second, 5*time.Millisecond)
+	first()
+	hold.Release()
+	for range users - 1 {
+		require.Equal(t, http.StatusSeeOther, (<-answers).status)
+	}
+	require.Equal(t, 1, s.fake.CountCalls("GET", path))
+}
+
+func TestListingDistinguishesApplicationsWithoutASite(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	ours, other := s.fake.AddApplication("Ours", ""), s.fake.AddApplication("Other", "")
+	h, err := connect.New(connect.Config{
+		Anchor: s.fake.Client(), ApplicationID: ours, PublicURL: s.server.URL, Store: s.store,
+		User:    func(*http.Request) (connect.User, error) { return connect.User{ID: "ada"}, nil },
+		Secrets: [][]byte{[]byte("a secret of the tests, not random")},
 	})
-	eve := staging.signedIn("1")
-	open := production.approve(eve.post("/connect", nil).location)
-	victims := identityIn(production.signedIn("1").connect())
-	require.Equal(t, "1", production.tag(victims))
-	eve.refused(connect.ErrIdentityTooOld, eve.get(withIdentity(open, victims)))
-	require.Empty(t, staging.connectionsIn(production.fake.ApplicationID(), "1"))
-	staging.finished(eve.get(open))
-	require.NoError(t, staging.handler.Disconnect(t.Context(), "1"))
-	_, there := production.fake.Identity(victims)
-	require.True(t, there)
+	require.NoError(t, err)
+	app := httptest.NewTLSServer(h)
+	t.Cleanup(app.Close)
+	ada := s.browser()
+	a := ada.post(app.URL+"/connect", nil)
+	require.Equal(t, http.StatusSeeOther, a.status)
+	callback := strings.Replace(s.approve(a.location), s.server.URL, app.URL, 1)
+	foreign := s.fake.PutIdentity(anchortest.Identity{ApplicationID: other, CreatedAt: time.Now().Add(time.Second)})
+	require.Equal(t, http.StatusForbidden, ada.get(withIdentity(callback, foreign.ID)).status)
+	require.Equal(t, http.StatusConflict, ada.get(callback).status, "a flow that caused a listing is over")
+	a = ada.post(app.URL+"/connect", nil)
+	callback = strings.Replace(s.approve(a.location), s.server.URL, app.URL, 1)
+	require.Equal(t, http.StatusSeeOther, ada.get(callback).status)
+}
+
+func TestListingIsReadToTheEndBeforeARefusal(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	ada := s.signedIn("ada")
+	callback := s.approve(ada.start(), anchortest.WithSource("https://accounts.elsewhere.example"), anchortest.WithName("Ada"))
+	s.fake.Fault(anchortest.Fault{Method: "GET", Path: "/v1/applications/*/identities", Times: 1, Body: `{"identities":[]}`})
+	require.Equal(t, http.StatusSeeOther, ada.get(callback).status, "the search found nothing, the list has it")
+	require.NotZero(t, s.connection("ada"))
+}
+
+// Two applications for one site: only the applications' lists tell their identities
+// apart.
+func TestListingDistinguishesApplicationsOfOneSite(t *testing.T) {
+	t.Parallel()
+	for _, fixed := range []bool{false, true} {
+		t.Run(fmt.Sprint("fixed callback ", fixed), func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t)
+			h, err := connect.New(connect.Config{
+				Anchor: s.fake.Client(), ApplicationID: s.fake.ApplicationID(), PublicURL: s.server.URL, Store: s.store,
+				Applications: map[string]string{"work": s.fake.AddApplication("Work", "https://example.com/work")},
+				User:         func(*http.Request) (connect.User, error) { return connect.User{ID: "ada"}, nil },
+				Secrets:      [][]byte{[]byte("a secret of the tests, not random")}, FixedCallbackURL: fixed, Now: s.clock.now, Logger: slog.New(slog.DiscardHandler),
+			})
+			require.NoError(t, err)
+			app := httptest.NewTLSServer(h)
+			t.Cleanup(app.Close)
+			ada := s.browser()
+			begin := func(path string) (callback string) {
+				a := ada.post(app.URL+path, nil)
+				require.Equal(t, http.StatusSeeOther, a.status)
+				s.clock.advance(time.Second)
+				return strings.Replace(s.approve(a.location), s.server.URL, app.URL, 1)
+			}
+			home, work := begin("/connect"), begin("/connect/work")
+			if !fixed {
+				a := ada.get(withIdentity(work, identityIn(home)))
+				require.Equal(t, http.StatusForbidden, a.status)
+				require.Contains(t, a.body, connect.Explain(connect.ErrWrongApplication).Title)
+				work = begin("/connect/work")
+			}
+			require.Equal(t, http.StatusSeeOther, ada.get(home).status)
+			require.Equal(t, http.StatusSeeOther, ada.get(work).status)
+			all, err := h.AllConnections(t.Context(), "ada")
+			require.NoError(t, err)
+			require.Len(t, all, 2)
+			require.Equal(t, identityIn(home), all[0].IdentityID)
+			require.Equal(t, identityIn(work), all[1].IdentityID)
+		})
+	}
+}
+
+// An application that cannot be read does not affect another.
+func TestProjectWithoutOneApplicationHarmsNoOther(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, withCalendar)
+	s.fake.Fault(anchortest.Fault{Method: "GET", Path: "/v1/applications/" + s.calendar, Status: http.StatusNotFound})
+	s.fake.Fault(anchortest.Fault{Method: "GET", Path: "/v1/applications", Status: http.StatusForbidden, Times: 1})
+	ada := s.signedIn("ada")
+	calendar := s.approve(ada.post("/connect/calendar", nil).location)
+	require.Equal(t, http.StatusBadGateway, ada.get(calendar).status)
+	ada.connect()
+	require.Equal(t, 1, s.fake.CountCalls("GET", "/v1/applications/"+s.fake.ApplicationID()+"/identities"), "its list is asked instead")
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/anchorconnect/connect/anchorhttp"
 )
 
-func TestATransportThatPanicsIsAnError(t *testing.T) {
+func TestProjectSurvivesATransportThatPanics(t *testing.T) {
 	t.Parallel()
 	transport := roundTripper(func(*http.Request) (*http.Response, error) { panic("broken transport") })
 	p := project{anchor: anchorhttp.New("key", anchorhttp.WithHTTPClient(&http.Client{Transport: transport})), now: time.Now}
@@ -21,11 +21,7 @@ func TestATransportThatPanicsIsAnError(t *testing.T) {
 	}
 }
 
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-func TestTheSiteOfAnAddress(t *testing.T) {
+func TestSiteOfAnAddress(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ name, address, want string }{
 		{"a plain address", "https://example.com", "example.com"},

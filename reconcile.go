@@ -293,7 +293,7 @@ func (r *reconciler) identitiesOf(ctx context.Context, items []anchorhttp.Applic
 // isOrphanAge reports whether an identity is old enough to be an orphan at a moment of
 // Anchor's clock. One without a date is not.
 func isOrphanAge(created, at time.Time) bool {
-	return !created.IsZero() && !at.IsZero() && at.Sub(created) > minOrphanAge
+	return !created.IsZero() && at.Sub(created) > minOrphanAge
 }
 
 // identity reports an identity that no connection has.

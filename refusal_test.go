@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestTheNextStepAfterAnError(t *testing.T) {
+func TestNextStepAfterEachError(t *testing.T) {
 	t.Parallel()
 	cfg := goodConfig()
 	cfg.PublicURL = "https://app.example/tools"
@@ -31,31 +31,31 @@ func TestTheNextStepAfterAnError(t *testing.T) {
 		err           error
 		address, text string
 	}{
-		{"a start that may work in a moment", "POST /connect", "", concerning(mail, ErrUpstreamUnavailable), "/tools/connect", "Try again"},
-		{"it keeps where to go afterwards", "POST /connect", "return_to=%2Freports%3Fa%3Db", concerning(mail, ErrStoreFailed), "/tools/connect?return_to=%2Freports%3Fa%3Db", "Try again"},
+		{"a POST to connect that may work in a moment", "POST /connect", "", concerning(mail, ErrUpstreamUnavailable), "/tools/connect", "Try again"},
+		{"the return path is kept", "POST /connect", "return_to=%2Freports%3Fa%3Db", concerning(mail, ErrStoreFailed), "/tools/connect?return_to=%2Freports%3Fa%3Db", "Try again"},
 		{"a connect page that may work in a moment", "GET /connect?return_to=%2Freports", "", concerning(mail, ErrStoreFailed), "/tools/connect?return_to=%2Freports", "Try again"},
 		{"an application's own", "GET /tools/connect/calendar", "", concerning(calendar, ErrUserLookup), "/tools/connect/calendar", "Try again"},
-		{"a way back that is refused is not kept", "GET /connect?return_to=//evil.test", "", concerning(mail, ErrReturnTo), "/tools/connect", "Start again"},
-		{"a start from elsewhere", "POST /connect", "", concerning(mail, ErrCrossOrigin), "/tools/connect", "Start again"},
-		{"a start at another address", "POST /connect", "", concerning(mail, &WrongOriginError{PublicOrigin: "https://app.example"}), "https://app.example/tools/connect", "Open the site there"},
+		{"a return path that is refused is not kept", "GET /connect?return_to=//evil.test", "", concerning(mail, ErrReturnTo), "/tools/connect", "Start again"},
+		{"a POST to connect from another origin", "POST /connect", "", concerning(mail, ErrCrossOrigin), "/tools/connect", "Start again"},
+		{"a POST to connect at another address", "POST /connect", "", concerning(mail, &WrongOriginError{PublicOrigin: "https://app.example"}), "https://app.example/tools/connect", "Open the site there"},
 
-		{"a return that may work in a moment", "GET /identity-callback/S?identity_id=x", "", started(ErrUpstreamTimeout), "?identity_id=x&repeated=1", "Try again"},
-		{"a return that was cancelled ends where the start would have", "GET /identity-callback/S", "", started(ErrCancelled), "/tools/connect/calendar?return_to=%2Fevents", "Start again"},
-		{"a return of which nothing is known", "GET /identity-callback/S", "", ErrNoStateCookie, "/tools/connect", "Start again"},
-		{"a fault of ours", "GET /identity-callback/S", "", started(internal), "/tools/connect/calendar?return_to=%2Fevents", "Start again"},
+		{"a callback that may work in a moment", "GET /identity-callback/S?identity_id=x", "", started(ErrUpstreamTimeout), "?identity_id=x&repeated=1", "Try again"},
+		{"a cancelled callback keeps the flow's return path", "GET /identity-callback/S", "", started(ErrCancelled), "/tools/connect/calendar?return_to=%2Fevents", "Start again"},
+		{"a callback of an unknown flow", "GET /identity-callback/S", "", ErrNoStateCookie, "/tools/connect", "Start again"},
+		{"an internal error", "GET /identity-callback/S", "", started(internal), "/tools/connect/calendar?return_to=%2Fevents", "Start again"},
 
-		{"an end that may work in a moment", "POST /disconnect", "return_to=%2Fsettings", concerning(mail, ErrStoreFailed), "/settings", "Go back"},
-		{"an end without a way back", "POST /disconnect/calendar", "", concerning(calendar, ErrCrossOrigin), "/tools/connect/calendar", "Go back"},
+		{"a disconnect that may work in a moment", "POST /disconnect", "return_to=%2Fsettings", concerning(mail, ErrStoreFailed), "/settings", "Go back"},
+		{"a disconnect without a return path", "POST /disconnect/calendar", "", concerning(calendar, ErrCrossOrigin), "/tools/connect/calendar", "Go back"},
 
 		{"a page of the app's that needs a connection", "POST /reports", "", concerning(calendar, ErrNotConnected), "/tools/connect/calendar", "Connect your account"},
 		{"a page of the app's that needs a sign-in", "POST /reports", "", concerning(mail, ErrNeedsSignIn), "/tools/connect", "Connect again"},
 		{"a page of the app's that may work in a moment", "GET /reports?a=b", "", concerning(mail, ErrUpstreamUnavailable), "/reports?a=b", "Try again"},
-		{"what a page of the app's should do cannot be asked for by a link", "POST /reports", "", concerning(mail, ErrUpstreamUnavailable), "", ""},
+		{"a POST of the app's cannot be repeated by a link", "POST /reports", "", concerning(mail, ErrUpstreamUnavailable), "", ""},
 		{"a page of the app's at an address that leads elsewhere", "GET //evil.test/x", "", concerning(mail, ErrStoreFailed), "", ""},
-		{"nothing helps but to wait", "GET /reports", "", concerning(mail, &RateLimitError{}), "", ""},
-		{"nothing helps but to tell", "GET /reports", "", concerning(mail, ErrNoCredit), "", ""},
+		{"a rate limit has no next step", "GET /reports", "", concerning(mail, &RateLimitError{}), "", ""},
+		{"missing credit has no next step", "GET /reports", "", concerning(mail, ErrNoCredit), "", ""},
 
-		{"nobody knows where to sign in", "GET /connect", "", ErrNotSignedIn, "", ""},
+		{"a request without a signed-in user, if SignInURL is not set", "GET /connect", "", ErrNotSignedIn, "", ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -73,8 +73,8 @@ func TestTheNextStepAfterAnError(t *testing.T) {
 	}
 
 	for request, want := range map[string][3]string{
-		"GET /connect?return_to=%2Fx":            {"/login?return_to=%2Ftools%2Fconnect%3Freturn_to%3D%252Fx", "Sign in", "go on from there"},
-		"GET /identity-callback/S?identity_id=x": {"/login?return_to=%2Ftools%2Fidentity-callback%2FS", "Sign in and finish", "finish connecting"},
+		"GET /connect?return_to=%2Fx":            {"/login?return_to=%2Ftools%2Fconnect%3Freturn_to%3D%252Fx", "Sign in", "Sign in to continue"},
+		"GET /identity-callback/S?identity_id=x": {"/login?return_to=%2Ftools%2Fidentity-callback%2FS", "Sign in and finish", "to finish connecting"},
 	} {
 		method, target, _ := strings.Cut(request, " ")
 		r, w := httptest.NewRequest(method, target, nil), httptest.NewRecorder()
@@ -93,8 +93,8 @@ func inEnglish(step string) string {
 	return Locale{}.text(step)
 }
 
-// Every cause has a page with its own words, and one step at most.
-func TestEveryCauseHasAPage(t *testing.T) {
+// Every cause has a page with its own texts, and at most one next step.
+func TestErrorPageOfEveryCause(t *testing.T) {
 	t.Parallel()
 	h, err := New(goodConfig())
 	require.NoError(t, err)

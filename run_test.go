@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net/http"
 	"strings"
 	"sync"
@@ -21,9 +22,8 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// A tag that was claimed just before the connection was replaced or ended is
-// not written any more.
-func TestATagOfAnIdentityThatIsNotConnectedAnyMoreIsNotWritten(t *testing.T) {
+// A tag that was claimed just before the connection was renewed or ended is not written.
+func TestTagOfAnIdentityThatIsNotConnectedIsNotWritten(t *testing.T) {
 	t.Parallel()
 	fake, err := anchortest.Start()
 	require.NoError(t, err)
@@ -45,7 +45,7 @@ func TestATagOfAnIdentityThatIsNotConnectedAnyMoreIsNotWritten(t *testing.T) {
 	require.Empty(t, fake.Calls())
 }
 
-func TestASweepRestsAsLongAsItWorks(t *testing.T) {
+func TestSweepRestsAsLongAsItWorks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := &slowSweep{Store: NewMemoryStore()}
@@ -75,8 +75,8 @@ func (s *slowSweep) Sweep(_ context.Context, _ time.Time, limit int) (int, error
 	return limit, nil
 }
 
-// A store is not asked for tasks once a second when there are none, and the second
-// replica of an app notices no delay once there are some.
+// Run asks the store less often while there are no tasks, and every second once there
+// are some.
 func TestRunRestsWhileNothingIsDue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -98,8 +98,8 @@ func TestRunRestsWhileNothingIsDue(t *testing.T) {
 	})
 }
 
-// claims notes when it is asked for tasks, and has one when it is due, of a kind that
-// nothing is done about.
+// claims records when it is asked for tasks. When one is due it returns it, of a kind that
+// the handler ignores.
 type claims struct {
 	Store
 	due time.Time
@@ -115,52 +115,7 @@ func (s *claims) Claim(_ context.Context, _ string, now, _ time.Time, _ int) ([]
 	return []Task{{Kind: "of a newer release", IdentityID: "1"}}, nil
 }
 
-// The store has time for the outcome of a tag however long that took, and though
-// the person has left.
-func TestWhatBecameOfATagIsWrittenDown(t *testing.T) {
-	t.Parallel()
-	tests := []struct {
-		name     string
-		takes    time.Duration
-		done     bool
-		timeLeft time.Duration
-	}{
-		{"at once", 0, true, 5 * time.Second},
-		{"soon", 2 * time.Second, true, 5 * time.Second},
-		{"late", 3 * time.Second, true, 5 * time.Second},
-		{"never", time.Hour, false, 5 * time.Second},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				store := &outcomeStore{Store: NewMemoryStore()}
-				transport := roundTripper(func(r *http.Request) (*http.Response, error) {
-					select {
-					case <-time.After(test.takes):
-						return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader("{}"))}, nil
-					case <-r.Context().Done():
-						return nil, r.Context().Err()
-					}
-				})
-				cfg := goodConfig()
-				cfg.Store = store
-				cfg.Anchor = anchorhttp.New("test-key", anchorhttp.WithHTTPClient(&http.Client{Transport: transport}))
-				h, err := New(cfg)
-				require.NoError(t, err)
-				ctx, leave := context.WithCancel(t.Context())
-				leave()
-
-				h.tagNow(ctx, User{ID: "ada"}, Connection{ApplicationID: testApp, UserID: "ada", IdentityID: identityA}, anchorhttp.Identity{ID: identityA})
-				require.Equal(t, test.done, store.done)
-				require.Equal(t, !test.done, store.postponed)
-				require.Equal(t, test.timeLeft, store.timeLeft)
-			})
-		})
-	}
-}
-
-func TestATaskThatCannotBeRemovedIsLogged(t *testing.T) {
+func TestSettleLogsATaskThatCannotBeRemoved(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	cfg := goodConfig()
@@ -169,10 +124,10 @@ func TestATaskThatCannotBeRemovedIsLogged(t *testing.T) {
 	h, err := New(cfg)
 	require.NoError(t, err)
 	h.settle(t.Context(), Task{Kind: TagIdentity, IdentityID: identityA}, nil)
-	require.Regexp(t, `level=ERROR msg="connect: remove a task that was done" kind=tag identity=`+identityA+` error="the disk is full"`, log.String())
+	require.Regexp(t, `level=ERROR msg="connect: cannot remove a task that was done" kind=tag identity=`+identityA+` error="the disk is full"`, log.String())
 }
 
-// outcomeStore notes what it is told of a task, and in which time.
+// outcomeStore records the outcome of a task, and how much time is left to store it.
 type outcomeStore struct {
 	Store
 	done, postponed bool
@@ -196,8 +151,8 @@ func (s *outcomeStore) note(ctx context.Context) error {
 	return cmp.Or(ctx.Err(), s.err)
 }
 
-// Calls that hang hold up no good one.
-func TestCallsThatHangHoldUpNoGoodOne(t *testing.T) {
+// A call that works is not held up by calls that hang.
+func TestRunIsNotHeldUpByCallsThatHang(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const hanging = 60
@@ -225,16 +180,16 @@ func TestCallsThatHangHoldUpNoGoodOne(t *testing.T) {
 		cfg.Anchor = anchorhttp.New("test-key", anchorhttp.WithHTTPClient(&http.Client{Transport: transport}))
 		h, err := New(cfg)
 		require.NoError(t, err)
-		owe := func(userID, identityID string) {
+		queueDeletion := func(userID, identityID string) {
 			connected(t, cfg.Store, userID, identityID)
 			_, err := cfg.Store.Disconnect(t.Context(), Disconnection{ApplicationID: testApp, UserID: userID, At: time.Now(), DeleteAfter: time.Now()})
 			require.NoError(t, err)
 		}
 		for n := range hanging {
-			owe(fmt.Sprint("user", n), fmt.Sprintf("22222222-2222-4222-8222-%012d", n))
+			queueDeletion(fmt.Sprint("user", n), fmt.Sprintf("22222222-2222-4222-8222-%012d", n))
 		}
 		time.Sleep(time.Millisecond)
-		owe("ada", good)
+		queueDeletion("ada", good)
 		begun := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 		defer cancel()
@@ -245,14 +200,14 @@ func TestCallsThatHangHoldUpNoGoodOne(t *testing.T) {
 	})
 }
 
-func TestRunSweepsInSmallBatchesAndKeepsWhatIsLateForAnHour(t *testing.T) {
+func TestRunSweepsInSmallBatches(t *testing.T) {
 	t.Parallel()
-	require.LessOrEqual(t, sweepBatch, 100, "a batch holds nobody up")
+	require.LessOrEqual(t, sweepBatch, 100, "a batch delays no other query for long")
 	require.Equal(t, time.Hour, sweepAfter)
 }
 
-// What is owed after an outage is made up for at the pace that Anchor allows,
-// fairly between applications, and leaves room for the calls that people wait for.
+// After an outage, Run retries tasks at the rate that Anchor allows, fairly between
+// applications, and leaves room for the calls of requests.
 func TestRunKeepsToThePaceThatAnchorAllows(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -289,7 +244,7 @@ func TestRunKeepsToThePaceThatAnchorAllows(t *testing.T) {
 		cfg.Anchor = anchorhttp.New("test-key", anchorhttp.WithMaxRetries(0), anchorhttp.WithHTTPClient(&http.Client{Transport: transport}))
 		h, err := New(cfg)
 		require.NoError(t, err)
-		owe := func(application, userID, identityID string) {
+		queueDeletion := func(application, userID, identityID string) {
 			owner[identityID] = application
 			left[application]++
 			at := time.Now()
@@ -301,19 +256,44 @@ func TestRunKeepsToThePaceThatAnchorAllows(t *testing.T) {
 			require.NoError(t, err)
 		}
 		for n := range large {
-			owe(testApp, fmt.Sprint("user", n), fmt.Sprintf("22222222-2222-4222-8222-%012d", n))
+			queueDeletion(testApp, fmt.Sprint("user", n), fmt.Sprintf("22222222-2222-4222-8222-%012d", n))
 		}
 		for n := range small {
-			owe(identityA, fmt.Sprint("user", n), fmt.Sprintf("33333333-3333-4333-8333-%012d", n))
+			queueDeletion(identityA, fmt.Sprint("user", n), fmt.Sprintf("33333333-3333-4333-8333-%012d", n))
 		}
 		begun := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 		defer cancel()
 		require.ErrorIs(t, h.Run(ctx), context.DeadlineExceeded)
-		require.Zero(t, left[testApp]+left[identityA], "all is made up for")
+		require.Zero(t, left[testApp]+left[identityA], "every task is done")
 		require.Less(t, doneAt[identityA].Sub(begun), 20*time.Second, "the small application does not wait for the large one")
 		require.Less(t, doneAt[testApp].Sub(begun), 90*time.Second, "22 seconds would be as fast as Anchor allows")
 		require.Less(t, refused, large+small, "few calls are wasted")
 		t.Log(doneAt[identityA].Sub(begun), doneAt[testApp].Sub(begun), refused)
 	})
+}
+
+func TestTaskDelayStaysShort(t *testing.T) {
+	t.Parallel()
+	failure := errors.New("x")
+	require.Equal(t, "1s", taskDelay(0, failure).String())
+	require.Equal(t, "2s", taskDelay(1, failure).String())
+	require.Equal(t, "3s", taskDelay(2, failure).String())
+	require.Equal(t, "30s", taskDelay(0, &anchorhttp.Error{StatusCode: 429, RetryAfter: 30 * time.Second}).String(), "as long as Anchor asks")
+	require.Equal(t, "1m0s", taskDelay(0, &anchorhttp.Error{StatusCode: 429, RetryAfter: time.Hour}).String(), "within bounds")
+	require.Equal(t, "1s", taskDelay(0, &anchorhttp.Error{StatusCode: 503, RetryAfter: time.Hour}).String(), "an outage ends when it ends")
+	for attempts := range patientAttempts + 1 {
+		require.LessOrEqual(t, taskDelay(attempts, failure), maxTaskDelay)
+	}
+	require.Equal(t, "6s", taskDelay(6, failure).String(), "a task that keeps failing is retried more rarely")
+	refused := &anchorhttp.Error{StatusCode: http.StatusForbidden}
+	require.Equal(t, "32s", taskDelay(5, refused).String(), "a refused task is retried more rarely still")
+	for _, attempts := range []int{-1, 3, 10, 63, 64, math.MaxInt} {
+		require.LessOrEqual(t, taskDelay(attempts, failure), time.Minute)
+		require.LessOrEqual(t, taskDelay(attempts, refused), time.Hour)
+		require.Positive(t, taskDelay(attempts, failure))
+	}
+	require.Equal(t, "1h0m0s", taskDelay(12, refused).String())
+	require.Less(t, taskLease+taskInterval, 10*time.Second, "the promise after a restart")
+	require.LessOrEqual(t, taskTimeout+maxTaskDelay+taskInterval, 10*time.Second, "and after an outage in which calls hang")
 }

@@ -3,14 +3,13 @@ package connect_test
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
-	"net/http/cookiejar"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -24,8 +23,8 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// site is an app with connect in it, on a TLS server, in front of a fake of
-// Anchor. Everything that happens to it goes through real HTTP.
+// site is an app with a handler, on a TLS server, in front of a fake of Anchor. Requests
+// go through real HTTP.
 type site struct {
 	t       *testing.T
 	fake    *anchortest.Server
@@ -35,7 +34,7 @@ type site struct {
 	mux     *http.ServeMux
 	log     *syncBuffer
 	clock   *clock
-	over    *sync.Map // what is closed when a browser's request is over, by its number
+	over    *sync.Map // channels that are closed when a browser's request is over, by its number
 
 	calendar string // a second application that the fake has
 }
@@ -80,7 +79,7 @@ func (b *syncBuffer) String() string {
 	return b.b.String()
 }
 
-// forget takes a word out of what was logged.
+// forget removes a word from the log.
 func (b *syncBuffer) forget(word string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -153,111 +152,11 @@ func newSite(t *testing.T, options ...func(*connect.Config)) *site {
 
 func (s *site) logger() *slog.Logger { return slog.New(slog.NewTextHandler(s.log, nil)) }
 
-// browser is somebody's browser: a cookie jar, and no redirect followed that
-// the test does not follow.
-type browser struct {
-	site   *site
-	client *http.Client
-	header http.Header
-}
-
-func (s *site) browser() *browser {
-	jar, err := cookiejar.New(nil)
-	require.NoError(s.t, err)
-	client := *s.server.Client()
-	client.Jar = jar
-	client.Timeout = 30 * time.Second
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &browser{site: s, client: &client, header: http.Header{"Accept": {"text/html"}}}
-}
-
-// signedIn is a browser in which this user is signed in.
-func (s *site) signedIn(user string) *browser {
-	b := s.browser()
-	b.signIn(user)
-	return b
-}
-
-// signIn signs a user in, or out with the empty name.
-func (b *browser) signIn(user string) {
-	a := b.post("/login", url.Values{"user": {user}})
-	require.Equal(b.site.t, http.StatusOK, a.status)
-}
-
-// answer is what came back, read.
-type answer struct {
-	status   int
-	header   http.Header
-	body     string
-	location string
-	over     chan struct{} // closed when the server is through with the request
-}
-
-// requestNumber is the header that a browser numbers its requests in.
-const requestNumber = "X-Request-Number"
-
-func (b *browser) do(method, address, contentType, body string) answer {
-	a, err := b.try(method, address, contentType, body)
-	require.NoError(b.site.t, err)
-	return a
-}
-
-// try is do for goroutines, which must not end the test.
-func (b *browser) try(method, address, contentType, body string) (answer, error) {
-	if strings.HasPrefix(address, "/") {
-		address = b.site.server.URL + address
-	}
-	r, err := http.NewRequest(method, address, strings.NewReader(body))
-	if err != nil {
-		return answer{}, err
-	}
-	for name, values := range b.header {
-		r.Header[name] = values
-	}
-	if contentType != "" {
-		r.Header.Set("Content-Type", contentType)
-	}
-	number, over := rand.Text(), make(chan struct{})
-	r.Header.Set(requestNumber, number)
-	b.site.over.Store(number, over)
-	res, err := b.client.Do(r)
-	if err != nil {
-		return answer{}, err
-	}
-	defer res.Body.Close()
-	content, err := io.ReadAll(res.Body)
-	return answer{res.StatusCode, res.Header, string(content), res.Header.Get("Location"), over}, err
-}
-
-func (b *browser) get(address string) answer { return b.do(http.MethodGet, address, "", "") }
-
-func (b *browser) post(address string, form url.Values) answer {
-	return b.do(http.MethodPost, address, "application/x-www-form-urlencoded", form.Encode())
-}
-
-// start presses the button and returns the hosted page's address.
-func (b *browser) start() string {
-	b.site.t.Helper()
-	a := b.post("/connect", nil)
-	require.Equal(b.site.t, http.StatusSeeOther, a.status, "%s", a.body)
-	require.True(b.site.t, strings.HasPrefix(a.location, b.site.fake.URL()+"/identity/create?token="), a.location)
-	return a.location
-}
-
 // approve signs in on the hosted page and returns the callback's address.
 func (s *site) approve(hosted string, options ...anchortest.ApproveOption) string {
 	s.t.Helper()
 	callback, err := s.fake.Approve(context.Background(), hosted, options...)
 	require.NoError(s.t, err)
-	return callback
-}
-
-// connect goes through the whole flow, the tag included, and returns the
-// callback's address.
-func (b *browser) connect() string {
-	b.site.t.Helper()
-	callback := b.site.approve(b.start())
-	b.site.finished(b.get(callback))
 	return callback
 }
 
@@ -268,21 +167,7 @@ func (s *site) finished(a answer) {
 	<-a.over
 }
 
-// identityIn is the identity's id in a callback's address.
-func identityIn(callback string) string {
-	u, err := url.Parse(callback)
-	if err != nil {
-		return ""
-	}
-	return u.Query().Get("identity_id") + u.Query().Get("identityId")
-}
-
-// withIdentity is the callback's address with another identity written into it.
-func withIdentity(callback, id string) string {
-	return strings.ReplaceAll(callback, identityIn(callback), id)
-}
-
-// connection is the user's connection in the store, zero without one.
+// connection returns the user's connection in the store, or zero.
 func (s *site) connection(user string) connect.Connection {
 	connections := s.connections(user)
 	if len(connections) == 0 {
@@ -292,7 +177,7 @@ func (s *site) connection(user string) connect.Connection {
 	return connections[0]
 }
 
-// connections are the user's connections in the store.
+// connections returns the user's connections in the store.
 func (s *site) connections(user string) []connect.Connection {
 	return s.connectionsIn(s.fake.ApplicationID(), user)
 }
@@ -303,21 +188,11 @@ func (s *site) connectionsIn(applicationID, user string) []connect.Connection {
 	return connections
 }
 
-// tag is the identity's owner in its metadata at Anchor.
+// tag returns the identity's owner in its metadata at Anchor.
 func (s *site) tag(identityID string) any {
 	identity, ok := s.fake.Identity(identityID)
 	require.True(s.t, ok, "identity %s", identityID)
 	return identity.Metadata["externalUserId"]
-}
-
-// refused checks that a request was refused with this error and says so to a
-// person and to a script.
-func (b *browser) refused(want error, a answer) {
-	b.site.t.Helper()
-	e := connect.Explain(want)
-	require.Equal(b.site.t, e.Status, a.status, "%s", a.body)
-	require.Contains(b.site.t, a.body, e.Title)
-	require.Contains(b.site.t, b.site.log.String(), "code="+e.Code)
 }
 
 // run runs the handler's background work until the test ends.
@@ -331,102 +206,176 @@ func (s *site) run() {
 	s.t.Cleanup(func() { cancel(); <-ended })
 }
 
-// countingStore counts writes, and fails where it is told to.
-type countingStore struct {
-	connect.Store
+// upTo sets MaxConnections.
+func upTo(n int) func(*connect.Config) {
+	return func(c *connect.Config) { c.MaxConnections = n }
+}
+
+// labels returns the labels of a user's connections, in their order.
+func (s *site) labels(user string) []string {
+	var labels []string
+	for _, c := range s.connections(user) {
+		labels = append(labels, c.Label)
+	}
+	return labels
+}
+
+// withMembers makes "acme/ada" of the session the member ada of the organisation acme.
+func withMembers(c *connect.Config) {
+	session := c.User
+	c.User = func(r *http.Request) (connect.User, error) {
+		user, err := session(r)
+		if owner, member, ok := strings.Cut(user.ID, "/"); ok {
+			user.ID, user.Actor = owner, member
+		}
+		return user, err
+	}
+}
+
+// retired returns a site that no longer serves the calendar, and ada's identity
+// there. onEvent gets its events, and may be nil.
+func retired(t *testing.T, onEvent func(context.Context, connect.Event)) (s *site, calendar string) {
+	store := connect.NewMemoryStore()
+	s = newSite(t, withCalendar, func(c *connect.Config) { c.Store = store })
+	ada := s.signedIn("ada")
+	calendar = identityIn(ada.connectTo("/connect/calendar"))
+	h, err := connect.New(connect.Config{
+		Anchor: s.fake.Client(), ApplicationID: s.fake.ApplicationID(), PublicURL: s.server.URL, Store: store,
+		User:    func(*http.Request) (connect.User, error) { return connect.User{ID: "ada"}, nil },
+		Secrets: [][]byte{[]byte("a secret of the tests, not random")}, Logger: s.logger(), OnEvent: onEvent,
+	})
+	require.NoError(t, err)
+	served := *s
+	served.handler = h
+	return &served, calendar
+}
+
+// taskInterval is how often Run looks for tasks.
+const taskInterval = time.Second
+
+// connectUntagged stores a connection and leaves its tag to be written, as a process does
+// that dies after the commit.
+func (s *site) connectUntagged(user, identityID string) {
+	ctx, now := context.Background(), time.Now()
+	hash := "hash of " + user
+	require.NoError(s.t, s.store.Bind(ctx, connect.Pending{
+		TokenHash: hash, ApplicationID: s.fake.ApplicationID(), UserID: user, IssuedAt: now, ExpiresAt: now.Add(time.Minute),
+	}, 5))
+	completed, err := s.store.Complete(ctx, hash, connect.Connection{
+		ID:            "connection of " + user,
+		ApplicationID: s.fake.ApplicationID(), UserID: user, IdentityID: identityID, ConnectedAt: now, Health: connect.HealthOK,
+	}, connect.Completion{TagAfter: now})
+	require.NoError(s.t, err)
+	require.True(s.t, completed.First)
+}
+
+// transport is a RoundTripper that may answer calls in Anchor's place.
+type transport func(*http.Request) (*http.Response, error)
+
+func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// replica returns another handler of the site's application and the URL of its server. Its
+// calls to Anchor go through a transport. Ada is signed in there.
+func (s *site) replica(through transport, options ...func(*connect.Config)) (*connect.Handler, string) {
+	server := httptest.NewUnstartedServer(nil)
+	server.StartTLS()
+	s.t.Cleanup(server.Close)
+	cfg := connect.Config{
+		Anchor:        s.fake.Client(anchorhttp.WithMaxRetries(0), anchorhttp.WithHTTPClient(&http.Client{Transport: through})),
+		ApplicationID: s.fake.ApplicationID(), PublicURL: server.URL, Store: s.store,
+		User:    func(*http.Request) (connect.User, error) { return connect.User{ID: "ada"}, nil },
+		Secrets: [][]byte{[]byte("a secret of the tests, not random")}, Now: s.clock.now,
+		Logger: slog.New(slog.NewTextHandler(s.log, nil)),
+	}
+	for _, option := range options {
+		option(&cfg)
+	}
+	h, err := connect.New(cfg)
+	require.NoError(s.t, err)
+	server.Config.Handler = h
+	return h, server.URL
+}
+
+// remove deletes an identity at Anchor without the app.
+func (s *site) remove(identityID string) {
+	require.NoError(s.t, s.fake.Client().DeleteIdentity(context.Background(), identityID))
+}
+
+const webhookSecret = "whsec_of_the_tests"
+
+// hook is a site with a webhook, which records the app's events.
+type hook struct {
+	*site
 	mu     sync.Mutex
-	counts map[string]int
-	fail   map[string]error
+	events []connect.Event
 }
 
-func (s *countingStore) did(method string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.counts[method]++
-	return s.fail[method]
+func newHook(t *testing.T, options ...func(*connect.Config)) *hook {
+	t.Helper()
+	h := new(hook)
+	h.site = newSite(t, append(options, func(c *connect.Config) {
+		c.OnEvent = func(_ context.Context, e connect.Event) {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			h.events = append(h.events, e)
+		}
+	})...)
+	h.mux.Handle("/webhooks/anchor", h.handler.Webhook("", "whsec_of_before_that", webhookSecret))
+	return h
 }
 
-func newCountingStore() *countingStore {
-	return &countingStore{Store: connect.NewMemoryStore(), counts: map[string]int{}, fail: map[string]error{}}
+// event returns the body of an event.
+func event(kind, identityID string, created time.Time) string {
+	return fmt.Sprintf(`{"id":"evt_1","type":%q,"created":%q,"project_id":"p","text":"…","data":{"identity_id":%q}}`,
+		kind, created.UTC().Format(time.RFC3339Nano), identityID)
 }
 
-func (s *countingStore) set(method string, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.fail[method] = err
+// send sends an event, signed now.
+func (h *hook) send(secret, body string) int {
+	status, err := h.trySend(secret, body)
+	require.NoError(h.t, err)
+	return status
 }
 
-func (s *countingStore) counted(method string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.counts[method]
+// signature returns a header that is well formed and dated now, but forged.
+func (h *hook) signature() string {
+	return fmt.Sprintf("t=%d,v1=%064x", h.clock.now().Unix(), 1)
 }
 
-func (s *countingStore) count() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return fmt.Sprint(s.counts)
-}
-
-func (s *countingStore) Bind(ctx context.Context, p connect.Pending, limit int) error {
-	if err := s.did("Bind"); err != nil {
-		return err
+func (h *hook) trySend(secret, body string) (int, error) {
+	at := fmt.Sprint(h.clock.now().Unix())
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte("v0:" + at + ":" + body))
+	r, err := http.NewRequest(http.MethodPost, h.server.URL+"/webhooks/anchor", strings.NewReader(body))
+	if err != nil {
+		return 0, err
 	}
-	return s.Store.Bind(ctx, p, limit)
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Anchor-Timestamp", at)
+	r.Header.Set("Anchor-Signature", "t="+at+",v1="+hex.EncodeToString(mac.Sum(nil)))
+	res, err := h.server.Client().Do(r)
+	if err != nil {
+		return 0, err
+	}
+	return res.StatusCode, res.Body.Close()
 }
 
-func (s *countingStore) Pending(ctx context.Context, tokenHash string) (connect.Pending, error) {
-	if err := s.did("Pending"); err != nil {
-		return connect.Pending{}, err
-	}
-	return s.Store.Pending(ctx, tokenHash)
+// waitForEvents waits until the app has got n events of a kind, and returns them.
+func (h *hook) waitForEvents(kind connect.EventKind, n int) []connect.Event {
+	h.t.Helper()
+	var found []connect.Event
+	require.Eventually(h.t, func() bool {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		found = nil
+		for _, e := range h.events {
+			if e.Kind == kind {
+				found = append(found, e)
+			}
+		}
+		return len(found) == n
+	}, 5*time.Second, 5*time.Millisecond, "%s", kind)
+	return found
 }
 
-func (s *countingStore) Spend(ctx context.Context, tokenHash string) error {
-	if err := s.did("Spend"); err != nil {
-		return err
-	}
-	return s.Store.Spend(ctx, tokenHash)
-}
-
-func (s *countingStore) Queue(ctx context.Context, t connect.Task) error {
-	if err := s.did("Queue"); err != nil {
-		return err
-	}
-	return s.Store.Queue(ctx, t)
-}
-
-func (s *countingStore) Complete(ctx context.Context, tokenHash string, c connect.Connection, how connect.Completion) (connect.Completed, error) {
-	if err := s.did("Complete"); err != nil {
-		return connect.Completed{}, err
-	}
-	return s.Store.Complete(ctx, tokenHash, c, how)
-}
-
-func (s *countingStore) Connections(ctx context.Context, applicationID, userID string) ([]connect.Connection, error) {
-	if err := s.did("Connections"); err != nil {
-		return nil, err
-	}
-	return s.Store.Connections(ctx, applicationID, userID)
-}
-
-func (s *countingStore) SetHealth(ctx context.Context, identityID string, health connect.Health, at time.Time) (connect.Connection, bool, error) {
-	if err := s.did("SetHealth"); err != nil {
-		return connect.Connection{}, false, err
-	}
-	return s.Store.SetHealth(ctx, identityID, health, at)
-}
-
-func (s *countingStore) Disconnect(ctx context.Context, d connect.Disconnection) ([]connect.Connection, error) {
-	if err := s.did("Disconnect"); err != nil {
-		return nil, err
-	}
-	return s.Store.Disconnect(ctx, d)
-}
-
-func (s *countingStore) Done(ctx context.Context, t connect.Task) error {
-	if err := s.did("Done"); err != nil {
-		return err
-	}
-	return s.Store.Done(ctx, t)
-}
+const works, failed = "identity.authenticated", "identity.authentication_failed"

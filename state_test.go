@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -12,18 +13,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var (
-	secretA = []byte("the first secret of the tests, A")
-	secretB = []byte("the second secret of the tests, B")
-)
-
 func mustCookies(t *testing.T, secure bool, secrets ...[]byte) stateCookies {
 	c, err := newStateCookies(secrets, secure)
 	require.NoError(t, err)
 	return c
 }
 
-// sealed returns the cookies that a start sets, for a browser that sent others.
+// sealed returns the cookies that starting a flow sets, for a browser that sent others.
 func sealed(t *testing.T, c stateCookies, s sealedState, begun time.Time, others ...*http.Cookie) []*http.Cookie {
 	w := httptest.NewRecorder()
 	require.NoError(t, c.set(w, requestWith(others...), s, begun))
@@ -38,7 +34,7 @@ func requestWith(cookies ...*http.Cookie) *http.Request {
 	return r
 }
 
-func TestAStateIsUnguessableAndNeedsNoEscaping(t *testing.T) {
+func TestStateIsUnguessableAndNeedsNoEscaping(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
 	for range 1000 {
@@ -49,7 +45,7 @@ func TestAStateIsUnguessableAndNeedsNoEscaping(t *testing.T) {
 	}
 }
 
-func TestAStateCookieOpensForItsOwnState(t *testing.T) {
+func TestStateCookieOpensForItsOwnState(t *testing.T) {
 	t.Parallel()
 	c := mustCookies(t, true, secretA)
 	s := sealedState{state: newState(), tokenHash: strings.Repeat("0f", 32)}
@@ -66,10 +62,10 @@ func TestAStateCookieOpensForItsOwnState(t *testing.T) {
 	require.ErrorIs(t, err, ErrNoStateCookie)
 	cookies[0].Value = "x"
 	_, err = c.find(requestWith(cookies...), newState())
-	require.ErrorIs(t, err, ErrNoStateCookie, "what is wrong with another start's is nothing to this one")
+	require.ErrorIs(t, err, ErrNoStateCookie, "another flow's broken cookie does not matter")
 }
 
-func TestAStateCookieKeepsWhateverHashATokenHas(t *testing.T) {
+func TestStateCookieKeepsAnyTokenHash(t *testing.T) {
 	t.Parallel()
 	c := mustCookies(t, true, secretA)
 	for _, tokenHash := range []string{
@@ -85,8 +81,8 @@ func TestAStateCookieKeepsWhateverHashATokenHas(t *testing.T) {
 	require.False(t, ok)
 }
 
-// The mark alone, which who sees the cookie's name knows, is no state.
-func TestAStateOfTheSameMarkIsAnother(t *testing.T) {
+// The mark, which is in the cookie's name, is not enough to be a state.
+func TestStateCookieDistinguishesStatesOfOneMark(t *testing.T) {
 	t.Parallel()
 	c := mustCookies(t, true, secretA)
 	s := sealedState{state: newState(), tokenHash: "hash"}
@@ -98,7 +94,7 @@ func TestAStateOfTheSameMarkIsAnother(t *testing.T) {
 		require.ErrorIs(t, err, ErrNoStateCookie)
 	}
 
-	// Two starts of one mark do not hide each other.
+	// Two flows of one mark do not hide each other.
 	twin := sealedState{state: newState()[stateMark:] + mark, tokenHash: "twin"}
 	both := append(sealed(t, c, s, noon), sealed(t, c, twin, noon.Add(time.Second))...)
 	for _, want := range []sealedState{s, twin} {
@@ -108,7 +104,7 @@ func TestAStateOfTheSameMarkIsAnother(t *testing.T) {
 	}
 }
 
-func TestAStateCookieTakesLittleOfARequest(t *testing.T) {
+func TestStateCookieTakesLittleOfARequest(t *testing.T) {
 	t.Parallel()
 	for _, state := range []string{newState(), newPopupState()} {
 		s := sealedState{state: state, tokenHash: strings.Repeat("0f", 32), user: User{ID: "ada"}.mark()}
@@ -117,7 +113,7 @@ func TestAStateCookieTakesLittleOfARequest(t *testing.T) {
 	}
 }
 
-func TestAStateCookiesAttributes(t *testing.T) {
+func TestStateCookieHasStrictAttributes(t *testing.T) {
 	t.Parallel()
 	s := sealedState{state: newState(), tokenHash: "hash"}
 
@@ -137,7 +133,7 @@ func TestAStateCookiesAttributes(t *testing.T) {
 	require.True(t, plain.HttpOnly)
 }
 
-func TestAStateCookieShowsNothing(t *testing.T) {
+func TestStateCookieShowsNothing(t *testing.T) {
 	t.Parallel()
 	s := sealedState{state: newState(), tokenHash: "the-hash-of-a-token"}
 	cookie := sealed(t, mustCookies(t, true, secretA), s, noon)[0]
@@ -147,7 +143,7 @@ func TestAStateCookieShowsNothing(t *testing.T) {
 	require.NotEqual(t, cookie.Value, other.Value, "sealed twice, it looks different")
 }
 
-func TestAnAlteredStateCookieIsRefused(t *testing.T) {
+func TestStateCookieThatIsAlteredIsRefused(t *testing.T) {
 	t.Parallel()
 	c := mustCookies(t, true, secretA)
 	s := sealedState{state: newState(), tokenHash: "hash"}
@@ -182,7 +178,7 @@ func TestAnAlteredStateCookieIsRefused(t *testing.T) {
 	}
 }
 
-func TestSecretsRotate(t *testing.T) {
+func TestStateCookieSecretsRotate(t *testing.T) {
 	t.Parallel()
 	s := sealedState{state: newState(), tokenHash: "hash"}
 	old := mustCookies(t, true, secretA)
@@ -203,7 +199,7 @@ func TestSecretsRotate(t *testing.T) {
 	require.ErrorIs(t, err, ErrStateInvalid)
 }
 
-func TestAStateCookieDoesNotOpenForever(t *testing.T) {
+func TestStateCookieDoesNotOpenForever(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := mustCookies(t, true, secretA)
@@ -219,7 +215,7 @@ func TestAStateCookieDoesNotOpenForever(t *testing.T) {
 	})
 }
 
-func TestABrowserHoldsFiveStartsAtMost(t *testing.T) {
+func TestStateCookiesAreFiveAtMost(t *testing.T) {
 	t.Parallel()
 	c := mustCookies(t, true, secretA)
 	jar := map[string]*http.Cookie{}
@@ -250,9 +246,9 @@ func TestABrowserHoldsFiveStartsAtMost(t *testing.T) {
 	for i, state := range states {
 		_, err := c.find(r, state)
 		if i < 3 {
-			require.ErrorIs(t, err, ErrNoStateCookie, "start %d is among the oldest", i)
+			require.ErrorIs(t, err, ErrNoStateCookie, "flow %d is among the oldest", i)
 		} else {
-			require.NoError(t, err, "start %d is among the newest", i)
+			require.NoError(t, err, "flow %d is among the newest", i)
 		}
 	}
 	open := c.all(r)
@@ -261,7 +257,7 @@ func TestABrowserHoldsFiveStartsAtMost(t *testing.T) {
 	require.Equal(t, "7", open[4].tokenHash)
 }
 
-func TestOtherCookiesAreLeftAlone(t *testing.T) {
+func TestStateCookiesLeaveOthersAlone(t *testing.T) {
 	t.Parallel()
 	c := mustCookies(t, true, secretA)
 	var others []*http.Cookie
@@ -282,9 +278,9 @@ func TestOtherCookiesAreLeftAlone(t *testing.T) {
 	require.Empty(t, c.all(requestWith(others...)))
 }
 
-// A sibling domain can set a cookie whose name only looks like ours once somebody
-// has trimmed it: browsers hold it for no __Host- cookie.
-func TestANameThatHasToBeTrimmedIsNotOurs(t *testing.T) {
+// A sibling domain can set a cookie whose name becomes one of ours by trimming it, because
+// browsers do not treat it as a __Host- cookie.
+func TestStateCookieNamesAreNotTrimmed(t *testing.T) {
 	t.Parallel()
 	c := mustCookies(t, true, secretA)
 	s := sealedState{state: newState(), tokenHash: "hash"}
@@ -298,7 +294,7 @@ func TestANameThatHasToBeTrimmedIsNotOurs(t *testing.T) {
 	}
 }
 
-func TestACookieHeaderThatIsTooLongIsNotAnsweredByAnother(t *testing.T) {
+func TestStateCookieRemovalsAreBounded(t *testing.T) {
 	t.Parallel()
 	c := mustCookies(t, true, secretA)
 	var line strings.Builder
@@ -310,4 +306,31 @@ func TestACookieHeaderThatIsTooLongIsNotAnsweredByAnother(t *testing.T) {
 	w := httptest.NewRecorder()
 	require.NoError(t, c.set(w, r, sealedState{state: newState(), tokenHash: "h"}, noon))
 	require.Len(t, w.Result().Cookies(), 1)
+}
+
+// The name of the cookie holds only the mark of the state.
+func TestReturnCookieServesItsOwnStateAlone(t *testing.T) {
+	t.Parallel()
+	c := mustCookies(t, true, secretA).at("https://app.example")
+	state := newState()
+	said := url.Values{"identity_id": {identityA}, "status": {"success"}}
+	w := httptest.NewRecorder()
+	require.NoError(t, c.keepReturn(w, state, said))
+	cookies := w.Result().Cookies()
+	require.Len(t, cookies, 1)
+	require.NotContains(t, cookies[0].Value, identityA)
+	r := requestWith(cookies...)
+	kept, ok := c.keptReturn(r, state)
+	require.True(t, ok)
+	require.Equal(t, said, kept)
+
+	mark := state[len(state)-stateMark:]
+	for name, other := range map[string]string{"of the same mark": newState()[stateMark:] + mark, "the mark alone": mark, "none": "", "another": newState()} {
+		_, ok = c.keptReturn(r, other)
+		require.False(t, ok, name)
+	}
+	_, ok = c.at("https://other.example").keptReturn(r, state)
+	require.False(t, ok, "another host")
+	_, ok = mustCookies(t, true, secretB).at("https://app.example").keptReturn(r, state)
+	require.False(t, ok, "another secret")
 }

@@ -3,9 +3,6 @@ package connect_test
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -21,86 +18,7 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-const webhookSecret = "whsec_of_the_tests"
-
-// hook is a site with a webhook, and what Anchor would send there.
-type hook struct {
-	*site
-	mu     sync.Mutex
-	events []connect.Event
-}
-
-func newHook(t *testing.T, options ...func(*connect.Config)) *hook {
-	t.Helper()
-	h := new(hook)
-	h.site = newSite(t, append(options, func(c *connect.Config) {
-		c.OnEvent = func(_ context.Context, e connect.Event) {
-			h.mu.Lock()
-			defer h.mu.Unlock()
-			h.events = append(h.events, e)
-		}
-	})...)
-	h.mux.Handle("/webhooks/anchor", h.handler.Webhook("", "whsec_of_before_that", webhookSecret))
-	return h
-}
-
-// event is the body of an event of this moment.
-func event(kind, identityID string, created time.Time) string {
-	return fmt.Sprintf(`{"id":"evt_1","type":%q,"created":%q,"project_id":"p","text":"…","data":{"identity_id":%q}}`,
-		kind, created.UTC().Format(time.RFC3339Nano), identityID)
-}
-
-// send sends an event, signed now.
-func (h *hook) send(secret, body string) int {
-	status, err := h.trySend(secret, body)
-	require.NoError(h.t, err)
-	return status
-}
-
-// signature is a header that is well formed, and dated now.
-func (h *hook) signature() string {
-	return fmt.Sprintf("t=%d,v1=%064x", h.clock.now().Unix(), 1)
-}
-
-func (h *hook) trySend(secret, body string) (int, error) {
-	at := fmt.Sprint(h.clock.now().Unix())
-	mac := hmac.New(sha256.New, []byte(secret))
-	mac.Write([]byte("v0:" + at + ":" + body))
-	r, err := http.NewRequest(http.MethodPost, h.server.URL+"/webhooks/anchor", strings.NewReader(body))
-	if err != nil {
-		return 0, err
-	}
-	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("Anchor-Timestamp", at)
-	r.Header.Set("Anchor-Signature", "t="+at+",v1="+hex.EncodeToString(mac.Sum(nil)))
-	res, err := h.server.Client().Do(r)
-	if err != nil {
-		return 0, err
-	}
-	return res.StatusCode, res.Body.Close()
-}
-
-// told waits until the app has been told of so many events of a kind.
-func (h *hook) told(kind connect.EventKind, n int) []connect.Event {
-	h.t.Helper()
-	var found []connect.Event
-	require.Eventually(h.t, func() bool {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		found = nil
-		for _, e := range h.events {
-			if e.Kind == kind {
-				found = append(found, e)
-			}
-		}
-		return len(found) == n
-	}, 5*time.Second, 5*time.Millisecond, "%s", kind)
-	return found
-}
-
-const works, failed = "identity.authenticated", "identity.authentication_failed"
-
-func TestAWebhookMovesTheHealth(t *testing.T) {
+func TestWebhookMovesTheHealth(t *testing.T) {
 	t.Parallel()
 	h := newHook(t)
 	callback := h.signedIn("ada").connect()
@@ -129,7 +47,7 @@ func TestAWebhookMovesTheHealth(t *testing.T) {
 		require.Equal(t, step.want, h.connection("ada").Health, step.name)
 	}
 	require.Equal(t, connect.HealthOK, h.connection("grace").Health)
-	changes := h.told(connect.HealthChanged, 2)
+	changes := h.waitForEvents(connect.HealthChanged, 2)
 	require.Equal(t, connect.HealthNeedsSignIn, changes[0].Health)
 	require.Equal(t, connect.HealthOK, changes[1].Health)
 	require.Equal(t, "ada", changes[0].UserID)
@@ -138,7 +56,7 @@ func TestAWebhookMovesTheHealth(t *testing.T) {
 	require.NotEqual(t, identityIn(graces), id)
 }
 
-func TestABodyThatMiddlewareHasReadIsToldApartFromAWrongSignature(t *testing.T) {
+func TestWebhookLogsABodyThatMiddlewareHasRead(t *testing.T) {
 	t.Parallel()
 	const hint = "middleware has read it before"
 	for name, read := range map[string]func(*http.Request){
@@ -182,7 +100,7 @@ func TestABodyThatMiddlewareHasReadIsToldApartFromAWrongSignature(t *testing.T) 
 	require.NotContains(t, h.log.String(), hint)
 }
 
-func TestAWebhookTakesOnlyWhatIsSigned(t *testing.T) {
+func TestWebhookTakesOnlySignedEvents(t *testing.T) {
 	t.Parallel()
 	h := newHook(t)
 	id := identityIn(h.signedIn("ada").connect())
@@ -190,7 +108,7 @@ func TestAWebhookTakesOnlyWhatIsSigned(t *testing.T) {
 	body := event(failed, id, h.clock.now())
 
 	require.Equal(t, http.StatusUnauthorized, h.send("another secret", body))
-	require.Equal(t, http.StatusUnauthorized, h.send("", body), "nobody signs with an empty secret")
+	require.Equal(t, http.StatusUnauthorized, h.send("", body), "an empty secret signs nothing")
 	res, err := h.server.Client().Post(h.server.URL+"/webhooks/anchor", "application/json", strings.NewReader(body))
 	require.NoError(t, err)
 	require.NoError(t, res.Body.Close())
@@ -206,7 +124,7 @@ func TestAWebhookTakesOnlyWhatIsSigned(t *testing.T) {
 	require.Equal(t, connect.HealthNeedsSignIn, h.connection("ada").Health)
 }
 
-func TestAWebhookLetsBeWhatDoesNotConcernIt(t *testing.T) {
+func TestWebhookIgnoresOtherEvents(t *testing.T) {
 	t.Parallel()
 	store := newCountingStore()
 	h := newHook(t, func(c *connect.Config) { c.Store = store })
@@ -219,7 +137,7 @@ func TestAWebhookLetsBeWhatDoesNotConcernIt(t *testing.T) {
 		"no identity":             `{"type":"identity.authentication_failed","data":{}}`,
 		"two identities":          `{"type":"identity.authentication_failed","data":{"identity_id":"` + id + `","identityId":"` + h.fake.ApplicationID() + `"}}`,
 		"no JSON":                 "<html>",
-		"nobody's identity":       event(failed, "99999999-9999-4999-8999-999999999999", now),
+		"an unknown identity":     event(failed, "99999999-9999-4999-8999-999999999999", now),
 	} {
 		require.Equal(t, http.StatusNoContent, h.send(webhookSecret, body), name)
 	}
@@ -235,8 +153,8 @@ func TestAWebhookLetsBeWhatDoesNotConcernIt(t *testing.T) {
 	require.NotContains(t, h.log.String(), webhookSecret)
 }
 
-// "id" may be the id of anything.
-func TestABareIDCountsWhereAConnectionHasIt(t *testing.T) {
+// "id" may be the id of something else than an identity.
+func TestWebhookTakesABareIDThatAConnectionHas(t *testing.T) {
 	t.Parallel()
 	h := newHook(t)
 	id := identityIn(h.signedIn("ada").connect())
@@ -254,14 +172,14 @@ func TestABareIDCountsWhereAConnectionHasIt(t *testing.T) {
 	before = len(h.log.String())
 	require.Equal(t, http.StatusNoContent, h.send(webhookSecret, bare("acct_7")))
 	log := h.log.String()[before:]
-	require.Contains(t, log, "WARN", "nobody would notice otherwise")
+	require.Contains(t, log, "WARN", "it would go unnoticed otherwise")
 	require.Contains(t, log, "[id reason]")
 	require.NotContains(t, log, "acct_7", "names only")
 	require.NotContains(t, log, "ada@example.com", "names only")
 }
 
-// Anchor gives up after ten seconds, and so does what is done for it.
-func TestAWebhookIsAnsweredBeforeAnchorGivesUp(t *testing.T) {
+// Anchor gives up after ten seconds, so the work on an event ends before.
+func TestWebhookIsAnsweredBeforeAnchorGivesUp(t *testing.T) {
 	t.Parallel()
 	store := &slowHealth{Store: connect.NewMemoryStore()}
 	h := newHook(t, func(c *connect.Config) { c.Store = store })
@@ -270,7 +188,7 @@ func TestAWebhookIsAnsweredBeforeAnchorGivesUp(t *testing.T) {
 	require.InDelta(t, 8, store.had.Seconds(), 5)
 }
 
-// slowHealth is a store that tells how long SetHealth may take.
+// slowHealth is a store that records how long SetHealth may take.
 type slowHealth struct {
 	connect.Store
 	had time.Duration
@@ -284,7 +202,7 @@ func (s *slowHealth) SetHealth(ctx context.Context, identityID string, health co
 
 // One store may serve handlers of several applications, and Anchor sends the
 // events of all to one address.
-func TestAWebhookTellsOfAnotherHandlersApplication(t *testing.T) {
+func TestWebhookServesAnotherHandlersApplication(t *testing.T) {
 	t.Parallel()
 	h := newHook(t, withCalendar, func(c *connect.Config) { c.ApplicationID = "" })
 	c := connect.Connection{
@@ -296,16 +214,16 @@ func TestAWebhookTellsOfAnotherHandlersApplication(t *testing.T) {
 	_, err := h.store.Complete(t.Context(), start.TokenHash, c, connect.Completion{TagAfter: c.ConnectedAt})
 	require.NoError(t, err)
 	require.Equal(t, http.StatusNoContent, h.send(webhookSecret, event(failed, c.IdentityID, h.clock.now())))
-	e := h.told(connect.HealthChanged, 1)[0]
+	e := h.waitForEvents(connect.HealthChanged, 1)[0]
 	e.Time = time.Time{}
 	require.Equal(t, connect.Event{
 		Kind: connect.HealthChanged, UserID: "ada", ApplicationID: c.ApplicationID, ConnectionID: "a", IdentityID: c.IdentityID, Health: connect.HealthNeedsSignIn,
 	}, e)
 }
 
-// An event that is on its way while the person signs in once more must not undo
-// the new sign-in, whichever comes first.
-func TestAnOldFailureDoesNotUndoANewSignIn(t *testing.T) {
+// An event that is under way while the user signs in again must not undo the new sign-in,
+// whichever arrives first.
+func TestWebhookOfAnOldFailureDoesNotUndoANewSignIn(t *testing.T) {
 	t.Parallel()
 	h := newHook(t)
 	ada := h.signedIn("ada")
@@ -322,7 +240,7 @@ func TestAnOldFailureDoesNotUndoANewSignIn(t *testing.T) {
 	require.Equal(t, http.StatusNoContent, h.send(webhookSecret, event(failed, id, h.clock.now())))
 	require.Equal(t, connect.HealthNeedsSignIn, h.connection("ada").Health, "a later one does")
 
-	// And the replaced identity's events are nobody's.
+	// Events of the replaced identity change nothing.
 	other := ada.connect()
 	h.clock.advance(time.Minute)
 	require.Equal(t, http.StatusNoContent, h.send(webhookSecret, event(failed, id, h.clock.now())))
@@ -330,8 +248,8 @@ func TestAnOldFailureDoesNotUndoANewSignIn(t *testing.T) {
 	require.Equal(t, connect.HealthOK, h.connection("ada").Health)
 }
 
-// The sign-in counts, not the start that led to it.
-func TestAFailureBetweenTheStartAndTheSignInIsOver(t *testing.T) {
+// The sign-in counts, not the moment at which the flow began.
+func TestWebhookOfAFailureBeforeTheSignInIsOutdated(t *testing.T) {
 	t.Parallel()
 	h := newHook(t)
 	ada := h.signedIn("ada")
@@ -348,7 +266,7 @@ func TestAFailureBetweenTheStartAndTheSignInIsOver(t *testing.T) {
 }
 
 // Events and sign-ins are put in order by Anchor's clock alone.
-func TestTheHealthGoesByAnchorsClock(t *testing.T) {
+func TestWebhookOrdersEventsByAnchorsClock(t *testing.T) {
 	t.Parallel()
 	h := newHook(t, func(c *connect.Config) {
 		anchors := c.Now
@@ -360,7 +278,7 @@ func TestTheHealthGoesByAnchorsClock(t *testing.T) {
 	require.Equal(t, connect.HealthNeedsSignIn, h.connection("ada").Health)
 }
 
-func TestAWebhookWhileReconnecting(t *testing.T) {
+func TestWebhookDuringARenewalSparesTheNewIdentity(t *testing.T) {
 	t.Parallel()
 	for range 10 {
 		h := newHook(t)
@@ -381,11 +299,11 @@ func TestAWebhookWhileReconnecting(t *testing.T) {
 		require.Equal(t, [4]int{204, 204, 204, 204}, status)
 		c := h.connection("ada")
 		require.Equal(t, identityIn(second), c.IdentityID)
-		require.Equal(t, connect.HealthOK, c.Health, "what was said of the old identity is nothing to the new one")
+		require.Equal(t, connect.HealthOK, c.Health, "events of the old identity do not concern the new one")
 	}
 }
 
-func TestManyDeliveriesOfOneEventAreOneChange(t *testing.T) {
+func TestWebhookDeliveredManyTimesChangesOnce(t *testing.T) {
 	t.Parallel()
 	h := newHook(t)
 	id := identityIn(h.signedIn("ada").connect())
@@ -397,12 +315,11 @@ func TestManyDeliveriesOfOneEventAreOneChange(t *testing.T) {
 	}
 	meet.Wait()
 	require.Equal(t, connect.HealthNeedsSignIn, h.connection("ada").Health)
-	h.told(connect.HealthChanged, 1)
+	h.waitForEvents(connect.HealthChanged, 1)
 }
 
-// What the fake sends by itself, in every shape that Anchor's documentation
-// leaves open, arrives.
-func TestTheFakesOwnEventsMoveTheHealth(t *testing.T) {
+// The fake sends events in every shape that Anchor's documentation leaves open.
+func TestWebhookReadsTheEventsOfTheFake(t *testing.T) {
 	t.Parallel()
 	for _, shape := range []struct {
 		time     anchortest.EventTime

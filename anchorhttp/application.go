@@ -14,22 +14,23 @@ import (
 	"time"
 )
 
-// An Application is a site that people connect their accounts of.
+// An Application is a site at which users connect their accounts.
 type Application struct {
 	// ID is a UUID in lower case.
 	ID string `json:"id"`
 	// Name is the display name.
 	Name string `json:"name"`
-	// URL is the address of the site; empty if it has none.
+	// URL is the address of the site. It may be empty.
 	URL string `json:"url"`
-	// CreatedAt is by Anchor's clock; zero if not told.
+	// CreatedAt is by Anchor's clock. It is zero if the answer lacks it.
 	CreatedAt time.Time `json:"created_at"`
 	// Date is when Anchor answered, as in an [Identity]. It is zero in a list.
 	Date time.Time `json:"-"`
 }
 
-// Application returns the application with this id. An unknown one is an [*Error]
-// with status 404. An answer about another one is [ErrInvalidAnswer].
+// Application returns the application with the given id. An unknown application is
+// an [*Error] with status 404. An answer about another application is
+// [ErrInvalidAnswer].
 func (c *Client) Application(ctx context.Context, id string) (Application, error) {
 	r := request{method: http.MethodGet, path: "/v1/applications/{id}", id: id}
 	return call(ctx, c, r, func(a answer) (Application, error) {
@@ -42,59 +43,59 @@ func (c *Client) Application(ctx context.Context, id string) (Application, error
 	})
 }
 
-// An ApplicationIdentity is an identity as the list of an application shows it:
-// without source and metadata.
+// An ApplicationIdentity is an identity in the list of an application, without
+// source and metadata.
 type ApplicationIdentity struct {
 	// ID is a UUID in lower case.
 	ID string `json:"id"`
 	// Name is the display name.
 	Name string `json:"name"`
-	// Status is one of the statuses of an [Identity].
+	// Status is as in an [Identity].
 	Status string `json:"status"`
-	// CreatedAt and UpdatedAt are by Anchor's clock; zero if not told.
+	// CreatedAt and UpdatedAt are by Anchor's clock. They are zero if the answer
+	// lacks them.
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
-	// Date is when Anchor answered with this page of the list, as in an [Identity].
+	// Date is when Anchor answered with this page, as in an [Identity].
 	Date time.Time `json:"-"`
 }
 
-// An IdentityFilter narrows the list of an application's identities, as Anchor
-// understands it. The zero value is all of them.
+// An IdentityFilter selects identities of an application. Anchor evaluates it. The
+// zero value selects all.
 type IdentityFilter struct {
-	// Search looks for identities by name.
+	// Search selects identities by name.
 	Search string
-	// Metadata wants these keys in the metadata, with these values.
+	// Metadata selects identities whose metadata has these keys with these values.
 	Metadata map[string]string
 }
 
-// pageSize is what Anchor's own command line asks for.
+// pageSize is the page size that Anchor's own command line requests.
 const pageSize = 50
 
-// Applications returns the applications of the key's project.
+// Applications returns the applications of the API key's project.
 func (c *Client) Applications(ctx context.Context) ([]Application, error) {
 	r := request{method: http.MethodGet, path: "/v1/applications"}
 	return call(ctx, c, r, func(a answer) ([]Application, error) { return readList[Application](a, "applications") })
 }
 
-// ApplicationIdentities iterates over the identities of an application, in the
-// order in which Anchor lists them. Pages are fetched as the loop reaches them,
-// each with a call that has a timeout and retries of its own, and the end of the
-// list costs one call more. The list is as long as the application has
-// identities, so give ctx a deadline or the loop an end. Memory is bounded by a
-// page.
+// ApplicationIdentities returns an iterator over the identities of an application,
+// in Anchor's order. It fetches a page when the loop reaches it. Each page is a call
+// with its own timeout and retries, and the end of the list takes one more call. The
+// list grows with the application, so set a deadline on ctx or end the loop. Memory
+// is bounded by the size of a page.
 //
-// After an error, which comes with a zero value, the iteration is over. An
-// identity may come twice when the list changes meanwhile.
+// An error comes with a zero value and ends the iteration. If the list changes
+// meanwhile, an identity may occur twice.
 //
-// Paging is not documented: a server may answer everything at each call, or pages
-// of another size than asked for. The list therefore ends with a page that brings
-// nothing that the page before did not have, not with a short one.
+// Anchor does not document paging. A server may return the whole list for each page,
+// or pages of another size. So the list ends with a page that has nothing new
+// compared with the page before, not with a short page.
 //
-// An answer of more than 1 MiB, such as a whole list of some thousand identities, is
-// read while the loop runs. It is not limited by the client's timeouts then, except
-// that it must not stall for longer than an attempt may take, and it is not retried:
-// if it breaks off, the loop gets an error after what has arrived. Memory is bounded
-// by 1,000 identities and some 40 bytes for each one in the answer.
+// An answer larger than 1 MiB, such as a whole list of some thousand identities, is
+// read while the loop runs. The client's timeouts do not limit it, but it must not
+// stall for longer than [WithAttemptTimeout]. It is not retried: if it breaks off,
+// the loop first gets what has arrived, then an error. Memory is bounded by 1,000
+// identities and about 40 bytes for each identity in the answer.
 func (c *Client) ApplicationIdentities(ctx context.Context, applicationID string, f IdentityFilter) iter.Seq2[ApplicationIdentity, error] {
 	pages := c.ApplicationIdentityPages(ctx, applicationID, f)
 	return func(yield func(ApplicationIdentity, error) bool) {
@@ -112,20 +113,21 @@ func (c *Client) ApplicationIdentities(ctx context.Context, applicationID string
 	}
 }
 
-// ApplicationIdentityPages is [Client.ApplicationIdentities] page by page, for
-// callers that bound the number of calls: each page is one. No page is empty. An answer
-// of more than 1 MiB comes in parts of up to 1,000 identities.
+// ApplicationIdentityPages is like [Client.ApplicationIdentities], but iterates over
+// pages. It is meant for callers that limit the number of calls, since each page is
+// one. No page is empty. The caller may keep and modify a page. An answer larger
+// than 1 MiB is split into pages of up to 1,000 identities.
 func (c *Client) ApplicationIdentityPages(ctx context.Context, applicationID string, f IdentityFilter) iter.Seq2[[]ApplicationIdentity, error] {
 	filter := url.Values{"limit": {strconv.Itoa(pageSize)}}
 	if f.Search != "" {
 		filter.Set("search", f.Search)
 	}
 	if len(f.Metadata) > 0 {
-		metadata, _ := json.Marshal(f.Metadata) // Strings can always be encoded.
+		metadata, _ := json.Marshal(f.Metadata) // Encoding strings never fails.
 		filter.Set("metadata", string(metadata))
 	}
 	return func(yield func([]ApplicationIdentity, error) bool) {
-		var before map[uuid]bool // the ids of the page before
+		var before map[uuid]bool // the ids on the previous page
 		for page := 1; ; page++ {
 			ids, news, stopped := make(map[uuid]bool), false, false
 			err := c.identitiesPage(ctx, applicationID, filter, page, func(items []ApplicationIdentity) bool {
@@ -141,7 +143,7 @@ func (c *Client) ApplicationIdentityPages(ctx context.Context, applicationID str
 					news = true
 					stopped = !yield(fresh, nil)
 				}
-				// A long answer that begins with nothing new is the one before again.
+				// A long answer that begins with nothing new repeats the previous one.
 				return !stopped && news
 			})
 			switch {
@@ -158,8 +160,8 @@ func (c *Client) ApplicationIdentityPages(ctx context.Context, applicationID str
 	}
 }
 
-// identitiesPage gives the identities of a page to each, all at once or, if there are
-// very many, in parts until it returns false.
+// identitiesPage calls each with the identities of a page: all at once, or in parts
+// if there are very many, until each returns false. each may keep the slice.
 func (c *Client) identitiesPage(ctx context.Context, applicationID string, filter url.Values, page int, each func([]ApplicationIdentity) bool) error {
 	query := maps.Clone(filter)
 	query.Set("page", strconv.Itoa(page))
@@ -194,15 +196,15 @@ func (c *Client) identitiesPage(ctx context.Context, applicationID string, filte
 	return err
 }
 
-// uuid is an id in little memory.
+// A uuid is the compact form of an id.
 type uuid [16]byte
 
 func uuidOf(id string) (u uuid) {
-	_, _ = hex.Decode(u[:], []byte(strings.ReplaceAll(id, "-", ""))) // It was parsed before.
+	_, _ = hex.Decode(u[:], []byte(strings.ReplaceAll(id, "-", ""))) // ParseID has accepted id.
 	return u
 }
 
-// listed is an item of a list.
+// listed is implemented by the items of a list.
 type listed[T any] interface {
 	listID() string
 	withListID(id string) T
@@ -216,8 +218,8 @@ func (a Application) withListID(id string) Application                 { a.ID = 
 
 // readList reads the list in a field of the answer.
 func readList[T listed[T]](a answer, field string) ([]T, error) {
-	// RawMessage distinguishes a list that is null, which is empty, from one that
-	// is missing.
+	// RawMessage distinguishes a list that is null, which is empty, from a missing
+	// one.
 	v, err := decode[map[string]json.RawMessage](a)
 	if err != nil {
 		return nil, err
@@ -232,9 +234,14 @@ func readList[T listed[T]](a answer, field string) ([]T, error) {
 	for i, item := range items {
 		id, ok := ParseID(item.listID())
 		if !ok {
-			return nil, invalid("it lists one of the " + field + " without an id, or with one that is no UUID")
+			return nil, noListID(field)
 		}
 		items[i] = item.withListID(id)
 	}
 	return items, nil
+}
+
+// noListID returns the error of a list with an item that has no valid id.
+func noListID(field string) error {
+	return invalid("one of its " + field + " has no id, or an id that is not a UUID")
 }

@@ -13,35 +13,36 @@ import (
 	"time"
 )
 
-// maxBody is how much of an answer is read, in bytes, after decompression.
+// maxBody is the maximum size of an answer, in bytes, after decompression.
 const maxBody = 1 << 20
 
-// maxTransportText bounds the text of a connection's error, which may quote what
-// the other side sent.
+// maxTransportText is the maximum length of a transport's error text, which may
+// quote what the peer sent.
 const maxTransportText = 1000
 
 const userAgent = "anchorhttp (+https://github.com/anchorconnect/connect)"
 
-// request is one call of the API.
+// A request is one call of the API.
 type request struct {
 	method string
-	path   string // with {id} in the place of id, or {session} if that is a session's
+	path   string // with {id} in place of id, or {session} for the id of a session
 	id     string
 	query  url.Values
 	body   any      // encoded as JSON; nil for none
-	hidden []string // what an error must not repeat, beside the key
-	once   bool     // one attempt that may take as long as the call
+	hidden []string // what an error must not repeat, in addition to the key
+	once   bool     // make one attempt, which may take as long as the call
 
-	// stream reads a 2xx answer of more than maxBody, which is an error without it.
+	// stream reads a 2xx answer larger than maxBody. If it is nil, such an answer is
+	// an error.
 	stream func(header http.Header, body io.Reader) error
 }
 
-// failed says what was being done when err happened.
+// failed adds the method and the path's template to err.
 func (r request) failed(err error) error {
 	return fmt.Errorf("anchorhttp: %s %s: %w", r.method, r.path, err)
 }
 
-// address returns the URL of the request, below base.
+// address returns the request's URL below base.
 func (r request) address(base string) (string, error) {
 	id := r.id
 	switch {
@@ -60,23 +61,23 @@ func (r request) address(base string) (string, error) {
 	return address, nil
 }
 
-// answer is a 2xx answer.
+// An answer is an HTTP response with status 2xx.
 type answer struct {
 	header   http.Header
 	body     []byte
-	streamed bool // request.stream has read it, and body is empty
+	streamed bool // request.stream has read the body, and body is empty
 }
 
-// failure is an attempt that did not bring an answer.
+// A failure is an attempt without a usable answer.
 type failure struct {
 	err      error
 	retry    bool
-	answered bool        // err is an answer of Anchor's, though not the one hoped for
+	answered bool        // Anchor answered, so err does not come from the connection
 	header   http.Header // of that answer
 }
 
-// call makes a call and reads its answer. Errors of both come back with the
-// method and the path's template before them.
+// call makes a call and reads its answer. Errors of both have the method and the
+// path's template as prefix.
 func call[T any](ctx context.Context, c *Client, r request, read func(answer) (T, error)) (T, error) {
 	var none T
 	if err := c.Validate(); err != nil {
@@ -92,7 +93,7 @@ func call[T any](ctx context.Context, c *Client, r request, read func(answer) (T
 	return none, r.failed(err)
 }
 
-// send makes attempts until one brings an answer or no other is to be made.
+// send makes attempts until one brings an answer or no retry is left.
 func (c *Client) send(ctx context.Context, r request) (answer, error) {
 	address, err := r.address(c.baseURL)
 	if err != nil {
@@ -121,8 +122,8 @@ func (c *Client) send(ctx context.Context, r request) (answer, error) {
 	return retry(ctx, retries, func() (answer, *failure) { return c.attempt(ctx, caller, r, address, body) })
 }
 
-// attempt sends the request once and reads the answer. ctx is the call's, and caller
-// the one that the caller gave it.
+// attempt sends the request once and reads the answer. ctx is the call's context,
+// caller is the one that the caller passed.
 func (c *Client) attempt(ctx, caller context.Context, r request, address string, body []byte) (answer, *failure) {
 	if c.attemptTimeout > 0 && !r.once {
 		var cancel context.CancelFunc
@@ -136,38 +137,23 @@ func (c *Client) attempt(ctx, caller context.Context, r request, address string,
 		defer stream.end()
 		sending = stream
 	}
-	req, err := http.NewRequestWithContext(sending, r.method, address, bytes.NewReader(body))
+	req, err := c.newRequest(sending, r, address, body)
 	if err != nil {
 		return answer{}, &failure{err: err}
 	}
-	c.authorize(req.Header)
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", userAgent)
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-
-	// The transport is called without an http.Client around it, which would
-	// follow redirects, with the key, and keep cookies.
+	// An http.Client around the transport would follow redirects, with the key, and
+	// keep cookies.
 	res, err := c.roundTrip(req)
 	if err != nil {
 		return answer{}, c.transportFailure(ctx, r, err)
 	}
-	if res.Body != nil { // Transports made for tests leave it out.
+	if res.Body != nil { // Stub transports may omit it.
 		defer res.Body.Close()
 	}
 	content, err := readBody(res)
 	switch {
 	case res.StatusCode/100 != 2:
-		// The status says enough, whatever became of the body.
-		return answer{}, &failure{
-			err: newError(res.StatusCode, res.Header, content, time.Now(), func(s string) string {
-				return redact(c.redact(s), r.hidden...)
-			}),
-			retry:    shouldRetry(res.StatusCode, res.Header),
-			answered: true,
-			header:   res.Header,
-		}
+		return answer{}, c.statusFailure(r, res, content)
 	case err != nil:
 		return answer{}, c.transportFailure(ctx, r, err)
 	case len(content) > maxBody && r.stream != nil:
@@ -178,20 +164,48 @@ func (c *Client) attempt(ctx, caller context.Context, r request, address string,
 	return answer{header: res.Header, body: content}, nil
 }
 
-// readBody reads a body to its end, so that the connection can be used again, but
-// at most one byte more than maxBody. Closing a longer one drops the connection.
+// newRequest returns the HTTP request of one attempt.
+func (c *Client) newRequest(ctx context.Context, r request, address string, body []byte) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, r.method, address, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	c.authorize(req.Header)
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", userAgent)
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	return req, nil
+}
+
+// statusFailure returns the failure of an answer other than 2xx. The status
+// suffices, even if reading the body failed.
+func (c *Client) statusFailure(r request, res *http.Response, content []byte) *failure {
+	return &failure{
+		err: newError(res.StatusCode, res.Header, content, time.Now(), func(s string) string {
+			return redact(c.redact(s), r.hidden...)
+		}),
+		retry:    shouldRetry(res.StatusCode, res.Header),
+		answered: true,
+		header:   res.Header,
+	}
+}
+
+// readBody reads a body to its end, so that the connection can be reused, but at
+// most one byte more than maxBody. Closing a longer body drops the connection.
 func readBody(res *http.Response) ([]byte, error) {
 	if res.Body == nil {
 		return nil, nil
 	}
 	if res.StatusCode == http.StatusSwitchingProtocols {
-		return nil, nil // What follows is no body and has no end.
+		return nil, nil // What follows is not a body, and may never end.
 	}
 	return io.ReadAll(io.LimitReader(res.Body, maxBody+1))
 }
 
-// transportFailure describes a connection that failed, or one that took too long.
-// ctx is the attempt's.
+// transportFailure returns the failure of a connection that broke or timed out. ctx
+// is the attempt's context.
 func (c *Client) transportFailure(ctx context.Context, r request, err error) *failure {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return &failure{err: fmt.Errorf("no answer within %v: %w", c.attemptTimeout, ctx.Err()), retry: true}
@@ -201,14 +215,14 @@ func (c *Client) transportFailure(ctx context.Context, r request, err error) *fa
 		text = printable(text, maxTransportText)
 	}
 	if text != err.Error() {
-		// What err wraps holds the same text, so it is let go.
+		// The errors that err wraps contain the same text, so they are dropped.
 		err = errors.New(text)
 	}
 	return &failure{err: err, retry: true}
 }
 
-// decode reads the JSON object in an answer, which may be wrapped in "data".
-// Numbers of unknown type become [json.Number], so that large ones stay exact.
+// decode reads the JSON object in an answer, which may be wrapped in "data". Numbers
+// in values of type any become [json.Number], so that large ones stay exact.
 func decode[T any](a answer) (T, error) {
 	var v T
 	body := a.body
@@ -219,7 +233,7 @@ func decode[T any](a answer) (T, error) {
 	if len(outer.Data) > 0 && outer.Data[0] == '{' {
 		body = outer.Data
 	}
-	// Unmarshal has seen that nothing follows the value.
+	// Unmarshal has verified that nothing follows the value.
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()
 	if err := d.Decode(&v); err != nil {
@@ -228,21 +242,21 @@ func decode[T any](a answer) (T, error) {
 	return v, nil
 }
 
-// notJSON tells what is wrong with an answer without repeating any value of it,
-// which could be a token.
+// notJSON describes a malformed answer without quoting any value of it, because that
+// could be a token.
 func notJSON(err error) error {
 	var wrongType *json.UnmarshalTypeError
 	if errors.As(err, &wrongType) && wrongType.Field != "" {
-		return invalid("the field " + wrongType.Field + " has another type")
+		return invalid("the field " + wrongType.Field + " has the wrong type")
 	}
-	return invalid("it is no JSON of the form expected")
+	return invalid("it is not the expected JSON")
 }
 
-// invalid is an [ErrInvalidAnswer] that says what is wrong.
+// invalid returns an [ErrInvalidAnswer] with the reason.
 func invalid(what string) error { return fmt.Errorf("%w: %s", ErrInvalidAnswer, what) }
 
-// visible tells whether s is made of 1 to 255 visible ASCII characters: fit for a
-// key in a database and for a log.
+// visible reports whether s consists of 1 to 255 visible ASCII characters, which are
+// safe as a database key and in a log.
 func visible(s string) bool {
 	return 0 < len(s) && len(s) <= 255 &&
 		!strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })

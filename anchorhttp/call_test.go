@@ -21,7 +21,7 @@ import (
 	"github.com/anchorconnect/connect/anchorhttp"
 )
 
-func TestHeaders(t *testing.T) {
+func TestRequestHeaders(t *testing.T) {
 	t.Parallel()
 	srv := serve(t, says(200, identity(idA)))
 	_, err := srv.client().Identity(t.Context(), idA)
@@ -40,7 +40,7 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
-func TestConnectionsAreUsedAgain(t *testing.T) {
+func TestConnectionsAreReused(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	opened := 0
@@ -71,7 +71,7 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 	require.Equal(t, 1, opened)
 }
 
-func TestARedirectIsNeverFollowed(t *testing.T) {
+func TestRedirectIsNeverFollowed(t *testing.T) {
 	t.Parallel()
 	elsewhere := serve(t, says(200, identity(idA)))
 	for _, status := range []int{300, 301, 302, 303, 304, 307, 308} {
@@ -108,7 +108,7 @@ func TestARedirectIsNeverFollowed(t *testing.T) {
 	t.Cleanup(func() { require.Empty(t, elsewhere.requests()) })
 }
 
-func TestSwitchingProtocolsIsAnError(t *testing.T) {
+func TestAnswerThatSwitchesProtocols(t *testing.T) {
 	t.Parallel()
 	done := make(chan struct{})
 	t.Cleanup(func() { close(done) })
@@ -133,7 +133,7 @@ func padded(n int) string {
 	return s + strings.Repeat(" ", n-len(s))
 }
 
-func TestBodiesAreBounded(t *testing.T) {
+func TestAnswerBodiesAreBounded(t *testing.T) {
 	t.Parallel()
 	const limit = 1 << 20
 	zipped := func(s string) string {
@@ -201,7 +201,7 @@ func (endless) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestBodiesAreClosed(t *testing.T) {
+func TestAnswerBodiesAreClosed(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{101, 200, 204, 302, 404, 500} {
 		body := &closing{Reader: strings.NewReader(identity(idA))}
@@ -213,7 +213,7 @@ func TestBodiesAreClosed(t *testing.T) {
 	}
 }
 
-func TestATransportMayLeaveOutTheBody(t *testing.T) {
+func TestAnswerMayLackABody(t *testing.T) {
 	t.Parallel()
 	c := through(func(*http.Request) (*http.Response, error) { return &http.Response{StatusCode: 404}, nil })
 	require.NoError(t, c.DeleteIdentity(t.Context(), idA))
@@ -226,7 +226,7 @@ type closing struct {
 
 func (c *closing) Close() error { c.closed++; return nil }
 
-func TestAnswersThatCannotBeRight(t *testing.T) {
+func TestAnswerThatIsInvalid(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string]string{
 		"nothing":          ``,
@@ -256,14 +256,14 @@ func TestAnswersThatCannotBeRight(t *testing.T) {
 	}
 }
 
-func TestAnAnswerThatIsNotTheOneSaysWhatItLacks(t *testing.T) {
+func TestAnswerThatIsInvalidSaysWhy(t *testing.T) {
 	t.Parallel()
 	for body, want := range map[string]string{
 		`{}`:                  "it has no id",
-		identity(idB):         "another id than the one asked for",
-		`{"id":17}`:           "the field id has another type",
-		`<html>`:              "no JSON",
-		`{"id":"` + idA + `"`: "no JSON",
+		identity(idB):         "its id is not the requested one",
+		`{"id":17}`:           "the field id has the wrong type",
+		`<html>`:              "not the expected JSON",
+		`{"id":"` + idA + `"`: "not the expected JSON",
 	} {
 		_, err := serve(t, says(200, body)).client().Identity(t.Context(), idA)
 		require.ErrorContains(t, err, "anchorhttp: GET /v1/identities/{id}: the answer is invalid: ")
@@ -492,7 +492,7 @@ func TestRetries(t *testing.T) {
 	}
 }
 
-func TestEachAttemptSendsTheWholeRequest(t *testing.T) {
+func TestRetriesSendTheWholeRequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		rt := &script{steps: []func(*http.Request) (*http.Response, error){status(503), status(503), fine}}
@@ -502,7 +502,7 @@ func TestEachAttemptSendsTheWholeRequest(t *testing.T) {
 	})
 }
 
-func TestTheWaitsDiffer(t *testing.T) {
+func TestRetriesWaitForRandomTimes(t *testing.T) {
 	t.Parallel()
 	waits := make(map[time.Duration]bool)
 	for range 20 {
@@ -516,8 +516,8 @@ func TestTheWaitsDiffer(t *testing.T) {
 	require.Greater(t, len(waits), 10)
 }
 
-// TestRealTimeouts is about what Go's own transport makes of the end of a context.
-func TestRealTimeouts(t *testing.T) {
+// TestTimeouts is about what Go's own transport makes of the end of a context.
+func TestTimeouts(t *testing.T) {
 	t.Parallel()
 	done := make(chan struct{})
 	silent := serve(t, func(http.ResponseWriter, *http.Request) { <-done })
@@ -599,7 +599,7 @@ func TestConnectionsThatFail(t *testing.T) {
 	})
 }
 
-func TestConcurrentUse(t *testing.T) {
+func TestClientIsSafeForConcurrentUse(t *testing.T) {
 	t.Parallel()
 	srv := serve(t, says(200, identity(idA)))
 	c := srv.client()
@@ -616,7 +616,7 @@ func TestConcurrentUse(t *testing.T) {
 	require.Len(t, srv.requests(), 20)
 }
 
-func TestAnAnswerCountsThoughTheContextEndsWithIt(t *testing.T) {
+func TestAnswerCountsThoughTheContextEnds(t *testing.T) {
 	t.Parallel()
 	for _, code := range []int{200, 404, 503} {
 		for _, retries := range []int{0, 2} {
@@ -637,4 +637,65 @@ func TestAnAnswerCountsThoughTheContextEndsWithIt(t *testing.T) {
 			require.Equal(t, code == 503 && retries > 0, errors.Is(err, context.Canceled), err)
 		}
 	}
+}
+
+// FuzzAnswer gives every call any answer: it never panics, an error never holds
+// the key, and what comes back without an error is whole.
+func FuzzAnswer(f *testing.F) {
+	f.Add(200, `{"data":{"id":"`+idA+`","name":"x","status":"validated","metadata":{"n":1e400}}}`, "application/json")
+	f.Add(201, `{"data":{"token":"t","token_hash":"h","expires_at":"2031-05-17T12:00:00Z"}}`, "application/json")
+	f.Add(200, `{"identities":[{"id":"`+idB+`"},null,{}]}`, "application/json")
+	f.Add(200, `{"id":"s","cdp_url":7}`, "application/json")
+	f.Add(404, `{"error":{"code":404,"message":"`+testKey+`\u202e"}}`, "text/html")
+	f.Add(200, `[]`, "")
+	f.Add(301, "", "")
+	f.Fuzz(func(t *testing.T, status int, body, contentType string) {
+		transport := transport(func(r *http.Request) (*http.Response, error) {
+			return &http.Response{
+				StatusCode: status, Body: io.NopCloser(strings.NewReader(body)), Request: r,
+				Header: http.Header{"Content-Type": {contentType}, "Date": {"Sat, 17 May 2031 11:45:00 GMT"}, "X-Request-Id": {body}},
+			}, nil
+		})
+		c := anchorhttp.New(testKey, anchorhttp.WithMaxRetries(0), anchorhttp.WithHTTPClient(&http.Client{Transport: transport}))
+		check := func(err error) bool {
+			if err == nil {
+				require.Equal(t, 2, status/100)
+				return true
+			}
+			require.NotContains(t, err.Error(), testKey)
+			require.NotContains(t, err.Error(), "\n")
+			var answer *anchorhttp.Error
+			require.True(t, errors.Is(err, anchorhttp.ErrInvalidAnswer) || errors.As(err, &answer), "%v", err)
+			return false
+		}
+		ctx := t.Context()
+		if identity, err := c.Identity(ctx, idA); check(err) {
+			require.Equal(t, idA, identity.ID)
+		}
+		if token, err := c.CreateIdentityToken(ctx, appID, "https://app.example/identity-callback/STATE"); check(err) {
+			require.NotEmpty(t, token.Token)
+			require.NotEmpty(t, token.Hash)
+			require.False(t, token.ExpiresAt.IsZero() && token.IssuedAt.IsZero())
+		}
+		if application, err := c.Application(ctx, appID); check(err) {
+			require.Equal(t, appID, application.ID)
+		}
+		if session, err := c.CreateSession(ctx, anchorhttp.AuthenticatedSession(idA)); check(err) {
+			require.NotEmpty(t, session.ID)
+		}
+		if err := c.EndSession(ctx, "s-1"); err != nil {
+			check(err)
+		}
+		check(c.UpdateIdentity(ctx, idA, anchorhttp.IdentityUpdate{Name: "x"}))
+		check(c.Reauthenticate(ctx, idA))
+		if err := c.DeleteIdentity(ctx, idA); err != nil {
+			check(err)
+		}
+		for item, err := range c.ApplicationIdentities(ctx, appID, anchorhttp.IdentityFilter{}) {
+			if check(err) {
+				_, ok := anchorhttp.ParseID(item.ID)
+				require.True(t, ok)
+			}
+		}
+	})
 }

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// The addresses of Anchor's API and of the page on which people sign in.
+// The default URLs of Anchor's API and of the hosted page, where users sign in.
 const (
 	DefaultBaseURL = "https://api.anchorbrowser.io"
 	DefaultAppURL  = "https://app.anchorbrowser.io"
@@ -25,13 +25,13 @@ const (
 	defaultMaxRetries     = 2
 )
 
-// A Client calls Anchor's API with one API key. Make it with [New]; it may be
-// used concurrently and never changes.
+// A Client calls Anchor's API with one API key. Create it with [New]. It is
+// immutable and safe for concurrent use.
 type Client struct {
-	// authorize sets the API key on a request, redact takes it out of a text, and
-	// roundTrip is the transport's. They are functions because fmt, which prints
-	// unexported fields too, cannot look into one: a transport may hold requests
-	// that are under way, and reading it meanwhile would be a data race.
+	// authorize sets the API key on a request, redact removes it from a text, and
+	// roundTrip is the transport's method. They are functions because fmt prints
+	// unexported fields too, but not what a function refers to. Printing a transport
+	// in use would be a data race.
 	authorize func(http.Header)
 	redact    func(string) string
 	roundTrip func(*http.Request) (*http.Response, error)
@@ -39,13 +39,13 @@ type Client struct {
 	timeout        time.Duration
 	attemptTimeout time.Duration
 	maxRetries     int
-	baseURL        string // without a slash at the end
+	baseURL        string // without a trailing slash
 	createPage     string
 	appOrigin      string
 	invalid        error
 }
 
-// An Option is a setting for [New].
+// An Option configures a client. See [New].
 type Option func(*config)
 
 type config struct {
@@ -55,39 +55,40 @@ type config struct {
 	maxRetries              int
 }
 
-// WithBaseURL sets the address of the API, such as that of a gateway or of a
-// fake for tests. It is https, or http on a loopback address, and may have a
-// path. Defaults to [DefaultBaseURL].
+// WithBaseURL sets the URL of the API, such as that of a gateway or of a fake for
+// tests. It must be https, or http on a loopback address, and may have a path.
+// Defaults to [DefaultBaseURL].
 func WithBaseURL(u string) Option { return func(c *config) { c.baseURL = u } }
 
-// WithAppURL sets the address of the hosted page, with the same rules as
-// [WithBaseURL]. Defaults to [DefaultAppURL].
+// WithAppURL sets the URL of the hosted page. The rules of [WithBaseURL] apply.
+// Defaults to [DefaultAppURL].
 func WithAppURL(u string) Option { return func(c *config) { c.appURL = u } }
 
-// WithHTTPClient sends requests through hc's Transport, which is used as it is. An
-// attempt ends after hc's Timeout if that is shorter than the attempt's own
-// ([Client.Reauthenticate] knows no such limit). hc itself is not changed. Its
-// cookie jar and its CheckRedirect are not used: redirects are never followed.
+// WithHTTPClient sends requests through hc's Transport, which is not modified. hc's
+// Timeout limits an attempt if it is shorter than [WithAttemptTimeout]; it does not
+// apply to [Client.Reauthenticate]. hc's cookie jar and CheckRedirect are ignored:
+// redirects are never followed.
 //
-// If hc or its Transport is nil, which is the default, all such clients share one
-// transport: see "Connections" above.
+// If hc or its Transport is nil, which is the default, the client uses the shared
+// transport: see "Connections" in the package documentation.
 func WithHTTPClient(hc *http.Client) Option { return func(c *config) { c.httpClient = hc } }
 
-// WithTimeout sets how long a whole call may take, all attempts and the waits
-// between them included. A deadline of the call's context that is earlier counts
-// instead. Zero sets no limit. Defaults to 30 seconds.
+// WithTimeout limits the duration of a call, including all attempts and the waits
+// between them. An earlier deadline of the call's context takes precedence. Zero
+// means no limit. Defaults to 30 seconds.
 func WithTimeout(d time.Duration) Option { return func(c *config) { c.timeout = d } }
 
-// WithAttemptTimeout sets how long one attempt may take until its answer has been
-// read; after that it is retried. Zero sets no limit. Defaults to 10 seconds.
+// WithAttemptTimeout limits the duration of one attempt, including reading the
+// answer. An attempt that times out is retried. Zero means no limit. Defaults to 10
+// seconds.
 func WithAttemptTimeout(d time.Duration) Option { return func(c *config) { c.attemptTimeout = d } }
 
-// WithMaxRetries sets how often a call is tried again after its first attempt.
-// Zero means never. Defaults to 2.
+// WithMaxRetries sets how often a call is retried after its first attempt. Zero
+// disables retries. Defaults to 2.
 func WithMaxRetries(n int) Option { return func(c *config) { c.maxRetries = n } }
 
-// New returns a client that authenticates with apiKey. It never fails: a key or a
-// setting that cannot be used is told by [Client.Validate] and by every call.
+// New returns a client that authenticates with apiKey. It never fails: if the key or
+// a setting is unusable, [Client.Validate] and every call return the error.
 func New(apiKey string, opts ...Option) *Client {
 	cfg := config{
 		baseURL:        DefaultBaseURL,
@@ -129,20 +130,20 @@ func New(apiKey string, opts ...Option) *Client {
 	return c
 }
 
-// Validate says what is wrong with the key or a setting, and how to put it right:
-// an API key that is empty or holds what no key holds, a URL that is not https
-// (or http on a loopback address), a negative number. It sends nothing. Every
-// call returns the same error before anything is sent.
+// Validate returns an error if the key or a setting is unusable: an API key that is
+// empty or not visible ASCII, a URL that is not https (or http on a loopback
+// address), or a negative number. The error says how to fix it. Validate sends
+// nothing. Every call returns the same error before it sends anything.
 func (c *Client) Validate() error {
 	if c == nil || c.authorize == nil {
-		return errors.New("anchorhttp: the client was not made with anchorhttp.New")
+		return errors.New("anchorhttp: the client was not created with anchorhttp.New")
 	}
 	return c.invalid
 }
 
-// HostedPageURL is the address of the page on which a person signs in, for an
-// identity token. userName becomes the display name of the identity; it may be
-// empty. The address holds the token: it is a secret.
+// HostedPageURL returns the URL of the page where a user signs in, for an identity
+// token. userName, which may be empty, becomes the display name of the identity. The
+// URL contains the token, so it is secret.
 func (c *Client) HostedPageURL(token, userName string) string {
 	page := c.createPage + "?token=" + url.QueryEscape(token)
 	if userName != "" {
@@ -151,21 +152,22 @@ func (c *Client) HostedPageURL(token, userName string) string {
 	return page
 }
 
-// AppOrigin is the origin of the hosted page, scheme://host[:port]: what the
-// form-action of a Content-Security-Policy has to allow when the answer to a form
-// redirects there. It is empty when the app URL cannot be used.
+// AppOrigin returns the origin of the hosted page, scheme://host[:port], or "" if
+// the app URL is unusable. If submitting a form redirects to the hosted page, the
+// form-action of the Content-Security-Policy must allow this origin.
 func (c *Client) AppOrigin() string { return c.appOrigin }
 
-// checkKey quotes nothing of the key.
+// checkKey returns an error if key cannot be an API key. The error quotes none of
+// it.
 func checkKey(key string) error {
 	if key == "" {
 		return errors.New("anchorhttp: the API key is empty: pass New the key of your project, " +
-			"which is commonly kept in the environment variable ANCHORBROWSER_API_KEY")
+			"usually from the environment variable ANCHORBROWSER_API_KEY")
 	}
 	for i := range len(key) {
 		if key[i] <= ' ' || key[i] > '~' {
-			return fmt.Errorf("anchorhttp: byte %d of the API key is no visible ASCII character, "+
-				"so it cannot be a key: remove line breaks and spaces around it", i)
+			return fmt.Errorf("anchorhttp: byte %d of the API key is not a visible ASCII character: "+
+				"remove spaces and line breaks", i)
 		}
 	}
 	return nil
@@ -173,23 +175,23 @@ func checkKey(key string) error {
 
 func notNegative[T ~int | ~int64](what string, n T) error {
 	if n < 0 {
-		return fmt.Errorf("anchorhttp: the %s is %v: it must be zero or more", what, n)
+		return fmt.Errorf("anchorhttp: the %s is %v: it must not be negative", what, n)
 	}
 	return nil
 }
 
-// address is a URL in two parts: scheme://host[:port], and the path without a
-// slash at its end.
+// An address is a URL in two parts: scheme://host[:port], and the path without a
+// trailing slash.
 type address struct{ origin, path string }
 
 var hostName = regexp.MustCompile(`^[a-z0-9._-]+$`)
 
-// parseURL quotes of raw at most scheme and host in its errors: the rest could be
-// a password, or the API key in the wrong place.
+// parseURL parses raw. Its errors quote at most the scheme and host, because the
+// rest could be a password or a misplaced API key.
 func parseURL(raw, what string) (address, error) {
 	u, err := url.Parse(raw)
 	if err != nil || u.Host == "" {
-		return address{}, fmt.Errorf("anchorhttp: the %s is no absolute URL: give it as https://host[:port][/path]", what)
+		return address{}, fmt.Errorf("anchorhttp: the %s is not an absolute URL: write it as https://host[:port][/path]", what)
 	}
 	a := address{
 		origin: u.Scheme + "://" + strings.ToLower(u.Host),
@@ -200,16 +202,16 @@ func parseURL(raw, what string) (address, error) {
 	switch {
 	case u.User != nil || strings.ContainsAny(raw, "?#"):
 		return address{}, fmt.Errorf("anchorhttp: the %s %q has a user, a query or a fragment: "+
-			"give it as https://host[:port][/path]", what, a.origin)
+			"write it as https://host[:port][/path]", what, a.origin)
 	case ipErr != nil && !hostName.MatchString(host), ip.Zone() != "", !validPort(u):
-		// The origin goes into a Content-Security-Policy, where a semicolon in
-		// the host, which url.Parse lets through, would begin another directive.
+		// The origin becomes part of a Content-Security-Policy, where a semicolon
+		// in the host, which url.Parse allows, would start another directive.
 		return address{}, fmt.Errorf("anchorhttp: the %s %q has no usable host and port: "+
 			"write the host in ASCII (xn-- for other scripts)", what, a.origin)
 	case u.Scheme == "https":
 		return a, nil
 	case u.Scheme == "http" && (host == "localhost" || ip.IsLoopback()):
-		// It does not leave the machine: a fake, or a local gateway.
+		// A fake or a local gateway: nothing leaves the machine.
 		return a, nil
 	}
 	return address{}, fmt.Errorf("anchorhttp: the %s %q is not https, so secrets would cross the network "+
@@ -225,7 +227,7 @@ func validPort(u *url.URL) bool {
 	return err == nil && n > 0
 }
 
-// redact takes secrets out of s.
+// redact replaces every secret in s.
 func redact(s string, secrets ...string) string {
 	for _, secret := range secrets {
 		if secret != "" {
@@ -237,7 +239,7 @@ func redact(s string, secrets ...string) string {
 
 const redacted = "[redacted]"
 
-// hide is what a secret is printed as.
+// hide returns what is printed in place of a secret.
 func hide(secret string) string {
 	if secret == "" {
 		return ""

@@ -64,9 +64,9 @@ func TestValidate(t *testing.T) {
 		{"the hosted page over http", testKey, app("http://app.example"), []string{"app URL", "clear text"}},
 		{"the hosted page on localhost", testKey, app("http://localhost:9090"), nil},
 
-		{"a negative timeout", testKey, anchorhttp.WithTimeout(-time.Second), []string{"timeout is -1s", "zero or more"}},
-		{"a negative attempt timeout", testKey, anchorhttp.WithAttemptTimeout(-1), []string{"attempt timeout", "zero or more"}},
-		{"a negative number of retries", testKey, anchorhttp.WithMaxRetries(-1), []string{"number of retries is -1", "zero or more"}},
+		{"a negative timeout", testKey, anchorhttp.WithTimeout(-time.Second), []string{"timeout is -1s", "must not be negative"}},
+		{"a negative attempt timeout", testKey, anchorhttp.WithAttemptTimeout(-1), []string{"attempt timeout", "must not be negative"}},
+		{"a negative number of retries", testKey, anchorhttp.WithMaxRetries(-1), []string{"number of retries is -1", "must not be negative"}},
 		{"zeros", testKey, anchorhttp.WithMaxRetries(0), nil},
 		{"no limits", testKey, anchorhttp.WithTimeout(0), nil},
 		{"no HTTP client", testKey, anchorhttp.WithHTTPClient(nil), nil},
@@ -129,7 +129,7 @@ func calls(c *anchorhttp.Client, id string) map[string]func(context.Context) err
 	}
 }
 
-func TestAnInvalidClientSendsNothing(t *testing.T) {
+func TestValidateStopsEveryCall(t *testing.T) {
 	t.Parallel()
 	var sent atomic.Int32
 	c := anchorhttp.New("", anchorhttp.WithHTTPClient(&http.Client{Transport: transport(func(*http.Request) (*http.Response, error) {
@@ -144,7 +144,7 @@ func TestAnInvalidClientSendsNothing(t *testing.T) {
 	require.Zero(t, sent.Load())
 }
 
-func TestAnIDThatIsNoUUIDSendsNothing(t *testing.T) {
+func TestIDThatIsInvalidSendsNothing(t *testing.T) {
 	t.Parallel()
 	var sent atomic.Int32
 	c := through(func(*http.Request) (*http.Response, error) {
@@ -161,7 +161,7 @@ func TestAnIDThatIsNoUUIDSendsNothing(t *testing.T) {
 	require.Zero(t, sent.Load())
 }
 
-func TestHostedPage(t *testing.T) {
+func TestHostedPageURL(t *testing.T) {
 	t.Parallel()
 	c := anchorhttp.New(testKey)
 	require.Equal(t, "https://app.anchorbrowser.io/identity/create?token=abc", c.HostedPageURL("abc", ""))
@@ -216,7 +216,7 @@ func requireHidden(t *testing.T, text string, secrets ...string) {
 	}
 }
 
-func TestTheKeyIsNotPrinted(t *testing.T) {
+func TestKeyIsNotPrinted(t *testing.T) {
 	t.Parallel()
 	opts := []anchorhttp.Option{anchorhttp.WithTimeout(time.Second)}
 	c := anchorhttp.New(testKey, opts...)
@@ -288,7 +288,7 @@ func unwrapAll(err error) []error {
 	return all
 }
 
-func TestTheKeyIsInNoError(t *testing.T) {
+func TestKeyIsInNoError(t *testing.T) {
 	t.Parallel()
 	// What a server or a transport may do with the key that it was sent.
 	echo := func(r *http.Request) string { return r.Header.Get("Anchor-Api-Key") }
@@ -333,7 +333,7 @@ func TestTheKeyIsInNoError(t *testing.T) {
 	}
 }
 
-func TestTheCallersClient(t *testing.T) {
+func TestWithHTTPClient(t *testing.T) {
 	t.Parallel()
 	srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		http.SetCookie(w, &http.Cookie{Name: "affinity", Value: "1", Path: "/"})
@@ -354,8 +354,8 @@ func TestTheCallersClient(t *testing.T) {
 	require.Equal(t, before, *hc, "it is not changed")
 }
 
-// TestTheDefaultTransport uses no HTTP client of the caller's.
-func TestTheDefaultTransport(t *testing.T) {
+// TestWithHTTPClientDefaults uses no HTTP client of the caller's.
+func TestWithHTTPClientDefaults(t *testing.T) {
 	t.Parallel()
 	srv := serve(t, says(200, identity(idA)))
 	for name, opt := range map[string]anchorhttp.Option{
@@ -369,7 +369,7 @@ func TestTheDefaultTransport(t *testing.T) {
 	}
 }
 
-func TestBaseURLWithAPath(t *testing.T) {
+func TestWithBaseURLWithAPath(t *testing.T) {
 	t.Parallel()
 	srv := serve(t, says(200, identity(idA)))
 	_, err := srv.client(anchorhttp.WithBaseURL(srv.URL+"/a%2Fb/c/")).Identity(t.Context(), idA)
@@ -377,7 +377,7 @@ func TestBaseURLWithAPath(t *testing.T) {
 	require.Equal(t, "/a%2Fb/c/v1/identities/"+idA, srv.requests()[0].path)
 }
 
-func TestErrorsNameTheCall(t *testing.T) {
+func TestErrorNamesTheCall(t *testing.T) {
 	t.Parallel()
 	srv := serve(t, says(403, `{"message":"no"}`))
 	want := map[string]string{

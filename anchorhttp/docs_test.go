@@ -14,7 +14,7 @@ import (
 
 // The code of docs/sessions.md is what stands between "docs: name" and "docs: end" in
 // the examples, which run it.
-func TestTheDocsOfSessionsAreTheExamples(t *testing.T) {
+func TestDocsOfSessionsAreTheExamples(t *testing.T) {
 	t.Parallel()
 	source, err := os.ReadFile("example_test.go")
 	require.NoError(t, err)
@@ -38,7 +38,7 @@ func TestTheDocsOfSessionsAreTheExamples(t *testing.T) {
 	require.Equal(t, tested, shown)
 }
 
-func TestTheDocsOfSessionsNameEveryStatus(t *testing.T) {
+func TestDocsOfSessionsNameEveryStatus(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../docs/sessions.md")
 	require.NoError(t, err)

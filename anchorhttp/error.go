@@ -12,49 +12,50 @@ import (
 	"unicode/utf8"
 )
 
-// ErrInvalidAnswer says that Anchor answered with success and something that
-// cannot be right: no JSON, more than 1 MiB, no id or that of something else, a
-// token without what is needed to use it. It is not retried.
+// ErrInvalidAnswer is returned when Anchor's answer is successful but malformed: it
+// is not JSON, it is larger than 1 MiB, it lacks an id or has that of something
+// else, or a token lacks what its use requires. It is not retried.
 var ErrInvalidAnswer = errors.New("the answer is invalid")
 
-// Texts from outside are cut to these many bytes.
+// Maximum lengths of texts from outside, in bytes.
 const (
 	maxMessage   = 300
 	maxRequestID = 100
 )
 
-// Error is an answer of Anchor with any other status than 2xx.
+// An Error is an answer from Anchor with a status other than 2xx.
 type Error struct {
 	// StatusCode is the HTTP status.
 	StatusCode int
-	// Message is what Anchor says about it: one printable line of at most 300
-	// bytes, written by others. It is empty when the answer has no message in a
-	// form that is known.
+	// Message is Anchor's error message: one printable line of at most 300 bytes,
+	// which Anchor or another party wrote. It is empty if the answer has no message
+	// in a known form.
 	Message string
-	// RequestID is what the header X-Request-Id (or Request-Id) says, for
-	// Anchor's support; empty without one.
+	// RequestID is the header X-Request-Id (or Request-Id), for Anchor's support. It
+	// may be empty.
 	RequestID string
-	// RetryAfter is how long Anchor asks to wait before the next call, by
-	// retry-after-ms or Retry-After: at most a day, zero when it does not say.
+	// RetryAfter is how long to wait before the next call, from the header
+	// retry-after-ms or Retry-After. It is at most a day, and zero if the answer has
+	// neither.
 	RetryAfter time.Duration
-	// Date is when Anchor answered, by its own clock: the Date header, in whole
+	// Date is when Anchor answered, by Anchor's clock: the Date header, in whole
 	// seconds. It is zero if the answer has none. Events and identities are dated by
-	// the same clock, so what this error says can be put in order with them.
+	// the same clock, so the error can be ordered with them.
 	Date time.Time
 
-	// foreign says that the body is no JSON: the answer of something between
-	// here and Anchor.
+	// foreign is true if the body is not JSON, so the answer comes from a gateway.
 	foreign bool
 }
 
-// IsNotFound tells whether err is Anchor saying that what was asked for is not
-// there: a 404 with a JSON body, or none. The 404 page of a gateway on the way
-// says nothing of the kind, and to take it for that would lose what is there.
+// IsNotFound reports whether err is Anchor's answer that something does not exist: a
+// 404 with a JSON body or no body. A gateway's 404 page does not qualify, because
+// treating it as such would discard what still exists.
 func IsNotFound(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.StatusCode == http.StatusNotFound && !e.foreign
 }
 
+// Error returns the status, the message and the request id.
 func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Anchor answered %d", e.StatusCode)
@@ -70,12 +71,11 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// newError reads an answer that is not 2xx. redact takes out what must not be
-// repeated.
+// newError reads an answer other than 2xx. redact removes what must not be repeated.
 func newError(status int, h http.Header, body []byte, now time.Time, redact func(string) string) *Error {
 	e := &Error{StatusCode: status, Date: dateOf(h), foreign: len(bytes.TrimSpace(body)) > 0 && !json.Valid(body)}
 	if status/100 == 3 {
-		e.Message = "a redirect, which is never followed: the base URL should be the API's own address"
+		e.Message = "redirects are never followed: use the API's own address as the base URL"
 	} else {
 		e.Message = printable(redact(message(body)), maxMessage)
 	}
@@ -90,7 +90,7 @@ func newError(status int, h http.Header, body []byte, now time.Time, redact func
 	return e
 }
 
-// dateOf returns the moment of an answer by the server's clock, or the zero time.
+// dateOf returns the Date header, by the server's clock, or the zero time.
 func dateOf(h http.Header) time.Time {
 	t, err := http.ParseTime(h.Get("Date"))
 	if err != nil {
@@ -99,16 +99,16 @@ func dateOf(h http.Header) time.Time {
 	return t
 }
 
-// message finds the message in the forms that Anchor is known to use:
-// {"error": {"message": "…"}}, {"message": "…"} and {"error": "…"}. With the last
-// two together the error is often no more than the status in words.
+// message returns the message in the forms that Anchor is known to use: {"error":
+// {"message": "…"}}, {"message": "…"} and {"error": "…"}. If the last two occur
+// together, the error is often only the text of the status.
 func message(body []byte) string {
 	var outer struct{ Error, Message json.RawMessage }
 	if json.Unmarshal(body, &outer) != nil {
 		return ""
 	}
 	var inner struct{ Message json.RawMessage }
-	// What is no object leaves inner empty.
+	// A value that is not an object leaves inner empty.
 	_ = json.Unmarshal(outer.Error, &inner)
 	for _, raw := range []json.RawMessage{inner.Message, outer.Message, outer.Error} {
 		var s string
@@ -119,8 +119,8 @@ func message(body []byte) string {
 	return ""
 }
 
-// printable makes one line of s, of at most limit bytes, without anything that a
-// terminal or a log would not show as it is.
+// printable returns s as one line of at most limit bytes, without characters that a
+// terminal or a log does not show as they are.
 func printable(s string, limit int) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) && r != utf8.RuneError {

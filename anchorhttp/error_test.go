@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestMessage(t *testing.T) {
+func TestErrorMessage(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ name, body, want string }{
 		{"error object", `{"error":{"code":404,"message":"Identity not found"}}`, "Identity not found"},
@@ -36,7 +36,7 @@ func TestMessage(t *testing.T) {
 	}
 }
 
-func TestPrintable(t *testing.T) {
+func TestErrorMessageIsPrintable(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name, in string
@@ -64,7 +64,7 @@ func TestPrintable(t *testing.T) {
 	}
 }
 
-func TestNewError(t *testing.T) {
+func TestErrorOfAnAnswer(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	same := func(s string) string { return s }
@@ -90,8 +90,8 @@ func TestNewError(t *testing.T) {
 		{"a wait that is over is none", 503, header("Retry-After", "Fri, 02 Jan 2026 03:04:00 GMT"), ``,
 			Error{StatusCode: 503}, "Anchor answered 503 Service Unavailable"},
 		{"a redirect says so", 301, nil, `{"message":"Moved"}`,
-			Error{StatusCode: 301, Message: "a redirect, which is never followed: the base URL should be the API's own address"},
-			"Anchor answered 301 Moved Permanently: a redirect, which is never followed: the base URL should be the API's own address"},
+			Error{StatusCode: 301, Message: "redirects are never followed: use the API's own address as the base URL"},
+			"Anchor answered 301 Moved Permanently: redirects are never followed: use the API's own address as the base URL"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -119,7 +119,7 @@ func TestNewError(t *testing.T) {
 	})
 }
 
-func TestOnlyAnchorItselfSaysThatSomethingIsNotThere(t *testing.T) {
+func TestIsNotFound(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name, body string

@@ -7,13 +7,15 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/anchorconnect/connect/anchorhttp"
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// signIn has somebody sign in, and returns the identity that comes of it.
+// signIn signs a user in on the hosted page, and returns the new identity.
 func signIn(ctx context.Context, fake *anchortest.Server, name string) anchorhttp.Identity {
 	client := fake.Client()
 	token, err := client.CreateIdentityToken(ctx, fake.ApplicationID(), "https://app.example/identity-callback")
@@ -31,14 +33,162 @@ func signIn(ctx context.Context, fake *anchortest.Server, name string) anchorhtt
 	return identity
 }
 
-// A browser that is signed in with an identity, and not longer there than needed.
+// A fake Anchor stands in for the real one. An application passes New the API key of its
+// project, usually from the environment, and needs no option.
+func ExampleNew() {
+	fake, err := anchortest.Start()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer fake.Close()
+
+	client := anchorhttp.New(fake.APIKey(), anchorhttp.WithBaseURL(fake.URL()), anchorhttp.WithAppURL(fake.URL()))
+	if err := client.Validate(); err != nil {
+		log.Fatal(err)
+	}
+	application, err := client.Application(context.Background(), fake.ApplicationID())
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(application.Name, application.URL)
+	// Output:
+	// Example https://example.com
+}
+
+// Validate finds mistakes in the configuration when the application starts.
+func ExampleClient_Validate() {
+	fmt.Println(anchorhttp.New("").Validate() != nil)
+	fmt.Println(anchorhttp.New("sk-key", anchorhttp.WithBaseURL("http://api.example")).Validate())
+	// Output:
+	// true
+	// anchorhttp: the base URL "http://api.example" is not https, so secrets would cross the network in clear text: use https (http only with localhost or a loopback address)
+}
+
+// Redirect the user's browser to the hosted page. The callback URL carries a state, so
+// that the application can verify who comes back.
+func ExampleClient_CreateIdentityToken() {
+	fake, err := anchortest.Start()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer fake.Close()
+	client := fake.Client() // In an application: anchorhttp.New(os.Getenv("ANCHORBROWSER_API_KEY"))
+	ctx := context.Background()
+
+	token, err := client.CreateIdentityToken(ctx, fake.ApplicationID(), "https://app.example/callback/st4te")
+	if err != nil {
+		log.Fatal(err)
+	}
+	hostedURL := client.HostedPageURL(token.Token, "Ann")
+	fmt.Println("valid for", token.ExpiresAt.Sub(token.IssuedAt).Round(time.Minute))
+
+	callbackURL, err := fake.Approve(ctx, hostedURL) // The user signs in.
+	if err != nil {
+		log.Fatal(err)
+	}
+	u, err := url.Parse(callbackURL)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(u.Path, u.Query().Get("status"), u.Query().Has("identity_id"))
+	fmt.Println("printed with the token:", strings.Contains(fmt.Sprint(token), token.Token))
+	// Output:
+	// valid for 15m0s
+	// /callback/st4te success true
+	// printed with the token: false
+}
+
+func ExampleClient_Identity() {
+	fake, err := anchortest.Start()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer fake.Close()
+	ctx := context.Background()
+	id := signIn(ctx, fake, "Ann").ID
+
+	identity, err := fake.Client().Identity(ctx, id)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(identity.Name, identity.Source, identity.Status)
+	if identity.SignIn() == anchorhttp.SignInBad {
+		fmt.Println("the user has to sign in again")
+	}
+	// Output:
+	// Ann https://example.com validated
+}
+
+// Send all of the metadata, because Anchor may replace the old metadata with the new.
+func ExampleClient_UpdateIdentity() {
+	fake, err := anchortest.Start()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer fake.Close()
+	ctx, client := context.Background(), fake.Client()
+	identity := signIn(ctx, fake, "Ann")
+
+	metadata := identity.Metadata
+	if metadata == nil {
+		metadata = make(map[string]any)
+	}
+	metadata["plan"] = "pro"
+	if err := client.UpdateIdentity(ctx, identity.ID, anchorhttp.IdentityUpdate{Metadata: metadata}); err != nil {
+		log.Fatal(err)
+	}
+	updated, err := client.Identity(ctx, identity.ID)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(updated.Name, updated.Metadata)
+	// Output:
+	// Ann map[plan:pro]
+}
+
+// Deleting an identity twice is not an error.
+func ExampleClient_DeleteIdentity() {
+	fake, err := anchortest.Start()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer fake.Close()
+	ctx, client := context.Background(), fake.Client()
+	identity := signIn(ctx, fake, "Ann")
+
+	fmt.Println(client.DeleteIdentity(ctx, identity.ID))
+	fmt.Println(client.DeleteIdentity(ctx, identity.ID))
+	// Output:
+	// <nil>
+	// <nil>
+}
+
+func ExampleClient_Applications() {
+	fake, err := anchortest.Start(anchortest.WithApplication("Shop", "https://shop.example"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer fake.Close()
+
+	applications, err := fake.Client().Applications(context.Background())
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, application := range applications {
+		fmt.Println(application.Name, application.URL)
+	}
+	// Output:
+	// Shop https://shop.example
+}
+
+// Open a session that is signed in with an identity, for at most ten minutes.
 func ExampleClient_CreateSession() {
 	fake, err := anchortest.Start()
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer fake.Close()
-	client := fake.Client() // In an app: anchorhttp.New(os.Getenv("ANCHORBROWSER_API_KEY"))
+	client := fake.Client() // In an application: anchorhttp.New(os.Getenv("ANCHORBROWSER_API_KEY"))
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	identity := signIn(ctx, fake, "Ann")
@@ -49,15 +199,15 @@ func ExampleClient_CreateSession() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println("a browser to drive:", session.CDPURL != "")
-	fmt.Println("with identities:", len(fake.Sessions()[0].IdentityIDs))
+	fmt.Println("CDP URL:", session.CDPURL != "")
+	fmt.Println("identities:", len(fake.Sessions()[0].IdentityIDs))
 	// Output:
-	// a browser to drive: true
-	// with identities: 1
+	// CDP URL: true
+	// identities: 1
 }
 
-// A session for one task of one user, with labels to find it by. It is ended when the
-// task is done, even if that was cancelled.
+// Open a session for one task of one user, with tags to find it by. It ends when the task
+// ends, even if the task was canceled.
 func ExampleClient_EndSession() {
 	fake, err := anchortest.Start()
 	if err != nil {
@@ -86,7 +236,7 @@ func ExampleClient_EndSession() {
 	// [user:ada task:monthly-report] ended: true
 }
 
-// A session is refused because the saved sign-in does not work any more.
+// Anchor refuses a session because the saved sign-in no longer works.
 func ExampleNeedsSignIn() {
 	fake, err := anchortest.Start()
 	if err != nil {
@@ -115,7 +265,7 @@ func ExampleNeedsSignIn() {
 	// ask the user to sign in again
 }
 
-// What Anchor refuses is an [*anchorhttp.Error] with its status.
+// If Anchor refuses a call, the error is an [*anchorhttp.Error] with the HTTP status.
 func ExampleError() {
 	fake, err := anchortest.Start()
 	if err != nil {
@@ -142,7 +292,7 @@ func ExampleError() {
 	// nothing was sent: true
 }
 
-// The list is fetched page by page as the loop comes to it.
+// Pages of the list are fetched when the loop reaches them.
 func ExampleClient_ApplicationIdentities() {
 	fake, err := anchortest.Start()
 	if err != nil {
@@ -163,8 +313,8 @@ func ExampleClient_ApplicationIdentities() {
 	// Ben validated
 }
 
-// Signing in takes as long as a browser needs for it, so it has a client of its
-// own.
+// Signing in takes as long as a browser needs for it, so use a client with a longer
+// timeout.
 func ExampleClient_Reauthenticate() {
 	fake, err := anchortest.Start()
 	if err != nil {
@@ -180,7 +330,7 @@ func ExampleClient_Reauthenticate() {
 	// <nil>
 }
 
-// A webhook of an app that wants events of all types.
+// A webhook that receives events of all types.
 func ExampleReadEvent() {
 	const secret = "whsec_of_the_example"
 	// docs: events
@@ -209,7 +359,7 @@ func ExampleReadEvent() {
 	// 204
 }
 
-// Ids are checked before they become a part of a path.
+// Validate an id before it becomes part of a path.
 func ExampleParseID() {
 	id, ok := anchorhttp.ParseID("0F2B1C1E-0000-4000-8000-00000000000A")
 	fmt.Println(id, ok)
@@ -218,4 +368,14 @@ func ExampleParseID() {
 	// Output:
 	// 0f2b1c1e-0000-4000-8000-00000000000a true
 	// false
+}
+
+func ExampleSignInOf() {
+	for _, status := range []string{anchorhttp.StatusValidated, anchorhttp.StatusFailed, "new_status"} {
+		fmt.Println(status, anchorhttp.SignInOf(status))
+	}
+	// Output:
+	// validated good
+	// failed bad
+	// new_status unknown
 }

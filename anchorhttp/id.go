@@ -6,18 +6,18 @@ import (
 	"strings"
 )
 
-// ErrInvalidID is returned when an identity's or application's id is not a UUID (see
-// [ParseID]), or a session's id cannot be one. Nothing was sent.
+// ErrInvalidID is returned when the id of an identity or application is not a UUID
+// (see [ParseID]), or when the id of a session cannot be one. Nothing was sent.
 var ErrInvalidID = errors.New("the id is invalid")
 
 var (
 	errNoUUID    = fmt.Errorf("%w: it is not a UUID", ErrInvalidID)
-	errNoSession = fmt.Errorf("%w: it cannot be a session's", ErrInvalidID)
+	errNoSession = fmt.Errorf("%w: it cannot be a session id", ErrInvalidID)
 )
 
-// isSessionID reports whether s can stand in a path as a session's id. Anchor's are
-// UUIDs, but it calls them strings, so anything is accepted that is a path segment
-// without escapes (RFC 3986, section 3.3) and not a step in a path.
+// isSessionID reports whether s can be a session's id in a path. Anchor's are UUIDs
+// but documented as strings, so any path segment without escapes (RFC 3986, section
+// 3.3) is accepted, except "." and "..".
 func isSessionID(s string) bool {
 	if s == "." || s == ".." || !visible(s) {
 		return false
@@ -28,10 +28,10 @@ func isSessionID(s string) bool {
 	})
 }
 
-// ParseID returns the UUID s in lower case, and whether s is one in the form
-// 8-4-4-4-12 hexadecimal digits of RFC 9562, section 4. Other spellings (braces,
-// "urn:uuid:", no hyphens) are refused, so that an id has one spelling and is
-// safe in a path.
+// ParseID parses the UUID s in the form of RFC 9562, section 4: 8-4-4-4-12
+// hexadecimal digits. It returns the UUID in lower case, and reports whether s is
+// one. Other spellings (braces, "urn:uuid:", no hyphens) are rejected, so that an id
+// has one spelling and is safe in a path.
 func ParseID(s string) (string, bool) {
 	if len(s) != 36 {
 		return "", false

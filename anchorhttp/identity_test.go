@@ -3,6 +3,7 @@ package anchorhttp_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -118,7 +119,7 @@ type errorText string
 
 func (e errorText) Error() string { return string(e) }
 
-func TestIdentityTokensAreNotPrinted(t *testing.T) {
+func TestIdentityTokenIsNotPrinted(t *testing.T) {
 	t.Parallel()
 	v := anchorhttp.IdentityToken{
 		Token: token, Hash: tokenSHA256,
@@ -129,7 +130,7 @@ func TestIdentityTokensAreNotPrinted(t *testing.T) {
 		requireHidden(t, text, token, tokenSHA256)
 		require.Contains(t, text, "2026-01-02 03:19:05 +0000 UTC", "the rest is shown")
 	}
-	require.NotContains(t, anchorhttp.IdentityToken{}.String(), "redacted", "an empty one has nothing to hide")
+	require.NotContains(t, fmt.Sprint(anchorhttp.IdentityToken{}), "redacted", "an empty one has nothing to hide")
 }
 
 func TestIdentity(t *testing.T) {
@@ -182,7 +183,7 @@ func TestIdentity(t *testing.T) {
 	})
 }
 
-func TestMetadataIsWrittenBackAsItWasRead(t *testing.T) {
+func TestIdentityMetadataIsWrittenBackAsItWasRead(t *testing.T) {
 	t.Parallel()
 	const metadata = `{"big":12345678901234567890,"precise":0.1234567890123456789,"exp":1e400,"nested":{"n":[9007199254740993]},` +
 		`"text":"<ä> & \"q\"","none":null,"yes":true}`
@@ -370,8 +371,8 @@ func TestReauthenticate(t *testing.T) {
 	})
 }
 
-// TestAcknowledgements is about the answers to what changes something.
-func TestAcknowledgements(t *testing.T) {
+// TestAnswerThatAcknowledges is about the answers to what changes something.
+func TestAnswerThatAcknowledges(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name   string

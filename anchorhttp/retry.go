@@ -13,17 +13,17 @@ import (
 const (
 	firstWait = 500 * time.Millisecond
 	maxWait   = 8 * time.Second
-	// jitter is the part of a wait that is taken off at random, so that many
-	// clients do not come back together.
+	// jitter is the largest part of a wait that is subtracted at random, so that
+	// many clients do not retry at the same moment.
 	jitter = 0.25
-	// maxAsked bounds what a header may ask for.
+	// maxAsked bounds the wait that a header may request.
 	maxAsked = 24 * time.Hour
 )
 
-// shouldRetry tells whether an answer is worth another attempt.
+// shouldRetry reports whether an answer allows another attempt.
 func shouldRetry(status int, h http.Header) bool {
 	if status/100 == 3 {
-		// The next answer would be the same redirect.
+		// A retry would be redirected again.
 		return false
 	}
 	switch h.Get("X-Should-Retry") {
@@ -39,9 +39,8 @@ func shouldRetry(status int, h http.Header) bool {
 	return status >= 500
 }
 
-// waitFor is how long to wait before the next attempt, when retries have been
-// made before it. h is the header of the last answer, nil if there was none.
-// random is in [0, 1).
+// waitFor returns the wait before the next attempt, after the given number of
+// retries. h is the header of the last answer, or nil. random is in [0, 1).
 func waitFor(h http.Header, retries int, now time.Time, random float64) time.Duration {
 	if wait, ok := askedWait(h, now); ok && wait >= 0 {
 		return wait
@@ -53,8 +52,8 @@ func waitFor(h http.Header, retries int, now time.Time, random float64) time.Dur
 	return wait - time.Duration(random*jitter*float64(wait))
 }
 
-// askedWait is the wait that the header asks for, which may be negative: a
-// moment that is over. It is at most a day in either direction.
+// askedWait returns the wait that the header requests, at most a day. It is negative
+// if the requested time has passed.
 func askedWait(h http.Header, now time.Time) (time.Duration, bool) {
 	if wait, ok := units(h.Get("Retry-After-Ms"), time.Millisecond); ok {
 		return wait, true
@@ -69,20 +68,21 @@ func askedWait(h http.Header, now time.Time) (time.Duration, bool) {
 	return 0, false
 }
 
+// units parses s as a number of units.
 func units(s string, unit time.Duration) (time.Duration, bool) {
 	n, err := strconv.ParseFloat(s, 64)
 	if err != nil || math.IsNaN(n) || math.IsInf(n, 0) {
 		return 0, false
 	}
-	// Bounded before the conversion, which an overflow would spoil.
+	// Clamped before the conversion, which could overflow.
 	n = min(max(n*float64(unit), -float64(maxAsked)), float64(maxAsked))
 	return time.Duration(n), true
 }
 
-// retry makes attempts until one succeeds, one fails for good, or retries have
-// been made after the first.
+// retry makes attempts until one succeeds, one fails permanently, or the retries are
+// used up.
 func retry(ctx context.Context, retries int, attempt func() (answer, *failure)) (answer, error) {
-	var last error // of the last attempt that ctx did not cut short
+	var last error // of the last attempt that ctx did not interrupt
 	for made := 0; ; made++ {
 		a, f := attempt()
 		switch {
@@ -105,13 +105,13 @@ func retry(ctx context.Context, retries int, attempt func() (answer, *failure)) 
 	}
 }
 
-// endsInTime reports whether a wait until then ends before ctx's deadline.
+// endsInTime reports whether then is before ctx's deadline.
 func endsInTime(ctx context.Context, then time.Time) bool {
 	deadline, ok := ctx.Deadline()
 	return !ok || then.Before(deadline)
 }
 
-// sleep waits, and reports false if ctx ended first.
+// sleep waits for d. It returns false if ctx ends first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -123,11 +123,11 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// cutShort is the error of a call that its context ended. last is the failure
+// cutShort returns the error of a call that its context ended. last is the failure
 // before that, or nil.
 func cutShort(ctx context.Context, last error) error {
 	if last == nil {
 		return ctx.Err()
 	}
-	return fmt.Errorf("%w, after this: %w", ctx.Err(), last)
+	return fmt.Errorf("%w (the last failure was: %w)", ctx.Err(), last)
 }

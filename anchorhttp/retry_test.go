@@ -2,6 +2,7 @@ package anchorhttp
 
 import (
 	"context"
+	"math"
 	"net/http"
 	"testing"
 	"time"
@@ -17,7 +18,7 @@ func header(pairs ...string) http.Header {
 	return h
 }
 
-func TestShouldRetry(t *testing.T) {
+func TestRetryStatuses(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name   string
@@ -51,7 +52,7 @@ func TestShouldRetry(t *testing.T) {
 	}
 }
 
-func TestWaitFor(t *testing.T) {
+func TestRetryWait(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	tests := []struct {
@@ -67,7 +68,7 @@ func TestWaitFor(t *testing.T) {
 		{"fourth", nil, 3, 0, 4 * time.Second},
 		{"fifth", nil, 4, 0, 8 * time.Second},
 		{"never more than 8 s", nil, 5, 0, 8 * time.Second},
-		{"however often", nil, 1 << 40, 0, 8 * time.Second},
+		{"however often", nil, math.MaxInt, 0, 8 * time.Second},
 		{"half of the jitter", nil, 1, 0.5, 875 * time.Millisecond},
 		{"all of the jitter", nil, 1, 1, 750 * time.Millisecond},
 		{"seconds", header("Retry-After", "3"), 0, 0, 3 * time.Second},
@@ -94,7 +95,7 @@ func TestWaitFor(t *testing.T) {
 	}
 }
 
-func TestAskedWait(t *testing.T) {
+func TestRetryAfter(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	tests := []struct {
@@ -122,7 +123,7 @@ func TestAskedWait(t *testing.T) {
 	}
 }
 
-func TestAWaitEndsBeforeTheDeadline(t *testing.T) {
+func TestRetryWaitEndsBeforeTheDeadline(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	require.True(t, endsInTime(t.Context(), now.Add(time.Hour)), "no deadline")

@@ -29,13 +29,13 @@ func TestCreateSession(t *testing.T) {
 		want string
 	}{
 		{"nothing asked for", anchorhttp.SessionRequest{}, `{}`},
-		{"identities stand at the top", anchorhttp.SessionRequest{IdentityIDs: []string{idA, strings.ToUpper(idB)}},
+		{"identities stand at the top", anchorhttp.SessionRequest{Identities: []anchorhttp.SessionIdentity{{ID: idA}, {ID: strings.ToUpper(idB)}}},
 			`{"identities":[{"id":"` + idA + `"},{"id":"` + idB + `"}]}`},
 		{"as recommended", anchorhttp.AuthenticatedSession(idA), `{
 			"identities": [{"id": "` + idA + `"}],
 			"session": {"proxy": {"active": true}},
 			"browser": {"captcha_solver": {"active": true}, "extra_stealth": {"active": true}}}`},
-		{"without a check of the sign-in", anchorhttp.SessionRequest{IdentityIDs: []string{idA}, SkipValidation: true},
+		{"without a check of the sign-in", anchorhttp.SessionRequest{Identities: []anchorhttp.SessionIdentity{{ID: idA}}, IdentitySkipValidation: true},
 			`{"identities":[{"id":"` + idA + `"}],"identity_skip_validation":true}`},
 		{"empty structs", anchorhttp.SessionRequest{Session: &anchorhttp.SessionConfig{}, Browser: &anchorhttp.BrowserConfig{}},
 			`{"session":{},"browser":{}}`},
@@ -44,7 +44,7 @@ func TestCreateSession(t *testing.T) {
 				InitialURL: "https://example.com/reports",
 				Tags:       []string{"production", "customer-123"},
 				Recording:  on,
-				Proxy:      &anchorhttp.Proxy{Active: true, Type: anchorhttp.ProxyAnchor, CountryCode: "de", Region: "be", City: "berlin"},
+				Proxy:      &anchorhttp.ProxyConfig{Active: true, Type: anchorhttp.ProxyAnchor, CountryCode: "de", Region: "be", City: "berlin"},
 				Timeout:    &anchorhttp.SessionTimeout{MaxDuration: 10, IdleTimeout: -1},
 				LiveView:   &anchorhttp.LiveView{ReadOnly: true, OneTimeURL: true},
 			},
@@ -62,13 +62,13 @@ func TestCreateSession(t *testing.T) {
 				"captcha_solver": {"active": true}, "extra_stealth": {"active": true}, "headless": {"active": true},
 				"viewport": {"width": 1280, "height": 720}, "fullscreen": {"active": true}}}`},
 		{"everything off", anchorhttp.SessionRequest{
-			Session: &anchorhttp.SessionConfig{Recording: off, Proxy: &anchorhttp.Proxy{}},
+			Session: &anchorhttp.SessionConfig{Recording: off, Proxy: &anchorhttp.ProxyConfig{}},
 			Browser: &anchorhttp.BrowserConfig{Adblock: off, PopupBlocker: off, CaptchaSolver: off, ExtraStealth: off, Headless: off, Fullscreen: off},
 		}, `{
 			"session": {"recording": {"active": false}, "proxy": {"active": false}},
 			"browser": {"adblock": {"active": false}, "popup_blocker": {"active": false}, "captcha_solver": {"active": false},
 				"extra_stealth": {"active": false}, "headless": {"active": false}, "fullscreen": {"active": false}}}`},
-		{"a custom proxy", anchorhttp.SessionRequest{Session: &anchorhttp.SessionConfig{Proxy: &anchorhttp.Proxy{
+		{"a custom proxy", anchorhttp.SessionRequest{Session: &anchorhttp.SessionConfig{Proxy: &anchorhttp.ProxyConfig{
 			Active: true, Type: anchorhttp.ProxyCustom, Server: "https://proxy.example:443", Username: "u", Password: "proxy-secret"}}},
 			`{"session":{"proxy":{"active":true,"type":"custom","server":"https://proxy.example:443","username":"u","password":"proxy-secret"}}}`},
 	}
@@ -107,7 +107,7 @@ func TestCreateSession(t *testing.T) {
 	t.Run("one id of several that is no UUID", func(t *testing.T) {
 		t.Parallel()
 		srv := serve(t, says(200, opened))
-		_, err := srv.client().CreateSession(t.Context(), anchorhttp.SessionRequest{IdentityIDs: []string{idA, "x"}})
+		_, err := srv.client().CreateSession(t.Context(), anchorhttp.SessionRequest{Identities: []anchorhttp.SessionIdentity{{ID: idA}, {ID: "x"}}})
 		require.ErrorIs(t, err, anchorhttp.ErrInvalidID)
 		require.Empty(t, srv.requests())
 	})
@@ -136,7 +136,7 @@ func TestCreateSession(t *testing.T) {
 		t.Parallel()
 		srv := serve(t, says(400, `{"message":"proxy https://u:proxy-secret@proxy.example is down"}`))
 		_, err := srv.client().CreateSession(t.Context(), anchorhttp.SessionRequest{Session: &anchorhttp.SessionConfig{
-			Proxy: &anchorhttp.Proxy{Active: true, Type: anchorhttp.ProxyCustom, Password: "proxy-secret"}}})
+			Proxy: &anchorhttp.ProxyConfig{Active: true, Type: anchorhttp.ProxyCustom, Password: "proxy-secret"}}})
 		require.ErrorContains(t, err, "is down")
 		require.NotContains(t, err.Error(), "proxy-secret")
 	})
@@ -212,7 +212,7 @@ func TestEndSession(t *testing.T) {
 	}
 }
 
-func TestSessionsAreNotPrinted(t *testing.T) {
+func TestSessionIsNotPrinted(t *testing.T) {
 	t.Parallel()
 	v := anchorhttp.Session{ID: "s-1", CDPURL: cdpURL, LiveViewURL: liveURL}
 	for _, v := range []any{v, &v} {
@@ -223,9 +223,9 @@ func TestSessionsAreNotPrinted(t *testing.T) {
 	}
 }
 
-func TestProxyPasswordsAreNotPrinted(t *testing.T) {
+func TestSessionProxyPasswordIsNotPrinted(t *testing.T) {
 	t.Parallel()
-	p := anchorhttp.Proxy{Type: anchorhttp.ProxyCustom, Username: "proxy-user", Password: "proxy-secret"}
+	p := anchorhttp.ProxyConfig{Type: anchorhttp.ProxyCustom, Username: "proxy-user", Password: "proxy-secret"}
 	req := anchorhttp.SessionRequest{Session: &anchorhttp.SessionConfig{Proxy: &p}}
 	for _, v := range []any{p, &p, req, &req, req.Session, *req.Session} {
 		text := printed(t, v)

@@ -9,27 +9,27 @@ import (
 // The statuses of an identity. Anchor's API reference lists pending, validated and
 // failed; its service uses the other three too.
 const (
-	// StatusPending: the sign-in has not been tried yet.
+	// StatusPending means that the sign-in has not been tried yet.
 	StatusPending = "pending"
-	// StatusValidated: the sign-in works.
+	// StatusValidated means that the sign-in works.
 	StatusValidated = "validated"
-	// StatusActive: the sign-in works.
+	// StatusActive means that the sign-in works.
 	StatusActive = "active"
-	// StatusFailed: the sign-in does not work.
+	// StatusFailed means that the sign-in does not work.
 	StatusFailed = "failed"
-	// StatusAgentFailed: Anchor's agent could not sign in.
+	// StatusAgentFailed means that Anchor's agent could not sign in.
 	StatusAgentFailed = "agent_failed"
-	// StatusAgentInvalid: Anchor's agent cannot sign in with what is saved.
+	// StatusAgentInvalid means that Anchor's agent cannot sign in with what is
+	// saved.
 	StatusAgentInvalid = "agent_invalid"
 )
 
-// A SignIn is what an identity's status says about its sign-in.
+// A SignIn is the meaning of an identity's status for its sign-in.
 type SignIn int
 
 const (
-	// SignInUnknown means that the status is empty or not one of the constants
-	// above. Do not refuse such an identity, since Anchor may add statuses, but log
-	// the status.
+	// SignInUnknown means that the status is empty or none of the Status constants.
+	// Since Anchor may add statuses, accept such an identity, but log its status.
 	SignInUnknown SignIn = iota
 	// SignInGood means that the sign-in works, or has not been tried yet.
 	SignInGood
@@ -37,8 +37,8 @@ const (
 	SignInBad
 )
 
-// SignInOf returns what an identity's status says. It is the one place that
-// decides which statuses are good and which are bad.
+// SignInOf interprets the status of an identity. No other code decides which
+// statuses are good and which are bad.
 func SignInOf(status string) SignIn {
 	switch status {
 	case StatusActive, StatusValidated, StatusPending:
@@ -60,21 +60,26 @@ func (s SignIn) String() string {
 	return "unknown"
 }
 
-// SignIn returns what the identity's status says.
+// SignIn interprets the identity's status.
 func (i Identity) SignIn() SignIn { return SignInOf(i.Status) }
 
-// SignIn returns what the identity's status says.
+// SignIn interprets the identity's status.
 func (i ApplicationIdentity) SignIn() SignIn { return SignInOf(i.Status) }
 
-// NeedsSignIn reports whether err, which [Client.CreateSession] or
-// [Client.Reauthenticate] returned, means that the user has to sign in again: the
-// saved sign-in does not work, or the identity is gone. A retry is of no use then.
+// NeedsSignIn reports whether err, from [Client.CreateSession] or
+// [Client.Reauthenticate], means that the user has to sign in again: the saved
+// sign-in does not work, or the identity does not exist any more. A retry does not
+// help.
 //
-// It judges by status and message, because Anchor documents neither. An [*Error]
-// with status 412 qualifies, one with status 404 or 422 unless its message is about
-// another part of the request, and one with status 400 if its message says that the
-// identity was not found or that the sign-in failed. Answers that are not JSON come
-// from a gateway and never qualify.
+// Anchor documents neither case, so NeedsSignIn looks at status and message of the
+// [*Error]. It reports true for:
+//
+//   - status 412
+//   - status 404 or 422, unless the message is about another part of the request
+//   - status 400, if the message says that the identity was not found or that its sign-in
+//     failed
+//
+// It reports false for answers that are not JSON, because they come from a gateway.
 func NeedsSignIn(err error) bool {
 	var e *Error
 	if !errors.As(err, &e) || e.foreign {
@@ -94,15 +99,15 @@ func NeedsSignIn(err error) bool {
 var (
 	// saysNeedsSignIn matches messages such as "Identity not found.", "identity
 	// authentication failed" and "profile is not authenticated". An id or a name may
-	// stand between the noun and what is said of it. A profile that was not found
-	// is something else: the request names one of its own.
+	// follow the noun. It does not match a profile that was not found: that is the
+	// request's own profile.
 	saysNeedsSignIn = regexp.MustCompile(`(?i)\bidentit(y|ies)\b.{0,80}?\b(not found|not exist|no longer exists?|deleted|authentication failed|not authenticated|no credentials|sign-?in failed|login failed)\b` +
 		`|\bprofile\b.{0,80}?\b(authentication failed|not authenticated)\b` +
 		`|\b(no such|unknown) identity\b` +
 		`|\bfailed to authenticate (the )?(identity|profile)\b`)
 
-	// saysInvalidRequest matches messages about a part of the request rather than
-	// about the identity that it names.
+	// saysInvalidRequest matches messages about a part of the request other than the
+	// identity.
 	saysInvalidRequest = regexp.MustCompile(`(?i)\b(field|property|parameter|schema|body|required|must|url|proxy|captcha|viewport|extension)\b|\bidentities[.\[]` +
 		`|\b(profile|session|project|application|route|endpoint)\b.{0,80}?\b(not found|not exist)\b`)
 )

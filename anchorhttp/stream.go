@@ -11,22 +11,22 @@ import (
 	"time"
 )
 
-// An answer of more than maxBody is an error, except for lists, which a server that
-// knows no pages answers whole. Those are read in parts of partSize, so that memory
-// stays bounded.
+// An answer larger than maxBody is an error, except for a list, because a server
+// without paging answers the whole list. It is read in parts of partSize to bound
+// memory.
 const partSize = 1000
 
-// errStopped says that the reader of a stream wants no more of it.
+// errStopped is returned when the consumer of a stream stops it.
 var errStopped = errors.New("stopped")
 
-// streaming is the context of an attempt whose answer may turn out to be a stream. It
-// ends with the attempt until lift is called, and after that with the caller's context,
+// A streaming is the context of an attempt whose answer may become a stream. Until
+// lift is called it ends with the attempt. Then it ends with the caller's context,
 // because a stream may take longer than an attempt or a call.
 type streaming struct {
 	context.Context
 	caller  context.Context
 	cancel  context.CancelCauseFunc
-	release func() bool // ends following the other context
+	release func() bool // stops following the attempt or the caller
 }
 
 func newStreaming(attempt, caller context.Context) *streaming {
@@ -50,11 +50,12 @@ func (s *streaming) end() {
 	s.cancel(nil)
 }
 
-// errStalled is the cause of a stream's end when nothing arrived for too long.
+// errStalled is the cancellation cause of a stream that stalled.
 var errStalled = errors.New("stalled")
 
-// patientReader reads a stream, and ends it if one read takes longer than limit. Time
-// between reads does not count: it belongs to whoever reads. Zero is no limit.
+// A patientReader reads a stream, and cancels it if one read takes longer than
+// limit. The time between reads, which the consumer spends, does not count. Zero
+// means no limit.
 type patientReader struct {
 	io.Reader
 	stream *streaming
@@ -68,8 +69,8 @@ func (p patientReader) Read(b []byte) (int, error) {
 	return p.Reader.Read(b)
 }
 
-// readStream lets r read an answer of which start has been read already. What it has
-// read cannot be taken back, so there is no retry.
+// readStream lets r read an answer. start is the part that was read already. There
+// is no retry, because the consumer has seen some of the items.
 func (c *Client) readStream(s *streaming, r request, res *http.Response, start []byte) *failure {
 	s.lift()
 	body := io.MultiReader(bytes.NewReader(start), patientReader{res.Body, s, c.attemptTimeout})
@@ -80,7 +81,7 @@ func (c *Client) readStream(s *streaming, r request, res *http.Response, start [
 	case s.caller.Err() != nil:
 		err = s.caller.Err()
 	case errors.Is(context.Cause(s), errStalled):
-		err = fmt.Errorf("no more of the answer within %v: %w", c.attemptTimeout, context.DeadlineExceeded)
+		err = fmt.Errorf("the answer stalled for %v: %w", c.attemptTimeout, context.DeadlineExceeded)
 	case !errors.Is(err, ErrInvalidAnswer):
 		err = c.transportFailure(s, r, err).err
 	}
@@ -88,7 +89,8 @@ func (c *Client) readStream(s *streaming, r request, res *http.Response, start [
 }
 
 // streamList calls each with the items of the list in a field of an answer, in parts
-// of at most partSize, until it returns false: then the error is errStopped.
+// of at most partSize. If each returns false, streamList returns errStopped. each
+// may keep the part.
 func streamList[T listed[T]](body io.Reader, field string, each func([]T) bool) error {
 	limited := &allowance{Reader: body}
 	d := json.NewDecoder(limited)
@@ -104,13 +106,13 @@ func streamList[T listed[T]](body io.Reader, field string, each func([]T) bool) 
 			}
 			id, ok := ParseID(item.listID())
 			if !ok {
-				return invalid("it lists one of the " + field + " without an id, or with one that is no UUID")
+				return noListID(field)
 			}
 			if part = append(part, item.withListID(id)); len(part) == partSize {
 				if !each(part) {
 					return errStopped
 				}
-				part = nil
+				part = nil // each may have kept it.
 			}
 		}
 		if len(part) > 0 && !each(part) {
@@ -130,20 +132,21 @@ func streamList[T listed[T]](body io.Reader, field string, each func([]T) bool) 
 	return err
 }
 
-// walk reads a JSON object. A field in lists that is a list is read by its function,
-// and one that is an object, which needs no function, is walked in the same way.
-// Everything else is skipped.
+// walk reads a JSON object. A list in a field of lists is read by that field's
+// function. An object in a field whose function is nil is walked in the same way.
+// Other values are skipped.
 func walk(d *json.Decoder, limited *allowance, lists map[string]func() error) error {
 	open, err := next(d, limited)
 	if err != nil {
 		return err
 	}
 	if open != json.Delim('{') {
-		return notJSON(errors.New("no object"))
+		return notJSON(errors.New("not an object"))
 	}
 	return walkFields(d, limited, lists)
 }
 
+// walkFields is walk after the opening brace.
 func walkFields(d *json.Decoder, limited *allowance, lists map[string]func() error) error {
 	for d.More() {
 		key, err := next(d, limited)
@@ -177,7 +180,7 @@ func walkFields(d *json.Decoder, limited *allowance, lists map[string]func() err
 	return err
 }
 
-// skip reads the rest of a value that began with a token.
+// skip reads the rest of a value whose first token has been read.
 func skip(d *json.Decoder, limited *allowance, token json.Token) error {
 	for depth := 0; ; {
 		switch token {
@@ -196,6 +199,7 @@ func skip(d *json.Decoder, limited *allowance, token json.Token) error {
 	}
 }
 
+// next returns the next token.
 func next(d *json.Decoder, limited *allowance) (json.Token, error) {
 	limited.left = maxBody
 	token, err := d.Token()
@@ -205,8 +209,8 @@ func next(d *json.Decoder, limited *allowance) (json.Token, error) {
 	return token, err
 }
 
-// allowance is a reader of which at most left bytes may be read before that is set
-// again: what a decoder keeps of a stream until a value is whole.
+// An allowance is a reader of at most left bytes. It bounds what a decoder buffers
+// until a value is complete. The decoder's caller resets left for each value.
 type allowance struct {
 	io.Reader
 	left int
@@ -214,7 +218,7 @@ type allowance struct {
 
 func (a *allowance) Read(b []byte) (int, error) {
 	if a.left <= 0 {
-		return 0, invalid("a part of it is larger than 1 MiB")
+		return 0, invalid("a value in it is larger than 1 MiB")
 	}
 	n, err := a.Reader.Read(b[:min(len(b), a.left)])
 	a.left -= n

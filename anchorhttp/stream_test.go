@@ -24,12 +24,17 @@ const whole = 8000
 // each part. It wants them in order, without a gap.
 func parts(t *testing.T, c *anchorhttp.Client) (parts []int, err error) {
 	t.Helper()
-	n := 0
-	for page, err := range c.ApplicationIdentityPages(t.Context(), appID, anchorhttp.IdentityFilter{}) {
-		if err != nil {
+	var pages [][]anchorhttp.ApplicationIdentity
+	for page, pageErr := range c.ApplicationIdentityPages(t.Context(), appID, anchorhttp.IdentityFilter{}) {
+		if err = pageErr; err != nil {
 			require.Empty(t, page)
-			return parts, err
+			break
 		}
+		pages = append(pages, page)
+	}
+	// Checked after the loop, because a caller may keep the pages.
+	n := 0
+	for _, page := range pages {
 		for _, item := range page {
 			n++
 			require.Equal(t, nthID(n), item.ID)
@@ -38,7 +43,7 @@ func parts(t *testing.T, c *anchorhttp.Client) (parts []int, err error) {
 		}
 		parts = append(parts, len(page))
 	}
-	return parts, nil
+	return parts, err
 }
 
 func times(n, of int) []int {
@@ -49,7 +54,7 @@ func times(n, of int) []int {
 	return all
 }
 
-func TestAListThatComesWhole(t *testing.T) {
+func TestStreamOfAListWithoutPages(t *testing.T) {
 	t.Parallel()
 	list := listOf(1, whole)
 	require.Greater(t, len(list), 1<<20)
@@ -77,14 +82,14 @@ func TestAListThatComesWhole(t *testing.T) {
 
 		{"a list that is long and null", says(200, `{`+padding+`"identities":null}`), nil, 1, "no list of identities"},
 		{"no list, at length", says(200, `{`+padding+`"items":[]}`), nil, 1, "no list of identities"},
-		{"no object, at length", says(200, `[`+strings.Repeat("1,", 1<<20)+`1]`), nil, 1, "no JSON of the form"},
-		{"a page, at length", says(200, `<html>`+strings.Repeat(" ", 1<<20)), nil, 1, "no JSON of the form"},
+		{"no object, at length", says(200, `[`+strings.Repeat("1,", 1<<20)+`1]`), nil, 1, "not the expected JSON"},
+		{"a page, at length", says(200, `<html>`+strings.Repeat(" ", 1<<20)), nil, 1, "not the expected JSON"},
 		{"one item that is long", says(200, `{"identities":[{"id":"`+strings.Repeat("a", 3<<20)+`"}]}`), nil, 1, "larger than 1 MiB"},
 		{"one text that is long", says(200, `{"x":"`+strings.Repeat("a", 3<<20)+`","identities":[]}`), nil, 1, "larger than 1 MiB"},
-		{"an item without an id", says(200, list[:len(list)-2]+`,{"name":"x"}]}`), times(7, 1000), 1, "without an id"},
-		{"an item of another type", says(200, list[:len(list)-2]+`,7]}`), times(7, 1000), 1, "no JSON of the form"},
+		{"an item without an id", says(200, list[:len(list)-2]+`,{"name":"x"}]}`), times(7, 1000), 1, "has no id"},
+		{"an item of another type", says(200, list[:len(list)-2]+`,7]}`), times(7, 1000), 1, "not the expected JSON"},
 		{"an end that is missing", says(200, list[:len(list)-1]), times(8, 1000), 1, "unexpected EOF"},
-		{"an end that is no JSON", says(200, list[:len(list)-1]+`]`), times(8, 1000), 1, "no JSON of the form"},
+		{"an end that is no JSON", says(200, list[:len(list)-1]+`]`), times(8, 1000), 1, "not the expected JSON"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -107,7 +112,7 @@ func TestAListThatComesWhole(t *testing.T) {
 }
 
 // The loop runs while the answer arrives: it is not kept.
-func TestAListIsReadAsItArrives(t *testing.T) {
+func TestStreamIsReadAsItArrives(t *testing.T) {
 	t.Parallel()
 	list := listOf(1, 3*whole)
 	half := strings.Index(list, nthID(2*whole))
@@ -131,7 +136,7 @@ func TestAListIsReadAsItArrives(t *testing.T) {
 	require.Equal(t, 3*whole, n)
 }
 
-func TestALoopOverALongListMayEndAtAnyTime(t *testing.T) {
+func TestStreamMayBeStoppedAtAnyTime(t *testing.T) {
 	t.Parallel()
 	for _, end := range []int{1, 1000, 1001, 5000} {
 		var closed atomic.Bool
@@ -172,7 +177,7 @@ type readerFunc func([]byte) (int, error)
 func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
 
 // What follows runs in a synctest bubble, so the times are exact.
-func TestTheTimeOfALongList(t *testing.T) {
+func TestStreamTimeouts(t *testing.T) {
 	t.Parallel()
 	list := listOf(1, whole)
 	late := len(list) - 100
@@ -222,7 +227,7 @@ func TestTheTimeOfALongList(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			n, calls, took, err := run(t, t.Context(), waits, 0, anchorhttp.WithAttemptTimeout(7*time.Second))
-			require.ErrorContains(t, err, "no more of the answer within 7s")
+			require.ErrorContains(t, err, "the answer stalled for 7s")
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			require.Equal(t, 7000, n)
 			require.Equal(t, 1, calls)
@@ -236,7 +241,7 @@ func TestTheTimeOfALongList(t *testing.T) {
 			defer cancel()
 			_, calls, took, err := run(t, ctx, waits, 0)
 			require.ErrorIs(t, err, context.DeadlineExceeded)
-			require.NotContains(t, err.Error(), "no more")
+			require.NotContains(t, err.Error(), "stalled")
 			require.Equal(t, 3*time.Second, took)
 			require.Equal(t, 1, calls)
 		})

@@ -8,29 +8,29 @@ import (
 )
 
 const (
-	// maxIdleConns is how many idle connections to a host are kept.
-	// http.DefaultTransport keeps 2, so over HTTP/1.1 a burst of calls dials nearly
-	// all of its connections anew.
+	// maxIdleConns is the maximum number of idle connections per host.
+	// http.DefaultTransport keeps 2, so a burst of calls over HTTP/1.1 would dial
+	// nearly all connections anew.
 	maxIdleConns = 100
-	idleTimeout  = 90 * time.Second // that of http.DefaultTransport
+	idleTimeout  = 90 * time.Second // as in http.DefaultTransport
 
-	// One HTTP/2 connection carries all calls. If its other end vanishes without a
-	// word, retries would use it too. Pings detect that before the first attempt
-	// times out.
+	// One HTTP/2 connection carries all calls. If its peer vanishes silently,
+	// retries would use it too. Pings detect that before the first attempt times
+	// out.
 	pingAfter   = 5 * time.Second
 	pingTimeout = 3 * time.Second
 )
 
-// A pool is a transport derived from what http.DefaultTransport is.
+// A pool is a transport derived from an http.DefaultTransport.
 type pool struct{ of, transport *http.Transport }
 
-// shared is the pool of all clients that bring no transport. One for each client
-// would leave idle connections behind in an app that makes many clients.
+// shared is the pool of all clients that were not given a transport. One pool per
+// client would leak idle connections in an application that creates many clients.
 var shared atomic.Pointer[pool]
 
-// roundTripDefault sends a request of a client that brings no transport. Like
-// [http.Client] it reads http.DefaultTransport for each request, so that an app or
-// a test may replace that at any time.
+// roundTripDefault sends a request of a client that was not given a transport. Like
+// [http.Client], it reads http.DefaultTransport for each request, so that an
+// application or a test may replace it at any time.
 func roundTripDefault(r *http.Request) (*http.Response, error) {
 	t, ok := http.DefaultTransport.(*http.Transport)
 	if !ok {
@@ -39,9 +39,9 @@ func roundTripDefault(r *http.Request) (*http.Response, error) {
 	return poolOf(t).RoundTrip(r)
 }
 
-// poolOf returns the shared transport for t. It is made for the first request
-// rather than by New: Clone fixes t's HTTP/2 setup, which the app may not have
-// finished before.
+// poolOf returns the shared transport for t. The first request creates it, not New,
+// because Clone freezes t's HTTP/2 configuration, which the application may not have
+// finished earlier.
 func poolOf(t *http.Transport) *http.Transport {
 	for {
 		p := shared.Load()
@@ -54,8 +54,8 @@ func poolOf(t *http.Transport) *http.Transport {
 	}
 }
 
-// pooled returns a clone of t with what t leaves open. It sets no
-// ResponseHeaderTimeout: an attempt has a timeout of its own, and Reauthenticate
+// pooled returns a clone of t with defaults for the settings that t leaves open. It
+// sets no ResponseHeaderTimeout: attempts have their own timeout, and Reauthenticate
 // may take longer than that.
 func pooled(t *http.Transport) *http.Transport {
 	t = t.Clone()

@@ -102,7 +102,7 @@ func replaceDefault(t *testing.T, by http.RoundTripper) {
 	t.Cleanup(func() { http.DefaultTransport = before })
 }
 
-func TestABurstOfCallsKeepsItsConnections(t *testing.T) {
+func TestTransportKeepsTheConnectionsOfABurst(t *testing.T) {
 	for name, opts := range map[string][]anchorhttp.Option{
 		"no option":                  nil,
 		"nil":                        {anchorhttp.WithHTTPClient(nil)},
@@ -139,7 +139,7 @@ func TestABurstOfCallsKeepsItsConnections(t *testing.T) {
 	})
 }
 
-func TestTheDefaultTransportIsNotChanged(t *testing.T) {
+func TestTransportLeavesTheDefaultUnchanged(t *testing.T) {
 	s := newTLSServer(t, false)
 	transport := s.trusting()
 	replaceDefault(t, transport)
@@ -153,7 +153,7 @@ func TestTheDefaultTransportIsNotChanged(t *testing.T) {
 	require.Nil(t, transport.HTTP2)
 }
 
-func TestTheDefaultTransportsSettingsApply(t *testing.T) {
+func TestTransportAppliesTheDefaultsSettings(t *testing.T) {
 	s := newTLSServer(t, false)
 	replaceDefault(t, s.trusting())
 	first := s.client()
@@ -174,7 +174,7 @@ func TestTheDefaultTransportsSettingsApply(t *testing.T) {
 	}
 }
 
-func TestAStubOfTheDefaultTransportIsCalled(t *testing.T) {
+func TestTransportCallsAStubOfTheDefault(t *testing.T) {
 	before := anchorhttp.New(testKey)
 	stub := errors.New("stub")
 	replaceDefault(t, transport(func(*http.Request) (*http.Response, error) { return nil, stub }))
@@ -188,7 +188,7 @@ func TestAStubOfTheDefaultTransportIsCalled(t *testing.T) {
 	}
 }
 
-func TestConcurrentFirstCallsShareATransport(t *testing.T) {
+func TestTransportIsSharedByConcurrentFirstCalls(t *testing.T) {
 	s := newTLSServer(t, false)
 	for range 5 {
 		replaceDefault(t, s.trusting())
@@ -201,7 +201,7 @@ func TestConcurrentFirstCallsShareATransport(t *testing.T) {
 
 // The environment's proxies are read once in a process, and never apply to loopback
 // addresses, so that this is a process of its own with an address of no host.
-func TestTheProxyOfTheEnvironment(t *testing.T) {
+func TestTransportUsesTheProxyOfTheEnvironment(t *testing.T) {
 	t.Parallel()
 	const inside = "ANCHORHTTP_TEST_PROXY"
 	if os.Getenv(inside) != "" {
@@ -227,7 +227,7 @@ func TestTheProxyOfTheEnvironment(t *testing.T) {
 
 // Without pings all attempts wait in vain: retries use the same connection, for
 // minutes. It takes 8 seconds.
-func TestAnHTTP2ConnectionWhoseOtherEndIsGone(t *testing.T) {
+func TestTransportDetectsADeadHTTP2Connection(t *testing.T) {
 	t.Parallel()
 	srv := httptest.NewUnstartedServer(says(200, identity(idA)))
 	srv.EnableHTTP2 = true

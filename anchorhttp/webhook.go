@@ -18,18 +18,19 @@ import (
 )
 
 const (
-	// maxEventBody bounds the body that ReadEvent reads.
+	// maxEventBody is the maximum size of the body that ReadEvent reads, in bytes.
 	maxEventBody = 256 << 10
 
-	// maxEventAge is how old a signature may be, and how far ahead of our clock:
-	// Anchor's documentation asks for two minutes.
+	// maxEventAge is the maximum difference between the time of the signature and
+	// the local clock, in either direction. Anchor's documentation asks for two
+	// minutes.
 	maxEventAge = 2 * time.Minute
 
-	// maxSignatures is how many signatures of an event are compared. There are two
-	// after a rotation.
+	// maxSignatures is the maximum number of signatures that are compared. After a
+	// rotation an event has two.
 	maxSignatures = 10
 
-	// maxTimestamp is the longest timestamp that is read, in bytes.
+	// maxTimestamp is the maximum length of a timestamp, in bytes.
 	maxTimestamp = 20
 
 	// Bounds of Event.Fields.
@@ -37,49 +38,51 @@ const (
 	maxFieldName = 40
 )
 
-// The types of the events about an identity's sign-in. Anchor has others.
+// The types of events about an identity's sign-in. Anchor has other types too.
 const (
 	EventIdentityAuthenticated        = "identity.authenticated"
 	EventIdentityAuthenticationFailed = "identity.authentication_failed"
 )
 
-// Errors of the functions that verify an event.
+// Errors of the functions that verify and read events.
 var (
-	// ErrSignatureMissing is returned when the headers hold no signature that can be
-	// read, or timestamps that differ.
-	ErrSignatureMissing = errors.New("the event has no readable signature")
-	// ErrSignatureWrong is returned when none of the secrets has signed the event.
+	// ErrSignatureMissing is returned if the headers have no valid signature, or
+	// timestamps that differ.
+	ErrSignatureMissing = errors.New("the event has no valid signature")
+	// ErrSignatureWrong is returned if the event is not signed with any of the
+	// secrets.
 	ErrSignatureWrong = errors.New("the event is not signed with any of the secrets")
-	// ErrSignatureExpired is returned when the event was signed more than two minutes
-	// ago, or will be signed in more than two minutes.
+	// ErrSignatureExpired is returned if the event was signed more than two minutes
+	// ago, or more than two minutes in the future.
 	ErrSignatureExpired = errors.New("the event was not signed within the last two minutes")
-	// ErrInvalidEvent is returned when what is signed is not an event.
+	// ErrInvalidEvent is returned if the signed body is not an event.
 	ErrInvalidEvent = errors.New("the event is invalid")
 )
 
-// An Event is what Anchor sends to a webhook.
+// An Event is an event that Anchor sends to a webhook.
 type Event struct {
-	// ID is the same for all deliveries of an event.
+	// ID identifies the event. Repeated deliveries of an event have the same ID.
 	ID string
-	// Type is one of the constants above, or another of Anchor's.
+	// Type is one of the constants EventIdentityAuthenticated and
+	// EventIdentityAuthenticationFailed, or another of Anchor's types.
 	Type string
-	// CreatedAt is when it happened, by Anchor's clock. If the event does not say, or
-	// names a time after it was signed, it is SignedAt.
+	// CreatedAt is when the event happened, by Anchor's clock. It is SignedAt if the
+	// event has no time, or one after SignedAt.
 	CreatedAt time.Time
 	// SignedAt is when this delivery was signed, in whole seconds.
 	SignedAt time.Time
-	// ProjectID is the project that the event belongs to.
+	// ProjectID identifies the project that the event belongs to.
 	ProjectID string
-	// Text describes the event for people.
+	// Text is a description for humans.
 	Text string
-	// Data depends on Type. It is nil if there is none.
+	// Data depends on Type. It may be nil.
 	Data json.RawMessage
 }
 
-// ReadEvent verifies and reads the event that a request to a webhook brings.
-// Each secret is one that may have signed it: after a rotation give it the new and the
-// old one. Empty secrets are ignored, since anybody could sign with one, and it is an
-// error if none is left.
+// ReadEvent verifies and reads the event in a request to a webhook. One of the
+// secrets must have signed it: after a rotation, pass the new and the old one. Empty
+// secrets are ignored, because anybody could sign with one. Without any other it
+// returns an error.
 //
 //	func webhook(w http.ResponseWriter, r *http.Request) {
 //		event, err := anchorhttp.ReadEvent(r, os.Getenv("ANCHOR_WEBHOOK_SECRET"))
@@ -91,18 +94,18 @@ type Event struct {
 //		w.WriteHeader(http.StatusNoContent)
 //	}
 //
-// The headers are judged before the body is read, of which it reads at most 256 KiB;
-// a longer one is an [*http.MaxBytesError]. The other errors are
+// ReadEvent checks the headers before it reads the body, of which it reads at most
+// 256 KiB. A larger body is an [*http.MaxBytesError]. The other errors are
 // [ErrSignatureMissing], [ErrSignatureExpired], [ErrSignatureWrong],
-// [ErrInvalidEvent] and those of reading the body.
+// [ErrInvalidEvent] and errors of reading the body.
 //
-// Answer with a 2xx status within 10 seconds, or Anchor delivers the event again, for
-// up to 24 hours. Deliveries may be repeated and out of order: compare ID or
-// CreatedAt. Handler.Webhook of package connect does all of this for an identity's
+// If the answer is not 2xx within 10 seconds, Anchor delivers the event again, for
+// up to 24 hours. Deliveries may be repeated and out of order, so compare ID or
+// CreatedAt. Handler.Webhook of package connect does all of this for events about a
 // sign-in.
 func ReadEvent(r *http.Request, secrets ...string) (Event, error) {
 	if !slices.ContainsFunc(secrets, func(s string) bool { return s != "" }) {
-		return Event{}, errors.New("anchorhttp: ReadEvent has no secret: copy the webhook's from Anchor's dashboard")
+		return Event{}, errors.New("anchorhttp: ReadEvent has no secret: copy the webhook's secret from Anchor's dashboard")
 	}
 	signature, err := ReadSignature(r.Header, time.Now())
 	if err != nil {
@@ -122,22 +125,22 @@ func ReadEvent(r *http.Request, secrets ...string) (Event, error) {
 	return event, nil
 }
 
-// A Signature is what the headers of an event say. Most applications use
+// A Signature is the signature in the headers of an event. Most applications use
 // [ReadEvent] instead.
 //
 // The header Anchor-Signature is "t=<unix seconds>,v1=<hex>", with a v1 for each
-// secret that is valid at the time. A v1 is the HMAC-SHA256 of "v0:{t}:{body}" under
-// the secret. The timestamp may stand in the header Anchor-Timestamp too.
+// valid secret. A v1 is the HMAC-SHA256 of "v0:{t}:{body}" under the secret. The
+// header Anchor-Timestamp may contain the timestamp too.
 type Signature struct {
 	// SignedAt is the timestamp.
 	SignedAt time.Time
 
-	timestamp string   // as it was sent and signed
+	timestamp string   // as sent and signed
 	macs      [][]byte // at most maxSignatures
 }
 
-// ReadSignature reads the signature in the headers of an event that arrives now. It
-// does not need the body, so that a request can be refused before that is read. The
+// ReadSignature reads the signature in the headers of an event received at now. It
+// does not need the body, so a request can be rejected before its body is read. The
 // errors are [ErrSignatureMissing] and [ErrSignatureExpired].
 func ReadSignature(h http.Header, now time.Time) (Signature, error) {
 	var s Signature
@@ -171,8 +174,8 @@ func ReadSignature(h http.Header, now time.Time) (Signature, error) {
 }
 
 // Verify returns nil if one of the secrets has signed body, and [ErrSignatureWrong]
-// otherwise. It compares all secrets with all signatures, each in constant time.
-// Empty secrets are ignored.
+// otherwise. It compares all secrets with all signatures, each in constant time. It
+// ignores empty secrets.
 func (s Signature) Verify(body []byte, secrets ...string) error {
 	signed := false
 	for _, secret := range secrets {
@@ -195,9 +198,8 @@ func (s Signature) Verify(body []byte, secrets ...string) error {
 	return nil
 }
 
-// ParseEvent reads the body of an event of any type that was signed at a moment. It
-// verifies nothing: see [Signature.Verify]. What is not an event is
-// [ErrInvalidEvent].
+// ParseEvent reads the body of an event of any type. It does not verify it: see
+// [Signature.Verify]. A body that is not an event is [ErrInvalidEvent].
 func ParseEvent(body []byte, signedAt time.Time) (Event, error) {
 	var envelope struct {
 		ID        string          `json:"id"`
@@ -208,7 +210,7 @@ func ParseEvent(body []byte, signedAt time.Time) (Event, error) {
 		Data      json.RawMessage `json:"data"`
 	}
 	err := json.Unmarshal(body, &envelope)
-	// A field of another type leaves the others readable. Only two of them matter.
+	// A field of the wrong type does not affect the others. Only the type is required.
 	var wrongType *json.UnmarshalTypeError
 	if err != nil && (!errors.As(err, &wrongType) || wrongType.Field == "" || wrongType.Field == "type") {
 		return Event{}, fmt.Errorf("%w: %s", ErrInvalidEvent, printable(err.Error(), maxMessage))
@@ -217,23 +219,23 @@ func ParseEvent(body []byte, signedAt time.Time) (Event, error) {
 		ID: envelope.ID, Type: envelope.Type, CreatedAt: signedAt, SignedAt: signedAt,
 		ProjectID: envelope.ProjectID, Text: envelope.Text, Data: envelope.Data,
 	}
-	// A time that lies ahead would be newer than all events to come. The moment of
-	// signing has whole seconds, cut off.
+	// An event dated in the future would count as newer than later events. SignedAt
+	// is truncated to whole seconds.
 	if created, ok := readMoment(envelope.Created); ok && created.Before(signedAt.Add(time.Second)) {
 		e.CreatedAt = created
 	}
 	return e, nil
 }
 
-// IdentityID returns the id of the identity that the event is about, or "" if its data
-// has none. Anchor does not document where the id stands. These fields are read:
-// identity_id, identityId, id in the object identity, and identity if that is a UUID.
-// If none of them has an id but the field id has, IdentityID returns that one and
-// named is false: it may belong to anything, so use it only if it is the id of an
-// identity that you know.
+// IdentityID returns the id of the identity that the event is about, or "" if its
+// data has none. Anchor does not document which field has the id, so IdentityID
+// reads identity_id, identityId, id in the object identity, and identity if it is a
+// UUID; named is then true. If none of them has an id, it returns the field id;
+// named is then false. That id may belong to anything, so use it only if it is the
+// id of a known identity.
 //
-// It is [ErrInvalidEvent] if a field holds something other than a UUID, or if two
-// fields differ.
+// It returns [ErrInvalidEvent] if one of the first four fields is not a UUID, or if
+// two of them differ.
 func (e Event) IdentityID() (id string, named bool, err error) {
 	var data struct {
 		Snake    text            `json:"identity_id"`
@@ -242,7 +244,7 @@ func (e Event) IdentityID() (id string, named bool, err error) {
 		ID       text            `json:"id"`
 	}
 	if json.Unmarshal(e.Data, &data) != nil {
-		return "", false, nil // It is no object, or missing.
+		return "", false, nil // The data is missing, or not an object.
 	}
 	var identity struct {
 		ID text `json:"id"`
@@ -251,7 +253,7 @@ func (e Event) IdentityID() (id string, named bool, err error) {
 	if json.Unmarshal(data.Identity, &identity) != nil {
 		_ = json.Unmarshal(data.Identity, &bare)
 		if _, ok := ParseID(string(bare)); !ok {
-			bare = "" // A name.
+			bare = "" // It may be a name.
 		}
 	}
 	for _, field := range []text{data.Snake, data.Camel, identity.ID, bare} {
@@ -271,12 +273,13 @@ func (e Event) IdentityID() (id string, named bool, err error) {
 	return id, false, nil
 }
 
-// Fields returns the names of the fields of the event's data, sorted, with those of
-// the object identity as "identity.name". It is meant for a log, to learn how an
-// event is shaped: it returns at most 20 names of at most 40 bytes, and no values.
+// Fields returns the field names of the event's data, sorted, and those of its
+// object identity as "identity.name". It is meant for a log, to find out how an
+// event is structured. It returns at most 20 names of at most 40 bytes, and no
+// values.
 func (e Event) Fields() []string {
 	var data, identity map[string]json.RawMessage
-	_ = json.Unmarshal(e.Data, &data) // What is no object has no fields.
+	_ = json.Unmarshal(e.Data, &data) // Only an object has fields.
 	_ = json.Unmarshal(data["identity"], &identity)
 	var names []string
 	for name := range data {
@@ -289,7 +292,7 @@ func (e Event) Fields() []string {
 	return names[:min(len(names), maxFields)]
 }
 
-// text is a JSON string. Values of other types are read as "".
+// A text is a JSON string. Values of other types become "".
 type text string
 
 func (t *text) UnmarshalJSON(b []byte) error {
@@ -300,14 +303,14 @@ func (t *text) UnmarshalJSON(b []byte) error {
 }
 
 // readMoment reads a time as RFC 3339, or as seconds or milliseconds since 1970.
-// Which of them Anchor writes is undocumented.
+// Anchor does not document which of them it uses.
 func readMoment(text json.RawMessage) (time.Time, bool) {
 	text = bytes.Trim(text, `"`)
 	if t, err := time.Parse(time.RFC3339, string(text)); err == nil {
 		return t, t.Unix() > 0
 	}
 	n, err := strconv.ParseFloat(string(text), 64)
-	const tooLateInSeconds = 1e11 // The year 5138: these are milliseconds.
+	const tooLateInSeconds = 1e11 // The year 5138, so these are milliseconds.
 	switch {
 	case err != nil || !(n >= 1) || n >= tooLateInSeconds*1000:
 		return time.Time{}, false

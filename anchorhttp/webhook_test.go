@@ -27,7 +27,7 @@ func sign(secret, timestamp, body string) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-func TestTheSignatureOfAnEvent(t *testing.T) {
+func TestSignature(t *testing.T) {
 	t.Parallel()
 	const body = `{"type":"identity.authenticated"}`
 	at := fmt.Sprint(noon.Unix())
@@ -152,7 +152,7 @@ func TestParseEvent(t *testing.T) {
 	}
 }
 
-func TestTheIdentityOfAnEvent(t *testing.T) {
+func TestEventIdentityID(t *testing.T) {
 	t.Parallel()
 	quoted := func(ids ...any) func(string) string {
 		return func(s string) string { return fmt.Sprintf(s, ids...) }
@@ -208,7 +208,7 @@ func TestTheIdentityOfAnEvent(t *testing.T) {
 	}
 }
 
-func TestTheFieldsOfAnEvent(t *testing.T) {
+func TestEventFields(t *testing.T) {
 	t.Parallel()
 	fields := func(data string) []string { return anchorhttp.Event{Data: []byte(data)}.Fields() }
 	require.Equal(t, []string{"a b", "id", "identity", "identity.ref", "more"},
@@ -279,9 +279,9 @@ type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
-// FuzzAnEvent gives the reader any event: it never panics, opens nothing that was not
+// FuzzEvent gives the reader any event: it never panics, opens nothing that was not
 // signed, and dates nothing ahead of its signature.
-func FuzzAnEvent(f *testing.F) {
+func FuzzEvent(f *testing.F) {
 	at := fmt.Sprint(noon.Unix())
 	body := `{"type":"identity.authenticated","created":"2026-05-04T11:59:00Z","data":{"identity_id":"` + idA + `"}}`
 	f.Add("t="+at+",v1="+sign("secret", at, body), at, body)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"path"
@@ -11,11 +12,11 @@ import (
 	"time"
 )
 
-// timeFormat is how the API writes times: RFC 3339 in UTC with milliseconds.
+// timeFormat is how the API formats times: RFC 3339 in UTC with milliseconds.
 const timeFormat = "2006-01-02T15:04:05.000Z07:00"
 
-// routes is everything that the fake serves. GET …/credentials, which answers
-// plaintext passwords, is left out on purpose: connect never calls it.
+// routes returns the handler of the API and the pages. It omits GET …/credentials,
+// which returns plaintext passwords: connect never calls it.
 func (s *Server) routes() http.Handler {
 	api := http.NewServeMux()
 	api.HandleFunc("POST /v1/applications", s.createApplication)
@@ -47,7 +48,7 @@ func (s *Server) routes() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.URL.Path != path.Clean(r.URL.Path):
-			notFound(w, r) // Where the mux would redirect, which the API never does.
+			notFound(w, r) // The mux would redirect, which the API never does.
 		case !isAPI(r):
 			page.ServeHTTP(w, r)
 		case !s.authorized(r):
@@ -68,7 +69,7 @@ func notFound(w http.ResponseWriter, r *http.Request) {
 	writeError(w, http.StatusNotFound, "The fake does not serve "+r.Method+" "+r.URL.Path+".")
 }
 
-// writeError answers with the documented error body.
+// writeError writes the documented error body.
 func writeError(w http.ResponseWriter, status int, message string) {
 	type body struct {
 		Code    int    `json:"code"`
@@ -84,21 +85,34 @@ func writeJSON(w http.ResponseWriter, status int, value any) {
 	json.NewEncoder(w).Encode(value)
 }
 
-// readJSON decodes the request's body, which is in memory. On failure it
-// answers 400 and returns false. Fields that it does not know are ignored.
+// readJSON decodes the request's body. On failure it answers 400 and returns false.
 func readJSON(w http.ResponseWriter, r *http.Request, value any) bool {
-	body, err := io.ReadAll(r.Body)
-	if err == nil {
-		err = decode(body, value)
-	}
-	if err != nil {
-		writeError(w, http.StatusBadRequest, "The request body is not the JSON that is expected: "+err.Error()+".")
+	if err := decodeBody(r, value); err != nil {
+		writeError(w, http.StatusBadRequest, err.Error()+".")
 		return false
 	}
 	return true
 }
 
-// decode is [json.Unmarshal], but a number in an any stays as it was written.
+// decodeBody decodes the request's body, which is in memory. It ignores unknown fields.
+func decodeBody(r *http.Request, value any) error {
+	body, err := io.ReadAll(r.Body)
+	if err == nil {
+		err = decode(body, value)
+	}
+	if err != nil {
+		return unexpectedJSON(err)
+	}
+	return nil
+}
+
+// unexpectedJSON returns the message of a 400.
+func unexpectedJSON(err error) error {
+	return fmt.Errorf("The request body is not the expected JSON: %w", err)
+}
+
+// decode is like [json.Unmarshal], but a number in a value of type any keeps its
+// text.
 func decode(text []byte, value any) error {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
@@ -106,19 +120,19 @@ func decode(text []byte, value any) error {
 		return err
 	}
 	if _, err := decoder.Token(); err != io.EOF {
-		return errors.New("something follows the value")
+		return errors.New("there is data after the value")
 	}
 	return nil
 }
 
-// timestamp is a time as the API writes it.
+// A timestamp is a time as the API formats it.
 type timestamp time.Time
 
 func (t timestamp) MarshalText() ([]byte, error) {
 	return time.Time(t).AppendFormat(nil, timeFormat), nil
 }
 
-// orNull is a text that the API answers as null when there is none.
+// orNull returns nil for an empty text, which the API writes as null.
 func orNull(text string) *string {
 	if text == "" {
 		return nil

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// standardFlow is the name of the authentication flow that a new application
-// comes with.
+// standardFlow is the name of the authentication flow that every application starts
+// with.
 const standardFlow = "Standard authentication"
 
 type application struct {
@@ -22,7 +22,7 @@ type application struct {
 	flows       []authFlow
 }
 
-// authFlow is AuthFlowItem of the API.
+// An authFlow is the API's AuthFlowItem.
 type authFlow struct {
 	ID            string        `json:"id"`
 	Name          string        `json:"name"`
@@ -38,8 +38,8 @@ type customField struct {
 	Name string `json:"name"`
 }
 
-// AddApplication adds an application and returns its id, a UUID. siteURL is
-// taken as it is, which lets a test have one that no client can parse.
+// AddApplication adds an application and returns its id, a UUID. siteURL is not
+// validated, so a test may use one that clients cannot parse.
 func (s *Server) AddApplication(name, siteURL string) string {
 	return s.addApplication(newUUID(), name, siteURL, "").id
 }
@@ -61,7 +61,7 @@ func (s *Server) addApplication(id, name, siteURL, description string) applicati
 	return app
 }
 
-// applicationItem is ApplicationItem of the API.
+// An applicationItem is the API's ApplicationItem.
 type applicationItem struct {
 	ID            string    `json:"id"`
 	Name          string    `json:"name"`
@@ -73,7 +73,7 @@ type applicationItem struct {
 	UpdatedAt     timestamp `json:"updated_at"`
 }
 
-// item is called with the lock held.
+// item returns the application as the API lists it. The caller holds the lock.
 func (s *Server) item(app *application) applicationItem {
 	count := 0
 	for _, identity := range s.identities.all() {
@@ -93,8 +93,8 @@ func (s *Server) item(app *application) applicationItem {
 	}
 }
 
-// pathApplication returns the application that the path names, or answers 404
-// and returns nil. It is called with the lock held.
+// pathApplication returns the application in the path, or answers 404 and returns
+// nil. The caller holds the lock.
 func (s *Server) pathApplication(w http.ResponseWriter, r *http.Request) *application {
 	id, _ := parseUUID(r.PathValue("application"))
 	app := s.applications.get(id)
@@ -113,7 +113,7 @@ func (s *Server) createApplication(w http.ResponseWriter, r *http.Request) {
 	if !readJSON(w, r, &body) {
 		return
 	}
-	// The schema says URI, the documentation's example is a bare host.
+	// The schema requires a URI, but the documentation's example is a bare host.
 	if body.Source == "" {
 		writeError(w, http.StatusBadRequest, "source is required.")
 		return
@@ -146,7 +146,7 @@ func (s *Server) listApplications(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]any{"applications": items})
 }
 
-// nameMatches says whether a search finds a name. An empty one finds all.
+// nameMatches reports whether a search finds a name. An empty search finds all.
 func nameMatches(name, search string) bool {
 	return strings.Contains(strings.ToLower(name), strings.ToLower(search))
 }
@@ -184,13 +184,13 @@ func (s *Server) createAuthFlow(w http.ResponseWriter, r *http.Request) {
 	}
 	for _, method := range body.Methods {
 		if !slices.Contains([]string{"username_password", "authenticator", "custom"}, method) {
-			writeError(w, http.StatusBadRequest, "methods holds an unknown method.")
+			writeError(w, http.StatusBadRequest, "methods contains an unknown method.")
 			return
 		}
 	}
 	for _, field := range body.CustomFields {
 		if field.Name == "" {
-			writeError(w, http.StatusBadRequest, "custom_fields holds a field without a name.")
+			writeError(w, http.StatusBadRequest, "custom_fields contains a field without a name.")
 			return
 		}
 	}

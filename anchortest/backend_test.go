@@ -45,7 +45,7 @@ func (b *backend) SignInAgain(_ context.Context, id string) error { return b.not
 
 func (b *backend) ForgetIdentity(id string) { _ = b.note("forget " + id) }
 
-func TestABackendDoesForRealWhatTheFakeSays(t *testing.T) {
+func TestBackendReplacesTheSimulation(t *testing.T) {
 	t.Parallel()
 
 	t.Run("sessions", func(t *testing.T) {
@@ -132,7 +132,7 @@ func TestABackendDoesForRealWhatTheFakeSays(t *testing.T) {
 	})
 }
 
-func TestAVisitSaysWhatATokenIsFor(t *testing.T) {
+func TestVisitReturnsWhatATokenIsFor(t *testing.T) {
 	t.Parallel()
 	s := start(t, WithApplication("Letters", "https://letters.example"))
 	token := newToken(t, s, callback)

@@ -5,49 +5,47 @@ import (
 	"strings"
 )
 
-// A CallbackStyle is which parameters the browser brings back to the app.
+// A CallbackStyle selects the parameters that a callback has.
 type CallbackStyle int
 
 const (
-	// CurrentCallback is ?identity_id=…&status=success, as documented now. The
-	// default.
+	// CurrentCallback is ?identity_id=…&status=success, as documented today. It is
+	// the default.
 	CurrentCallback CallbackStyle = iota
-	// OlderCallback is ?identityId=…, as documented before.
+	// OlderCallback is ?identityId=…, as documented earlier.
 	OlderCallback
 	// BothCallback has the parameters of both.
 	BothCallback
 )
 
-// SetCallbackStyle chooses the parameters of callbacks from now on.
+// SetCallbackStyle sets the parameters of callbacks from now on.
 func (s *Server) SetCallbackStyle(style CallbackStyle) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.callbackStyle = style
 }
 
-// SetCallbackAppend chooses how the parameters get into a callback URL. With
-// true they are put at its very end behind a question mark, even when it has
-// one already; by default they are added to its query. What Anchor does with a
-// query, its documentation does not say.
+// SetCallbackAppend sets how parameters are added to a callback URL. By default they
+// are added to its query. If blindly is true, they are appended to the URL after a
+// question mark, even if it has one already. Anchor does not document what it does.
 func (s *Server) SetCallbackAppend(blindly bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.appendBlindly = blindly
 }
 
-// SetSilentFailure chooses what the browser brings back when the person has
-// cancelled or the sign-in has failed. With true it is nothing at all. By
-// default it is status=cancelled or status=failed (not in [OlderCallback],
-// which has no status) with error and error_description. What Anchor does, its
-// documentation does not say.
+// SetSilentFailure sets the parameters of a callback after the user has cancelled or
+// the sign-in has failed. By default they are status=cancelled or status=failed (not
+// for [OlderCallback], which has no status), error and error_description. If silent
+// is true there are none. Anchor does not document what it does.
 func (s *Server) SetSilentFailure(silent bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.silentFailure = silent
 }
 
-// An outcome is how a person leaves the hosted page, named as the page's
-// buttons are.
+// An outcome is how a user leaves the hosted page. Its values are those of the
+// page's buttons.
 type outcome string
 
 const (
@@ -56,7 +54,7 @@ const (
 	fail    outcome = "fail"
 )
 
-// callbackParameters is the query that an outcome adds to the callback URL.
+// callbackParameters returns the query that an outcome adds to the callback URL.
 func callbackParameters(style CallbackStyle, o outcome, identityID string) string {
 	var status, reason string
 	switch o {
@@ -70,8 +68,8 @@ func callbackParameters(style CallbackStyle, o outcome, identityID string) strin
 			return "identity_id=" + identityID + "&status=success"
 		}
 	case cancel:
-		// The error is named as in RFC 6749, section 4.1.2.1.
-		status, reason = "status=cancelled&", "error=access_denied&error_description="+url.QueryEscape("The person cancelled.")
+		// access_denied is defined in RFC 6749, section 4.1.2.1.
+		status, reason = "status=cancelled&", "error=access_denied&error_description="+url.QueryEscape("The user cancelled.")
 	case fail:
 		status, reason = "status=failed&", "error=authentication_failed&error_description="+url.QueryEscape("The sign-in failed.")
 	}
@@ -81,8 +79,7 @@ func callbackParameters(style CallbackStyle, o outcome, identityID string) strin
 	return status + reason
 }
 
-// addParameters puts parameters into a callback URL, leaving the rest of it as
-// it is to the byte.
+// addParameters adds parameters to a callback URL, and keeps all its other bytes.
 func addParameters(callbackURL, parameters string, blindly bool) string {
 	if parameters == "" {
 		return callbackURL

@@ -7,33 +7,33 @@ import (
 	"time"
 )
 
-// What [Server.Calls] keeps at most: older calls are forgotten first.
+// Limits of [Server.Calls]. The oldest calls are discarded first.
 const (
 	maxCalls      = 10_000
 	maxCallsBytes = 32 << 20
 )
 
-// A Call is a request that the fake was sent. It holds no API key and no
-// identity token, and nothing of what was typed on the hosted page.
+// A Call is a request that the fake received. It has no API key, no identity token
+// and no input of the hosted page.
 type Call struct {
-	// Method and Path are those of the request, the path without its query.
+	// Method and Path are the request's, without the query.
 	Method, Path string
 	// Query is the query of an API call. It is nil for the hosted page.
 	Query url.Values
-	// Body is the body of an API call. It is nil for the hosted page, and cut
-	// at a megabyte, where the fake stops reading.
+	// Body is the body of an API call, cut after a mebibyte, where the fake stops
+	// reading. It is nil for the hosted page.
 	Body []byte
-	// Authorized says whether the request carried the fake's API key.
+	// Authorized is true if the request had the fake's API key.
 	Authorized bool
 	// At is when the call arrived, by the fake's clock.
 	At time.Time
-	// Status is the HTTP status that was sent: zero while the call is under
-	// way, and for good when the connection was dropped instead.
+	// Status is the HTTP status of the answer. It is zero while the call is in
+	// progress, and stays zero if the connection was dropped.
 	Status int
 }
 
-// Calls returns the calls that were made, in the order of their arrival: the
-// last 10,000, or fewer when their bodies come to more than 32 MiB.
+// Calls returns the calls in the order of their arrival: the last 10,000, or fewer
+// if their bodies exceed 32 MiB.
 func (s *Server) Calls() []Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -45,9 +45,9 @@ func (s *Server) Calls() []Call {
 	return calls
 }
 
-// CountCalls tells how many of [Server.Calls] have this method and path, both
-// matched as in a [Fault]: an empty method is any method, and the path is a
-// prefix, or a pattern when it holds a star.
+// CountCalls returns how many of [Server.Calls] have this method and path. Both are
+// matched as in a [Fault]: an empty method matches any method, and the path is a
+// prefix, or a pattern if it contains an asterisk.
 func (s *Server) CountCalls(method, path string) int {
 	match := mustMatcher(method, path)
 	s.mu.Lock()
@@ -61,14 +61,14 @@ func (s *Server) CountCalls(method, path string) int {
 	return n
 }
 
-// ForgetCalls empties [Server.Calls].
+// ForgetCalls discards [Server.Calls].
 func (s *Server) ForgetCalls() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.calls = callLog{}
 }
 
-// A callLog keeps the newest calls within the bounds above.
+// A callLog keeps the newest calls within the limits.
 type callLog struct {
 	kept  []*Call
 	bytes int
@@ -79,7 +79,7 @@ func (l *callLog) add(c *Call) {
 	l.bytes += len(c.Body)
 	for len(l.kept) > maxCalls || l.bytes > maxCallsBytes {
 		l.bytes -= len(l.kept[0].Body)
-		l.kept[0] = nil // The array behind the slice lives on for a while.
+		l.kept[0] = nil // The underlying array is still referenced.
 		l.kept = l.kept[1:]
 	}
 }

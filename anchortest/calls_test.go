@@ -67,7 +67,7 @@ func TestCalls(t *testing.T) {
 	})
 }
 
-func TestCallLogIsBounded(t *testing.T) {
+func TestCallsAreBounded(t *testing.T) {
 	t.Parallel()
 
 	t.Run("in number", func(t *testing.T) {

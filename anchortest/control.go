@@ -11,22 +11,22 @@ import (
 	"github.com/anchorconnect/connect/anchorhttp"
 )
 
-// controlPath is the control page's path.
+// controlPath is the path of the control page.
 const controlPath = "/fake"
 
-// shownDeliveries is how many the control page shows.
+// shownDeliveries is the number of deliveries on the control page.
 const shownDeliveries = 20
 
-// ControlURL is the address of a page for a person. It lists the identities, each with
-// buttons that make its sign-in fail, let it die unnoticed, make it work again and
-// delete it, and what was sent to the webhook. It also has the switches of
-// [Server.Switch]. Whoever reaches the fake can use it.
+// ControlURL returns the URL of the control page, for use by hand. It lists the
+// identities, with buttons that make a sign-in fail, stop working silently and work
+// again, and that delete the identity. It also shows what was sent to the webhook,
+// and the switches of [Server.Switch]. Anyone who can reach the fake can use it.
 func (s *Server) ControlURL() string { return s.URL() + controlPath }
 
-// control is what the control page's template shows, the newest first.
+// A control is the data of the control page, the newest entries first.
 type control struct {
-	Webhook    string // empty when none is set
-	Sending    bool   // something is on its way: the page comes again by itself
+	Webhook    string // empty if none is set
+	Sending    bool   // an event is being sent, so the page reloads itself
 	Identities []controlIdentity
 	Deliveries []controlDelivery
 	Settings   []controlSetting
@@ -46,7 +46,7 @@ type controlIdentity struct {
 	ID, Name, Application, Owner string
 	Status                       Status
 	Mood                         string
-	Killed                       bool // its sign-in has died unnoticed
+	Killed                       bool // its sign-in has stopped working silently
 }
 
 type controlDelivery struct {
@@ -55,7 +55,7 @@ type controlDelivery struct {
 	Status, Mood, Reason  string
 }
 
-// The moods are classes of the style sheet.
+// Moods are classes of the style sheet.
 const (
 	moodGood = "good"
 	moodBad  = "bad"
@@ -70,8 +70,8 @@ func (s *Server) controlRoutes() http.Handler {
 	guard := http.NewCrossOriginProtection()
 	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		writePage(w, http.StatusForbidden, "", page{
-			Title: "That came from another page",
-			Help:  "Only the buttons of this page are obeyed. Open it by its own address.",
+			Title: "The request came from another page",
+			Help:  "Only the buttons of this page work. Open it at its own address.",
 		})
 	}))
 	return guard.Handler(mux)
@@ -81,8 +81,42 @@ func (s *Server) showControl(w http.ResponseWriter, _ *http.Request) {
 	writeTemplate(w, http.StatusOK, "'self'", controlTemplate, s.control())
 }
 
-// submitControl does what the pressed button says.
+var (
+	errNoButton     = errors.New("The form was sent without one of its buttons. Go back and press one")
+	errIdentityGone = errors.New("the identity is gone")
+)
+
+// submitControl handles the buttons of the control page.
 func (s *Server) submitControl(w http.ResponseWriter, r *http.Request) {
+	anchor, err := s.press(r)
+	switch {
+	case errors.Is(err, errIdentityGone):
+		writePage(w, http.StatusNotFound, "", page{
+			Title: "This identity is gone",
+			Help:  "The app has deleted it, or the fake was restarted. Go back and refresh the page.",
+		})
+		return
+	case err != nil:
+		writePage(w, http.StatusBadRequest, "", page{
+			Title: "That did not work",
+			Help:  strings.TrimPrefix(err.Error(), "anchortest: ") + ".",
+		})
+		return
+	}
+	setPageHeaders(w, "'none'")
+	// [http.Redirect] would make the location an absolute path, which is wrong if the
+	// fake is served below a prefix.
+	location := strings.TrimPrefix(controlPath, "/")
+	if anchor != "" {
+		location += "#" + anchor
+	}
+	w.Header().Set("Location", location)
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+// press does what the pressed button says, and returns the fragment of the control page
+// to show next, or "".
+func (s *Server) press(r *http.Request) (anchor string, err error) {
 	id := r.PostFormValue("identity")
 	anchor, found := "i-"+url.PathEscape(id), true
 	switch outcome(r.PostFormValue("outcome")) {
@@ -97,47 +131,28 @@ func (s *Server) submitControl(w http.ResponseWriter, r *http.Request) {
 	case "orphan":
 		anchor = "i-" + s.AddOrphans(1, 48*time.Hour)[0].ID
 	case "switch":
-		anchor = "switches"
 		for _, setting := range settings {
-			value := r.PostFormValue(setting.name)
-			if value == "" {
-				continue
-			}
-			if err := s.Switch(setting.name, value); err != nil {
-				writePage(w, http.StatusBadRequest, "", page{Title: "That did not work", Help: strings.TrimPrefix(err.Error(), "anchortest: ") + "."})
-				return
+			if value := r.PostFormValue(setting.name); value != "" {
+				if err := s.Switch(setting.name, value); err != nil {
+					return "", err
+				}
 			}
 		}
+		anchor = "switches"
 	default:
-		writePage(w, http.StatusBadRequest, "", page{
-			Title: "That did not work",
-			Help:  "The form was sent without one of its buttons. Go back and press one.",
-		})
-		return
+		return "", errNoButton
 	}
 	if !found {
-		writePage(w, http.StatusNotFound, "", page{
-			Title: "This identity is gone",
-			Help:  "The app has deleted it, or the fake was restarted. Go back and refresh the page.",
-		})
-		return
+		return "", errIdentityGone
 	}
-	setPageHeaders(w, "'none'")
-	// Written by hand: [http.Redirect] would make it a path, which is another
-	// one behind a prefix.
-	location := strings.TrimPrefix(controlPath, "/")
-	if anchor != "" {
-		location += "#" + anchor
-	}
-	w.Header().Set("Location", location)
-	w.WriteHeader(http.StatusSeeOther)
+	return anchor, nil
 }
 
-// control gathers what the page shows.
+// control returns the data of the control page.
 func (s *Server) control() control {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := control{Sending: s.onTheWay > 0}
+	c := control{Sending: s.inFlight > 0}
 	if u, err := url.Parse(s.webhook.url); err == nil {
 		c.Webhook = u.Redacted()
 	}
@@ -166,8 +181,8 @@ func (s *Server) control() control {
 	return c
 }
 
-// showSetting is a switch as a list to choose from. A value that is none of its
-// choices is one more.
+// showSetting returns a switch with its choices. A value that is not one of them is
+// added as another choice.
 func showSetting(t setting, value string) controlSetting {
 	shown := controlSetting{Name: t.name, Label: t.label}
 	known := false
@@ -181,8 +196,8 @@ func showSetting(t setting, value string) controlSetting {
 	return shown
 }
 
-// forgetIdentity deletes an identity, as the API's call does, and reports whether it
-// was there.
+// forgetIdentity deletes an identity as the API's call does. It reports whether the
+// identity existed.
 func (s *Server) forgetIdentity(identityID string) bool {
 	id, _ := parseUUID(identityID)
 	s.mu.Lock()
@@ -209,15 +224,15 @@ func identityMood(status Status) string {
 	return moodNone
 }
 
-// showDelivery is a delivery in a person's words. names has the identities that
-// are still there.
+// showDelivery returns a delivery for display. names has the existing identities by
+// id.
 func showDelivery(d *Delivery, names map[string]string) controlDelivery {
 	shown := controlDelivery{
 		Type: d.Event.Type, About: names[d.Event.IdentityID], Attempt: d.Attempt,
 		At: d.At.Format(time.RFC3339), When: d.At.Format("2006-01-02 15:04:05 UTC"),
 	}
 	if shown.About == "" {
-		shown.About = "an identity that is not here"
+		shown.About = "an unknown identity"
 	}
 	switch {
 	case d.Err != nil:
@@ -226,7 +241,7 @@ func showDelivery(d *Delivery, names map[string]string) controlDelivery {
 			shown.Reason = reason.Error()
 		}
 	case d.Status == 0:
-		shown.Status, shown.Mood = "on its way", moodNone
+		shown.Status, shown.Mood = "in progress", moodNone
 	case d.Status/100 == 2:
 		shown.Status, shown.Mood = strconv.Itoa(d.Status), moodGood
 	default:

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect/anchorhttp"
 )
 
 // look opens the control page without a key, as a browser does.
@@ -66,7 +68,7 @@ func TestControlPage(t *testing.T) {
 		require.Equal(t, s.URL()+"/fake", s.ControlURL())
 		r := look(t, s)
 		inOrder(t, r.body, "a fake of Anchor",
-			"Cy", ">pending<", "My Shop", "nobody yet", `value="`+cy.ID+`"`, `value="fail"`, `value="approve"`,
+			"Cy", ">pending<", "My Shop", "none yet", `value="`+cy.ID+`"`, `value="fail"`, `value="approve"`,
 			"Bob", ">failed<", "Ledger", "<dd>7</dd>", `value="`+bob.ID+`"`,
 			"Ann", ">validated<", "My Shop", "user-42", `value="`+ann.ID+`"`,
 			"No webhook is set")
@@ -78,7 +80,7 @@ func TestControlPage(t *testing.T) {
 		t.Parallel()
 		s := start(t, WithWebhook("https://user:pa55@app.example/hook", "s3cret"))
 		r := look(t, s)
-		inOrder(t, r.body, "There are none yet", "https://user:xxxxx@app.example/hook", "None has been sent yet")
+		inOrder(t, r.body, "There are no identities yet", "https://user:xxxxx@app.example/hook", "No event has been sent yet")
 		require.NotContains(t, r.body, `name="identity"`)
 		require.NotContains(t, r.body, "pa55")
 		require.NotContains(t, r.body, "s3cret")
@@ -107,7 +109,7 @@ func TestControlPage(t *testing.T) {
 			"identity.authenticated", ">204<", "Ann", "2026-05-24 12:18:05 UTC",
 			"identity.authentication_failed", ">202<", "Ann", "attempt 2",
 			"identity.authentication_failed", ">503<", "Ann")
-		require.NotContains(t, look(t, s).body, "None has been sent yet")
+		require.NotContains(t, look(t, s).body, "No event has been sent yet")
 	})
 
 	t.Run("while an event is on its way it comes again by itself", func(t *testing.T) {
@@ -149,7 +151,7 @@ func TestControlPage(t *testing.T) {
 		} {
 			r := press(t, s, ann.ID, "fail", header...)
 			require.Equal(t, 403, r.status)
-			require.Contains(t, r.body, "<h1>That came from another page</h1>")
+			require.Contains(t, r.body, "<h1>The request came from another page</h1>")
 		}
 		kept, _ := s.Identity(ann.ID)
 		require.Equal(t, ann, kept)
@@ -225,14 +227,14 @@ func TestControlPage(t *testing.T) {
 	})
 }
 
-func TestShowDelivery(t *testing.T) {
+func TestControlPageDeliveries(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 5, 24, 12, 18, 5, 123_000_000, time.UTC)
 	names := map[string]string{unknownID: "Ann"}
-	event := Event{Type: EventAuthenticated, IdentityID: unknownID}
+	event := Event{Type: anchorhttp.EventIdentityAuthenticated, IdentityID: unknownID}
 	shown := func(status, mood, reason string) controlDelivery {
 		return controlDelivery{
-			Type: EventAuthenticated, About: "Ann", At: "2026-05-24T12:18:05Z", When: "2026-05-24 12:18:05 UTC",
+			Type: anchorhttp.EventIdentityAuthenticated, About: "Ann", At: "2026-05-24T12:18:05Z", When: "2026-05-24 12:18:05 UTC",
 			Attempt: 2, Status: status, Mood: mood, Reason: reason,
 		}
 	}
@@ -240,7 +242,7 @@ func TestShowDelivery(t *testing.T) {
 		delivery Delivery
 		want     controlDelivery
 	}{
-		"under way":    {Delivery{}, shown("on its way", moodNone, "")},
+		"under way":    {Delivery{}, shown("in progress", moodNone, "")},
 		"taken":        {Delivery{Status: 204}, shown("204", moodGood, "")},
 		"refused":      {Delivery{Status: 401}, shown("401", moodBad, "")},
 		"redirected":   {Delivery{Status: 302}, shown("302", moodBad, "")},
@@ -252,5 +254,35 @@ func TestShowDelivery(t *testing.T) {
 			require.Equal(t, test.want, showDelivery(&test.delivery, names))
 		})
 	}
-	require.Equal(t, "an identity that is not here", showDelivery(&Delivery{}, names).About)
+	require.Equal(t, "an unknown identity", showDelivery(&Delivery{}, names).About)
+}
+
+func TestControlPageButtons(t *testing.T) {
+	t.Parallel()
+	h := newHook(t)
+	s := start(t, WithWebhook(h.URL, "s"))
+	ann := s.PutIdentity(Identity{Name: "Ann", Status: StatusActive})
+	inOrder(t, look(t, s).body, "Ann", `<span class="badge good">active</span>`)
+
+	r := press(t, s, ann.ID, "kill")
+	require.Equal(t, "fake#i-"+ann.ID, r.header.Get("Location"))
+	inOrder(t, look(t, s).body, "Ann", ">active<", "has stopped working silently")
+	open(t, s, ann.ID).requireError(t, 422)
+
+	r = press(t, s, ann.ID, "forget")
+	require.Equal(t, http.StatusSeeOther, r.status)
+	require.Equal(t, "fake", r.header.Get("Location"))
+	require.Empty(t, s.Identities())
+	for _, button := range []string{"kill", "forget"} {
+		require.Equal(t, http.StatusNotFound, press(t, s, ann.ID, button).status)
+	}
+
+	r = press(t, s, "", "orphan")
+	require.Equal(t, http.StatusSeeOther, r.status)
+	orphans := s.Identities()
+	require.Len(t, orphans, 1)
+	require.Equal(t, "fake#i-"+orphans[0].ID, r.header.Get("Location"))
+	require.WithinDuration(t, time.Now().Add(-48*time.Hour), orphans[0].CreatedAt, time.Minute)
+	require.NoError(t, s.WaitDelivered(soon(t)))
+	require.Empty(t, s.Deliveries(), "none of it is told to the webhook")
 }

@@ -10,42 +10,42 @@ import (
 )
 
 const (
-	// answerTimeout is how long an endpoint may take to answer.
+	// answerTimeout is how long the webhook may take to answer.
 	answerTimeout = 10 * time.Second
-	// maxAttempts is how often an event is sent at most, as by Anchor's API
-	// reference, which does not tell the waits between.
+	// maxAttempts is the number of attempts to deliver an event, as in Anchor's API
+	// reference, which does not document the waits between them.
 	maxAttempts = 6
 	firstWait   = 500 * time.Millisecond
-	// maxDeliveries is what Deliveries keeps: older ones are forgotten first.
+	// maxDeliveries is the number of deliveries that are kept. The oldest are
+	// discarded first.
 	maxDeliveries = 1000
 )
 
-// ownTransport keeps no connection open, so that nothing is left of a fake that
-// has been closed.
+// ownTransport keeps no idle connections, so that a closed fake leaves none behind.
 var ownTransport = &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}
 
 var errNoWebhook = errors.New("anchortest: no webhook is set: call SetWebhook")
 
-// A Delivery is one attempt to bring an event to the webhook.
+// A Delivery is one attempt to send an event to the webhook.
 type Delivery struct {
-	// ID is a UUID. Each attempt has its own.
+	// ID is a UUID, a new one for each attempt.
 	ID string
-	// Event is what was sent, with everything filled in but SentAt, unless a
-	// test has set it.
+	// Event is the event that was sent. Its empty fields are filled in, except
+	// SentAt.
 	Event Event
-	// Attempt counts from 1.
+	// Attempt is the number of the attempt, from 1.
 	Attempt int
 	// At is when it was sent, by the fake's clock.
 	At time.Time
-	// Status is the HTTP status of the answer. It is zero while there is none,
-	// and for good when Err says why none came.
+	// Status is the HTTP status of the answer. It is zero while there is no answer,
+	// and stays zero if Err is not nil.
 	Status int
-	// Err is what went wrong with the connection. It is nil when an answer came.
+	// Err is the connection's error. It is nil if there is an answer.
 	Err error
 }
 
-// Deliveries returns the deliveries that were begun, oldest first: the last
-// 1,000.
+// Deliveries returns the last 1,000 deliveries, oldest first, including those in
+// progress.
 func (s *Server) Deliveries() []Delivery {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -57,20 +57,19 @@ func (s *Server) Deliveries() []Delivery {
 	return deliveries
 }
 
-// SendEvent sends an event to the webhook once and waits for the answer, whose
-// status it returns. It is how a test sends what is old, repeated or out of
-// order. The event need not have happened: nothing changes on the fake, but
-// [Server.Deliveries] has it.
+// SendEvent sends an event to the webhook once and returns the status of the answer.
+// A test uses it to send old, repeated or out-of-order events. The event does not
+// change the fake, but it is in [Server.Deliveries].
 //
-// No webhook and no answer are errors: after 10 seconds, when ctx is done, or
-// when the connection fails.
+// It returns an error if no webhook is set, or if there is no answer: after 10
+// seconds, when ctx is done, or when the connection fails.
 func (s *Server) SendEvent(ctx context.Context, e Event) (status int, err error) {
 	return s.send(ctx, e.filled(s.time()), 1)
 }
 
-// WaitDelivered waits until no event is on its way in the background: each has
-// been delivered, or given up after its last attempt. It returns ctx's error,
-// wrapped, when that is done before.
+// WaitDelivered waits until no event is being sent in the background: each has been
+// delivered, or its last attempt has failed. If ctx is done first, it returns ctx's
+// error, wrapped.
 func (s *Server) WaitDelivered(ctx context.Context) error {
 	s.mu.Lock()
 	settled := s.settled
@@ -86,28 +85,28 @@ func (s *Server) WaitDelivered(ctx context.Context) error {
 	}
 }
 
-// tell has the outcome of an identity's sign-in sent in the background, if it
-// makes an event. It is called with the lock held, by what has changed it.
+// tell sends the event about the outcome of an identity's sign-in in the background,
+// if there is one. The caller holds the lock, and has changed the identity.
 func (s *Server) tell(identity *Identity, now time.Time) {
 	eventType, made := signInEvent(identity.Status)
 	if !made || s.webhook.url == "" || s.closed {
 		return
 	}
-	if s.onTheWay == 0 {
+	if s.inFlight == 0 {
 		s.settled = make(chan struct{})
 	}
-	s.onTheWay++
+	s.inFlight++
 	go s.deliver(Event{Type: eventType, IdentityID: identity.ID}.filled(now))
 }
 
-// deliver sends an event until it is taken or given up.
+// deliver sends an event until it is accepted or the attempts are used up.
 func (s *Server) deliver(e Event) {
 	defer s.delivered()
 	wait := firstWait
 	for attempt := 1; ; attempt++ {
 		status, err := s.send(s.open, e, attempt)
-		// A status of 4xx is tried again too: the guide says so, and the API
-		// reference, which has some for final, does not tell which.
+		// 4xx is retried too, as Anchor's guide says. The API reference calls some of
+		// them final, but not which.
 		if err == nil && status/100 == 2 || errors.Is(err, errNoWebhook) || attempt == maxAttempts {
 			return
 		}
@@ -121,14 +120,14 @@ func (s *Server) deliver(e Event) {
 func (s *Server) delivered() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.onTheWay--
-	if s.onTheWay == 0 {
+	s.inFlight--
+	if s.inFlight == 0 {
 		close(s.settled)
 		s.settled = nil
 	}
 }
 
-// send makes one attempt, to the webhook that is set at this moment.
+// send makes one attempt, to the webhook that is set now.
 func (s *Server) send(ctx context.Context, e Event, attempt int) (status int, err error) {
 	now := s.time()
 	s.mu.Lock()
@@ -145,14 +144,13 @@ func (s *Server) send(ctx context.Context, e Event, attempt int) (status int, er
 		return 0, err
 	}
 	s.recordDelivery(d)
-	// The transport is called without an http.Client around it, which would
-	// follow redirects.
+	// An http.Client around the transport would follow redirects.
 	res, err := roundTrip(r)
 	if err != nil {
 		err = fmt.Errorf("anchortest: no answer to the event: %w", err)
 	} else {
 		status = res.StatusCode
-		if res.Body != nil { // Transports made for tests leave it out.
+		if res.Body != nil { // Stub transports may omit it.
 			res.Body.Close()
 		}
 	}
@@ -168,16 +166,16 @@ func (s *Server) recordDelivery(d *Delivery) {
 	defer s.mu.Unlock()
 	s.deliveries = append(s.deliveries, d)
 	if len(s.deliveries) > maxDeliveries {
-		s.deliveries[0] = nil // The array behind the slice lives on for a while.
+		s.deliveries[0] = nil // The underlying array is still referenced.
 		s.deliveries = s.deliveries[1:]
 	}
 }
 
-// endDeliveries gives up what is on its way in the background, for good.
+// endDeliveries cancels the deliveries in the background, permanently.
 func (s *Server) endDeliveries() {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
 	s.end()
-	_ = s.WaitDelivered(context.Background()) // It ends soon, and without an error.
+	_ = s.WaitDelivered(context.Background()) // It returns soon, without an error.
 }

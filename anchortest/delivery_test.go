@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect/anchorhttp"
 )
 
 // hook is an app's webhook endpoint that keeps what it is sent.
@@ -97,24 +99,24 @@ func TestEventsOfSignIns(t *testing.T) {
 				at, err := s.Approve(t.Context(), hosted(t, s, callback))
 				require.NoError(t, err)
 				id = identityIn(t, at)
-			}, EventAuthenticated},
-			{"FailIdentity", func() { require.NoError(t, s.FailIdentity(t.Context(), id)) }, EventAuthenticationFailed},
-			{"FailIdentity again", func() { require.NoError(t, s.FailIdentity(t.Context(), id)) }, EventAuthenticationFailed},
-			{"Reauthenticate", func() { require.NoError(t, s.Reauthenticate(t.Context(), id)) }, EventAuthenticated},
-			{"the API", func() { require.NoError(t, s.Client().Reauthenticate(t.Context(), id)) }, EventAuthenticated},
+			}, anchorhttp.EventIdentityAuthenticated},
+			{"FailIdentity", func() { require.NoError(t, s.FailIdentity(t.Context(), id)) }, anchorhttp.EventIdentityAuthenticationFailed},
+			{"FailIdentity again", func() { require.NoError(t, s.FailIdentity(t.Context(), id)) }, anchorhttp.EventIdentityAuthenticationFailed},
+			{"Reauthenticate", func() { require.NoError(t, s.Reauthenticate(t.Context(), id)) }, anchorhttp.EventIdentityAuthenticated},
+			{"the API", func() { require.NoError(t, s.Client().Reauthenticate(t.Context(), id)) }, anchorhttp.EventIdentityAuthenticated},
 			{"the page", func() {
 				submit(t, s, map[string][]string{"token": {newToken(t, s, callback)}, "outcome": {"approve"}})
 				id = s.Identities()[1].ID
-			}, EventAuthenticated},
+			}, anchorhttp.EventIdentityAuthenticated},
 			{"the same account again", func() {
 				_, err := s.Approve(t.Context(), hosted(t, s, callback), WithExistingIdentity(id))
 				require.NoError(t, err)
-			}, EventAuthenticated},
+			}, anchorhttp.EventIdentityAuthenticated},
 			{"an identity that is no good", func() {
 				at, err := s.Approve(t.Context(), hosted(t, s, callback), WithStatus(StatusFailed))
 				require.NoError(t, err)
 				id = identityIn(t, at)
-			}, EventAuthenticationFailed},
+			}, anchorhttp.EventIdentityAuthenticationFailed},
 		} {
 			now = now.Add(time.Second)
 			before := len(h.received())
@@ -166,7 +168,7 @@ func TestEventsOfSignIns(t *testing.T) {
 		require.NoError(t, s.FailIdentity(t.Context(), identity.ID))
 		require.NoError(t, s.WaitDelivered(soon(t)))
 		require.EqualValues(t, 1, read.Load(), "an attempt would have read the clock too")
-		_, err := s.SendEvent(t.Context(), Event{Type: EventAuthenticated})
+		_, err := s.SendEvent(t.Context(), Event{Type: anchorhttp.EventIdentityAuthenticated})
 		require.ErrorIs(t, err, errNoWebhook)
 		require.Empty(t, s.Deliveries())
 		require.Empty(t, h.received())
@@ -249,7 +251,7 @@ func TestDeliveries(t *testing.T) {
 		h := newHook(t, 202, 500, 302, 404)
 		s := start(t, WithWebhook(h.URL, "new", "old"))
 		for _, want := range []int{202, 500, 302, 404, 204} {
-			status, err := s.SendEvent(t.Context(), Event{ID: "evt_1", Type: EventAuthenticated, IdentityID: unknownID})
+			status, err := s.SendEvent(t.Context(), Event{ID: "evt_1", Type: anchorhttp.EventIdentityAuthenticated, IdentityID: unknownID})
 			require.NoError(t, err)
 			require.Equal(t, want, status)
 		}
@@ -267,7 +269,7 @@ func TestDeliveries(t *testing.T) {
 		h := newHook(t)
 		h.Close()
 		s := start(t, WithWebhook(h.URL, "s"))
-		status, err := s.SendEvent(t.Context(), Event{Type: EventAuthenticated})
+		status, err := s.SendEvent(t.Context(), Event{Type: anchorhttp.EventIdentityAuthenticated})
 		require.ErrorContains(t, err, "anchortest: no answer to the event")
 		require.Zero(t, status)
 		require.Equal(t, err, s.Deliveries()[0].Err)
@@ -275,7 +277,7 @@ func TestDeliveries(t *testing.T) {
 
 		done, cancel := context.WithCancel(t.Context())
 		cancel()
-		_, err = s.SendEvent(done, Event{Type: EventAuthenticated})
+		_, err = s.SendEvent(done, Event{Type: anchorhttp.EventIdentityAuthenticated})
 		require.ErrorIs(t, err, context.Canceled)
 	})
 
@@ -326,7 +328,7 @@ func TestDeliveries(t *testing.T) {
 		h := newHook(t)
 		var log lockedBuffer
 		s := start(t, WithLogger(slog.New(slog.NewTextHandler(&log, nil))), WithWebhook(h.URL+"/p4th", "s3cret"))
-		_, err := s.SendEvent(t.Context(), Event{Type: EventAuthenticated, IdentityID: unknownID})
+		_, err := s.SendEvent(t.Context(), Event{Type: anchorhttp.EventIdentityAuthenticated, IdentityID: unknownID})
 		require.NoError(t, err)
 		require.Contains(t, log.String(), "msg=delivery event=identity.authenticated attempt=1 status=204")
 		for _, part := range []string{"s3cret", "p4th", unknownID, "v1="} {
@@ -339,8 +341,8 @@ type transport func(*http.Request) (*http.Response, error)
 
 func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// TestRetries runs in synctest bubbles, so the times are exact.
-func TestRetries(t *testing.T) {
+// TestDeliveriesAreRetried runs in synctest bubbles, so the times are exact.
+func TestDeliveriesAreRetried(t *testing.T) {
 	t.Parallel()
 
 	// failing makes a fake whose webhook answers with f, and has a sign-in fail.

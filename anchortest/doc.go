@@ -1,63 +1,66 @@
-// Package anchortest is a fake of Anchor's service, the API, the hosted page and
-// the webhook, for an app's tests and for trying an app without an account. It
-// keeps everything in memory, opens no connection but to the webhook that it was
-// given, and drives no browser: a sign-in is whatever the test or the person says
-// it is.
+// Package anchortest is a fake of Anchor's service (the API, the hosted page and the
+// webhook) for tests, and for trying an application without an account. It keeps
+// everything in memory. It connects to nothing but the webhook that it is given, and
+// drives no browser: the test, or the user of the hosted page, decides whether a sign-in
+// succeeds.
 //
 //	fake, err := anchortest.Start()
 //	if err != nil { … }
 //	defer fake.Close()
 //
-//	// Give the app fake.Client() and fake.ApplicationID(), let it start a
-//	// flow, and take the address that it sends the browser to.
+//	// Configure the application with fake.Client() and fake.ApplicationID(), and start
+//	// a flow. hostedURL is where the application redirects the browser.
 //	callbackURL, err := fake.Approve(ctx, hostedURL)
-//	// Send the browser there: the flow is complete.
+//	// Open callbackURL in the browser: the flow is complete.
 //
 // # Webhooks
 //
-// After [Server.SetWebhook] the app is told of sign-ins that worked and of those
-// that failed. [Server.FailIdentity] is a saved sign-in that stops working, and
-// [Server.Reauthenticate] one that works again:
+// After [Server.SetWebhook] the application receives an event for each sign-in that
+// succeeds or fails. [Server.FailIdentity] makes a saved sign-in stop working, and
+// [Server.Reauthenticate] makes it work again:
 //
 //	fake.SetWebhook(app.URL+"/webhooks/anchor", "whsec-1")
 //	err := fake.FailIdentity(ctx, identityID)
 //	err = fake.WaitDelivered(ctx)
-//	// fake.Deliveries() has what was sent, and what the app answered.
+//	// fake.Deliveries() returns what was sent, and the application's answers.
 //
-// [Server.SendEvent] sends what a test composes, such as an old event or one that
-// was sent before, and [Server.NewWebhookRequest] makes the signed request for a
-// handler that is called without a server.
+// [Server.SendEvent] sends an event that a test composes, such as an old or a repeated
+// one. [Server.NewWebhookRequest] returns a signed request, for a handler that is called
+// without a server.
 //
-// # Sign-ins that die
+// # Sign-ins that stop working
 //
-// A session with a sign-in that does not work is refused, as [Server.SetDeadSignIn]
-// says: after [Server.FailIdentity], of which the webhook is told, after
-// [Server.KillSignIn], which nobody notices before, and with a bad status of
-// [Server.SetStatus]. [Server.RefuseSessions] refuses them for any other cause, such
-// as no credit. [Server.RefuseReauthentication] makes Anchor's own attempt to sign in
-// again fail. [Server.AddOrphans] adds identities whose users never came back, and
-// [Server.SetClockOffset] sets Anchor's clock apart from the app's.
+// The fake refuses a session whose sign-in does not work, as [Server.SetDeadSignIn]
+// specifies. These methods make a sign-in stop working:
 //
-// # What is not documented
+//   - [Server.FailIdentity], and the webhook receives an event
+//   - [Server.KillSignIn], which only a session reveals
+//   - [Server.SetStatus] with a bad status
 //
-// It answers what Anchor's API reference says. Where that leaves room, or says
-// something else than it used to, a switch chooses ([Server.SetCallbackStyle],
-// [Server.SetCallbackAppend], [Server.SetSilentFailure],
+// [Server.RefuseSessions] refuses sessions for other reasons, such as no credit.
+// [Server.RefuseReauthentication] makes Anchor's own attempt to sign in again fail.
+// [Server.AddOrphans] adds identities whose users never returned to the application.
+// [Server.SetClockOffset] makes Anchor's clock differ from the application's.
+//
+// # What Anchor does not document
+//
+// The fake answers as Anchor's API reference says. Where that is silent, or has changed,
+// a switch chooses the behavior, so that a test can show that an application works either
+// way: [Server.SetCallbackStyle], [Server.SetCallbackAppend], [Server.SetSilentFailure],
 // [Server.SetTokenShape], [Server.SetMetadataMerge], [Server.SetEventTime],
-// [Server.SetEventIdentity], [Server.SetGoneStatus], [Server.SetListStyle],
-// [Server.SetPageLimit]), so that a test can show that an app holds either
-// way. [Server.Fault] and [Server.Hold] make the service fail, or stop at an
-// exact point.
+// [Server.SetEventIdentity], [Server.SetGoneStatus], [Server.SetListStyle] and
+// [Server.SetPageLimit]. [Server.Fault] makes calls fail, and [Server.Hold] stops them at
+// an exact point.
 //
-// # For people
+// # Use by hand
 //
-// The page at [Server.ControlURL] lists the identities, with buttons that make a
-// sign-in fail, die unnoticed and work again, the switches of [Server.Switch], and
-// what was sent to the webhook. The command fakeanchor serves the same fake to programs
-// in other languages.
+// The page at [Server.ControlURL] lists the identities, with buttons that make a sign-in
+// fail, stop working silently and work again. It also has the switches of
+// [Server.Switch], and what was sent to the webhook. The command fakeanchor serves the
+// same fake to programs in other languages.
 //
 // # Real browsers
 //
-// The module sandbox is a [Backend] of a fake. It adds a site to sign in to, and
-// sessions that are a local Chromium.
+// The module sandbox implements [Backend]. It adds a site to sign in to, and its sessions
+// are a local Chromium.
 package anchortest

@@ -8,16 +8,16 @@ import (
 	"sync"
 )
 
-// A Hold stops calls at an exact point, so that a test can look at a program,
-// end it, or have another one overtake it there:
+// A Hold stops calls at an exact point, so that a test can inspect a program there,
+// end it, or let another one overtake it:
 //
 //	hold := fake.Hold("PUT", "/v1/identities/")
 //	go finish(callbackURL)
-//	err := hold.Wait(ctx, 1) // the tag is about to be written
+//	err := hold.Wait(ctx, 1) // The metadata is about to be written.
 //	…
 //	hold.Release()
 //
-// All methods may be called concurrently.
+// Its methods are safe for concurrent use.
 type Hold struct {
 	server *Server
 	point  holdPoint
@@ -36,12 +36,12 @@ type holdPoint int
 
 const (
 	holdCall   holdPoint = iota // before the call takes effect
-	holdAnswer                  // between effect and answer
+	holdAnswer                  // after the effect, before the answer
 )
 
-// Hold holds every call with this method and path, matched as in a [Fault],
-// before it has any effect. Call [Hold.Release] to let them go on. A call whose
-// caller goes away meanwhile never takes effect.
+// Hold stops every call with this method and path, matched as in a [Fault], before
+// it takes effect. [Hold.Release] lets the calls continue. A call whose caller goes
+// away meanwhile never takes effect.
 func (s *Server) Hold(method, path string) *Hold {
 	return s.hold(method, path, holdCall)
 }
@@ -67,8 +67,8 @@ func (s *Server) hold(method, path string, point holdPoint) *Hold {
 	return h
 }
 
-// Wait waits until n calls have arrived at the hold since it was made, or until
-// ctx is done, whose error it then wraps.
+// Wait waits until n calls have arrived at the hold since it was created. If ctx is
+// done first, it returns ctx's error, wrapped.
 func (h *Hold) Wait(ctx context.Context, n int) error {
 	for {
 		h.mu.Lock()
@@ -85,8 +85,7 @@ func (h *Hold) Wait(ctx context.Context, n int) error {
 	}
 }
 
-// Release lets the held calls go on and ends the hold. Releasing twice does
-// nothing.
+// Release lets the held calls continue and ends the hold. It is idempotent.
 func (h *Hold) Release() {
 	h.release.Do(func() {
 		h.server.mu.Lock()
@@ -96,8 +95,8 @@ func (h *Hold) Release() {
 	})
 }
 
-// pass lets a call wait at every hold for it at this point, and says whether
-// its caller is still there.
+// pass waits at every hold for the call at this point. It returns false if the
+// caller goes away first.
 func (s *Server) pass(r *http.Request, point holdPoint) bool {
 	s.mu.Lock()
 	holds := slices.Clone(s.holds)

@@ -18,13 +18,13 @@ import (
 	"github.com/anchorconnect/connect/anchorhttp"
 )
 
-// unnamedIdentity is the name of an identity that was given none.
+// unnamedIdentity is the name of an identity without a name.
 const unnamedIdentity = "Unnamed Identity"
 
-// defaultPage is how many identities a page has when no limit is given.
+// defaultPage is the page size if a request has no limit.
 const defaultPage = 50
 
-// A Status is how far an identity's sign-in has come. Anchor documents the first three.
+// A Status is the state of an identity's sign-in. Anchor documents the first three.
 type Status string
 
 const (
@@ -37,27 +37,27 @@ const (
 	StatusAgentInvalid Status = anchorhttp.StatusAgentInvalid
 )
 
-// An Identity is what the fake knows of one.
+// An Identity is an identity as the fake keeps it.
 type Identity struct {
 	// ID is a UUID in lower case.
 	ID string
-	// ApplicationID is the application that it belongs to, which the API tells
-	// only through its list of an application's identities.
+	// ApplicationID is the application that it belongs to. The API reveals it only
+	// in the list of an application's identities.
 	ApplicationID string
 	Name          string
 	// Source is the address of the site.
 	Source string
 	Status Status
-	// Metadata is what JSON holds, with numbers as [json.Number]: nothing is
-	// lost of a number that is read and written back. It is never nil when the
-	// fake returns it.
+	// Metadata has JSON values. Its numbers are [json.Number], so that they are
+	// written back exactly as they were read. It is never nil in an identity that
+	// the fake returns.
 	Metadata map[string]any
 	// CreatedAt and UpdatedAt are in UTC, to the millisecond.
 	CreatedAt, UpdatedAt time.Time
 }
 
-// clone copies an identity, so that what is kept and what was handed out share
-// nothing. It fails when JSON cannot hold the metadata.
+// clone returns a deep copy of an identity. It fails if the metadata cannot be
+// encoded as JSON.
 func (i Identity) clone() (*Identity, error) {
 	text, err := json.Marshal(i.Metadata)
 	if err == nil {
@@ -73,7 +73,7 @@ func (i Identity) clone() (*Identity, error) {
 	return &i, nil
 }
 
-// copyOf is clone for an identity that is kept, and so has been through JSON.
+// copyOf returns a deep copy of an identity that the fake keeps.
 func copyOf(kept *Identity) Identity {
 	identity, err := kept.clone()
 	if err != nil {
@@ -82,11 +82,11 @@ func copyOf(kept *Identity) Identity {
 	return *identity
 }
 
-// PutIdentity adds an identity, or replaces the one with its ID, and returns
-// what is kept. Empty fields are filled in: a new ID, [Server.ApplicationID],
-// the site of the application as Source, [StatusValidated], and the moment of
-// the call. It panics when ID is no UUID, the application is unknown or JSON
-// cannot hold the Metadata. The webhook is not told.
+// PutIdentity adds an identity, or replaces the one with its ID, and returns it.
+// Empty fields get defaults: a new ID, [Server.ApplicationID], the application's
+// site as Source, [StatusValidated], and the current time. It panics if ID is not a
+// UUID, the application is unknown, or Metadata cannot be encoded as JSON. The
+// webhook receives no event.
 func (s *Server) PutIdentity(identity Identity) Identity {
 	now := s.time()
 	s.mu.Lock()
@@ -108,7 +108,7 @@ func (s *Server) keep(identity Identity, now time.Time) (*Identity, error) {
 	applicationID, _ := parseUUID(cmp.Or(identity.ApplicationID, s.applicationID))
 	app := s.applications.get(applicationID)
 	if app == nil {
-		return nil, fmt.Errorf("anchortest: application %q is unknown", identity.ApplicationID)
+		return nil, fmt.Errorf("anchortest: application %q does not exist", identity.ApplicationID)
 	}
 	identity.ApplicationID = app.id
 	identity.Name = cmp.Or(identity.Name, unnamedIdentity)
@@ -125,8 +125,7 @@ func (s *Server) keep(identity Identity, now time.Time) (*Identity, error) {
 	return kept, nil
 }
 
-// Identity returns an identity, or false when there is none with this id or it
-// was deleted.
+// Identity returns the identity with the given id, and reports whether it exists.
 func (s *Server) Identity(id string) (Identity, bool) {
 	id, _ = parseUUID(id)
 	s.mu.Lock()
@@ -149,9 +148,9 @@ func (s *Server) Identities() []Identity {
 	return identities
 }
 
-// SetMetadataMerge chooses what updating an identity does to its metadata. The
-// fake replaces it whole by default; with true it keeps the keys that an update
-// does not name. What Anchor does, its documentation does not say.
+// SetMetadataMerge sets what an update does to an identity's metadata. By default it
+// replaces all of it. If merge is true, keys that the update lacks are kept. Anchor
+// does not document what it does.
 func (s *Server) SetMetadataMerge(merge bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -160,8 +159,8 @@ func (s *Server) SetMetadataMerge(merge bool) {
 
 const noIdentity = "Identity not found."
 
-// pathIdentity returns the identity that the path names, or answers 404 and
-// returns nil. It is called with the lock held.
+// pathIdentity returns the identity in the path, or answers 404 and returns nil. The
+// caller holds the lock.
 func (s *Server) pathIdentity(w http.ResponseWriter, r *http.Request) *Identity {
 	id, _ := parseUUID(r.PathValue("identity"))
 	identity := s.identities.get(id)
@@ -193,7 +192,7 @@ func (s *Server) getIdentity(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) updateIdentity(w http.ResponseWriter, r *http.Request) {
-	// Credentials may come along. The fake has no use for them.
+	// The request may have credentials, which the fake ignores.
 	var body struct {
 		Name     *string        `json:"name"`
 		Metadata map[string]any `json:"metadata"`
@@ -236,8 +235,8 @@ func (s *Server) deleteIdentity(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]string{"message": "Identity deleted successfully."})
 }
 
-// reauthenticateIdentity signs in again, which takes no time on the fake, unless
-// RefuseReauthentication or a [Backend] says that it fails.
+// reauthenticateIdentity signs in again. It succeeds immediately, unless
+// RefuseReauthentication or a [Backend] makes it fail.
 func (s *Server) reauthenticateIdentity(w http.ResponseWriter, r *http.Request) {
 	body := struct {
 		Sync bool `json:"sync"`
@@ -280,8 +279,8 @@ func (s *Server) reauthenticateIdentity(w http.ResponseWriter, r *http.Request) 
 	writeJSON(w, http.StatusOK, map[string]any{"identityId": id, "async": !body.Sync})
 }
 
-// listIdentities answers oldest first, so that a new identity stands on the
-// last page: a client that reads only the first one is found out.
+// listIdentities lists the oldest first, so that a new identity is on the last page.
+// This reveals clients that read only the first one.
 func (s *Server) listIdentities(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	wanted, err := metadataFilter(query)
@@ -332,8 +331,8 @@ func (s *Server) listIdentities(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]any{"identities": items})
 }
 
-// bounds is where a page begins and ends, counted from zero. Without page and limit
-// the list is whole, unless pages are limited.
+// bounds returns the range of a page, counted from zero. Without page and limit it
+// is the whole list, unless the page size is limited.
 func (l lists) bounds(page, limit string) (from, to int64, err error) {
 	if l.style == WholeLists || page == "" && limit == "" && l.pageLimit == 0 {
 		return 0, math.MaxInt64, nil
@@ -352,8 +351,8 @@ func (l lists) bounds(page, limit string) (from, to int64, err error) {
 	return (number - 1) * size, number * size, nil
 }
 
-// positive reads a query parameter that has 31 bits, so that two of them can be
-// multiplied.
+// positive parses a query parameter of at most 31 bits, so that the product of two
+// does not overflow. An empty text is otherwise.
 func positive(name, text string, otherwise int64) (int64, error) {
 	if text == "" {
 		return otherwise, nil
@@ -365,8 +364,7 @@ func positive(name, text string, otherwise int64) (int64, error) {
 	return n, nil
 }
 
-// A filter is a set of conditions that an identity's metadata must meet, all of
-// them.
+// A filter is a list of conditions that an identity's metadata must meet.
 type filter []condition
 
 type condition struct {
@@ -381,9 +379,9 @@ func (f filter) in(metadata map[string]any) bool {
 	})
 }
 
-// metadataFilter reads the filter of a query. The API's documents have it both
-// ways: as a JSON object, metadata={"plan":"pro"}, and as OpenAPI's deepObject,
-// metadata[plan]=pro, where every value is a text.
+// metadataFilter reads the filter of a query. Anchor documents two forms: a JSON
+// object, metadata={"plan":"pro"}, and OpenAPI's deepObject, metadata[plan]=pro,
+// whose values are all strings.
 func metadataFilter(query url.Values) (filter, error) {
 	var f filter
 	if text := query.Get("metadata"); text != "" {
@@ -405,7 +403,7 @@ func metadataFilter(query url.Values) (filter, error) {
 	return f, nil
 }
 
-// asText is a metadata value as a deepObject query writes it.
+// asText formats a metadata value as a deepObject query does.
 func asText(value any) string {
 	if text, ok := value.(string); ok {
 		return text

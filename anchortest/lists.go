@@ -5,26 +5,26 @@ import (
 	"time"
 )
 
-// A ListStyle is how an application's identities are listed. Anchor's own command line
-// sends page and limit; its API reference knows neither.
+// A ListStyle is how an application's identities are listed. Anchor's own command
+// line sends page and limit, which its API reference does not document.
 type ListStyle int
 
 const (
-	// PagedLists answers the page that is asked for. The default.
+	// PagedLists answers the requested page. It is the default.
 	PagedLists ListStyle = iota
-	// WholeLists answers the whole list to every call, whatever page it asks for.
+	// WholeLists answers the whole list to every call.
 	WholeLists
 )
 
-// SetListStyle chooses how an application's identities are listed from now on.
+// SetListStyle sets how an application's identities are listed from now on.
 func (s *Server) SetListStyle(l ListStyle) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lists.style = l
 }
 
-// SetPageLimit makes pages of a list hold at most n identities, whatever limit is
-// asked for. Zero lifts it. It panics when n is negative.
+// SetPageLimit limits pages to n identities, whatever limit a request has. Zero
+// removes the limit. It panics if n is negative.
 func (s *Server) SetPageLimit(n int) {
 	if n < 0 {
 		panic(fmt.Errorf("anchortest: a page cannot hold %d identities", n))
@@ -34,41 +34,41 @@ func (s *Server) SetPageLimit(n int) {
 	s.lists.pageLimit = int64(n)
 }
 
-// lists is how lists are answered.
+// lists has the settings of lists.
 type lists struct {
 	style     ListStyle
 	pageLimit int64 // 0 for none
 }
 
-// AddOrphans adds n identities that were left behind: somebody signed in on the hosted
-// page, age ago, and never came back to the app. They belong to the application that
-// the fake began with and have no metadata. The webhook is not told.
+// AddOrphans adds n identities that were created age ago, and whose users never
+// returned from the hosted page to the application. They belong to the first
+// application and have no metadata. The webhook receives no event.
 func (s *Server) AddOrphans(n int, age time.Duration) []Identity {
 	created := s.time().Add(-age)
 	orphans := make([]Identity, n)
 	for i := range orphans {
-		orphans[i] = s.PutIdentity(Identity{Name: fmt.Sprintf("Left behind %d", i+1), CreatedAt: created})
+		orphans[i] = s.PutIdentity(Identity{Name: fmt.Sprintf("Orphan %d", i+1), CreatedAt: created})
 	}
 	return orphans
 }
 
-// WithOrphans is [Server.AddOrphans] from the beginning.
+// WithOrphans calls [Server.AddOrphans] when the fake is created.
 func WithOrphans(n int, age time.Duration) Option {
 	return func(c *config) { c.orphans, c.orphanAge = n, age }
 }
 
-// SetClockOffset makes the fake's clock run ahead of the one that [Server.SetNow] set,
-// or behind it if d is negative: the Date header of every answer, and all times in
-// answers and events. It does so from now on, and zero ends it.
+// SetClockOffset sets how far the fake's clock is ahead of the clock of
+// [Server.SetNow], or behind it if d is negative. It affects the Date header and all
+// times in answers and events, from now on.
 func (s *Server) SetClockOffset(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.clockOffset = d
 }
 
-// SetStatus gives an identity any status, also one that nobody knows. The webhook is
-// not told, unlike by [Server.FailIdentity] and [Server.Reauthenticate]. It reports
-// whether there is such an identity.
+// SetStatus sets an identity's status, which may be an unknown one. Unlike
+// [Server.FailIdentity] and [Server.Reauthenticate], it sends no event. It reports
+// whether the identity exists.
 func (s *Server) SetStatus(identityID string, status Status) bool {
 	now := s.time()
 	id, _ := parseUUID(identityID)

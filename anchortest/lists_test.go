@@ -9,7 +9,7 @@ import (
 	"github.com/anchorconnect/connect/anchorhttp"
 )
 
-func TestListStyles(t *testing.T) {
+func TestListStyle(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name  string
@@ -59,7 +59,7 @@ func TestListStyles(t *testing.T) {
 	})
 }
 
-func TestTheClockMayBeOff(t *testing.T) {
+func TestClockOffset(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	now := time.Date(2031, 1, 2, 3, 4, 5, 0, time.UTC)

@@ -12,7 +12,7 @@ import (
 	"regexp"
 )
 
-// hostedPath is the hosted page's path, as on Anchor's own site.
+// hostedPath is the path of the hosted page, as at Anchor.
 const hostedPath = "/identity/create"
 
 //go:embed page.css
@@ -28,8 +28,8 @@ var (
 	pageTemplate    = parsePage("page", pageSource)
 	controlTemplate = parsePage("control", controlSource)
 
-	// pageStyleSource allows the page its one style sheet and no other
-	// (Content Security Policy Level 3, section 2.3.1).
+	// pageStyleSource allows only the page's own style sheet (Content Security
+	// Policy Level 3, section 2.3.1).
 	pageStyleSource = func() string {
 		sum := sha256.Sum256([]byte(pageStyle))
 		return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
@@ -41,7 +41,7 @@ func parsePage(name, source string) *template.Template {
 	return template.Must(template.New(name).Funcs(template.FuncMap{"style": style}).Parse(source))
 }
 
-// page is what the template shows: a form, or a message when Title is set.
+// A page is the data of the hosted page: a form, or a message if Title is set.
 type page struct {
 	Token    string
 	Name     string // of the application
@@ -52,7 +52,7 @@ type page struct {
 	Title, Help string
 }
 
-// showPage shows the form. Only submitting it uses up the token.
+// showPage shows the form. It does not use the token; submitting the form does.
 func (s *Server) showPage(w http.ResponseWriter, r *http.Request) {
 	token := r.URL.Query().Get("token")
 	now := s.time()
@@ -73,7 +73,7 @@ func (s *Server) showPage(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// submitPage does what the pressed button says. The password field is not read.
+// submitPage handles the buttons of the form. It does not read the password.
 func (s *Server) submitPage(w http.ResponseWriter, r *http.Request) {
 	o := outcome(r.PostFormValue("outcome"))
 	switch o {
@@ -94,16 +94,16 @@ func (s *Server) submitPage(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, callbackURL, http.StatusSeeOther)
 }
 
-// writeTokenError tells a person why the link does not work.
+// writeTokenError shows why the link does not work.
 func writeTokenError(w http.ResponseWriter, err error) {
 	status, p := http.StatusNotFound, page{
 		Title: "This link is not valid",
-		Help:  "The fake does not know it. It forgets everything when it is restarted. Go back to the app and start again.",
+		Help:  "It is unknown here. The fake forgets everything when it restarts. Go back to the app and start again.",
 	}
 	switch {
 	case errors.Is(err, ErrTokenUsed):
 		status, p.Title, p.Help = http.StatusGone, "This link was used before",
-			"It works once. Go back to the app, and start again if nothing came of it."
+			"It works once. Go back to the app. If the account is not connected, start again."
 	case errors.Is(err, ErrTokenExpired):
 		status, p.Title, p.Help = http.StatusGone, "This link has expired",
 			"It works for 15 minutes. Go back to the app and start again."
@@ -111,7 +111,7 @@ func writeTokenError(w http.ResponseWriter, err error) {
 	writePage(w, status, "", p)
 }
 
-// writePage answers with a page whose form, if it has one, may end at formTarget.
+// writePage writes a page. Its form, if it has one, may redirect to formTarget.
 func writePage(w http.ResponseWriter, status int, formTarget string, p page) {
 	formAction := "'none'"
 	if formTarget != "" {
@@ -141,13 +141,13 @@ func setPageHeaders(w http.ResponseWriter, formAction string) {
 	h.Set("X-Content-Type-Options", "nosniff")
 }
 
-// plainHost is what a policy's host source can hold. Anything else that
-// [url.Parse] takes for a host, an IPv6 address or a semicolon among them, has
-// no place in the header.
+// plainHost matches the hosts that a policy's source expression allows. [url.Parse]
+// accepts others, such as IPv6 addresses and hosts with a semicolon, which must not
+// get into the header.
 var plainHost = regexp.MustCompile(`^[A-Za-z0-9.-]+(:[0-9]+)?$`)
 
-// formTarget is the source expression that lets the form end at the callback:
-// browsers hold form-action against the redirect after a submission too.
+// formTarget returns the source expression that allows the form to redirect to the
+// callback, because browsers apply form-action to redirects too.
 func formTarget(callbackURL string) string {
 	u, err := url.Parse(callbackURL)
 	if err != nil {
@@ -159,7 +159,7 @@ func formTarget(callbackURL string) string {
 	return u.Scheme + "://" + u.Host
 }
 
-// origin is the part of the callback that a person can make sense of.
+// origin returns the origin of the callback, for display.
 func origin(callbackURL string) string {
 	u, err := url.Parse(callbackURL)
 	if err != nil {

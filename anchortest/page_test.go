@@ -180,7 +180,7 @@ func TestHostedPage(t *testing.T) {
 	})
 }
 
-func TestFormTarget(t *testing.T) {
+func TestHostedPageFormTarget(t *testing.T) {
 	t.Parallel()
 	for callbackURL, want := range map[string]string{
 		"https://app.example/cb?x#y":         "https://app.example",

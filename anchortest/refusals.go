@@ -7,17 +7,17 @@ import (
 	"github.com/anchorconnect/connect/anchorhttp"
 )
 
-// A SessionRefusal is a reason for which the fake opens no session. Anchor documents
-// the last two; the others are what its clients have seen.
+// A SessionRefusal is a reason to refuse a session. Anchor documents the last two.
+// Its clients have seen the others.
 type SessionRefusal int
 
 const (
 	// NoRefusal opens the session.
 	NoRefusal SessionRefusal = iota
-	// RefuseGone answers as if the identity were not there: see
+	// RefuseGone answers as if the identity did not exist: see
 	// [Server.SetGoneStatus].
 	RefuseGone
-	// RefuseNoCredentials answers 412: the identity has nothing to sign in with.
+	// RefuseNoCredentials answers 412: the identity has no credentials.
 	RefuseNoCredentials
 	// RefuseSignInFailed answers 422: the saved sign-in does not work.
 	RefuseSignInFailed
@@ -30,11 +30,11 @@ const (
 	RefuseRateLimited
 )
 
-// refusals is what the fake refuses, and how.
+// refusals has the settings of refusals.
 type refusals struct {
 	sessions   SessionRefusal // of all sessions
 	sessionsOf map[string]SessionRefusal
-	killed     map[string]bool // identities whose sign-in died unnoticed
+	killed     map[string]bool // identities whose sign-in has stopped working silently
 	dead       SessionRefusal
 	gone       int
 
@@ -50,16 +50,17 @@ func newRefusals() refusals {
 	}
 }
 
-// RefuseSessions refuses all sessions from now on, those without an identity too,
-// until it is called with [NoRefusal]. A session that is to skip the validation is not
-// refused for its sign-in.
+// RefuseSessions refuses all sessions from now on, including those without an
+// identity. Call it with [NoRefusal] to end that. A session that skips the
+// validation is not refused for its sign-in.
 func (s *Server) RefuseSessions(r SessionRefusal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.refusals.sessions = r
 }
 
-// RefuseSessionsOf is [Server.RefuseSessions] for the sessions of one identity.
+// RefuseSessionsOf is like [Server.RefuseSessions], for the sessions of one
+// identity.
 func (s *Server) RefuseSessionsOf(identityID string, r SessionRefusal) {
 	id, _ := parseUUID(identityID)
 	s.mu.Lock()
@@ -67,35 +68,35 @@ func (s *Server) RefuseSessionsOf(identityID string, r SessionRefusal) {
 	s.refusals.sessionsOf[id] = r
 }
 
-// SetGoneStatus chooses the status of a session that names an identity that is not
-// there: 400, which is the default, 404 or 422. What Anchor answers is undocumented. It
-// panics at any other status.
+// SetGoneStatus sets the status of a session whose identity does not exist: 400,
+// which is the default, 404 or 422. Anchor does not document it. SetGoneStatus
+// panics for any other status.
 func (s *Server) SetGoneStatus(status int) {
 	switch status {
 	case http.StatusBadRequest, http.StatusNotFound, http.StatusUnprocessableEntity:
 	default:
-		panic(fmt.Errorf("anchortest: an identity that is gone cannot be a %d", status))
+		panic(fmt.Errorf("anchortest: a session whose identity is gone cannot have status %d", status))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.refusals.gone = status
 }
 
-// SetDeadSignIn chooses how a session is refused whose identity's sign-in does not
-// work, after [Server.FailIdentity] or [Server.KillSignIn], say. It defaults to
-// [RefuseSignInFailed]. [NoRefusal] opens it all the same. A session that is to skip
-// the validation is always opened.
+// SetDeadSignIn sets how a session is refused whose sign-in does not work, for
+// example after [Server.FailIdentity] or [Server.KillSignIn]. Defaults to
+// [RefuseSignInFailed]. With [NoRefusal] it is opened. A session that skips the
+// validation is always opened.
 func (s *Server) SetDeadSignIn(r SessionRefusal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.refusals.dead = r
 }
 
-// KillSignIn makes the saved sign-in of an identity stop working without anybody
-// noticing: its status stays, and the webhook is not told. Only sessions are refused,
-// as by [Server.SetDeadSignIn]. [Server.Reauthenticate], the API's call of that name
-// and a new sign-in on the hosted page make it work again. It reports whether there is
-// such an identity.
+// KillSignIn makes the saved sign-in of an identity stop working silently: its
+// status stays, and the webhook receives no event. Only sessions are refused, as
+// [Server.SetDeadSignIn] specifies. [Server.Reauthenticate], the API's
+// reauthenticate call and a new sign-in on the hosted page make it work again. It
+// reports whether the identity exists.
 func (s *Server) KillSignIn(identityID string) bool {
 	id, _ := parseUUID(identityID)
 	s.mu.Lock()
@@ -107,10 +108,10 @@ func (s *Server) KillSignIn(identityID string) bool {
 	return true
 }
 
-// RefuseReauthentication makes the API's reauthenticate call fail from now on, for all
-// identities: with 412, no credentials, or with 422, after which the identity is
-// [StatusFailed] and the webhook is told. Zero lets it succeed again, which is the
-// default. It panics at any other status.
+// RefuseReauthentication makes the API's reauthenticate call fail from now on, for
+// all identities. Status 412 means no credentials. After 422 the identity is
+// [StatusFailed] and the webhook receives an event. Zero, which is the default,
+// makes it succeed. It panics for any other status.
 func (s *Server) RefuseReauthentication(status int) {
 	checkReauthentication(status)
 	s.mu.Lock()
@@ -118,7 +119,8 @@ func (s *Server) RefuseReauthentication(status int) {
 	s.refusals.reauthentication = status
 }
 
-// RefuseReauthenticationOf is [Server.RefuseReauthentication] for one identity.
+// RefuseReauthenticationOf is like [Server.RefuseReauthentication], for one
+// identity.
 func (s *Server) RefuseReauthenticationOf(identityID string, status int) {
 	checkReauthentication(status)
 	id, _ := parseUUID(identityID)
@@ -131,15 +133,15 @@ func checkReauthentication(status int) {
 	switch status {
 	case 0, http.StatusPreconditionFailed, http.StatusUnprocessableEntity:
 	default:
-		panic(fmt.Errorf("anchortest: reauthenticate cannot be refused with %d", status))
+		panic(fmt.Errorf("anchortest: reauthenticate cannot be refused with status %d", status))
 	}
 }
 
-// refusalOf returns why a session with this identity is refused. It is called with the
-// lock held.
+// refusalOf returns why a session with this identity is refused. The caller holds
+// the lock.
 func (s *Server) refusalOf(identity *Identity, skipValidation bool) SessionRefusal {
 	r := s.refusals.sessionsOf[identity.ID]
-	// Whether a sign-in that has failed works again, a backend finds out.
+	// A backend finds out itself whether a failed sign-in works again.
 	failed := s.backend == nil && anchorhttp.SignInOf(string(identity.Status)) == anchorhttp.SignInBad
 	if r == NoRefusal && (s.refusals.killed[identity.ID] || failed) {
 		r = s.refusals.dead
@@ -150,18 +152,18 @@ func (s *Server) refusalOf(identity *Identity, skipValidation bool) SessionRefus
 	return r
 }
 
-// isSignIn reports whether only a check of the sign-in finds out.
+// isSignIn reports whether only a validation of the sign-in reveals the reason.
 func (r SessionRefusal) isSignIn() bool {
 	return r == RefuseNoCredentials || r == RefuseSignInFailed || r == RefuseNotAuthenticated
 }
 
-// The messages of a sign-in that does not work.
+// Messages about a sign-in that does not work.
 const (
 	noCredentials = "Identity has no credentials."
 	signInFailed  = "Identity authentication failed."
 )
 
-// writeRefusal answers a session that is refused.
+// writeRefusal answers a refused session.
 func writeRefusal(w http.ResponseWriter, r SessionRefusal, gone int) {
 	switch r {
 	case RefuseGone:

@@ -10,23 +10,15 @@ import (
 	"time"
 )
 
-// maxBody is the most that is read of a request's body, in bytes.
+// maxBody is the maximum size of a request's body, in bytes.
 const maxBody = 1 << 20
 
-// ServeHTTP serves one call to the API or the hosted page: it records the call,
-// lets it wait where a [Hold] or a fault says so, has it served, and sends the
-// answer or what a fault puts in its place. A connection is dropped by
-// panicking with [http.ErrAbortHandler], as an [http.Handler] does.
+// ServeHTTP serves one call to the API or the hosted page. It records the call, waits
+// where a [Hold] or a [Fault] requires it, and sends the answer or the fault's. It drops
+// a connection by panicking with [http.ErrAbortHandler], as an [http.Handler] does.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	arrived := time.Now()
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	var tooLarge *http.MaxBytesError
-	if err != nil && !errors.As(err, &tooLarge) {
-		panic(http.ErrAbortHandler) // Nobody is left to answer.
-	}
-	r = r.WithContext(r.Context()) // A copy: the caller's request stays as it is.
-	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-
+	r, body, tooLarge := bufferBody(w, r)
 	call := s.record(r, body)
 	status := 0
 	defer func() {
@@ -34,6 +26,39 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			"status", status, "took", time.Since(arrived).Round(time.Microsecond))
 	}()
 
+	answer, fault := s.handle(r, tooLarge)
+	if fault.Drop && fault.Status == 0 && fault.Body == "" {
+		panic(http.ErrAbortHandler)
+	}
+	// Recorded before it is sent, so that a client that has the answer finds it in Calls.
+	status = answer.status
+	s.recordStatus(call, status)
+	answer.sendTo(w)
+	switch {
+	case fault.Endless:
+		fault.goOn(w)
+	case fault.Drop:
+		http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// bufferBody reads the body, and returns it with a copy of the request that reads it
+// again. It reports whether the body was cut because it is too large.
+func bufferBody(w http.ResponseWriter, r *http.Request) (_ *http.Request, body []byte, tooLarge bool) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var limit *http.MaxBytesError
+	if err != nil && !errors.As(err, &limit) {
+		panic(http.ErrAbortHandler) // The caller is gone.
+	}
+	r = r.WithContext(r.Context())
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	return r, body, limit != nil
+}
+
+// handle returns the answer to a call, and the fault that strikes it. The zero Fault is
+// none. It panics if the caller goes away.
+func (s *Server) handle(r *http.Request, tooLarge bool) (*answer, Fault) {
 	if !s.pass(r, holdCall) {
 		panic(http.ErrAbortHandler)
 	}
@@ -44,7 +69,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	answer := newAnswer()
 	if !fault.replacesAnswer() || fault.AfterEffect {
-		if tooLarge != nil {
+		if tooLarge {
 			writeError(answer, http.StatusRequestEntityTooLarge, "The request body is too large.")
 		} else {
 			s.handler.ServeHTTP(answer, r)
@@ -60,24 +85,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if _, set := answer.header["Date"]; !set {
 		answer.header.Set("Date", s.time().Format(http.TimeFormat))
 	}
-
-	if fault.Drop && fault.Status == 0 && fault.Body == "" {
-		panic(http.ErrAbortHandler)
-	}
-	// Recorded before it is sent: who has the answer finds it in Calls.
-	status = answer.status
-	s.recordStatus(call, status)
-	answer.sendTo(w)
-	switch {
-	case fault.Endless:
-		fault.goOn(w)
-	case fault.Drop:
-		http.NewResponseController(w).Flush()
-		panic(http.ErrAbortHandler)
-	}
+	return answer, fault
 }
 
-// sleep waits and says whether the caller is still there.
+// sleep waits for d. It returns false if the caller goes away first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return true
@@ -92,7 +103,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// An answer is a whole response, kept until it is sent.
+// An answer is a whole response, which is sent later.
 type answer struct {
 	status int
 	header http.Header

@@ -16,15 +16,17 @@ import (
 // What a fake is known by unless an option says otherwise. The values never
 // change, so that a restart leaves an app's configuration valid.
 const (
+	// The defaults never change, so that an application's configuration stays valid
+	// after a restart.
 	defaultAPIKey          = "sk-fake-key-for-development-only"
 	defaultApplicationID   = "fa4e0000-0000-4000-8000-000000000001"
 	defaultApplicationName = "Example"
 	defaultApplicationSite = "https://example.com"
 )
 
-// A Server is the fake: an [http.Handler] that serves API and hosted page from
-// one origin. All methods may be called concurrently. Make one with [Start] or
-// [New]; the zero value is not usable.
+// A Server is the fake: an [http.Handler] that serves the API and the hosted page
+// from one origin. Its methods are safe for concurrent use. Create it with [Start]
+// or [New]; the zero value is not usable.
 type Server struct {
 	apiKey        string
 	applicationID string
@@ -32,16 +34,15 @@ type Server struct {
 	handler       http.Handler // the API and the page, without faults
 	backend       Backend      // nil for none
 
-	// Of a listening server, and nil otherwise.
+	// Set by Start only.
 	server *http.Server
-	served chan struct{} // closed when nothing is accepted any more
+	served chan struct{} // closed when the server has stopped accepting connections
 
-	open context.Context // done when the fake has been closed
+	open context.Context // canceled when the fake is closed
 	end  context.CancelFunc
 
-	// signIns is held while a sign-in ends, from reading the clock on, so that
-	// the later of two events is the one whose outcome stays. It is locked
-	// before mu.
+	// signIns is held while a sign-in ends, before the clock is read, so that the
+	// later of two events has the outcome that stays. Lock it before mu.
 	signIns sync.Mutex
 
 	mu            sync.Mutex
@@ -69,11 +70,11 @@ type Server struct {
 	roundTrip  func(*http.Request) (*http.Response, error) // of the webhook
 	deliveries []*Delivery
 	closed     bool
-	onTheWay   int           // how many events are being sent in the background
-	settled    chan struct{} // closed when onTheWay falls to zero, nil while it is
+	inFlight   int           // number of events being sent in the background
+	settled    chan struct{} // closed when inFlight drops to zero; nil while it is zero
 }
 
-// An Option changes what [Start] and [New] make.
+// An Option configures a fake. See [Start] and [New].
 type Option func(*config)
 
 type config struct {
@@ -92,48 +93,47 @@ type config struct {
 	orphanAge       time.Duration
 }
 
-// WithAddr has [Start] listen on a TCP address, such as "127.0.0.1:9000".
-// Defaults to a free port of 127.0.0.1. An address that is not loopback offers
-// the fake to the network. [New] does not listen and ignores it.
+// WithAddr makes [Start] listen on a TCP address, such as "127.0.0.1:9000". Defaults
+// to a free port of 127.0.0.1. An address that is not loopback exposes the fake to
+// the network. [New] does not listen and ignores it.
 func WithAddr(addr string) Option {
 	return func(c *config) { c.addr = addr }
 }
 
-// WithAPIKey sets the key that API calls must carry: printable ASCII without
-// spaces. Defaults to a fixed key.
+// WithAPIKey sets the key that API calls must carry: printable ASCII without spaces.
+// Defaults to a fixed key.
 func WithAPIKey(key string) Option {
 	return func(c *config) { c.apiKey = key }
 }
 
-// WithApplication sets name and site URL of the application that a fake begins
-// with. Defaults to "Example" and "https://example.com".
+// WithApplication sets the name and the site's URL of the fake's first application.
+// Defaults to "Example" and "https://example.com".
 func WithApplication(name, siteURL string) Option {
 	return func(c *config) { c.applicationName, c.applicationSite = name, siteURL }
 }
 
-// WithApplicationID sets the id, a UUID, of the application that a fake begins
-// with. Defaults to a fixed one.
+// WithApplicationID sets the id, a UUID, of the fake's first application. Defaults
+// to a fixed one.
 func WithApplicationID(id string) Option {
 	return func(c *config) { c.applicationID = id }
 }
 
-// WithAnotherApplication adds an application beside the one that a fake begins
-// with. Its id, a UUID, is the same after a restart, which that of
-// [Server.AddApplication] is not. It may be given several times, with different
-// ids.
+// WithAnotherApplication adds an application to the first one. Unlike
+// [Server.AddApplication], it takes the id, a UUID, so that the id stays the same
+// after a restart. It may be given several times, with different ids.
 func WithAnotherApplication(id, name, siteURL string) Option {
 	return func(c *config) { c.others = append(c.others, application{id: id, name: name, url: siteURL}) }
 }
 
-// WithLogger has every call and every delivery of an event logged when it has
-// been answered, at level Info: method, path and status, or type and status, and
-// neither key, token nor body. Defaults to no log.
+// WithLogger logs every call and every delivery of an event after its answer, at
+// level Info: method, path and status, or type and status. It logs no keys, tokens
+// or bodies. Defaults to no log.
 func WithLogger(logger *slog.Logger) Option {
 	return func(c *config) { c.logger = logger }
 }
 
-// Start makes a fake and serves it on a loopback port until [Server.Close]. An
-// unusable option or an address that cannot be listened on is an error.
+// Start creates a fake and serves it on a loopback port until [Server.Close]. It
+// returns an error if an option is invalid or listening fails.
 func Start(opts ...Option) (*Server, error) {
 	c := newConfig(opts)
 	s, err := newServer(c)
@@ -149,18 +149,18 @@ func Start(opts ...Option) (*Server, error) {
 	s.served = make(chan struct{})
 	go func() {
 		defer close(s.served)
-		_ = s.server.Serve(listener) // Ends with ErrServerClosed, by Close.
+		_ = s.server.Serve(listener) // Returns ErrServerClosed after Close.
 	}()
 	return s, nil
 }
 
-// New makes a fake that does not listen, for a caller's own listener:
+// New creates a fake that does not listen, for the caller's own listener:
 //
 //	fake := anchortest.New()
 //	server := httptest.NewTLSServer(fake)
 //	fake.SetURL(server.URL)
 //
-// It panics when an option is unusable.
+// It panics if an option is invalid.
 func New(opts ...Option) *Server {
 	s, err := newServer(newConfig(opts))
 	if err != nil {
@@ -189,7 +189,7 @@ func newServer(c config) (*Server, error) {
 		return nil, fmt.Errorf("anchortest: application id %q is not a UUID", c.applicationID)
 	}
 	if c.apiKey == "" || strings.ContainsFunc(c.apiKey, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return nil, errors.New("anchortest: the API key is empty or holds something other than printable ASCII without spaces")
+		return nil, errors.New("anchortest: the API key is empty, or not printable ASCII without spaces")
 	}
 	hook, err := newWebhook(c.webhookURL, c.webhookSecrets)
 	if err != nil {
@@ -231,7 +231,7 @@ func newServer(c config) (*Server, error) {
 	return s, nil
 }
 
-// dialAddr is where a listener can be reached from this machine.
+// dialAddr returns the address at which this machine reaches a listener.
 func dialAddr(addr *net.TCPAddr) string {
 	if addr.IP.IsUnspecified() {
 		return fmt.Sprintf("127.0.0.1:%d", addr.Port)
@@ -239,40 +239,39 @@ func dialAddr(addr *net.TCPAddr) string {
 	return addr.String()
 }
 
-// URL is the base address of the API and of the hosted page alike, without a
-// slash at the end. It is empty for a fake made by [New] until
-// [Server.SetURL].
+// URL returns the base URL of the API and of the hosted page, without a trailing
+// slash. It is empty for a fake created by [New] until [Server.SetURL] is called.
 func (s *Server) URL() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.url
 }
 
-// SetURL tells a fake made by [New] at which address it is served.
+// SetURL sets the URL at which a fake created by [New] is served.
 func (s *Server) SetURL(url string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.url = strings.TrimSuffix(url, "/")
 }
 
-// APIKey is the key that API calls must carry, in the header anchor-api-key.
+// APIKey returns the key that API calls must carry in the header anchor-api-key.
 func (s *Server) APIKey() string { return s.apiKey }
 
-// ApplicationID is the id of the application that the fake began with, a UUID
-// in lower case.
+// ApplicationID returns the id of the first application, a UUID in lower case.
 func (s *Server) ApplicationID() string { return s.applicationID }
 
-// SetNow replaces the clock, [time.Now]. The Date header of every answer comes
-// from it, as do all times in answers and events and the end of a token's life.
-// It must be safe for concurrent use, and may ask the fake, but end no sign-in.
+// SetNow sets the clock. Defaults to [time.Now]. The clock determines the Date
+// header, all times in answers and events, and when tokens expire. now must be safe
+// for concurrent use. It may call methods of the fake, except those that end a
+// sign-in.
 func (s *Server) SetNow(now func() time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.now = now
 }
 
-// time reads the clock, to the millisecond that answers carry. It takes the
-// lock only to find the clock, which is the caller's code.
+// time returns the current time, to the millisecond that answers have. It calls the
+// clock, which is the caller's code, without the lock.
 func (s *Server) time() time.Time {
 	s.mu.Lock()
 	now, offset := s.now, s.clockOffset
@@ -284,10 +283,9 @@ func toMillisecond(t time.Time) time.Time {
 	return t.UTC().Truncate(time.Millisecond)
 }
 
-// Close stops listening at once and breaks every connection, held and delayed
-// calls and the delivery of events included. No event is sent in the background
-// any more, which is all that it does to a fake made by [New]. Closing twice
-// does nothing.
+// Close stops listening immediately and closes every connection, including held and
+// delayed calls. It also cancels the delivery of events, which is all that it does
+// to a fake created by [New]. It is idempotent.
 func (s *Server) Close() error {
 	s.endDeliveries()
 	if s.server == nil {
@@ -298,9 +296,9 @@ func (s *Server) Close() error {
 	return err
 }
 
-// Shutdown stops listening and waits until the calls under way have been
-// answered, or until ctx is done, whose error it returns then. A fake made by
-// [New] has nothing to wait for. Events are given up at once, as by [Server.Close].
+// Shutdown stops listening and waits until the calls in progress have been answered.
+// If ctx is done first, it returns ctx's error. A fake created by [New] has nothing
+// to wait for. The delivery of events is canceled immediately, as by [Server.Close].
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.endDeliveries()
 	if s.server == nil {

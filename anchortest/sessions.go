@@ -2,6 +2,7 @@ package anchortest
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -9,22 +10,23 @@ import (
 	"time"
 )
 
-// teamID is the team that the API key belongs to.
+// teamID is the team of the API key.
 const teamID = "fa4e0000-0000-4000-8000-00000000000a"
 
-// A Session is a browser session that was asked for. Without a [Backend] there is
-// no browser behind it.
+// A Session is a browser session that was opened. Without a [Backend] it has no
+// browser.
 type Session struct {
 	// ID is a UUID.
 	ID string
 	// IdentityIDs are the identities that it is signed in with.
 	IdentityIDs []string
-	// Tags are the labels that the request gave it.
+	// Tags are the labels in the request.
 	Tags []string
-	// SkipValidation says that the request asked for no check of the sign-in.
+	// SkipValidation is true if the request skips the check of the sign-in
+	// (identity_skip_validation).
 	SkipValidation bool
-	// Configuration is the request that made it, as JSON. It is empty when the
-	// request had no body.
+	// Configuration is the request's body, as JSON. It is empty if the request had
+	// none.
 	Configuration []byte
 	// CreatedAt is in UTC, to the millisecond.
 	CreatedAt time.Time
@@ -39,7 +41,7 @@ func (s Session) clone() *Session {
 	return &s
 }
 
-// Sessions returns all sessions, ended ones too, oldest first.
+// Sessions returns all sessions, oldest first, including those that have ended.
 func (s *Server) Sessions() []Session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -51,7 +53,36 @@ func (s *Server) Sessions() []Session {
 }
 
 func (s *Server) createSession(w http.ResponseWriter, r *http.Request) {
-	// Only what the fake judges by. Identities stand at the top level.
+	session, err := readSession(r)
+	if err != nil {
+		writeError(w, http.StatusBadRequest, err.Error()+".")
+		return
+	}
+	session.ID, session.CreatedAt = newUUID(), s.time()
+	if refusal, gone := s.keepSession(session); refusal != NoRefusal {
+		writeRefusal(w, refusal, gone)
+		return
+	}
+	urls := s.unansweredURLs(r, session.ID)
+	if s.backend != nil {
+		if urls, err = s.backend.OpenSession(r.Context(), *session.clone()); err != nil {
+			s.mu.Lock()
+			s.sessions.delete(session.ID)
+			s.mu.Unlock()
+			writeBackendError(w, err)
+			return
+		}
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"data": map[string]string{
+		"id":            session.ID,
+		"cdp_url":       urls.CDP,
+		"live_view_url": urls.LiveView,
+	}})
+}
+
+// readSession reads the session that a request describes. It reads only the fields
+// that affect the fake.
+func readSession(r *http.Request) (Session, error) {
 	type active struct {
 		Active bool `json:"active"`
 	}
@@ -70,52 +101,27 @@ func (s *Server) createSession(w http.ResponseWriter, r *http.Request) {
 	}
 	var configuration json.RawMessage
 	if r.ContentLength != 0 {
-		if !readJSON(w, r, &configuration) {
-			return
+		if err := decodeBody(r, &configuration); err != nil {
+			return Session{}, err
 		}
 		if err := decode(configuration, &body); err != nil {
-			writeError(w, http.StatusBadRequest, "The request body is not the JSON that is expected: "+err.Error()+".")
-			return
+			return Session{}, unexpectedJSON(err)
 		}
 	}
 	if body.Browser.CaptchaSolver.Active && !body.Session.Proxy.Active {
-		writeError(w, http.StatusBadRequest, "CAPTCHA solver requires proxy to be active.")
-		return
+		return Session{}, errors.New("CAPTCHA solver requires proxy to be active")
 	}
-
-	session := Session{
-		ID: newUUID(), Tags: body.Session.Tags, SkipValidation: body.SkipValidation,
-		Configuration: configuration, CreatedAt: s.time(),
-	}
+	session := Session{Tags: body.Session.Tags, SkipValidation: body.SkipValidation, Configuration: configuration}
 	for _, named := range body.Identities {
 		id, _ := parseUUID(named.ID)
 		session.IdentityIDs = append(session.IdentityIDs, id)
 	}
-	if refusal, gone := s.keepSession(session); refusal != NoRefusal {
-		writeRefusal(w, refusal, gone)
-		return
-	}
-	urls := s.unansweredURLs(r, session.ID)
-	if s.backend != nil {
-		var err error
-		if urls, err = s.backend.OpenSession(r.Context(), *session.clone()); err != nil {
-			s.mu.Lock()
-			s.sessions.delete(session.ID)
-			s.mu.Unlock()
-			writeBackendError(w, err)
-			return
-		}
-	}
-	writeJSON(w, http.StatusOK, map[string]any{"data": map[string]string{
-		"id":            session.ID,
-		"cdp_url":       urls.CDP,
-		"live_view_url": urls.LiveView,
-	}})
+	return session, nil
 }
 
-// keepSession keeps a session, or returns why it is refused, and the status of an
-// identity that is gone. It is kept before its browser is there, which may end at any
-// moment.
+// keepSession adds a session, or returns why it is refused and the status for an
+// identity that is gone. The session is added before its browser is open, which may
+// end at any moment.
 func (s *Server) keepSession(session Session) (refusal SessionRefusal, gone int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -135,7 +141,7 @@ func (s *Server) keepSession(session Session) (refusal SessionRefusal, gone int)
 	return NoRefusal, 0
 }
 
-// unansweredURLs are addresses at which nothing answers.
+// unansweredURLs returns URLs at which nothing answers.
 func (s *Server) unansweredURLs(r *http.Request, sessionID string) SessionURLs {
 	base := s.URL()
 	if base == "" {
@@ -148,7 +154,7 @@ func (s *Server) unansweredURLs(r *http.Request, sessionID string) SessionURLs {
 	}
 }
 
-// requestOrigin is the fake's address as this caller knows it.
+// requestOrigin returns the fake's origin as the caller sees it.
 func requestOrigin(r *http.Request) string {
 	if r.TLS != nil {
 		return "https://" + r.Host
@@ -189,8 +195,8 @@ func (s *Server) getSession(w http.ResponseWriter, r *http.Request) {
 	}})
 }
 
-// deleteSession ends a session. One that does not run is a 401, which the API's
-// reference has for a wrong key and a wrong session id alike.
+// deleteSession ends a session. If it is not running the answer is 401, which
+// Anchor's API reference lists both for a wrong key and for a wrong session id.
 func (s *Server) deleteSession(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("session")
 	if !s.EndSession(id) {

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect/anchorhttp"
 )
 
 func TestSessions(t *testing.T) {
@@ -80,4 +82,30 @@ func TestSessions(t *testing.T) {
 		call(t, s, "DELETE", "/v1/sessions/x", "").requireError(t, 401)
 		require.Empty(t, s.Sessions())
 	})
+}
+
+func TestSessionsKeepTheirTags(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	ann := s.PutIdentity(Identity{})
+	request := anchorhttp.AuthenticatedSession(ann.ID)
+	request.Session.Tags, request.IdentitySkipValidation = []string{"user:ada", "task:report"}, true
+	session, err := s.Client().CreateSession(t.Context(), request)
+	require.NoError(t, err)
+	require.WithinDuration(t, time.Now(), session.Date, 5*time.Second)
+	kept := s.Sessions()[0]
+	require.Equal(t, []string{"user:ada", "task:report"}, kept.Tags)
+	require.True(t, kept.SkipValidation)
+	kept.Tags[0] = "changed"
+	require.Equal(t, "user:ada", s.Sessions()[0].Tags[0])
+
+	for range 2 {
+		require.NoError(t, s.Client().EndSession(t.Context(), session.ID))
+	}
+	require.False(t, s.Sessions()[0].EndedAt.IsZero())
+	require.NoError(t, s.Client().EndSession(t.Context(), "unknown"))
+	other := s.Client(anchorhttp.WithBaseURL(s.URL()))
+	require.NoError(t, other.EndSession(t.Context(), session.ID))
+	wrong := anchorhttp.New("sk-other", anchorhttp.WithBaseURL(s.URL()))
+	require.ErrorContains(t, wrong.EndSession(t.Context(), session.ID), "401", "a wrong key ends nothing")
 }

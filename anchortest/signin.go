@@ -2,13 +2,14 @@ package anchortest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
 	"time"
 )
 
-// An ApproveOption changes the identity that [Server.Approve] makes.
+// An ApproveOption changes the identity that [Server.Approve] creates.
 type ApproveOption func(*approval)
 
 type approval struct {
@@ -16,35 +17,35 @@ type approval struct {
 	changes  []func(*Identity)
 }
 
-// WithStatus gives the identity this status. Defaults to [StatusValidated].
+// WithStatus sets the identity's status. Defaults to [StatusValidated].
 func WithStatus(status Status) ApproveOption {
 	return change(func(i *Identity) { i.Status = status })
 }
 
-// WithSource gives the identity the address of another site than the
-// application's.
+// WithSource sets the address of the site. Defaults to the application's.
 func WithSource(source string) ApproveOption {
 	return change(func(i *Identity) { i.Source = source })
 }
 
-// WithName names the identity. Defaults to the userName of the hosted page's
-// address.
+// WithName sets the identity's name. Defaults to the userName in the hosted page's
+// URL.
 func WithName(name string) ApproveOption {
 	return change(func(i *Identity) { i.Name = name })
 }
 
-// WithMetadata gives the identity metadata before the app has seen it.
+// WithMetadata sets metadata that the identity has before the application sees it.
 func WithMetadata(metadata map[string]any) ApproveOption {
 	return change(func(i *Identity) { i.Metadata = metadata })
 }
 
-// WithCreatedAt has the identity made at another time than now.
+// WithCreatedAt sets when the identity was created. Defaults to now.
 func WithCreatedAt(t time.Time) ApproveOption {
 	return change(func(i *Identity) { i.CreatedAt = t })
 }
 
-// WithExistingIdentity makes no identity: the person signs in to an account
-// that the application has an identity for already. Its updated_at becomes now.
+// WithExistingIdentity creates no identity: the user signs in to an account for
+// which the application has an identity already. Its updated_at becomes the current
+// time.
 func WithExistingIdentity(id string) ApproveOption {
 	return func(a *approval) { a.existing = id }
 }
@@ -53,16 +54,16 @@ func change(f func(*Identity)) ApproveOption {
 	return func(a *approval) { a.changes = append(a.changes, f) }
 }
 
-// Approve does what a person does who signs in on the hosted page. hostedURL is
-// what the app has sent the browser to. It makes the identity, uses up the token
-// and returns where the browser is sent next.
+// Approve signs a user in on the hosted page. hostedURL is the URL to which the
+// application redirected the browser. Approve creates the identity, uses the token,
+// and returns the URL to which the browser is redirected next.
 //
 // A token that cannot be used is [ErrTokenUnknown], [ErrTokenUsed] or
-// [ErrTokenExpired]. An address that is not the fake's hosted page is an error,
-// and so is an option that cannot be had; neither uses up the token.
+// [ErrTokenExpired]. It is also an error if hostedURL is not the fake's hosted page,
+// or if an option cannot be applied. Neither uses the token.
 //
-// No call is made: [Server.Calls], faults and holds know nothing of it. The
-// webhook is told, unless the identity is [StatusPending].
+// Approve makes no call, so [Server.Calls], faults and holds do not see it. The
+// webhook receives an event, unless the identity is [StatusPending].
 func (s *Server) Approve(ctx context.Context, hostedURL string, opts ...ApproveOption) (callbackURL string, err error) {
 	var a approval
 	for _, opt := range opts {
@@ -71,36 +72,36 @@ func (s *Server) Approve(ctx context.Context, hostedURL string, opts ...ApproveO
 	return s.finishAt(ctx, hostedURL, approve, a)
 }
 
-// Cancel does what a person does who gives up on the hosted page. It uses up
-// the token. Errors are those of [Server.Approve].
+// Cancel cancels the sign-in on the hosted page. It uses the token. The errors are
+// those of [Server.Approve].
 func (s *Server) Cancel(ctx context.Context, hostedURL string) (callbackURL string, err error) {
 	return s.finishAt(ctx, hostedURL, cancel, approval{})
 }
 
-// Fail is a sign-in on the hosted page that the site has refused. It uses up the
-// token, and no identity comes of it. Errors are those of [Server.Approve]. A
-// sign-in that worked once and does not any more is [Server.FailIdentity].
+// Fail simulates a sign-in on the hosted page that the site rejects. It uses the
+// token and creates no identity. The errors are those of [Server.Approve]. To make
+// the sign-in of an existing identity fail, use [Server.FailIdentity].
 func (s *Server) Fail(ctx context.Context, hostedURL string) (callbackURL string, err error) {
 	return s.finishAt(ctx, hostedURL, fail, approval{})
 }
 
-// FailIdentity is the saved sign-in of an identity that has stopped working, as
-// when its password was changed at the site. The identity is [StatusFailed] then
-// and the webhook is told, even when it was before. Sessions with it are refused: see
-// [Server.SetDeadSignIn], and [Server.KillSignIn] for one that nobody notices. An
-// identity that is not there is an error.
+// FailIdentity makes the saved sign-in of an identity stop working, as if its
+// password had been changed at the site. The identity becomes [StatusFailed] and the
+// webhook receives an event, even if it was failed before. Sessions with it are
+// refused: see [Server.SetDeadSignIn]. [Server.KillSignIn] does this silently. An
+// unknown identity is an error.
 //
-// No call is made: [Server.Calls], faults and holds know nothing of it.
+// FailIdentity makes no call, so [Server.Calls], faults and holds do not see it.
 func (s *Server) FailIdentity(ctx context.Context, identityID string) error {
 	return s.changeSignIn(ctx, identityID, StatusFailed)
 }
 
-// Reauthenticate is the saved sign-in of an identity that works (again), as after
-// the API's call of this name, whose outcome [Server.RefuseReauthentication] chooses. The identity is
-// [StatusValidated] then and the webhook is told, even when it was before. An
-// identity that is not there is an error.
+// Reauthenticate makes the saved sign-in of an identity work again, like a
+// successful reauthenticate call of the API. [Server.RefuseReauthentication] does
+// not affect it. The identity becomes [StatusValidated] and the webhook receives an
+// event, even if it was validated before. An unknown identity is an error.
 //
-// No call is made: [Server.Calls], faults and holds know nothing of it.
+// Reauthenticate makes no call, so [Server.Calls], faults and holds do not see it.
 func (s *Server) Reauthenticate(ctx context.Context, identityID string) error {
 	return s.changeSignIn(ctx, identityID, StatusValidated)
 }
@@ -110,13 +111,13 @@ func (s *Server) changeSignIn(ctx context.Context, identityID string, status Sta
 		return fmt.Errorf("anchortest: change a sign-in: %w", err)
 	}
 	if !s.endSignIn(identityID, status) {
-		return fmt.Errorf("anchortest: there is no identity %q", identityID)
+		return fmt.Errorf("anchortest: identity %q does not exist", identityID)
 	}
 	return nil
 }
 
-// endSignIn gives an identity the outcome of a sign-in that no hosted page was
-// part of, and tells the webhook. It is false when there is no such identity.
+// endSignIn gives an identity the outcome of a sign-in without the hosted page, and
+// sends the event. It reports whether the identity exists.
 func (s *Server) endSignIn(identityID string, status Status) bool {
 	s.signIns.Lock()
 	defer s.signIns.Unlock()
@@ -145,27 +146,27 @@ func (s *Server) finishAt(ctx context.Context, hostedURL string, o outcome, a ap
 	return s.finish(token, userName, o, a)
 }
 
-// readHostedURL takes the address of the hosted page apart. base is where the
-// page is served; when it is empty any origin will do.
+// readHostedURL returns the parameters of the hosted page's URL. base is where the
+// page is served. If it is empty, any origin is accepted.
 func readHostedURL(hostedURL, base string) (token, userName string, err error) {
 	u, err := url.Parse(hostedURL)
 	if err != nil {
-		// The address is left out: it holds the token.
-		return "", "", fmt.Errorf("anchortest: the hosted page's address cannot be parsed")
+		// The error omits the URL, which contains the token.
+		return "", "", errors.New("anchortest: the hosted page's URL cannot be parsed")
 	}
 	query := u.Query()
 	u.RawQuery, u.Fragment = "", ""
 	if address := u.String(); address != base+hostedPath && (base != "" || !strings.HasSuffix(address, hostedPath)) {
-		return "", "", fmt.Errorf("anchortest: %s is not the hosted page, which is %s", address, base+hostedPath)
+		return "", "", fmt.Errorf("anchortest: %s is not the hosted page %s", address, base+hostedPath)
 	}
 	if n := len(query["token"]); n != 1 {
-		return "", "", fmt.Errorf("anchortest: the hosted page's address has %d tokens instead of one", n)
+		return "", "", fmt.Errorf("anchortest: the hosted page's URL has %d tokens, not one", n)
 	}
 	return query.Get("token"), query.Get("userName"), nil
 }
 
-// finish ends a visit to the hosted page, whether a test or a person made it:
-// the one place where a token is used up.
+// finish ends a visit to the hosted page, of a test or of a user. No other code uses
+// a token.
 func (s *Server) finish(token, userName string, o outcome, a approval) (callbackURL string, err error) {
 	s.signIns.Lock()
 	defer s.signIns.Unlock()

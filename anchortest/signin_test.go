@@ -3,7 +3,6 @@ package anchortest
 import (
 	"context"
 	"math"
-	"net/url"
 	"testing"
 	"time"
 
@@ -173,37 +172,4 @@ func TestApprove(t *testing.T) {
 		_, err = s.Cancel(t.Context(), second)
 		require.ErrorIs(t, err, ErrTokenExpired)
 	})
-}
-
-func TestComingBack(t *testing.T) {
-	t.Parallel()
-	s := start(t)
-	finish := func(t *testing.T, f func(context.Context, string) (string, error)) string {
-		t.Helper()
-		at, err := f(t.Context(), hosted(t, s, callback+"?s=1"))
-		require.NoError(t, err)
-		return at
-	}
-	success := func(ctx context.Context, at string) (string, error) { return s.Approve(ctx, at) }
-
-	require.Contains(t, finish(t, s.Cancel), callback+"?s=1&status=cancelled&error=")
-	require.Contains(t, finish(t, s.Fail), callback+"?s=1&status=failed&error=")
-	require.Empty(t, s.Identities())
-
-	s.SetSilentFailure(true)
-	require.Equal(t, callback+"?s=1", finish(t, s.Cancel))
-	require.Equal(t, callback+"?s=1", finish(t, s.Fail))
-	require.Contains(t, finish(t, success), "?s=1&identity_id=")
-
-	s.SetSilentFailure(false)
-	s.SetCallbackAppend(true)
-	require.Contains(t, finish(t, s.Fail), "?s=1?status=failed")
-	s.SetCallbackStyle(OlderCallback)
-	require.Contains(t, finish(t, success), "?s=1?identityId=")
-	s.SetCallbackAppend(false)
-	s.SetCallbackStyle(BothCallback)
-	u, err := url.Parse(finish(t, success))
-	require.NoError(t, err)
-	require.Equal(t, u.Query().Get("identity_id"), u.Query().Get("identityId"))
-	require.NotEmpty(t, u.Query().Get("identityId"))
 }

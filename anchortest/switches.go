@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// A setting is one of the fake's switches, as the control page and [Server.Switch] know
-// it.
+// A setting is a switch of the fake, for the control page and [Server.Switch].
 type setting struct {
 	name, label string
 	choices     []choice
 	get         func(*Server) string // with the lock held
-	// set is called without the lock. It is nil if choices are all there are.
+	// set sets a value that is not one of the choices. It is called without the
+	// lock, and nil if there are no other values.
 	set func(*Server, string) error
 }
 
@@ -46,7 +46,7 @@ var settings = []setting{
 			{"sign-in-failed", "is refused: 422, sign-in failed", func(s *Server) { s.SetDeadSignIn(RefuseSignInFailed) }},
 			{"no-credentials", "is refused: 412, no credentials", func(s *Server) { s.SetDeadSignIn(RefuseNoCredentials) }},
 			{"not-authenticated", "is refused: 400, profile not authenticated", func(s *Server) { s.SetDeadSignIn(RefuseNotAuthenticated) }},
-			{"open", "is opened all the same", func(s *Server) { s.SetDeadSignIn(NoRefusal) }},
+			{"open", "is opened anyway", func(s *Server) { s.SetDeadSignIn(NoRefusal) }},
 		},
 		get: func(s *Server) string { return s.refusals.dead.word() },
 	},
@@ -76,8 +76,8 @@ var settings = []setting{
 	{
 		name: "lists", label: "Lists of identities",
 		choices: []choice{
-			{"paged", "come in pages", func(s *Server) { s.SetListStyle(PagedLists) }},
-			{"whole", "come whole", func(s *Server) { s.SetListStyle(WholeLists) }},
+			{"paged", "have pages", func(s *Server) { s.SetListStyle(PagedLists) }},
+			{"whole", "are whole", func(s *Server) { s.SetListStyle(WholeLists) }},
 		},
 		get: func(s *Server) string { return [...]string{"paged", "whole"}[s.lists.style] },
 	},
@@ -87,9 +87,9 @@ var settings = []setting{
 			{"identity_id", "as identity_id", func(s *Server) { s.SetEventIdentity(SnakeEventIdentity) }},
 			{"identityId", "as identityId", func(s *Server) { s.SetEventIdentity(CamelEventIdentity) }},
 			{"identity.id", "as the id in an object identity", func(s *Server) { s.SetEventIdentity(NestedEventIdentity) }},
-			{"identity", "as a text identity", func(s *Server) { s.SetEventIdentity(TextEventIdentity) }},
+			{"identity", "as the string identity", func(s *Server) { s.SetEventIdentity(TextEventIdentity) }},
 			{"id", "as id", func(s *Server) { s.SetEventIdentity(BareEventIdentity) }},
-			{"unreadable", "where nobody looks", func(s *Server) { s.SetEventIdentity(UnreadableEventIdentity) }},
+			{"unreadable", "in an unknown field", func(s *Server) { s.SetEventIdentity(UnreadableEventIdentity) }},
 		},
 		get: func(s *Server) string {
 			return [...]string{"identity_id", "identityId", "identity.id", "identity", "id", "unreadable"}[s.eventShape.identity]
@@ -98,8 +98,8 @@ var settings = []setting{
 	{
 		name: "event-time", label: "Events are dated",
 		choices: []choice{
-			{"text", "as a text", func(s *Server) { s.SetEventTime(TextEventTime) }},
-			{"unix", "in seconds since 1970", func(s *Server) { s.SetEventTime(UnixEventTime) }},
+			{"text", "as RFC 3339", func(s *Server) { s.SetEventTime(TextEventTime) }},
+			{"unix", "as seconds since 1970", func(s *Server) { s.SetEventTime(UnixEventTime) }},
 		},
 		get: func(s *Server) string { return [...]string{"text", "unix"}[s.eventShape.time] },
 	},
@@ -114,7 +114,7 @@ var settings = []setting{
 		set: func(s *Server, value string) error {
 			d, err := time.ParseDuration(value)
 			if err != nil {
-				return errors.New("anchortest: the clock is set by a duration such as 90s or -5m")
+				return errors.New("anchortest: the switch clock must be a duration such as 90s or -5m")
 			}
 			s.SetClockOffset(d)
 			return nil
@@ -122,13 +122,13 @@ var settings = []setting{
 	},
 }
 
-// word is the refusal as a switch's value.
+// word returns the refusal as the value of a switch.
 func (r SessionRefusal) word() string {
 	return [...]string{"open", "gone", "no-credentials", "sign-in-failed", "not-authenticated", "no-credit", "rate-limited"}[r]
 }
 
-// Switch sets one of the switches that the control page has, by its name and value. It
-// is meant for programs; a test calls the method in parentheses.
+// Switch sets a switch of the control page by its name and value. It is meant for
+// programs. A test calls the method in parentheses.
 //
 //   - sessions ([Server.RefuseSessions]): open, gone, no-credentials, sign-in-failed,
 //     not-authenticated, no-credit, rate-limited
@@ -154,6 +154,7 @@ func (s *Server) Switch(name, value string) error {
 	return fmt.Errorf("anchortest: there is no switch %q: use one of %s", name, strings.Join(names, ", "))
 }
 
+// to sets the switch to a value.
 func (t setting) to(s *Server, value string) error {
 	i := slices.IndexFunc(t.choices, func(c choice) bool { return c.value == value })
 	switch {
@@ -170,7 +171,8 @@ func (t setting) to(s *Server, value string) error {
 	return fmt.Errorf("anchortest: the switch %s cannot be %q: use one of %s", t.name, value, strings.Join(values, ", "))
 }
 
-// WithSwitch is [Server.Switch] from the beginning. It may be given several times.
+// WithSwitch calls [Server.Switch] when the fake is created. It may be given several
+// times.
 func WithSwitch(name, value string) Option {
 	return func(c *config) { c.switches = append(c.switches, [2]string{name, value}) }
 }

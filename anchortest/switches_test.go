@@ -6,7 +6,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -29,7 +28,7 @@ func TestSwitches(t *testing.T) {
 		t.Parallel()
 		source, err := os.ReadFile("switches.go")
 		require.NoError(t, err)
-		_, comment, _ := strings.Cut(string(source), "// Switch sets one of the switches")
+		_, comment, _ := strings.Cut(string(source), "// Switch sets a switch")
 		comment, _, _ = strings.Cut(comment, "\nfunc ")
 		for _, setting := range settings {
 			s := New()
@@ -90,34 +89,4 @@ func TestSwitches(t *testing.T) {
 		require.NotContains(t, r.body, "<i>")
 		require.Equal(t, want, current(s))
 	})
-}
-
-func TestTheControlPagesOtherButtons(t *testing.T) {
-	t.Parallel()
-	h := newHook(t)
-	s := start(t, WithWebhook(h.URL, "s"))
-	ann := s.PutIdentity(Identity{Name: "Ann", Status: StatusActive})
-	inOrder(t, look(t, s).body, "Ann", `<span class="badge good">active</span>`)
-
-	r := press(t, s, ann.ID, "kill")
-	require.Equal(t, "fake#i-"+ann.ID, r.header.Get("Location"))
-	inOrder(t, look(t, s).body, "Ann", ">active<", "has died unnoticed")
-	open(t, s, ann.ID).requireError(t, 422)
-
-	r = press(t, s, ann.ID, "forget")
-	require.Equal(t, http.StatusSeeOther, r.status)
-	require.Equal(t, "fake", r.header.Get("Location"))
-	require.Empty(t, s.Identities())
-	for _, button := range []string{"kill", "forget"} {
-		require.Equal(t, http.StatusNotFound, press(t, s, ann.ID, button).status)
-	}
-
-	r = press(t, s, "", "orphan")
-	require.Equal(t, http.StatusSeeOther, r.status)
-	orphans := s.Identities()
-	require.Len(t, orphans, 1)
-	require.Equal(t, "fake#i-"+orphans[0].ID, r.header.Get("Location"))
-	require.WithinDuration(t, time.Now().Add(-48*time.Hour), orphans[0].CreatedAt, time.Minute)
-	require.NoError(t, s.WaitDelivered(soon(t)))
-	require.Empty(t, s.Deliveries(), "none of it is told to the webhook")
 }

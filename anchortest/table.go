@@ -2,17 +2,17 @@ package anchortest
 
 import "slices"
 
-// A table keeps rows by id, in the order in which they were first put. The zero
-// value is empty.
+// A table has rows by id, in the order in which they were added. The zero value is
+// empty.
 type table[T any] struct {
 	rows  map[string]*T
 	order []string
 }
 
-// get returns the row, or nil.
+// get returns the row with the given id, or nil.
 func (t *table[T]) get(id string) *T { return t.rows[id] }
 
-// put adds a row or replaces the one with this id.
+// put adds a row, or replaces the one with the same id.
 func (t *table[T]) put(id string, row *T) {
 	if t.rows == nil {
 		t.rows = make(map[string]*T)
@@ -23,7 +23,7 @@ func (t *table[T]) put(id string, row *T) {
 	t.rows[id] = row
 }
 
-// delete removes a row and says whether it was there.
+// delete removes a row. It reports whether the row existed.
 func (t *table[T]) delete(id string) bool {
 	if _, found := t.rows[id]; !found {
 		return false

@@ -7,18 +7,17 @@ import (
 	"net/url"
 )
 
-// externalUserID is the key of an identity's metadata under which an app writes
-// whose it is.
+// externalUserID is the metadata key for the owner of an identity.
 const externalUserID = "externalUserId"
 
-// WaitTagged waits until an identity's metadata names its owner, which connect
-// writes after it has answered the callback. It takes the callback's address, as
-// [Server.Approve] returns it, or the identity's id, and returns the identity:
+// WaitTagged waits until an identity's metadata names its owner. Package connect
+// writes it after it has answered the callback. callbackURL is the URL from
+// [Server.Approve], or the identity's id. WaitTagged returns the identity:
 //
-//	identity, err := fake.WaitTagged(ctx, callback)
+//	identity, err := fake.WaitTagged(ctx, callbackURL)
 //
-// It is an error when the address holds no identity's id, when the identity is
-// unknown or has been deleted, or when ctx ends first, whose error it wraps.
+// It returns an error if the URL has no id, if the identity does not exist, or if
+// ctx is done first, which it wraps.
 func (s *Server) WaitTagged(ctx context.Context, callbackURL string) (Identity, error) {
 	id, ok := parseUUID(callbackURL)
 	if !ok {
@@ -28,7 +27,7 @@ func (s *Server) WaitTagged(ctx context.Context, callbackURL string) (Identity, 
 		}
 		query := u.Query()
 		if id, ok = parseUUID(cmp.Or(query.Get("identity_id"), query.Get("identityId"))); !ok {
-			return Identity{}, fmt.Errorf("anchortest: %q holds no identity's id", callbackURL)
+			return Identity{}, fmt.Errorf("anchortest: %q has no identity id", callbackURL)
 		}
 	}
 	for {
@@ -36,7 +35,7 @@ func (s *Server) WaitTagged(ctx context.Context, callbackURL string) (Identity, 
 		identity, changed := s.identities.get(id), s.changed
 		if identity == nil {
 			s.mu.Unlock()
-			return Identity{}, fmt.Errorf("anchortest: identity %s is unknown", id)
+			return Identity{}, fmt.Errorf("anchortest: identity %s does not exist", id)
 		}
 		tagged := copyOf(identity)
 		s.mu.Unlock()
@@ -51,7 +50,7 @@ func (s *Server) WaitTagged(ctx context.Context, callbackURL string) (Identity, 
 	}
 }
 
-// identityChanged wakes those who wait. It is called with the lock held.
+// identityChanged wakes callers of WaitTagged. The caller holds the lock.
 func (s *Server) identityChanged() {
 	close(s.changed)
 	s.changed = make(chan struct{})

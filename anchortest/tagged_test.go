@@ -41,5 +41,5 @@ func TestWaitTagged(t *testing.T) {
 	other := fake.PutIdentity(anchortest.Identity{}).ID
 	go func() { _ = fake.Client().DeleteIdentity(context.Background(), other) }()
 	_, err = fake.WaitTagged(t.Context(), other)
-	require.ErrorContains(t, err, "unknown", "it was deleted")
+	require.ErrorContains(t, err, "does not exist", "it was deleted")
 }

@@ -12,33 +12,35 @@ import (
 	"time"
 )
 
-// tokenLife is how long an identity token can be used.
+// tokenLife is how long an identity token is valid.
 const tokenLife = 15 * time.Minute
 
-// Why a token cannot be used (again), for [errors.Is].
+// Errors of tokens that cannot be used.
 var (
-	// ErrTokenUnknown: the fake issued no such token.
+	// ErrTokenUnknown is returned if the fake has not issued the token.
 	ErrTokenUnknown = errors.New("anchortest: the identity token is unknown")
-	// ErrTokenUsed: the token was used before, be it to cancel.
+	// ErrTokenUsed is returned if the token was used before, which includes
+	// canceling.
 	ErrTokenUsed = errors.New("anchortest: the identity token was used before")
-	// ErrTokenExpired: the token's 15 minutes are over.
+	// ErrTokenExpired is returned if the token's 15 minutes are over.
 	ErrTokenExpired = errors.New("anchortest: the identity token has expired")
 )
 
-// A TokenShape is how the answer to "create identity token" is written.
+// A TokenShape is the format of the answer to "create identity token".
 type TokenShape int
 
 const (
-	// WrappedToken is the documented answer:
-	// {"data": {"token", "expires_at", "token_hash"}}. The default.
+	// WrappedToken is the documented answer, {"data": {"token", "expires_at",
+	// "token_hash"}}. It is the default.
 	WrappedToken TokenShape = iota
-	// FlatToken is what older samples read: {"token", "expiresAt", "tokenHash"}.
+	// FlatToken is the answer that older samples read: {"token", "expiresAt",
+	// "tokenHash"}.
 	FlatToken
 	// HashlessToken is the documented answer without token_hash.
 	HashlessToken
 )
 
-// SetTokenShape chooses how tokens are answered from now on.
+// SetTokenShape sets the format of tokens from now on.
 func (s *Server) SetTokenShape(shape TokenShape) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -52,8 +54,8 @@ type identityToken struct {
 	used          bool
 }
 
-// usable says why the token cannot be used at this moment. It is called with
-// the lock held, on nil for an unknown token.
+// usable returns an error if the token cannot be used now. t is nil for an unknown
+// token. The caller holds the lock.
 func (t *identityToken) usable(now time.Time) error {
 	switch {
 	case t == nil:
@@ -103,9 +105,9 @@ func (s *Server) createToken(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusCreated, answer)
 }
 
-// callbackAllowed says whether a browser may be sent to an address: https, as
-// the API demands, or http on this machine, which the API is not known to take,
-// so that an app can be tried without a certificate.
+// callbackAllowed reports whether a callback URL is allowed: https, as Anchor
+// requires, or http on this machine. Anchor may not accept the latter, but it allows
+// trying an application without a certificate.
 func callbackAllowed(address string) bool {
 	u, err := url.Parse(address)
 	if err != nil || u.Hostname() == "" {
@@ -114,8 +116,8 @@ func callbackAllowed(address string) bool {
 	return u.Scheme == "https" || u.Scheme == "http" && loopback(u.Hostname())
 }
 
-// loopback says whether a host name is this machine by its looks (RFC 6761,
-// section 6.3, for localhost): nothing is looked up.
+// loopback reports whether a host name means this machine (RFC 6761, section 6.3,
+// for localhost), without a lookup.
 func loopback(host string) bool {
 	host = strings.ToLower(host)
 	return host == "localhost" || strings.HasSuffix(host, ".localhost") || net.ParseIP(host).IsLoopback()

@@ -41,7 +41,7 @@ func TestTokens(t *testing.T) {
 	})
 }
 
-func TestCallbackAllowed(t *testing.T) {
+func TestTokensAllowedCallbacks(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]bool{
 		"https://app.example/cb?a=b#c":     true,

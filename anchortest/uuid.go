@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// newUUID makes a random UUID, version 4 (RFC 9562, section 5.4).
+// newUUID returns a random UUID, version 4 (RFC 9562, section 5.4).
 func newUUID() string {
 	var b [16]byte
 	rand.Read(b[:]) // Never fails (crypto/rand).
@@ -16,7 +16,7 @@ func newUUID() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// parseUUID returns a UUID in lower case, or false when text is none.
+// parseUUID returns a UUID in lower case, and reports whether text is one.
 func parseUUID(text string) (string, bool) {
 	if len(text) != 36 || text[8] != '-' || text[13] != '-' || text[18] != '-' || text[23] != '-' {
 		return "", false

@@ -20,37 +20,30 @@ import (
 	"github.com/anchorconnect/connect/anchorhttp"
 )
 
-// The types of the events that the fake makes by itself.
-const (
-	EventAuthenticated        = anchorhttp.EventIdentityAuthenticated
-	EventAuthenticationFailed = anchorhttp.EventIdentityAuthenticationFailed
-)
-
-// An Event is what a webhook tells. The fake makes one when a sign-in has ended
-// (see [Server.SetWebhook]); a test may compose others, for [Server.SendEvent]
-// and [Server.NewWebhookRequest].
+// An Event is an event for the webhook. The fake creates one when a sign-in ends:
+// see [Server.SetWebhook]. A test may compose others for [Server.SendEvent] and
+// [Server.NewWebhookRequest].
 type Event struct {
-	// ID names the event, however often it is sent. Empty is a new one: "evt_"
-	// and 24 hexadecimal digits.
+	// ID identifies the event. Deliveries of the same event share it. Defaults to a
+	// new one: "evt_" and 24 hexadecimal digits.
 	ID string
-	// Type is one of the constants above, or another of Anchor's. It stands in
-	// the header Anchor-Event too.
+	// Type is [anchorhttp.EventIdentityAuthenticated], another constant of that
+	// package, or another of Anchor's types. It is also the header Anchor-Event.
 	Type string
-	// IdentityID is the identity that it is about, written as it is. Empty
-	// leaves it out of the event's data.
+	// IdentityID is the id of the identity, which is not validated. If it is empty,
+	// the event's data has none.
 	IdentityID string
-	// Created is when it happened, to the millisecond. Zero is now.
+	// Created is when the event happened, to the millisecond. Defaults to now.
 	Created time.Time
-	// SentAt is the moment that a delivery is signed with, to the second. Zero
-	// is the moment of the delivery. An older one makes an old delivery, as if
-	// it were replayed.
+	// SentAt is the timestamp of the signature, in whole seconds. Defaults to the
+	// time of the delivery. An older time simulates a replay.
 	SentAt time.Time
-	// Body, when it is not nil, is sent and signed in place of the event, for
-	// a test of what is signed well and is no event.
+	// Body, if it is not nil, is sent and signed in place of the event. It allows a
+	// correctly signed body that is not an event.
 	Body []byte
 }
 
-// filled is the event with an id and a moment.
+// filled returns the event with its id and time set.
 func (e Event) filled(now time.Time) Event {
 	e.ID = cmp.Or(e.ID, newEventID())
 	e.Created = toMillisecond(cmp.Or(e.Created, now))
@@ -64,59 +57,58 @@ func newEventID() string {
 	return fmt.Sprintf("evt_%x", b)
 }
 
-// text is the line for people that an event comes with.
+// text returns the event's description for humans.
 func (e Event) text() string {
 	switch {
 	case e.IdentityID == "":
 		return "Event " + e.Type + "."
-	case e.Type == EventAuthenticated:
+	case e.Type == anchorhttp.EventIdentityAuthenticated:
 		return "Identity " + e.IdentityID + " is signed in."
-	case e.Type == EventAuthenticationFailed:
+	case e.Type == anchorhttp.EventIdentityAuthenticationFailed:
 		return "Identity " + e.IdentityID + " could not be signed in."
 	}
 	return "Event " + e.Type + " of identity " + e.IdentityID + "."
 }
 
-// signInEvent is the type of the event that a sign-in with this outcome makes.
-// One that has not been tried out makes none.
+// signInEvent returns the type of the event for a sign-in with this status. A
+// sign-in that has not been tried has none.
 func signInEvent(status Status) (eventType string, made bool) {
 	if status == StatusPending {
 		return "", false
 	}
 	switch anchorhttp.SignInOf(string(status)) {
 	case anchorhttp.SignInGood:
-		return EventAuthenticated, true
+		return anchorhttp.EventIdentityAuthenticated, true
 	case anchorhttp.SignInBad:
-		return EventAuthenticationFailed, true
+		return anchorhttp.EventIdentityAuthenticationFailed, true
 	}
 	return "", false
 }
 
-// An EventTime is how an event's "created" is written.
+// An EventTime is the format of an event's field created.
 type EventTime int
 
 const (
-	// TextEventTime is RFC 3339 with milliseconds, "2026-05-24T12:18:05.123Z",
-	// as documented. The default.
+	// TextEventTime is RFC 3339 with milliseconds, "2026-05-24T12:18:05.123Z", as
+	// documented. It is the default.
 	TextEventTime EventTime = iota
-	// UnixEventTime is a number, seconds since 1970, which other services'
-	// events have and Anchor's signature too.
+	// UnixEventTime is the number of seconds since 1970, as in Anchor's signature.
 	UnixEventTime
 )
 
-// SetEventTime chooses how events are dated from now on.
+// SetEventTime sets the format of events' times from now on.
 func (s *Server) SetEventTime(t EventTime) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.eventShape.time = t
 }
 
-// An EventIdentity is where in an event's "data" the identity's id stands,
-// which Anchor's documentation does not say.
+// An EventIdentity is the field of an event's data that has the identity's id, which
+// Anchor does not document.
 type EventIdentity int
 
 const (
-	// SnakeEventIdentity is {"identity_id": "…"}. The default.
+	// SnakeEventIdentity is {"identity_id": "…"}. It is the default.
 	SnakeEventIdentity EventIdentity = iota
 	// CamelEventIdentity is {"identityId": "…"}.
 	CamelEventIdentity
@@ -126,24 +118,25 @@ const (
 	TextEventIdentity
 	// BareEventIdentity is {"id": "…"}.
 	BareEventIdentity
-	// UnreadableEventIdentity is {"account": {"ref": "…"}}, which nobody can know.
+	// UnreadableEventIdentity is {"account": {"ref": "…"}}, which no application can
+	// expect.
 	UnreadableEventIdentity
 )
 
-// SetEventIdentity chooses where events name their identity from now on.
+// SetEventIdentity sets the field of events that has the identity's id, from now on.
 func (s *Server) SetEventIdentity(i EventIdentity) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.eventShape.identity = i
 }
 
-// eventShape is how events are written.
+// An eventShape is the format of events.
 type eventShape struct {
 	time     EventTime
 	identity EventIdentity
 }
 
-// write is the body of an event.
+// write returns the body of an event.
 func (shape eventShape) write(e Event) []byte {
 	if e.Body != nil {
 		return e.Body
@@ -175,13 +168,13 @@ func (shape eventShape) write(e Event) []byte {
 			envelope.Data["identity_id"] = e.IdentityID
 		}
 	}
-	body, _ := json.Marshal(envelope) // Texts and a number: it can be encoded.
+	body, _ := json.Marshal(envelope) // Encoding strings and a number never fails.
 	return body
 }
 
-// webhook is where events go and what they are signed with.
+// A webhook is where events are sent, and the secrets that sign them.
 type webhook struct {
-	url     string // empty for nowhere
+	url     string // empty for none
 	secrets []string
 }
 
@@ -201,27 +194,32 @@ func newWebhook(address string, secrets []string) (webhook, error) {
 	return webhook{address, slices.Clone(secrets)}, nil
 }
 
-// WithWebhook is [Server.SetWebhook] from the beginning.
+// WithWebhook calls [Server.SetWebhook] when the fake is created, but [Start]
+// returns an error instead of panicking.
 func WithWebhook(url string, secrets ...string) Option {
 	return func(c *config) { c.webhookURL, c.webhookSecrets = url, secrets }
 }
 
-// SetWebhook has events sent to url from now on, each signed with every secret:
-// several are what follows a rotation. An empty url has none sent; the secrets
-// then still sign what [Server.NewWebhookRequest] makes. Anchor itself wants
-// https and a public host, the fake takes http and any.
+// SetWebhook sends events to url from now on. Each event is signed with every
+// secret, as after a rotation. If url is empty no events are sent, but the secrets
+// still sign requests of [Server.NewWebhookRequest]. Anchor itself requires https
+// and a public host; the fake does not.
 //
-// An event is made by [Server.Approve], or the page's button, and by
-// [Server.Reauthenticate], or the API's call ([EventAuthenticated]), and by
-// [Server.FailIdentity] ([EventAuthenticationFailed]).
+// These create an event of type [anchorhttp.EventIdentityAuthenticated]:
 //
-// It is sent in the background, in no certain order, and redirects are not
-// followed. When the answer is not 2xx, or takes longer than 10 seconds, it is
-// sent again with the same id, up to five times, after half a second and twice
-// as long each time. See [Server.WaitDelivered] and [Server.Deliveries].
+//   - [Server.Approve], or the hosted page's button
+//   - [Server.Reauthenticate], or the API's reauthenticate call
 //
-// SetWebhook panics when url is not http or https, when it has no secret and
-// when a secret is empty.
+// [Server.FailIdentity] creates one of type
+// [anchorhttp.EventIdentityAuthenticationFailed].
+//
+// Events are sent in the background, in any order. Redirects are not followed. If
+// the answer is not 2xx within 10 seconds, the event is sent again with the same id,
+// up to five times, after half a second and twice as long each time. See
+// [Server.WaitDelivered] and [Server.Deliveries].
+//
+// SetWebhook panics if url is not http or https, if it has no secret, or if a secret
+// is empty.
 func (s *Server) SetWebhook(url string, secrets ...string) {
 	hook, err := newWebhook(url, secrets)
 	if err != nil {
@@ -232,12 +230,12 @@ func (s *Server) SetWebhook(url string, secrets ...string) {
 	s.webhook = hook
 }
 
-// SetWebhookClient has events sent through a client's Transport, such as that
-// of a test server which speaks TLS:
+// SetWebhookClient sends events through c's Transport, such as that of a test server
+// with TLS:
 //
 //	fake.SetWebhookClient(server.Client())
 //
-// Nothing else of the client is used. Nil goes back to the fake's own.
+// The rest of c is ignored. If c is nil, the fake uses its own transport again.
 func (s *Server) SetWebhookClient(c *http.Client) {
 	roundTrip := ownTransport.RoundTrip
 	if c != nil {
@@ -251,12 +249,12 @@ func (s *Server) SetWebhookClient(c *http.Client) {
 	s.roundTrip = roundTrip
 }
 
-// NewWebhookRequest makes the request that would bring an event to url, signed
-// with the secrets of [Server.SetWebhook]. url may be a path alone, for a
-// handler that is called without a server. The request may be changed before it
-// is used, and so be one that was tampered with. Nothing is sent.
+// NewWebhookRequest returns a request that delivers an event to url, signed with the
+// secrets of [Server.SetWebhook]. It sends nothing. url may be only a path, for a
+// handler that is called without a server. A test may modify the request, to
+// simulate tampering.
 //
-// It is an error when there is no secret.
+// It returns an error if there is no secret.
 func (s *Server) NewWebhookRequest(ctx context.Context, url string, e Event) (*http.Request, error) {
 	now := s.time()
 	s.mu.Lock()
@@ -266,7 +264,7 @@ func (s *Server) NewWebhookRequest(ctx context.Context, url string, e Event) (*h
 	return newWebhookRequest(ctx, hook, shape, e.filled(now), newUUID(), now)
 }
 
-// newWebhookRequest makes one delivery of an event.
+// newWebhookRequest returns the request of one delivery.
 func newWebhookRequest(ctx context.Context, hook webhook, shape eventShape, e Event, deliveryID string, now time.Time) (*http.Request, error) {
 	if len(hook.secrets) == 0 {
 		return nil, errors.New("anchortest: the webhook has no secret: call SetWebhook")
@@ -274,7 +272,7 @@ func newWebhookRequest(ctx context.Context, hook webhook, shape eventShape, e Ev
 	body := shape.write(e)
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, hook.url, bytes.NewReader(body))
 	if err != nil {
-		return nil, fmt.Errorf("anchortest: make the request of a webhook: %w", err)
+		return nil, fmt.Errorf("anchortest: create a webhook request: %w", err)
 	}
 	sentAt := strconv.FormatInt(cmp.Or(e.SentAt, now).Unix(), 10)
 	r.Header.Set("Content-Type", "application/json")
@@ -286,7 +284,7 @@ func newWebhookRequest(ctx context.Context, hook webhook, shape eventShape, e Ev
 	return r, nil
 }
 
-// sign is the header Anchor-Signature: one v1 for each secret.
+// sign returns the header Anchor-Signature, with a v1 for each secret.
 func sign(secrets []string, sentAt string, body []byte) string {
 	var b strings.Builder
 	b.WriteString("t=" + sentAt)

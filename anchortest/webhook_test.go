@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/anchorconnect/connect/anchorhttp"
 )
 
 const eventPattern = `^evt_[0-9a-f]{24}$`
@@ -24,7 +26,7 @@ func signature(secret, timestamp, body string) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-func TestSign(t *testing.T) {
+func TestEventSignature(t *testing.T) {
 	t.Parallel()
 	// From: printf 'v0:1716544084:{"id":"evt_1"}' | openssl dgst -sha256 -hmac whsec-one
 	const (
@@ -39,7 +41,7 @@ func TestSign(t *testing.T) {
 func TestEventShape(t *testing.T) {
 	t.Parallel()
 	created := time.Date(2026, 5, 24, 12, 18, 5, 123_000_000, time.UTC)
-	event := Event{ID: "evt_1", Type: EventAuthenticated, IdentityID: unknownID, Created: created}
+	event := Event{ID: "evt_1", Type: anchorhttp.EventIdentityAuthenticated, IdentityID: unknownID, Created: created}
 	const text = `"text":"Identity ` + unknownID + ` is signed in."`
 	for _, test := range []struct {
 		name  string
@@ -61,7 +63,7 @@ func TestEventShape(t *testing.T) {
 			`{"id":"evt_1","type":"identity.authenticated","created":"2026-05-24T12:18:05.123Z","project_id":"` + teamID + `",` + text + `,"data":{"id":"` + unknownID + `"}}`},
 		{"unreadable", eventShape{identity: UnreadableEventIdentity}, event,
 			`{"id":"evt_1","type":"identity.authenticated","created":"2026-05-24T12:18:05.123Z","project_id":"` + teamID + `",` + text + `,"data":{"account":{"ref":"` + unknownID + `"}}}`},
-		{"a failure", eventShape{}, Event{ID: "evt_2", Type: EventAuthenticationFailed, IdentityID: "x", Created: created},
+		{"a failure", eventShape{}, Event{ID: "evt_2", Type: anchorhttp.EventIdentityAuthenticationFailed, IdentityID: "x", Created: created},
 			`{"id":"evt_2","type":"identity.authentication_failed","created":"2026-05-24T12:18:05.123Z","project_id":"` + teamID + `","text":"Identity x could not be signed in.","data":{"identity_id":"x"}}`},
 		{"another type, without an identity", eventShape{identity: NestedEventIdentity}, Event{ID: "evt_3", Type: "task.completed", Created: created},
 			`{"id":"evt_3","type":"task.completed","created":"2026-05-24T12:18:05.123Z","project_id":"` + teamID + `","text":"Event task.completed.","data":{}}`},
@@ -77,11 +79,11 @@ func TestEventShape(t *testing.T) {
 	}
 }
 
-func TestSignInEvent(t *testing.T) {
+func TestEventTypeOfAStatus(t *testing.T) {
 	t.Parallel()
 	for status, want := range map[Status]string{
-		StatusValidated: EventAuthenticated, StatusActive: EventAuthenticated, StatusPending: "", "new": "",
-		StatusFailed: EventAuthenticationFailed, StatusAgentFailed: EventAuthenticationFailed, StatusAgentInvalid: EventAuthenticationFailed,
+		StatusValidated: anchorhttp.EventIdentityAuthenticated, StatusActive: anchorhttp.EventIdentityAuthenticated, StatusPending: "", "new": "",
+		StatusFailed: anchorhttp.EventIdentityAuthenticationFailed, StatusAgentFailed: anchorhttp.EventIdentityAuthenticationFailed, StatusAgentInvalid: anchorhttp.EventIdentityAuthenticationFailed,
 	} {
 		eventType, made := signInEvent(status)
 		require.Equal(t, want, eventType, status)
@@ -89,7 +91,7 @@ func TestSignInEvent(t *testing.T) {
 	}
 }
 
-func TestSetWebhook(t *testing.T) {
+func TestWebhookThatIsInvalid(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		url     string
@@ -122,7 +124,7 @@ func TestSetWebhook(t *testing.T) {
 	})
 }
 
-func TestNewWebhookRequest(t *testing.T) {
+func TestWebhookRequest(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 5, 24, 12, 18, 5, 123_456_789, time.UTC)
 
@@ -140,7 +142,7 @@ func TestNewWebhookRequest(t *testing.T) {
 		s := New()
 		s.SetNow(func() time.Time { return now })
 		s.SetWebhook("", "new", "old")
-		r, err := s.NewWebhookRequest(t.Context(), "/webhooks/anchor?x=1", Event{Type: EventAuthenticated, IdentityID: unknownID})
+		r, err := s.NewWebhookRequest(t.Context(), "/webhooks/anchor?x=1", Event{Type: anchorhttp.EventIdentityAuthenticated, IdentityID: unknownID})
 		require.NoError(t, err)
 		require.Equal(t, "POST", r.Method)
 		require.Equal(t, "/webhooks/anchor", r.URL.Path)
@@ -165,7 +167,7 @@ func TestNewWebhookRequest(t *testing.T) {
 		s.SetWebhook("", "s")
 		s.SetEventTime(UnixEventTime)
 		s.SetEventIdentity(CamelEventIdentity)
-		event := Event{ID: "evt_again", Type: EventAuthenticationFailed, IdentityID: "x", Created: now, SentAt: now.Add(-3 * time.Minute)}
+		event := Event{ID: "evt_again", Type: anchorhttp.EventIdentityAuthenticationFailed, IdentityID: "x", Created: now, SentAt: now.Add(-3 * time.Minute)}
 		r, err := s.NewWebhookRequest(t.Context(), "https://app.example/hook", event)
 		require.NoError(t, err)
 		header, body := through(r)

@@ -418,13 +418,13 @@ func sessionRequests(identityID string) []anchorhttp.SessionRequest {
 		{},
 		anchorhttp.AuthenticatedSession(identityID),
 		{
-			IdentityIDs:    []string{identityID},
-			SkipValidation: true,
+			Identities:             []anchorhttp.SessionIdentity{{ID: identityID}},
+			IdentitySkipValidation: true,
 			Session: &anchorhttp.SessionConfig{
 				InitialURL: "https://example.com/reports",
 				Tags:       []string{"production", "customer-123"},
 				Recording:  on,
-				Proxy:      &anchorhttp.Proxy{Active: true, Type: anchorhttp.ProxyAnchor, CountryCode: "de", Region: "be", City: "berlin"},
+				Proxy:      &anchorhttp.ProxyConfig{Active: true, Type: anchorhttp.ProxyAnchor, CountryCode: "de", Region: "be", City: "berlin"},
 				Timeout:    &anchorhttp.SessionTimeout{MaxDuration: 10, IdleTimeout: -1},
 				LiveView:   &anchorhttp.LiveView{ReadOnly: true, OneTimeURL: true},
 			},
@@ -433,7 +433,7 @@ func sessionRequests(identityID string) []anchorhttp.SessionRequest {
 				ExtraStealth: on, Headless: on, Viewport: &anchorhttp.Viewport{Width: 1280, Height: 720}, Fullscreen: on,
 			},
 		},
-		{Session: &anchorhttp.SessionConfig{Proxy: &anchorhttp.Proxy{
+		{Session: &anchorhttp.SessionConfig{Proxy: &anchorhttp.ProxyConfig{
 			Active: true, Type: anchorhttp.ProxyCustom, Server: "https://proxy.example:443", Username: "u", Password: "p",
 		}}},
 	}

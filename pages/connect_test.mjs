@@ -1,5 +1,5 @@
 // Tests of connect.js and popup.js as they are served, in Node.js: windows,
-// channels, the network and time are fakes. TestTheModuleInNode runs them, with
+// channels, the network and time are fakes. TestModuleRunsInNode runs them, with
 // the two files in SERVED.
 
 import assert from "node:assert/strict";

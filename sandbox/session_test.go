@@ -81,7 +81,7 @@ func TestIdentityWithInvalidCookiesIsSignedInAgain(t *testing.T) {
 			session := open(t, s, id)
 			require.Equal(t, inbox(t, s, "ada"), subjects(t, drive(t, session), s))
 			require.Equal(t, anchortest.StatusValidated, statusOf(t, s, id))
-			require.Equal(t, []string{anchortest.EventAuthenticated}, events())
+			require.Equal(t, []string{anchorhttp.EventIdentityAuthenticated}, events())
 
 			// The new cookies are stored: the next session needs no sign-in.
 			open(t, s, id)
@@ -115,7 +115,7 @@ func TestIdentityThatCannotSignInIsRefused(t *testing.T) {
 			require.Equal(t, row.status, refusal(t, err).StatusCode)
 			require.Equal(t, row.message, refusal(t, err).Message)
 			require.Equal(t, anchortest.StatusFailed, statusOf(t, s, id))
-			require.Equal(t, []string{anchortest.EventAuthenticationFailed}, events())
+			require.Equal(t, []string{anchorhttp.EventIdentityAuthenticationFailed}, events())
 			require.Empty(t, s.Fake().Sessions())
 
 			// Without the check the session opens, but is not signed in.
@@ -140,7 +140,7 @@ func TestIdentityIsSignedInOncePossibleAgain(t *testing.T) {
 	require.NoError(t, s.Site().SetPassword("ada", "ada-letters"))
 	call(t, s, 200, "POST", "/v1/identities/"+id+"/reauthenticate", `{"sync":true}`)
 	require.Equal(t, anchortest.StatusValidated, statusOf(t, s, id))
-	require.ElementsMatch(t, []string{anchortest.EventAuthenticationFailed, anchortest.EventAuthenticated}, events())
+	require.ElementsMatch(t, []string{anchorhttp.EventIdentityAuthenticationFailed, anchorhttp.EventIdentityAuthenticated}, events())
 }
 
 func TestIdentityWithNothingStoredIsRefused(t *testing.T) {
@@ -173,7 +173,7 @@ func TestWithoutStoredPasswordsIsNotSignedInAgain(t *testing.T) {
 	require.Equal(t, 412, refusal(t, err).StatusCode)
 	require.Equal(t, "Profile is not authenticated: no password is stored.", refusal(t, err).Message)
 	require.Equal(t, anchortest.StatusFailed, statusOf(t, s, id))
-	require.Equal(t, []string{anchortest.EventAuthenticationFailed}, events())
+	require.Equal(t, []string{anchorhttp.EventIdentityAuthenticationFailed}, events())
 	call(t, s, 412, "POST", "/v1/identities/"+id+"/reauthenticate", "")
 }
 

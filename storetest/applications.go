@@ -8,7 +8,7 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// requireApplicationsOf lists a user's applications.
+// requireApplicationsOf compares the applications of a user.
 func requireApplicationsOf(t tb, s connect.Store, user string, want ...string) {
 	t.Helper()
 	got, err := s.ApplicationsOf(t.Context(), user)
@@ -16,7 +16,7 @@ func requireApplicationsOf(t tb, s connect.Store, user string, want ...string) {
 	require.ElementsMatch(t, want, got, "the applications of %q", user)
 }
 
-// requireApplications lists all applications.
+// requireApplications compares all applications.
 func requireApplications(t tb, s connect.Store, want ...string) {
 	t.Helper()
 	got, err := s.Applications(t.Context())
@@ -24,8 +24,8 @@ func requireApplications(t tb, s connect.Store, want ...string) {
 	require.ElementsMatch(t, want, got, "all applications")
 }
 
-var applications = topic{"applications", []check{
-	{"a user's applications are those with a connection or a flow that is not spent, each once", func(t tb, s connect.Store) {
+var applicationsGroup = group{"Applications", []check{
+	{"ApplicationsOf returns those with a connection or a flow that is not spent", func(t tb, s connect.Store) {
 		connected(t, s, flowIn("connected", "anna", "1"), identity("1"))
 		sweepAll(t, s, 1)
 		bind(t, s, flowIn("pending", "anna", "2"), flowIn("pending", "anna", "3"))
@@ -35,7 +35,7 @@ var applications = topic{"applications", []check{
 		expired, ended := flowIn("expired", "anna", "6"), flowIn("spent", "anna", "7")
 		expired.ExpiresAt = disconnectedAt
 		bind(t, s, expired, ended)
-		require.NoError(t, s.Spend(t.Context(), ended.TokenHash), "Spend")
+		spend(t, s, ended)
 		disconnect(t, s, connected(t, s, flowIn("ended", "anna", "8"), identity("8")))
 		bind(t, s, flowIn("elsewhere", "ben", "9"))
 		connected(t, s, flowIn("elsewhere", "carl", "10"), identity("10"))
@@ -46,7 +46,7 @@ var applications = topic{"applications", []check{
 		requireApplicationsOf(t, s, "both")
 	}},
 
-	{"a user's applications are told from those of all who look alike", func(t tb, s connect.Store) {
+	{"ApplicationsOf distinguishes similar user ids", func(t tb, s connect.Store) {
 		for i, user := range lookalikes {
 			label := fmt.Sprint(i)
 			p := flowIn("application "+label, user, label)
@@ -60,7 +60,7 @@ var applications = topic{"applications", []check{
 		}
 	}},
 
-	{"all applications are those with a connection or a task, each once", func(t tb, s connect.Store) {
+	{"Applications returns those with a connection or a task", func(t tb, s connect.Store) {
 		requireApplications(t, s)
 		bind(t, s, flowIn("pending", "anna", "1"))
 		requireApplications(t, s)
@@ -69,25 +69,25 @@ var applications = topic{"applications", []check{
 		connected(t, s, flowIn("both", "ben", "3"), identity("3"))
 		requireApplications(t, s, "both")
 		there := connected(t, s, flowIn("connected", "anna", "4"), identity("4"))
-		require.NoError(t, s.Done(t.Context(), tag(there)), "Done")
-		gone := connected(t, s, flowIn("owed", "anna", "5"), identity("5"))
+		markDone(t, s, tag(there))
+		gone := connected(t, s, flowIn("task", "anna", "5"), identity("5"))
 		disconnect(t, s, gone)
-		requireApplications(t, s, "both", "connected", "owed")
+		requireApplications(t, s, "both", "connected", "task")
 
-		require.NoError(t, s.Done(t.Context(), deletion(gone)), "Done")
+		markDone(t, s, deletion(gone))
 		requireApplications(t, s, "both", "connected")
 		disconnect(t, s, there)
-		require.NoError(t, s.Done(t.Context(), deletion(there)), "Done")
+		markDone(t, s, deletion(there))
 		requireApplications(t, s, "both")
 		requireTasks(t, s, tag(here), tag(finished(flowIn("both", "ben", "3"), identity("3"))))
 	}},
 
-	{"all applications are listed, however many there are and however much they look alike", func(t tb, s connect.Store) {
+	{"Applications distinguishes many similar ids", func(t tb, s connect.Store) {
 		for i, application := range lookalikes {
 			label := fmt.Sprint(i)
 			c := connected(t, s, flowIn(application, "user "+label, label), identity(label))
 			if i%3 == 0 {
-				require.NoError(t, s.Done(t.Context(), tag(c)), "Done")
+				markDone(t, s, tag(c))
 			}
 			if i%3 == 1 {
 				disconnect(t, s, c)

@@ -11,10 +11,10 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// patience is how long a call may take whose context has ended.
+// patience is how long a call may take whose context is cancelled or expired.
 const patience = 10 * time.Second
 
-// An endedContext is a context that has ended, and how.
+// An endedContext is a context that is cancelled or expired.
 type endedContext struct {
 	how string
 	context.Context
@@ -24,10 +24,10 @@ func endedContexts() []endedContext {
 	cancelled, cancel := context.WithCancel(context.Background())
 	cancel()
 	late, cancel := context.WithDeadline(context.Background(), time.Unix(1, 0))
-	cancel() // too late to change anything
-	// Of this one Err and Cause differ; a store gives Err.
+	cancel() // changes nothing any more
+	// Err and Cause differ here. A store returns Err.
 	caused, cancelCause := context.WithCancelCause(context.Background())
-	cancelCause(errors.New("the person closed the page"))
+	cancelCause(errors.New("the user closed the page"))
 	return []endedContext{
 		{"cancelled", cancelled},
 		{"past its deadline", late},
@@ -35,10 +35,10 @@ func endedContexts() []endedContext {
 	}
 }
 
-// stopped is a check that a method does nothing when its context has ended.
-func stopped(method string, call func(ctx context.Context, s connect.Store, c scene) error) check {
+// endedContextCheck returns a check of a method whose context is cancelled or expired.
+func endedContextCheck(method string, call func(ctx context.Context, s connect.Store, c scene) error) check {
 	return check{
-		method + " with a context that has ended says so in bounded time, and changes nothing",
+		method + " soon returns the error of its context, and changes nothing",
 		func(t tb, s connect.Store) {
 			c := newScene(t, s)
 			for _, ctx := range endedContexts() {
@@ -50,137 +50,137 @@ func stopped(method string, call func(ctx context.Context, s connect.Store, c sc
 				case err := <-answer:
 					require.ErrorIs(t, err, ctx.Err(), "%s with a context that is %s", method, ctx.how)
 				case <-timer.C:
-					require.Fail(t, "no answer in time", "%s with a context that is %s has not returned after %v", method, ctx.how, patience)
+					require.Fail(t, "the call does not return", "%s with a context that is %s has not returned after %v", method, ctx.how, patience)
 				}
-				c.requireUnchanged(t, s)
+				c.requireRowsUnchanged(t, s)
 			}
-			requireNoFlow(t, s, hash("bound too late"))
+			requireNoFlow(t, s, hash("bound afterwards"))
 			c.requireTasksUnchanged(t, s)
 		},
 	}
 }
 
-// stoppedList is stopped for List, which a store may leave out.
-func stoppedList() check {
-	stopped := stopped("List", func(ctx context.Context, s connect.Store, _ scene) error {
+// endedContextList is endedContextCheck for List.
+func endedContextList() check {
+	check := endedContextCheck("List", func(ctx context.Context, s connect.Store, _ scene) error {
 		_, err := s.(connect.Lister).List(ctx, connect.ListQuery{ApplicationID: app, Limit: plenty})
 		return err
 	})
-	return listed(stopped.name, func(t tb, s connect.Store, _ connect.Lister) { stopped.run(t, s) })
+	return listerCheck(check.name, func(t tb, s connect.Store, _ connect.Lister) { check.run(t, s) })
 }
 
-var contexts = topic{"contexts", []check{
-	stopped("Bind", func(ctx context.Context, s connect.Store, c scene) error {
-		return s.Bind(ctx, flow("emil", "bound too late"), 1)
+var contextsGroup = group{"Contexts", []check{
+	endedContextCheck("Bind", func(ctx context.Context, s connect.Store, c scene) error {
+		return s.Bind(ctx, flow("emil", "bound afterwards"), 1)
 	}),
-	stopped("Pending", func(ctx context.Context, s connect.Store, c scene) error {
+	endedContextCheck("Pending", func(ctx context.Context, s connect.Store, c scene) error {
 		_, err := s.Pending(ctx, c.live.TokenHash)
 		return err
 	}),
-	stopped("Spend", func(ctx context.Context, s connect.Store, c scene) error {
+	endedContextCheck("Spend", func(ctx context.Context, s connect.Store, c scene) error {
 		return s.Spend(ctx, c.live.TokenHash)
 	}),
-	stopped("Complete", func(ctx context.Context, s connect.Store, c scene) error {
-		done, err := s.Complete(ctx, c.live.TokenHash, finished(c.live, identity("too late")), tagged)
+	endedContextCheck("Complete", func(ctx context.Context, s connect.Store, c scene) error {
+		done, err := s.Complete(ctx, c.live.TokenHash, finished(c.live, identity("afterwards")), single)
 		if done.First {
-			return errors.New("it says that it is the first")
+			return errors.New("Complete returned First")
 		}
 		return err
 	}),
-	stopped("Connections", func(ctx context.Context, s connect.Store, c scene) error {
+	endedContextCheck("Connections", func(ctx context.Context, s connect.Store, c scene) error {
 		_, err := s.Connections(ctx, app, "anna")
 		return err
 	}),
-	stopped("SetLabel", func(ctx context.Context, s connect.Store, c scene) error {
-		_, err := s.SetLabel(ctx, app, "anna", c.anna.ID, "too late")
+	endedContextCheck("SetLabel", func(ctx context.Context, s connect.Store, c scene) error {
+		_, err := s.SetLabel(ctx, app, "anna", c.anna.ID, "afterwards")
 		return err
 	}),
-	stopped("SetHealth", func(ctx context.Context, s connect.Store, c scene) error {
+	endedContextCheck("SetHealth", func(ctx context.Context, s connect.Store, c scene) error {
 		_, changed, err := s.SetHealth(ctx, c.anna.IdentityID, needsSignIn, later(1))
 		if changed {
-			return errors.New("it says that it changes the health")
+			return errors.New("SetHealth reported a change")
 		}
 		return err
 	}),
-	stopped("Disconnect", func(ctx context.Context, s connect.Store, c scene) error {
+	endedContextCheck("Disconnect", func(ctx context.Context, s connect.Store, c scene) error {
 		_, err := s.Disconnect(ctx, endAll(app, "anna", noon))
 		return err
 	}),
-	stopped("Disconnect of one connection", func(ctx context.Context, s connect.Store, c scene) error {
+	endedContextCheck("Disconnect of one connection", func(ctx context.Context, s connect.Store, c scene) error {
 		_, err := s.Disconnect(ctx, endOne(c.home))
 		return err
 	}),
-	// The one method that may change something beside an error.
-	stopped("Disconnect of a user who has no connection", func(ctx context.Context, s connect.Store, c scene) error {
+	// A Disconnect that fails may have recorded its At, but nothing else.
+	endedContextCheck("Disconnect for a user without a connection", func(ctx context.Context, s connect.Store, c scene) error {
 		_, err := s.Disconnect(ctx, endAll(app, "emil", noon))
 		return err
 	}),
-	stopped("ApplicationsOf", func(ctx context.Context, s connect.Store, c scene) error {
+	endedContextCheck("ApplicationsOf", func(ctx context.Context, s connect.Store, c scene) error {
 		_, err := s.ApplicationsOf(ctx, "anna")
 		return err
 	}),
-	stopped("Applications", func(ctx context.Context, s connect.Store, c scene) error {
+	endedContextCheck("Applications", func(ctx context.Context, s connect.Store, c scene) error {
 		_, err := s.Applications(ctx)
 		return err
 	}),
-	stoppedList(),
-	stopped("Queue", func(ctx context.Context, s connect.Store, c scene) error {
+	endedContextList(),
+	endedContextCheck("Queue", func(ctx context.Context, s connect.Store, c scene) error {
 		return s.Queue(ctx, tag(c.home))
 	}),
-	stopped("Claim", func(ctx context.Context, s connect.Store, c scene) error {
+	endedContextCheck("Claim", func(ctx context.Context, s connect.Store, c scene) error {
 		tasks, err := s.Claim(ctx, app, deleteDue, deleteDue.Add(lease), plenty)
 		if len(tasks) > 0 {
-			return errors.New("it gives out tasks")
+			return errors.New("Claim returned tasks")
 		}
 		return err
 	}),
-	stopped("Done", func(ctx context.Context, s connect.Store, c scene) error {
+	endedContextCheck("Done", func(ctx context.Context, s connect.Store, c scene) error {
 		return s.Done(ctx, tag(c.anna))
 	}),
-	stopped("Postpone", func(ctx context.Context, s connect.Store, c scene) error {
+	endedContextCheck("Postpone", func(ctx context.Context, s connect.Store, c scene) error {
 		return s.Postpone(ctx, tag(c.anna), noon)
 	}),
-	stopped("Sweep", func(ctx context.Context, s connect.Store, c scene) error {
+	endedContextCheck("Sweep", func(ctx context.Context, s connect.Store, c scene) error {
 		_, err := s.Sweep(ctx, noon.AddDate(1, 0, 0), plenty)
 		return err
 	}),
 
-	{"a Complete that is cut off has happened wholly or not at all, and can be repeated", func(t tb, s connect.Store) {
+	{"an interrupted Complete takes effect as a whole or not at all, and can be repeated", func(t tb, s connect.Store) {
 		var want []connect.Task
 		for i := range 40 {
 			p := flow(fmt.Sprint("user ", i), fmt.Sprint(i))
 			bind(t, s, p)
 			c := finished(p, identity(fmt.Sprint(i)))
 
-			// From a deadline that has passed to one that is never met, so that
-			// some of them end in the middle, however fast the store is.
+			// The timeouts grow from nothing to long enough, so that some of them
+			// interrupt a store of any speed halfway.
 			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i*i*i)*micro)
-			done, err := s.Complete(ctx, p.TokenHash, c, tagged)
+			done, err := s.Complete(ctx, p.TokenHash, c, single)
 			cancel()
 			if err != nil {
-				require.ErrorIs(t, err, context.DeadlineExceeded, "Complete that is cut off")
-				require.Zero(t, done, "what Complete that is cut off returns")
+				require.ErrorIs(t, err, context.DeadlineExceeded, "an interrupted Complete")
+				require.Zero(t, done, "the result of an interrupted Complete")
 			}
 
-			// Whether a commit went through may be unknown when the deadline
-			// falls into it, so an error leaves both open.
+			// An interrupted commit may have succeeded, so both are allowed after
+			// an error.
 			connections, missing := s.Connections(t.Context(), app, p.UserID)
 			require.NoError(t, missing, "Connections")
 			if len(connections) == 0 {
-				require.Error(t, err, "Complete that has stored no connection")
+				require.Error(t, err, "a Complete that stored no connection")
 				requireFlow(t, s, p)
 				complete(t, s, p, c.IdentityID)
 			} else {
 				requireFlow(t, s, completed(p, c.IdentityID))
 				requireReload(t, s, p, c)
 			}
-			requireConnection(t, s, c)
+			requireConnections(t, s, c)
 			want = append(want, tag(c))
 		}
 		requireTasks(t, s, want...)
 	}},
 
-	{"a Bind that is cut off has bound the flow and made room for it, or neither", func(t tb, s connect.Store) {
+	{"an interrupted Bind takes effect as a whole or not at all", func(t tb, s connect.Store) {
 		for i := range 40 {
 			user := fmt.Sprint("user ", i)
 			first, second, p := expiring(user, user+", 1", 1), expiring(user, user+", 2", 2), expiring(user, user+", 3", 3)
@@ -190,13 +190,13 @@ var contexts = topic{"contexts", []check{
 			err := s.Bind(ctx, p, 1)
 			cancel()
 			if err != nil {
-				require.ErrorIs(t, err, context.DeadlineExceeded, "Bind that is cut off")
+				require.ErrorIs(t, err, context.DeadlineExceeded, "an interrupted Bind")
 			}
 
 			_, missing := s.Pending(t.Context(), p.TokenHash)
 			if missing != nil {
 				require.ErrorIs(t, missing, connect.ErrStateUnknown, "Pending")
-				require.Error(t, err, "Bind that has bound no flow")
+				require.Error(t, err, "a Bind that bound no flow")
 				requireFlows(t, s, []connect.Pending{spent(first), second}, nil)
 				bindWithin(t, s, 1, p)
 			}

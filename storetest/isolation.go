@@ -8,27 +8,27 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-var isolation = topic{"isolation", []check{
-	{"users of one application have connections of their own", func(t tb, s connect.Store) {
+var isolationGroup = group{"Isolation", []check{
+	{"users of one application have separate connections", func(t tb, s connect.Store) {
 		anna := connected(t, s, flow("anna", "anna"), identity("anna"))
 		requireNoConnection(t, s, app, "ben")
 		ben := connected(t, s, flow("ben", "ben"), identity("ben"))
-		requireConnection(t, s, anna)
-		requireConnection(t, s, ben)
+		requireConnections(t, s, anna)
+		requireConnections(t, s, ben)
 		requireTasks(t, s, tag(anna), tag(ben))
 	}},
 
 	{"one user id in two applications is two users", func(t tb, s connect.Store) {
 		here := connected(t, s, flow("anna", "here"), identity("here"))
 		requireNoConnection(t, s, otherApp, "anna")
-		requireNothingToDisconnect(t, s, otherApp, "anna")
+		disconnectNone(t, s, otherApp, "anna")
 		there := connected(t, s, flowIn(otherApp, "anna", "there"), identity("there"))
-		requireConnection(t, s, here)
-		requireConnection(t, s, there)
+		requireConnections(t, s, here)
+		requireConnections(t, s, there)
 		requireTasks(t, s, tag(here), tag(there))
 	}},
 
-	{"an application's id and a user's id do not run together", func(t tb, s connect.Store) {
+	{"application id and user id are compared separately", func(t tb, s connect.Store) {
 		var all []connect.Connection
 		for i, separator := range []string{"", ":", "/", "|", "-", "_", ".", ",", ";", " ", "\t", "\n", "\x1f", `","`} {
 			for j, pair := range [][2]string{
@@ -40,17 +40,17 @@ var isolation = topic{"isolation", []check{
 			}
 		}
 		for _, c := range all {
-			requireConnection(t, s, c)
+			requireConnections(t, s, c)
 		}
 		for i, c := range all {
 			disconnect(t, s, c)
 			for _, other := range all[i+1:] {
-				requireConnection(t, s, other)
+				requireConnections(t, s, other)
 			}
 		}
 	}},
 
-	{"a claim takes the tasks of one application, and leaves those of any other as they are", func(t tb, s connect.Store) {
+	{"Claim returns and leases the tasks of one application only", func(t tb, s connect.Store) {
 		here := connected(t, s, flow("anna", "here"), identity("here"))
 		there := connected(t, s, flowIn(otherApp, "anna", "there"), identity("there"))
 		goneHere := connected(t, s, flow("ben", "gone here"), identity("gone here"))
@@ -70,9 +70,9 @@ var isolation = topic{"isolation", []check{
 		require.Empty(t, claimed(otherApp), "tasks of the other application when all are claimed")
 	}},
 
-	{"an application's id is no user's id", func(t tb, s connect.Store) {
+	{"application id and user id are not interchangeable", func(t tb, s connect.Store) {
 		connected(t, s, flowIn("x", "y", "tab"), identity("xy"))
 		requireNoConnection(t, s, "y", "x")
-		requireNothingToDisconnect(t, s, "y", "x")
+		disconnectNone(t, s, "y", "x")
 	}},
 }}

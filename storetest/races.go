@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -12,112 +11,40 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// rounds is how often a race is run that either side may win.
-const rounds = 20
-
-// race calls f(0) to f(n-1) at once and waits for all of them. They may not
-// fail the test themselves: that is for the test's own goroutine.
-func race(n int, f func(i int)) {
-	ready := make(chan struct{})
-	var running sync.WaitGroup
-	for i := range n {
-		running.Go(func() {
-			<-ready
-			f(i)
-		})
-	}
-	close(ready)
-	running.Wait()
-}
-
-// duel is race for two, who take turns in being called first.
-func duel(round int, a, b func()) {
-	sides := []func(){a, b}
-	race(2, func(i int) { sides[(i+round)%2]() })
-}
-
-// An answer is what one of many calls got.
-type answer struct {
-	first      bool
-	connection connect.Connection
-	replaced   string
-	ended      []connect.Connection
-	err        error
-}
-
-// complete, disconnect and setHealth make one call and keep what it returns.
-func (a *answer) complete(t tb, s connect.Store, p connect.Pending, c connect.Connection, how connect.Completion) {
-	done, err := s.Complete(t.Context(), p.TokenHash, c, how)
-	a.first, a.connection, a.replaced, a.err = done.First, done.Connection, done.Replaced, err
-}
-
-func (a *answer) disconnect(t tb, s connect.Store, d connect.Disconnection) {
-	a.ended, a.err = s.Disconnect(t.Context(), d)
-}
-
-func (a *answer) setHealth(t tb, s connect.Store, identityID string, health connect.Health, at time.Time) {
-	a.connection, a.first, a.err = s.SetHealth(t.Context(), identityID, health, at)
-}
-
-// only returns the only connection of a user.
-func only(t tb, s connect.Store, application, user string) connect.Connection {
-	t.Helper()
-	got, err := s.Connections(t.Context(), application, user)
-	require.NoError(t, err, "Connections")
-	require.Len(t, got, 1, "the connections that Connections returns")
-	return got[0]
-}
-
-// won counts the calls that won. All others must have got one of the errors.
-func won(t tb, answers []answer, otherwise ...error) (winners []int) {
-	t.Helper()
-	for i, a := range answers {
-		if a.first {
-			require.NoError(t, a.err, "the call that says it is the first")
-			winners = append(winners, i)
-			continue
-		}
-		require.True(t, slices.ContainsFunc(otherwise, func(want error) bool {
-			return want == nil && a.err == nil || want != nil && errors.Is(a.err, want)
-		}), "a call that lost the race returns %v, not one of %v", a.err, otherwise)
-	}
-	return winners
-}
-
-var races = topic{"races", []check{
-	{"of fifty equal calls of Complete exactly one is the first, and the others are reloads", func(t tb, s connect.Store) {
+var racesGroup = group{"Races", []check{
+	{"fifty equal calls of Complete: one is First, the others are reloads", func(t tb, s connect.Store) {
 		p := flow("anna", "tab")
 		bind(t, s, p)
 		c := finished(p, identity("anna"))
-		answers := make([]answer, 50)
-		race(len(answers), func(i int) {
-			answers[i].complete(t, s, p, c, tagged)
+		results := make([]result, 50)
+		race(len(results), func(i int) {
+			results[i].complete(t, s, p, c, single)
 		})
-		require.Len(t, won(t, answers, nil), 1, "calls that say they are the first")
-		requireConnection(t, s, c)
+		require.Len(t, winners(t, results, nil), 1, "the calls of Complete that return First")
+		requireConnections(t, s, c)
 		requireTasks(t, s, tag(c))
 	}},
 
-	{"of calls of Complete with different identities one is stored, and the others are ErrStateSpent", func(t tb, s connect.Store) {
+	{"Complete with different identities: one is stored, the others are ErrStateSpent", func(t tb, s connect.Store) {
 		p := flow("anna", "tab")
 		bind(t, s, p)
-		answers := make([]answer, 20)
-		connections := make([]connect.Connection, len(answers))
+		results := make([]result, 20)
+		connections := make([]connect.Connection, len(results))
 		for i := range connections {
 			connections[i] = finished(p, identity(fmt.Sprint(i)))
 		}
-		race(len(answers), func(i int) {
-			answers[i].complete(t, s, p, connections[i], tagged)
+		race(len(results), func(i int) {
+			results[i].complete(t, s, p, connections[i], single)
 		})
-		winners := won(t, answers, connect.ErrStateSpent)
-		require.Len(t, winners, 1, "calls that say they are the first")
-		c := connections[winners[0]]
-		requireConnection(t, s, c)
+		winning := winners(t, results, connect.ErrStateSpent)
+		require.Len(t, winning, 1, "the calls of Complete that return First")
+		c := connections[winning[0]]
+		requireConnections(t, s, c)
 		requireFlow(t, s, completed(p, c.IdentityID))
 		requireTasks(t, s, tag(c))
 	}},
 
-	{"of users who race for one identity one gets it, and the others are ErrIdentityTaken", func(t tb, s connect.Store) {
+	{"users with one identity: one gets it, the others are ErrIdentityTaken", func(t tb, s connect.Store) {
 		flows := make([]connect.Pending, 20)
 		for i := range flows {
 			application := app
@@ -128,44 +55,34 @@ var races = topic{"races", []check{
 			flows[i] = flowIn(application, "user "+label, label)
 		}
 		bind(t, s, flows...)
-		answers := make([]answer, len(flows))
-		race(len(flows), func(i int) {
-			answers[i].complete(t, s, flows[i], finished(flows[i], identity("shared")), tagged)
-		})
-		winners := won(t, answers, connect.ErrIdentityTaken)
-		require.Len(t, winners, 1, "calls that say they are the first")
+		results := completeAll(t, s, flows, sharing(identity("shared")), single)
+		winning := winners(t, results, connect.ErrIdentityTaken)
+		require.Len(t, winning, 1, "the calls of Complete that return First")
 		for i, p := range flows {
 			c := finished(p, identity("shared"))
-			if i == winners[0] {
-				requireConnection(t, s, c)
+			if i == winning[0] {
+				requireConnections(t, s, c)
 				continue
 			}
 			requireNoConnection(t, s, p.ApplicationID, p.UserID)
 			requireFlow(t, s, p)
 		}
-		requireTasks(t, s, tag(finished(flows[winners[0]], identity("shared"))))
+		requireTasks(t, s, tag(finished(flows[winning[0]], identity("shared"))))
 	}},
 
-	{"of one user's flows that race with different identities one stays, and the others are to be deleted", func(t tb, s connect.Store) {
-		flows := make([]connect.Pending, 10)
-		for i := range flows {
-			flows[i] = flow("anna", fmt.Sprint(i))
-		}
-		bind(t, s, flows...)
-		answers := make([]answer, len(flows))
-		race(len(flows), func(i int) {
-			answers[i].complete(t, s, flows[i], finished(flows[i], identity(fmt.Sprint(i))), tagged)
-		})
-		require.Len(t, won(t, answers), len(flows), "calls that say they are the first, each of its own flow")
+	{"flows of one user with different identities: one stays, the others are to be deleted", func(t tb, s connect.Store) {
+		flows := rivals(t, s, "anna", 10, plain)
+		results := completeAll(t, s, flows, own, single)
+		require.Len(t, winners(t, results), len(flows), "the calls of Complete that return First, each for its own flow")
 
-		last := only(t, s, app, "anna")
+		last := onlyConnection(t, s, "anna")
 		var want []connect.Task
 		var replaced, deleted []string
 		for i, p := range flows {
-			c := finished(p, identity(fmt.Sprint(i)))
+			c := own(p)
 			requireFlow(t, s, completed(p, c.IdentityID))
-			if answers[i].replaced != "" {
-				replaced = append(replaced, answers[i].replaced)
+			if results[i].replaced != "" {
+				replaced = append(replaced, results[i].replaced)
 			}
 			if c.IdentityID == last.IdentityID {
 				want = append(want, tag(c))
@@ -174,155 +91,120 @@ var races = topic{"races", []check{
 			want = append(want, deletion(c))
 			deleted = append(deleted, c.IdentityID)
 		}
-		require.ElementsMatch(t, deleted, replaced, "the identities that Complete says it has replaced")
+		require.ElementsMatch(t, deleted, replaced, "the identities that Complete returns as Replaced")
 		requireTasks(t, s, want...)
 	}},
 
-	{"whichever of Complete and Disconnect comes first, no connection outlives them", func(t tb, s connect.Store) {
-		var want []connect.Task
-		for i := range rounds {
-			user := fmt.Sprint("user ", i)
-			p := flow(user, fmt.Sprint(user, "'s tab"))
+	{"Complete and Disconnect: no connection is left", func(t tb, s connect.Store) {
+		inRounds(t, s, func(i int, user string) (want []connect.Task) {
+			p := flow(user, user)
 			c := finished(p, identity(user))
 			bind(t, s, p)
-			var completing, disconnecting answer
+			var completing, disconnecting result
 			duel(i,
-				func() {
-					completing.complete(t, s, p, c, tagged)
-				},
-				func() {
-					disconnecting.disconnect(t, s, endAll(app, user, disconnectedAt))
-				})
+				func() { completing.complete(t, s, p, c, single) },
+				func() { disconnecting.disconnect(t, s, endAll(app, user, disconnectedAt)) })
 			require.NoError(t, disconnecting.err, "Disconnect")
-			if completing.first {
-				require.NoError(t, completing.err, "Complete that came first")
-				requireSame(t, []connect.Connection{c}, disconnecting.ended, "the connections that Disconnect that came second returns")
+			if completing.won(t, connect.ErrStateSpent) {
+				requireSame(t, []connect.Connection{c}, disconnecting.ended, "the result of a Disconnect that came second")
 				want = append(want, deletion(c))
 			} else {
-				require.Empty(t, disconnecting.ended, "the connections that Disconnect that came first returns")
-				require.ErrorIs(t, completing.err, connect.ErrStateSpent, "Complete that came second")
+				require.Empty(t, disconnecting.ended, "the result of a Disconnect that came first")
 			}
 			requireNoConnection(t, s, app, user)
 			requireFlow(t, s, spent(p))
-		}
-		requireTasks(t, s, want...)
+			return want
+		})
 	}},
 
-	{"whichever of a replacing Complete and Disconnect comes first, no connection outlives them", func(t tb, s connect.Store) {
-		var want []connect.Task
-		for i := range rounds {
-			user := fmt.Sprint("user ", i)
-			old := connected(t, s, flow(user, fmt.Sprint(user, "'s old tab")), identity(user+", old"))
-			p := flow(user, fmt.Sprint(user, "'s tab"))
+	{"a renewal and Disconnect: no connection is left", func(t tb, s connect.Store) {
+		inRounds(t, s, func(i int, user string) (want []connect.Task) {
+			old := connectedBefore(t, s, user)
+			p := flow(user, user)
 			c := renewal(old, finished(p, identity(user)))
 			bind(t, s, p)
-			var completing, disconnecting answer
+			var completing, disconnecting result
 			duel(i,
-				func() {
-					completing.complete(t, s, p, c, tagged)
-				},
-				func() {
-					disconnecting.disconnect(t, s, endAll(app, user, disconnectedAt))
-				})
-			require.NoError(t, disconnecting.err, "Disconnect of a user who has a connection either way")
+				func() { completing.complete(t, s, p, c, single) },
+				func() { disconnecting.disconnect(t, s, endAll(app, user, disconnectedAt)) })
+			require.NoError(t, disconnecting.err, "Disconnect")
 			want = append(want, deletion(old))
 			ended := old
-			if completing.first {
-				require.NoError(t, completing.err, "Complete that came first")
+			if completing.won(t, connect.ErrStateSpent) {
 				want = append(want, deletion(c))
 				ended = c
-			} else {
-				require.ErrorIs(t, completing.err, connect.ErrStateSpent, "Complete that came second")
 			}
-			requireSame(t, []connect.Connection{ended}, disconnecting.ended, "the connections that Disconnect returns")
+			requireSame(t, []connect.Connection{ended}, disconnecting.ended, "the result of Disconnect")
 			requireNoConnection(t, s, app, user)
 			requireFlow(t, s, spent(p))
-		}
-		requireTasks(t, s, want...)
+			return want
+		})
 	}},
 
-	{"whatever begins before a disconnect and is bound beside it, no connection outlives them", func(t tb, s connect.Store) {
-		var want []connect.Task
-		for i := range rounds {
-			user := fmt.Sprint("user ", i)
+	{"Bind and Complete of an earlier flow, and Disconnect: no connection is left", func(t tb, s connect.Store) {
+		inRounds(t, s, func(i int, user string) (want []connect.Task) {
 			if i%4 < 2 {
-				old := connected(t, s, flow(user, user+", old"), identity(user+", old"))
+				old := connectedBefore(t, s, user)
 				want = append(want, deletion(old))
 			}
 			p := begunAt(user, user, noon.Add(-micro))
 			c := finished(p, identity(user))
-			var completing, disconnecting answer
+			var completing, disconnecting result
 			duel(i,
-				func() {
-					if completing.err = s.Bind(t.Context(), p, plenty); completing.err == nil {
-						completing.complete(t, s, p, c, tagged)
-					}
-				},
-				func() {
-					disconnecting.disconnect(t, s, endAll(app, user, noon))
-				})
+				func() { completing.bindAndComplete(t, s, p, c, single) },
+				func() { disconnecting.disconnect(t, s, endAll(app, user, noon)) })
 			require.NoError(t, disconnecting.err, "Disconnect")
-			if len(won(t, []answer{completing}, connect.ErrStateSpent)) == 1 {
+			if completing.won(t, connect.ErrStateSpent) {
 				want = append(want, deletion(c))
 			}
 			requireNoConnection(t, s, app, user)
-		}
-		requireTasks(t, s, want...)
+			return want
+		})
 	}},
 
-	{"whichever of a callback with the same identity and one that replaces it comes first, the newer identity stays", func(t tb, s connect.Store) {
-		var want []connect.Task
-		for i := range rounds {
-			user := fmt.Sprint("user ", i)
-			old := connected(t, s, flow(user, user+", old"), identity(user+", old"))
+	{"the same identity and one that replaces it: the new identity stays", func(t tb, s connect.Store) {
+		inRounds(t, s, func(i int, user string) (want []connect.Task) {
+			old := connectedBefore(t, s, user)
 			again, p := flow(user, user+", again"), flow(user, user)
 			c := renewal(old, finished(p, identity(user)))
 			bind(t, s, again, p)
-			var returning, replacing answer
+			var returning, replacing result
 			duel(i,
+				func() { returning.complete(t, s, again, finished(again, old.IdentityID), sameIdentity(single)) },
 				func() {
-					returning.complete(t, s, again, finished(again, old.IdentityID), same)
-				},
-				func() {
-					replacing.complete(t, s, p, c, tagged)
-					// The old identity is deleted soon, and is then like any other.
+					replacing.complete(t, s, p, c, single)
+					// After Done the old identity is like any other.
 					replacing.err = errors.Join(replacing.err, s.Done(t.Context(), deletion(old)))
 				})
-			require.Len(t, won(t, []answer{replacing}), 1, "calls of Complete with a new identity that are the first")
-			won(t, []answer{returning}, connect.ErrIdentityTooOld, connect.ErrIdentityRetired)
-			requireConnection(t, s, c)
-			want = append(want, tag(c))
-		}
-		requireTasks(t, s, want...)
+			require.True(t, replacing.won(t), "First, which Complete returns")
+			returning.won(t, connect.ErrIdentityTooOld, connect.ErrIdentityRetired)
+			requireConnections(t, s, c)
+			return append(want, tag(c))
+		})
 	}},
 
-	{"whichever of Complete and Spend comes first, their answers agree with the store", func(t tb, s connect.Store) {
-		var want []connect.Task
-		for i := range rounds {
-			user := fmt.Sprint("user ", i)
+	{"Complete and Spend: the results agree with the store", func(t tb, s connect.Store) {
+		inRounds(t, s, func(i int, user string) (want []connect.Task) {
 			p := flow(user, user)
 			c := finished(p, identity(user))
 			bind(t, s, p)
-			var completing, spending answer
+			var completing, spending result
 			duel(i,
-				func() { completing.complete(t, s, p, c, tagged) },
+				func() { completing.complete(t, s, p, c, single) },
 				func() { spending.err = s.Spend(t.Context(), p.TokenHash) })
 			require.NoError(t, spending.err, "Spend")
-			if completing.first {
-				require.NoError(t, completing.err, "Complete that came first")
+			if completing.won(t, connect.ErrStateSpent) {
 				requireFlow(t, s, completed(p, c.IdentityID))
-				requireConnection(t, s, c)
-				want = append(want, tag(c))
-				continue
+				requireConnections(t, s, c)
+				return append(want, tag(c))
 			}
-			require.ErrorIs(t, completing.err, connect.ErrStateSpent, "Complete that came second")
 			requireFlow(t, s, spent(p))
 			requireNoConnection(t, s, app, user)
-		}
-		requireTasks(t, s, want...)
+			return want
+		})
 	}},
 
-	{"an identity that is being given up passes to nobody meanwhile", func(t tb, s connect.Store) {
+	{"Complete for the identity of a user who gives it up: refused", func(t tb, s connect.Store) {
 		for i := range rounds {
 			user, thief := fmt.Sprint("user ", i), fmt.Sprint("thief ", i)
 			c := connected(t, s, flow(user, user), identity(user))
@@ -330,58 +212,55 @@ var races = topic{"races", []check{
 			bind(t, s, p)
 			newer := flow(user, user+", again")
 			bind(t, s, newer)
-			var stealing, leaving answer
+			var stealing, leaving result
 			duel(i,
-				func() {
-					stealing.complete(t, s, p, finished(p, c.IdentityID), tagged)
-				},
+				func() { stealing.complete(t, s, p, finished(p, c.IdentityID), single) },
 				func() {
 					if i%4 < 2 {
 						leaving.disconnect(t, s, endAll(app, user, disconnectedAt))
 						return
 					}
-					leaving.complete(t, s, newer, finished(newer, identity(user+", again")), tagged)
+					leaving.complete(t, s, newer, finished(newer, identity(user+", again")), single)
 				})
-			require.NoError(t, leaving.err, "Disconnect, or Complete that replaces")
-			require.Empty(t, won(t, []answer{stealing}, connect.ErrIdentityTaken, connect.ErrIdentityRetired), "another user's calls of Complete that passed")
+			require.NoError(t, leaving.err, "the Disconnect or Complete that gives up the identity")
+			require.False(t, stealing.won(t, connect.ErrIdentityTaken, connect.ErrIdentityRetired), "whether a Complete for another user succeeds")
 			requireNoConnection(t, s, app, thief)
 			requireFlow(t, s, p)
 		}
 	}},
 
-	{"of calls of Disconnect one ends the connection, and the others find none", func(t tb, s connect.Store) {
+	{"Disconnect: one call ends the connection, the others find none", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
-		answers := make([]answer, 20)
-		race(len(answers), func(i int) {
-			answers[i].disconnect(t, s, endAll(app, "anna", disconnectedAt))
-			answers[i].first = len(answers[i].ended) > 0
+		results := make([]result, 20)
+		race(len(results), func(i int) {
+			results[i].disconnect(t, s, endAll(app, "anna", disconnectedAt))
 		})
-		winners := won(t, answers, nil)
-		require.Len(t, winners, 1, "calls that ended the connection")
-		requireSame(t, []connect.Connection{c}, answers[winners[0]].ended, "the connections that Disconnect returns")
+		winning := winners(t, results, nil)
+		require.Len(t, winning, 1, "the calls of Disconnect that ended the connection")
+		requireSame(t, []connect.Connection{c}, results[winning[0]].ended, "the result of Disconnect")
 		requireTasks(t, s, deletion(c))
 	}},
 
-	{"of calls of Bind with one token hash exactly one is kept", func(t tb, s connect.Store) {
+	{"Bind of one token hash: exactly one succeeds", func(t tb, s connect.Store) {
 		flows := make([]connect.Pending, 20)
-		answers := make([]answer, len(flows))
+		results := make([]result, len(flows))
 		for i := range flows {
 			flows[i] = flow(fmt.Sprint("user ", i), "the same")
 		}
 		race(len(flows), func(i int) {
-			answers[i].err = s.Bind(t.Context(), flows[i], plenty)
+			results[i].err = s.Bind(t.Context(), flows[i], plenty)
 		})
 		var kept []connect.Pending
-		for i, a := range answers {
+		for i, a := range results {
 			if a.err == nil {
 				kept = append(kept, flows[i])
 			}
 		}
-		require.Len(t, kept, 1, "flows that Bind says it has kept")
+		require.Len(t, kept, 1, "the flows that Bind accepted")
 		requireFlow(t, s, kept[0])
 	}},
 
-	{"of many binds of one user at once all are kept, and the next one makes room for itself", func(t tb, s connect.Store) {
+	{"Bind for one user: all succeed, and the next one restores the limit", func(t tb, s connect.Store) {
 		const limit = 5
 		flows := make([]connect.Pending, 20)
 		for i := range flows {
@@ -393,169 +272,144 @@ var races = topic{"races", []check{
 		})
 		require.NoError(t, errors.Join(errs...), "Bind")
 
-		// Whatever the twenty have left, these are the newest of it.
+		// Whichever flows are left, these expire last.
 		next := expiring("anna", "next", 30)
 		bindWithin(t, s, limit, next)
 		flows = append(flows, next)
 		requireFlows(t, s, flows[len(flows)-limit:], nil)
-		require.Equal(t, limit, live(t, s, flows), "how many flows of a user are live")
+		require.Equal(t, limit, countLive(t, s, flows), "the number of live flows of a user")
 		bindWithin(t, s, limit, expiring("anna", "last", 31))
 		sweepAll(t, s, 2*limit+1)
 	}},
 
-	{"whichever of Complete and the Bind that spends its flow comes first, their answers agree with the store", func(t tb, s connect.Store) {
-		var want []connect.Task
-		for i := range rounds {
-			user := fmt.Sprint("user ", i)
+	{"Complete and the Bind that spends its flow: the results agree with the store", func(t tb, s connect.Store) {
+		inRounds(t, s, func(i int, user string) (want []connect.Task) {
 			p, next := expiring(user, user, 1), expiring(user, user+", next", 2)
 			c := finished(p, identity(user))
 			bind(t, s, p)
-			var completing, binding answer
+			var completing, binding result
 			duel(i,
-				func() { completing.complete(t, s, p, c, tagged) },
+				func() { completing.complete(t, s, p, c, single) },
 				func() { binding.err = s.Bind(t.Context(), next, 1) })
 			require.NoError(t, binding.err, "Bind")
 			requireFlow(t, s, next)
-			if completing.first {
-				require.NoError(t, completing.err, "Complete that came first")
+			if completing.won(t, connect.ErrStateSpent) {
 				requireFlow(t, s, completed(p, c.IdentityID))
-				requireConnection(t, s, c)
+				requireConnections(t, s, c)
 				requireReload(t, s, p, c)
-				want = append(want, tag(c))
-				continue
+				return append(want, tag(c))
 			}
-			require.ErrorIs(t, completing.err, connect.ErrStateSpent, "Complete that came second")
 			requireFlow(t, s, spent(p))
 			requireNoConnection(t, s, app, user)
-		}
-		requireTasks(t, s, want...)
+			return want
+		})
 	}},
 
-	{"of twenty equal events exactly one changes the health", func(t tb, s connect.Store) {
+	{"SetHealth with the same news: exactly one call reports a change", func(t tb, s connect.Store) {
 		c := connected(t, s, flow("anna", "tab"), identity("anna"))
 		for i, health := range []connect.Health{needsSignIn, healthOK, needsSignIn} {
 			c = withHealth(c, health, later(i+1))
-			answers := make([]answer, 20)
-			race(len(answers), func(j int) {
-				a := &answers[j]
-				a.setHealth(t, s, c.IdentityID, c.Health, c.HealthAt)
+			results := make([]result, 20)
+			race(len(results), func(j int) {
+				results[j].setHealth(t, s, c.IdentityID, c.Health, c.HealthAt)
 			})
-			require.Len(t, won(t, answers, nil), 1, "calls that say they change the health")
-			for _, a := range answers {
+			require.Len(t, winners(t, results, nil), 1, "the calls of SetHealth that report a change")
+			for _, a := range results {
 				require.Equal(t, inUTC(c), inUTC(a.connection), "the connection that SetHealth returns")
 			}
-			requireConnection(t, s, c)
+			requireConnections(t, s, c)
 		}
 	}},
 
-	{"of different events at once the newest stands", func(t tb, s connect.Store) {
+	{"SetHealth with different news: the latest stands", func(t tb, s connect.Store) {
 		for i := range rounds {
 			user := fmt.Sprint("user ", i)
 			c := connected(t, s, flow(user, user), identity(user))
-			events := []event{{needsSignIn, later(3)}, {healthOK, later(5)}, {healthOK, later(2)}, {needsSignIn, later(5)}, {healthOK, later(4)}}
-			errs := make([]error, len(events))
-			race(len(events), func(j int) {
-				_, _, errs[j] = s.SetHealth(t.Context(), c.IdentityID, events[j].health, events[j].at)
+			all := []news{{needsSignIn, later(3)}, {healthOK, later(5)}, {healthOK, later(2)}, {needsSignIn, later(5)}, {healthOK, later(4)}}
+			errs := make([]error, len(all))
+			race(len(all), func(j int) {
+				_, _, errs[j] = s.SetHealth(t.Context(), c.IdentityID, all[j].health, all[j].at)
 			})
 			require.NoError(t, errors.Join(errs...), "SetHealth")
-			requireConnection(t, s, withHealth(c, needsSignIn, later(5)))
+			requireConnections(t, s, withHealth(c, needsSignIn, later(5)))
 		}
 	}},
 
-	{"an event brings back no connection that is being replaced", func(t tb, s connect.Store) {
-		var want []connect.Task
-		for i := range rounds {
-			user := fmt.Sprint("user ", i)
-			old := connected(t, s, flow(user, user+", old"), identity(user+", old"))
+	{"SetHealth and a replacement: the old identity stays away", func(t tb, s connect.Store) {
+		inRounds(t, s, func(i int, user string) (want []connect.Task) {
+			old := connectedBefore(t, s, user)
 			p := flow(user, user)
 			c := renewal(old, finished(p, identity(user)))
 			bind(t, s, p)
-			var completing, telling answer
+			var completing, news result
 			duel(i,
-				func() { completing.complete(t, s, p, c, tagged) },
-				func() {
-					telling.setHealth(t, s, old.IdentityID, needsSignIn, later(1))
-				})
-			require.Len(t, won(t, []answer{completing}), 1, "calls of Complete that say they are the first")
-			if len(won(t, []answer{telling}, connect.ErrNotConnected)) == 1 {
-				require.Equal(t, inUTC(withHealth(old, needsSignIn, later(1))), inUTC(telling.connection), "the connection that SetHealth returns")
+				func() { completing.complete(t, s, p, c, single) },
+				func() { news.setHealth(t, s, old.IdentityID, needsSignIn, later(1)) })
+			require.True(t, completing.won(t), "First, which Complete returns")
+			if news.won(t, connect.ErrNotConnected) {
+				require.Equal(t, inUTC(withHealth(old, needsSignIn, later(1))), inUTC(news.connection), "the connection that SetHealth returns")
 			}
-			requireConnection(t, s, c)
-			requireNobodys(t, s, old.IdentityID)
-			requireConnection(t, s, c)
-			want = append(want, deletion(old), tag(c))
-		}
-		requireTasks(t, s, want...)
+			requireConnections(t, s, c)
+			requireNotConnected(t, s, old.IdentityID)
+			requireConnections(t, s, c)
+			return append(want, deletion(old), tag(c))
+		})
 	}},
 
-	{"whichever of an event and a callback with the same identity comes first, the connection is the callback's", func(t tb, s connect.Store) {
-		var want []connect.Task
-		for i := range rounds {
-			user := fmt.Sprint("user ", i)
+	{"SetHealth and a renewal with the same identity: the sign-in is not lost", func(t tb, s connect.Store) {
+		inRounds(t, s, func(i int, user string) (want []connect.Task) {
 			old := connected(t, s, flow(user, user+", old"), identity(user))
 			p := flow(user, user)
 			bind(t, s, p)
-			c := withHealth(renewal(old, finished(p, identity(user))), healthOK, later(2))
-			c.ConnectedAt = noon.Add(time.Minute)
-			// In half of the rounds the sign-in is newer than the event.
+			c := connectedAt(withHealth(renewal(old, finished(p, identity(user))), healthOK, later(2)), noon.Add(time.Minute))
+			// In half of the rounds the sign-in is later than the news.
 			at := later(1 + i/2%2*2)
-			var completing, telling answer
+			var completing, news result
 			duel(i,
-				func() { completing.complete(t, s, p, c, tagged) },
-				func() {
-					telling.setHealth(t, s, c.IdentityID, needsSignIn, at)
-				})
-			require.Len(t, won(t, []answer{completing}), 1, "calls of Complete that say they are the first")
-			require.NoError(t, telling.err, "SetHealth of an identity that is connected all the time")
-			switch told := inUTC(telling.connection); {
+				func() { completing.complete(t, s, p, c, single) },
+				func() { news.setHealth(t, s, c.IdentityID, needsSignIn, at) })
+			require.True(t, completing.won(t), "First, which Complete returns")
+			require.NoError(t, news.err, "SetHealth for a connected identity")
+			switch told := inUTC(news.connection); {
 			case told.ConnectedAt.Equal(old.ConnectedAt):
-				require.Equal(t, inUTC(withHealth(old, needsSignIn, at)), told, "the connection that SetHealth that came first returns")
-				require.True(t, telling.first, "SetHealth that came first says that it does not change the health")
+				require.Equal(t, inUTC(withHealth(old, needsSignIn, at)), told, "the connection that SetHealth returns if it came first")
+				require.True(t, news.first, "changed, which SetHealth returns if it came first")
 			case at.After(c.HealthAt):
 				c = withHealth(c, needsSignIn, at)
-				require.Equal(t, inUTC(c), told, "the connection that SetHealth that came second returns")
-				require.True(t, telling.first, "SetHealth that came second says that it does not change the health")
+				require.Equal(t, inUTC(c), told, "the connection that SetHealth returns if it came second")
+				require.True(t, news.first, "changed, which SetHealth returns if it came second")
 			default:
-				require.Equal(t, inUTC(c), told, "the connection that SetHealth that came second and too late returns")
-				require.False(t, telling.first, "SetHealth that came second and too late says that it changes the health")
+				require.Equal(t, inUTC(c), told, "the connection that SetHealth returns if it came second with earlier news")
+				require.False(t, news.first, "changed, which SetHealth returns if it came second with earlier news")
 			}
-			requireConnection(t, s, c)
-			want = append(want, tag(c))
-		}
-		requireTasks(t, s, want...)
+			requireConnections(t, s, c)
+			return append(want, tag(c))
+		})
 	}},
 
-	{"whichever of an event and Disconnect comes first, no connection outlives them", func(t tb, s connect.Store) {
-		var want []connect.Task
-		for i := range rounds {
-			user := fmt.Sprint("user ", i)
+	{"SetHealth and Disconnect: no connection is left", func(t tb, s connect.Store) {
+		inRounds(t, s, func(i int, user string) (want []connect.Task) {
 			c := connected(t, s, flow(user, user), identity(user))
-			var disconnecting, telling answer
+			var disconnecting, news result
 			duel(i,
-				func() {
-					disconnecting.disconnect(t, s, endAll(app, user, disconnectedAt))
-				},
-				func() {
-					telling.setHealth(t, s, c.IdentityID, needsSignIn, later(1))
-				})
-			require.NoError(t, disconnecting.err, "Disconnect of a user who has a connection either way")
-			if len(won(t, []answer{telling}, connect.ErrNotConnected)) == 1 {
+				func() { disconnecting.disconnect(t, s, endAll(app, user, disconnectedAt)) },
+				func() { news.setHealth(t, s, c.IdentityID, needsSignIn, later(1)) })
+			require.NoError(t, disconnecting.err, "Disconnect")
+			if news.won(t, connect.ErrNotConnected) {
 				c = withHealth(c, needsSignIn, later(1))
-				require.Equal(t, inUTC(c), inUTC(telling.connection), "the connection that SetHealth that came first returns")
+				require.Equal(t, inUTC(c), inUTC(news.connection), "the connection that SetHealth returns if it came first")
 			}
 			requireNoConnection(t, s, app, user)
-			requireNobodys(t, s, c.IdentityID)
-			requireSame(t, []connect.Connection{c}, disconnecting.ended, "the connections that Disconnect returns")
-			want = append(want, deletion(c))
-		}
-		requireTasks(t, s, want...)
+			requireNotConnected(t, s, c.IdentityID)
+			requireSame(t, []connect.Connection{c}, disconnecting.ended, "the result of Disconnect")
+			return append(want, deletion(c))
+		})
 	}},
 
-	{"whatever a user does at once, every identity that was stored is the user's or to be deleted", func(t tb, s connect.Store) {
+	{"all methods for one user: every stored identity is connected or to be deleted", func(t tb, s connect.Store) {
 		const returns = 12
 		p := flow("anna", "first")
-		bind(t, s, p)
-		first := complete(t, s, p, identity("first"))
+		first := connected(t, s, p, identity("first"))
 		connections := []connect.Connection{first}
 		var flows []connect.Pending
 		for i := range returns {
@@ -563,14 +417,14 @@ var races = topic{"races", []check{
 			flows = append(flows, expiring("anna", label, i+1))
 			connections = append(connections, finished(flows[i], identity(label)))
 		}
-		answers := make([]answer, returns)
+		results := make([]result, returns)
 		errs := make([]error, returns+8)
 		race(len(errs), func(i int) {
 			switch {
 			case i < returns:
 				errs[i] = s.Bind(t.Context(), flows[i], 3)
-				a := &answers[i]
-				a.complete(t, s, flows[i], connections[i+1], tagged)
+				a := &results[i]
+				a.complete(t, s, flows[i], connections[i+1], single)
 			case i%2 == 0:
 				_, errs[i] = s.Disconnect(t.Context(), endAll(app, "anna", disconnectedAt))
 			default:
@@ -582,19 +436,19 @@ var races = topic{"races", []check{
 				}
 			}
 		})
-		require.NoError(t, errors.Join(errs...), "what Bind, Disconnect and SetHealth return")
+		require.NoError(t, errors.Join(errs...), "the errors of Bind, Disconnect and SetHealth")
 
 		stored := []connect.Connection{first}
-		for _, i := range won(t, answers, connect.ErrStateSpent, connect.ErrStateUnknown) {
-			stored = append(stored, inUTC(answers[i].connection))
+		for _, i := range winners(t, results, connect.ErrStateSpent, connect.ErrStateUnknown) {
+			stored = append(stored, inUTC(results[i].connection))
 		}
 		left, err := s.Connections(t.Context(), app, "anna")
 		require.NoError(t, err, "Connections")
-		require.LessOrEqual(t, len(left), 1, "how many connections are left")
+		require.LessOrEqual(t, len(left), 1, "the number of connections that are left")
 		var last connect.Connection
 		if len(left) > 0 {
 			last = left[0]
-			require.Contains(t, stored, withHealth(inUTC(last), healthOK, signedIn), "the connections that Complete says it has stored")
+			require.Contains(t, stored, withHealth(inUTC(last), healthOK, signedIn), "the connections that Complete returned")
 		}
 		var want []connect.Task
 		for _, c := range stored {
@@ -603,24 +457,24 @@ var races = topic{"races", []check{
 				continue
 			}
 			want = append(want, deletion(c))
-			requireNobodys(t, s, c.IdentityID)
+			requireNotConnected(t, s, c.IdentityID)
 		}
 		requireTasks(t, s, want...)
 	}},
 
-	{"users who come and go at once do not get in each other's way", func(t tb, s connect.Store) {
+	{"many users: no call fails", func(t tb, s connect.Store) {
 		const users = 30
 		flows := make([]connect.Pending, users)
 		var olds []connect.Connection
 		for i := range flows {
 			user := fmt.Sprint("user ", i)
 			flows[i] = flow(user, user)
-			olds = append(olds, connected(t, s, flow(user, user+", old"), identity(user+", old")))
+			olds = append(olds, connectedBefore(t, s, user))
 		}
 		errs := make([]error, users+10)
 		race(len(errs), func(i int) {
 			if i >= users {
-				// Meanwhile others look for work and find none.
+				// Meanwhile others claim and sweep, and find nothing.
 				_, claiming := s.Claim(t.Context(), app, noon.Add(-time.Hour), noon, plenty)
 				_, sweeping := s.Sweep(t.Context(), noon.Add(-time.Hour), plenty)
 				errs[i] = errors.Join(claiming, sweeping)
@@ -628,9 +482,9 @@ var races = topic{"races", []check{
 			}
 			p := flows[i]
 			binding := s.Bind(t.Context(), p, plenty)
-			done, completing := s.Complete(t.Context(), p.TokenHash, finished(p, identity(p.UserID)), tagged)
+			done, completing := s.Complete(t.Context(), p.TokenHash, finished(p, identity(p.UserID)), single)
 			if completing == nil && !done.First {
-				completing = errors.New("a live flow is a reload")
+				completing = errors.New("Complete of a live flow did not return First")
 			}
 			var disconnecting error
 			if i%2 == 0 {
@@ -638,7 +492,7 @@ var races = topic{"races", []check{
 			}
 			errs[i] = errors.Join(binding, completing, disconnecting)
 		})
-		require.NoError(t, errors.Join(errs...), "what the calls of all users return")
+		require.NoError(t, errors.Join(errs...), "the errors of all calls")
 
 		var want []connect.Task
 		for i, p := range flows {
@@ -650,13 +504,13 @@ var races = topic{"races", []check{
 				want = append(want, deletion(c))
 				continue
 			}
-			requireConnection(t, s, c)
+			requireConnections(t, s, c)
 			want = append(want, tag(c))
 		}
 		requireTasks(t, s, want...)
 	}},
 
-	{"of tasks that many claim at once none is given out twice, and all are", func(t tb, s connect.Store) {
+	{"Claim: every task is returned exactly once", func(t tb, s connect.Store) {
 		var want []connect.Task
 		applications := []string{app, otherApp}
 		for i := range 40 {
@@ -666,7 +520,7 @@ var races = topic{"races", []check{
 		claimed := make([][]connect.Task, 8)
 		errs := make([]error, len(claimed))
 		race(len(claimed), func(i int) {
-			for range 2 * len(want) { // a store that never runs out of tasks ends, too
+			for range 2 * len(want) { // ends even if the store returns tasks forever
 				tasks, err := s.Claim(t.Context(), applications[i%2], tagDue, tagDue.Add(lease), 3)
 				if err != nil || len(tasks) == 0 {
 					errs[i] = err
@@ -678,18 +532,18 @@ var races = topic{"races", []check{
 		require.NoError(t, errors.Join(errs...), "Claim")
 		for i, tasks := range claimed {
 			for _, task := range tasks {
-				require.Equal(t, applications[i%2], task.ApplicationID, "the application of a task that Claim returns is the one it was asked for")
+				require.Equal(t, applications[i%2], task.ApplicationID, "the ApplicationID of a task that Claim returns")
 			}
 		}
 		got := slices.Concat(claimed...)
 		for _, task := range got {
-			require.Equal(t, tagDue.Add(lease), task.NotBefore.UTC(), "NotBefore of a task that Claim returns is the end of its lease")
+			require.Equal(t, tagDue.Add(lease), task.NotBefore.UTC(), "the NotBefore of a task that Claim returns")
 		}
-		requireSameTasks(t, want, got, "the tasks that were given out")
+		requireSameTasks(t, want, got, "the tasks that Claim returned")
 		requireDue(t, s, tagDue)
 	}},
 
-	{"of many sweeps at once each flow is counted by one", func(t tb, s connect.Store) {
+	{"Sweep: every flow is counted exactly once", func(t tb, s connect.Store) {
 		const expired = 40
 		live := flow("anna", "live")
 		bind(t, s, live)
@@ -715,7 +569,7 @@ var races = topic{"races", []check{
 		for _, n := range swept {
 			total += n
 		}
-		require.Equal(t, expired, total, "how many flows the sweeps say they have removed, together")
+		require.Equal(t, expired, total, "the sum of the numbers that Sweep returns")
 		requireFlow(t, s, live)
 	}},
 }}

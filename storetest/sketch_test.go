@@ -11,9 +11,8 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// sketch is a store that is right in everything but one flaw, or in everything
-// if it has none. It is written without a thought for speed, and otherwise than
-// connect.MemoryStore: lists and nothing else.
+// sketch is a store with one flaw, or none. It has nothing but slices, and shares no code
+// with connect.MemoryStore.
 type sketch struct {
 	flaw string
 
@@ -28,10 +27,10 @@ type sketch struct {
 	locked      atomic.Bool
 }
 
-// has reports whether this is the store's flaw.
+// has reports whether the store has a flaw.
 func (s *sketch) has(flaw string) bool { return s.flaw == flaw }
 
-// gap lets everybody else in, in the middle of what should be one transaction.
+// gap releases the lock for other calls, if the store has a flaw. s.mu is locked.
 func (s *sketch) gap(flaw string) {
 	if s.has(flaw) {
 		s.mu.Unlock()
@@ -40,7 +39,7 @@ func (s *sketch) gap(flaw string) {
 	}
 }
 
-// enter begins a method.
+// enter begins a method: it returns the error of ctx.
 func (s *sketch) enter(ctx context.Context, method string) error {
 	err := ctx.Err()
 	switch {
@@ -48,9 +47,9 @@ func (s *sketch) enter(ctx context.Context, method string) error {
 		return errors.New("the database is locked")
 	case err == nil || s.has(method+" ignores its context"):
 		return nil
-	case s.has("gives the cause of a context's end"):
+	case s.has("returns the cause of its context"):
 		return context.Cause(ctx)
-	case s.has("hides that its context has ended"):
+	case s.has("returns another error than that of its context"):
 		return errors.New("interrupted")
 	case s.has("does not return once its context has ended"):
 		time.Sleep(time.Hour)
@@ -58,24 +57,24 @@ func (s *sketch) enter(ctx context.Context, method string) error {
 	return err
 }
 
-// text is a text as it is kept.
+// text returns a string as it is stored.
 func (s *sketch) text(text string) string {
 	switch {
-	case s.has("keeps texts in lower case"):
+	case s.has("stores strings in lower case"):
 		return strings.ToLower(text)
 	case s.has("trims spaces"):
 		return strings.TrimSpace(text)
-	case s.has("cuts texts at 255 bytes") && len(text) > 255:
+	case s.has("truncates strings to 255 bytes") && len(text) > 255:
 		return text[:255]
-	case s.has("cuts texts at a NUL byte"):
+	case s.has("truncates strings at a NUL byte"):
 		text, _, _ = strings.Cut(text, "\x00")
-	case s.has("repairs what is no UTF-8"):
+	case s.has("repairs invalid UTF-8"):
 		return strings.ToValidUTF8(text, "\ufffd")
 	}
 	return text
 }
 
-// same compares two texts of a field.
+// same reports whether two strings of a field are equal.
 func (s *sketch) same(field, a, b string) bool {
 	switch {
 	case s.has("compares " + field + " without case"):
@@ -94,27 +93,27 @@ func (s *sketch) same(field, a, b string) bool {
 	return a == b
 }
 
-// sameUser compares two users.
+// sameUser reports whether two users are equal.
 func (s *sketch) sameUser(application, user, otherApplication, otherUser string) bool {
 	switch {
-	case s.has("tells users by their id alone"):
+	case s.has("compares users by UserID alone"):
 		return s.same("UserID", user, otherUser)
-	case s.has("tells users by their application alone"):
+	case s.has("compares users by ApplicationID alone"):
 		return s.same("ApplicationID", application, otherApplication)
-	case s.has("runs the keys of a user together"):
+	case s.has("concatenates the keys of a user"):
 		return application+":"+user == otherApplication+":"+otherUser
-	case s.has("mixes up the keys of a user") && application == otherUser:
+	case s.has("confuses the keys of a user") && application == otherUser:
 		return user == otherApplication
 	}
 	return s.same("ApplicationID", application, otherApplication) && s.same("UserID", user, otherUser)
 }
 
-// moment is a moment as it is kept.
+// moment returns a time as it is stored.
 func (s *sketch) moment(t time.Time) time.Time {
 	switch {
-	case s.has("keeps seconds"):
+	case s.has("stores seconds"):
 		return t.Truncate(time.Second)
-	case s.has("keeps milliseconds"):
+	case s.has("stores milliseconds"):
 		return t.Truncate(time.Millisecond)
 	case s.has("loses the carry when it rounds"):
 		rounded := t.Round(micro)
@@ -122,9 +121,9 @@ func (s *sketch) moment(t time.Time) time.Time {
 			return rounded.Add(-time.Second)
 		}
 		return rounded
-	case s.has("keeps the wall clock without its zone"):
+	case s.has("stores local times without their zone"):
 		return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)
-	case s.has("keeps the wall clock of Berlin"):
+	case s.has("stores local times of Berlin"):
 		berlin, err := time.LoadLocation("Europe/Berlin")
 		if err != nil {
 			panic(err)
@@ -137,18 +136,18 @@ func (s *sketch) moment(t time.Time) time.Time {
 	return t
 }
 
-// before compares two moments.
+// before reports whether a is before b.
 func (s *sketch) before(a, b time.Time) bool {
 	switch {
-	case s.has("compares moments as texts"):
+	case s.has("compares times as strings"):
 		return a.Format(time.RFC3339Nano) < b.Format(time.RFC3339Nano)
-	case s.has("compares moments as texts in UTC"):
+	case s.has("compares times as strings in UTC"):
 		return a.UTC().Format(time.RFC3339Nano) < b.UTC().Format(time.RFC3339Nano)
 	}
 	return a.Before(b)
 }
 
-// compare orders moments.
+// compare orders times.
 func (s *sketch) compare(a, b time.Time) int {
 	switch {
 	case s.before(a, b):

@@ -10,9 +10,9 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// judge reports whether c may complete p.
+// judge returns whether c completes p again, or why it may not complete it.
 func (s *sketch) judge(p *connect.Pending, c connect.Connection, how connect.Completion) (reload bool, err error) {
-	if s.has("judges the identity first") {
+	if s.has("checks the identity before the flow") {
 		if err := s.judgeIdentity(c, how); err != nil {
 			return false, err
 		}
@@ -20,20 +20,20 @@ func (s *sketch) judge(p *connect.Pending, c connect.Connection, how connect.Com
 	switch {
 	case p == nil:
 		return false, connect.ErrStateUnknown
-	case s.has("forgets whose flow it is"):
+	case s.has("ignores the user of a flow"):
 	case s.has("compares the user id of a flow alone") && s.same("UserID", p.UserID, c.UserID):
 	case !s.sameUser(p.ApplicationID, p.UserID, c.ApplicationID, c.UserID):
 		return false, connect.ErrAnotherUser
-	case s.has("forgets whose actor may complete a flow"):
-	case s.has("lets the owner complete every flow") && c.ActorID == "":
-	case s.has("lets every actor complete the owner's flow") && p.ActorID == "":
-	case s.has("lets every actor reload") && p.Spent:
+	case s.has("ignores the actor of a flow"):
+	case s.has("accepts the owner for every actor's flow") && c.ActorID == "":
+	case s.has("accepts any actor for the owner's flow") && p.ActorID == "":
+	case s.has("accepts any actor for a reload") && p.Spent:
 	case !s.same("ActorID", p.ActorID, c.ActorID):
 		return false, connect.ErrAnotherUser
 	}
 
 	now := c.ConnectedAt
-	if s.has("has a clock of its own") {
+	if s.has("uses a clock of its own") {
 		now = time.Now()
 	}
 	expired := !s.before(now, p.ExpiresAt)
@@ -47,31 +47,29 @@ func (s *sketch) judge(p *connect.Pending, c connect.Connection, how connect.Com
 	}
 
 	switch {
-	case expired && s.has("calls a late reload expired"):
+	case expired && s.has("returns ErrStateExpired for a late reload"):
 		return false, connect.ErrStateExpired
-	case s.has("takes no reload that was replaced") && p.IdentityID != "" && s.ownedBy(c, p.IdentityID) == nil:
+	case s.has("refuses the reload of a replaced identity") && p.IdentityID != "" && s.ownedBy(c, p.IdentityID) == nil:
 		return false, connect.ErrStateSpent
-	case s.has("takes no reload of who has no connection") && p.Spent && len(s.connectionsOf(c.ApplicationID, c.UserID)) == 0:
+	case s.has("refuses every reload") && p.Spent:
 		return false, connect.ErrStateSpent
-	case s.has("takes no reload") && p.Spent:
-		return false, connect.ErrStateSpent
-	case s.has("judges the identity of a reload") && how.SameIdentity && s.isTooOld(c):
+	case s.has("checks SameIdentity for a reload") && how.SameIdentity && s.isTooOld(c):
 		return false, connect.ErrIdentityTooOld
 	case p.IdentityID == c.IdentityID && c.IdentityID != "":
 		return true, nil
 	case p.Spent && !s.has("completes a flow that is spent"):
 		return false, connect.ErrStateSpent
 	case s.hasEnded(p):
-		p.Spent = p.Spent || s.has("spends what began before a disconnect when it is bound")
+		p.Spent = p.Spent || s.has("spends flows that began before a Disconnect")
 		return false, connect.ErrStateSpent
 	case expired:
-		p.Spent = s.has("spends what has expired")
+		p.Spent = s.has("spends an expired flow")
 		return false, connect.ErrStateExpired
 	}
 	return false, nil
 }
 
-// ownedBy finds the connection of c's user that has an identity.
+// ownedBy returns the connection of c's user that has an identity, or nil.
 func (s *sketch) ownedBy(c connect.Connection, identityID string) *connect.Connection {
 	connections := s.connectionsOf(c.ApplicationID, c.UserID)
 	if s.has("looks for the identity in the oldest connection of its user") && len(connections) > 0 {
@@ -85,15 +83,15 @@ func (s *sketch) ownedBy(c connect.Connection, identityID string) *connect.Conne
 	return nil
 }
 
-// isTooOld reports whether c has another identity than its user has.
+// isTooOld reports whether no connection of its user has the identity of c.
 func (s *sketch) isTooOld(c connect.Connection) bool {
 	switch {
-	case s.has("takes any identity for a fresh one"):
+	case s.has("ignores SameIdentity"):
 		return false
-	case s.has("takes only fresh identities"):
+	case s.has("refuses every identity with SameIdentity"):
 		return true
 	case len(s.connectionsOf(c.ApplicationID, c.UserID)) == 0:
-		return !s.has("takes any identity of who has no connection")
+		return !s.has("ignores SameIdentity without a connection")
 	case s.has("looks for the user's identity in the flows"):
 		return !slices.ContainsFunc(s.flows, func(p *connect.Pending) bool {
 			return s.sameUser(p.ApplicationID, p.UserID, c.ApplicationID, c.UserID) && p.IdentityID == c.IdentityID
@@ -102,34 +100,34 @@ func (s *sketch) isTooOld(c connect.Connection) bool {
 	return s.ownedBy(c, c.IdentityID) == nil
 }
 
-// judgeIdentity reports whether c may have its identity.
+// judgeIdentity returns why c may not have its identity, or nil.
 func (s *sketch) judgeIdentity(c connect.Connection, how connect.Completion) error {
 	var tooOld error
 	if how.SameIdentity && s.isTooOld(c) {
 		tooOld = connect.ErrIdentityTooOld
 	}
 	switch {
-	case s.has("judges freshness before anything else of an identity"):
+	case s.has("checks SameIdentity before the identity"):
 		return cmp.Or(tooOld, s.judgeOwner(c))
-	case s.has("judges freshness last"):
+	case s.has("checks SameIdentity last"):
 		return s.judgeOwner(c)
 	}
 	return cmp.Or(s.judgeOwner(c), tooOld)
 }
 
-// judgeOwner reports whether the identity of c is free for its user.
+// judgeOwner is judgeIdentity without SameIdentity.
 func (s *sketch) judgeOwner(c connect.Connection) error {
 	if t := s.task(connect.DeleteIdentity, c.IdentityID); t != nil {
 		switch {
-		case s.has("gives out retired identities"):
-		case s.has("gives out identities whose deletion was queued") && slices.Contains(s.byQueue, c.IdentityID):
-		case s.has("gives out identities that are being deleted") && t.Attempts > 0:
-		case s.has("gives a retired identity back to its user") && s.sameUser(t.ApplicationID, t.UserID, c.ApplicationID, c.UserID):
+		case s.has("accepts retired identities"):
+		case s.has("accepts an identity whose deletion Queue has queued") && slices.Contains(s.byQueue, c.IdentityID):
+		case s.has("accepts an identity whose deletion is claimed") && t.Attempts > 0:
+		case s.has("accepts a retired identity of its former user") && s.sameUser(t.ApplicationID, t.UserID, c.ApplicationID, c.UserID):
 		default:
 			return connect.ErrIdentityRetired
 		}
 	}
-	if s.has("never gives out an identity that was deleted") && slices.Contains(s.deleted, c.IdentityID) {
+	if s.has("never accepts an identity that was deleted") && slices.Contains(s.deleted, c.IdentityID) {
 		return connect.ErrIdentityRetired
 	}
 	if s.has("looks for an identity's user in the flows") {
@@ -144,9 +142,9 @@ func (s *sketch) judgeOwner(c connect.Connection) error {
 		switch {
 		case other.IdentityID != c.IdentityID:
 		case s.has("lets users share an identity"):
-		case s.has("gives out the identity of who needs to sign in") && other.Health == needsSignIn:
+		case s.has("accepts the identity of a connection that needs a sign-in") && other.Health == needsSignIn:
 		case s.has("looks for an identity's user in the application") && other.ApplicationID != c.ApplicationID:
-		case s.has("takes the same user id elsewhere for the same user") && other.UserID == c.UserID:
+		case s.has("treats the user id in another application as the same user") && other.UserID == c.UserID:
 		case !s.sameUser(other.ApplicationID, other.UserID, c.ApplicationID, c.UserID):
 			return connect.ErrIdentityTaken
 		}
@@ -154,7 +152,7 @@ func (s *sketch) judgeOwner(c connect.Connection) error {
 	return nil
 }
 
-// which returns the connection that c renews, nil if it is one more.
+// which returns the connection that c renews, or nil if it is one more.
 func (s *sketch) which(p *connect.Pending, c connect.Connection, how connect.Completion) (*connect.Connection, error) {
 	connections := s.connectionsOf(c.ApplicationID, c.UserID)
 	if s.has("renews connections of the same actor alone") {
@@ -167,7 +165,7 @@ func (s *sketch) which(p *connect.Pending, c connect.Connection, how connect.Com
 	limit := max(how.MaxConnections, 1)
 	count := len(connections)
 	switch {
-	case s.has("takes no limit for any limit") && how.MaxConnections < 1:
+	case s.has("treats a limit below one as no limit") && how.MaxConnections < 1:
 		limit = plenty
 	case s.has("allows nothing with a limit below one"):
 		limit = how.MaxConnections
@@ -175,9 +173,9 @@ func (s *sketch) which(p *connect.Pending, c connect.Connection, how connect.Com
 		limit++
 	case s.has("allows one connection less"):
 		limit--
-	case s.has("counts the connections of everybody"):
+	case s.has("counts the connections of all users"):
 		count = len(s.connections)
-	case s.has("counts the connections of the user id everywhere"):
+	case s.has("counts the connections of the user id in all applications"):
 		count = 0
 		for _, other := range s.connections {
 			if other.UserID == c.UserID {
@@ -194,7 +192,7 @@ func (s *sketch) which(p *connect.Pending, c connect.Connection, how connect.Com
 	switch {
 	case p.Adds && s.has("adds though a connection is named"):
 		return mayAdd()
-	case p.Adds && p.ConnectionID == "" && s.has("ignores whether a flow adds") && count > 0:
+	case p.Adds && p.ConnectionID == "" && s.has("ignores Adds") && count > 0:
 		return connections[0], nil
 	case p.ConnectionID != "" && s.has("renews the oldest connection") && count > 0:
 		return connections[0], nil
@@ -202,7 +200,7 @@ func (s *sketch) which(p *connect.Pending, c connect.Connection, how connect.Com
 		return has, nil
 	case p.ConnectionID != "" && s.has("looks for the identity before the connection that is named") && has != nil && has != named:
 		return nil, connect.ErrIdentityConnected
-	case p.ConnectionID != "" && s.has("looks at the limit before anything else of a connection") && count > limit:
+	case p.ConnectionID != "" && s.has("checks the limit before the connection") && count > limit:
 		return nil, connect.ErrConnectionLimit
 	case count > limit && s.has("refuses to renew above the limit"):
 		return nil, connect.ErrConnectionLimit
@@ -210,14 +208,14 @@ func (s *sketch) which(p *connect.Pending, c connect.Connection, how connect.Com
 		return nil, nil
 	case p.ConnectionID != "" && named == nil:
 		return nil, connect.ErrConnectionUnknown
-	case p.ConnectionID != "" && has != nil && has != named && !s.has("gives an identity to two connections"):
+	case p.ConnectionID != "" && has != nil && has != named && !s.has("stores one identity in two connections"):
 		return nil, connect.ErrIdentityConnected
 	case p.ConnectionID != "":
 		return named, nil
 	case s.has("adds an identity that the user has"):
 	case has != nil && count >= limit && p.Adds && s.has("counts connections before it looks for the identity"):
 		return nil, connect.ErrConnectionLimit
-	case has != nil && count > 1 && !p.Adds && s.has("refuses who does not say which before it looks for the identity"):
+	case has != nil && count > 1 && !p.Adds && s.has("refuses to choose before it looks for the identity"):
 		return nil, connect.ErrConnectionLimit
 	case has != nil:
 		return has, nil
@@ -225,13 +223,13 @@ func (s *sketch) which(p *connect.Pending, c connect.Connection, how connect.Com
 	switch {
 	case p.Adds:
 		return mayAdd()
-	case count == 0 && s.has("adds nothing for a flow that does not say so"):
+	case count == 0 && s.has("adds no connection without Adds"):
 		return nil, connect.ErrConnectionLimit
-	case s.has("adds whenever there is room") && count < limit:
+	case s.has("adds a connection below the limit without Adds") && count < limit:
 		return nil, nil
 	case count == 1 && len(connections) > 0, count > 1 && s.has("renews the oldest of several") && len(connections) > 0:
 		return connections[0], nil
-	case count > 1 && s.has("adds if nobody says which of several") && count < limit:
+	case count > 1 && s.has("adds a connection instead of refusing to choose") && count < limit:
 		return nil, nil
 	case len(connections) > 1:
 		return nil, connect.ErrConnectionLimit
@@ -239,24 +237,25 @@ func (s *sketch) which(p *connect.Pending, c connect.Connection, how connect.Com
 	return mayAdd()
 }
 
-// agreed returns an error unless the app has agreed to the renewal of old, or to one more.
-func (s *sketch) agreed(how connect.Completion, old *connect.Connection) error {
-	if how.Accepted == nil || s.has("does not ask what was agreed to") {
+// accepts returns an error unless the app has accepted to renew old, or one more if it is
+// nil.
+func (s *sketch) accepts(how connect.Completion, old *connect.Connection) error {
+	if how.Accepted == nil || s.has("ignores Accepted") {
 		return nil
 	}
 	if old == nil {
 		old = new(connect.Connection)
 	}
-	sameID := how.Accepted.ID == old.ID || s.has("compares the identity alone that was agreed to")
-	sameIdentity := how.Accepted.IdentityID == old.IdentityID || s.has("compares the id alone that was agreed to")
-	if !sameID || !sameIdentity || how.Accepted.ID == "" && s.has("takes no agreement to one more") {
+	sameID := how.Accepted.ID == old.ID || s.has("compares the IdentityID of Accepted alone")
+	sameIdentity := how.Accepted.IdentityID == old.IdentityID || s.has("compares the ID of Accepted alone")
+	if !sameID || !sameIdentity || how.Accepted.ID == "" && s.has("refuses an accepted addition") {
 		return connect.ErrConnectionChanged
 	}
 	return nil
 }
 
 func (s *sketch) Complete(ctx context.Context, tokenHash string, c connect.Connection, how connect.Completion) (connect.Completed, error) {
-	late := s.has("looks at its context when half is written")
+	late := s.has("checks its context when half is written")
 	if err := s.enter(ctx, "Complete"); err != nil && !late {
 		return connect.Completed{}, err
 	}
@@ -267,7 +266,7 @@ func (s *sketch) Complete(ctx context.Context, tokenHash string, c connect.Conne
 	c.ID, c.ActorID, c.Label = s.text(c.ID), s.text(c.ActorID), s.text(c.Label)
 	c.ConnectedAt, c.HealthAt = s.moment(c.ConnectedAt), s.moment(c.HealthAt)
 	switch err := c.Validate(); {
-	case err == nil, s.has("keeps any identity"):
+	case err == nil, s.has("stores any identity"):
 	case s.has("completes with any health") && c.Health.Validate() != nil:
 	default:
 		return connect.Completed{}, err
@@ -283,36 +282,36 @@ func (s *sketch) Complete(ctx context.Context, tokenHash string, c connect.Conne
 		s.gap("is locked while it completes")
 		s.locked.Store(false)
 	}
-	s.gap("judges the identity in a transaction of its own")
+	s.gap("checks the identity in a separate transaction")
 	reload, err := s.judge(p, c, how)
-	s.gap("judges the flow in a transaction of its own")
+	s.gap("checks the flow in a separate transaction")
 	switch {
-	case reload && how.Accepted != nil && s.has("asks what was agreed to of a reload"):
-		return connect.Completed{}, s.agreed(how, nil)
+	case reload && how.Accepted != nil && s.has("checks Accepted for a reload"):
+		return connect.Completed{}, s.accepts(how, nil)
 	case reload && s.has("stores a reload"):
 		*s.ownedBy(c, c.IdentityID) = c
 		return connect.Completed{}, nil
-	case reload && s.has("takes the health of a reload"):
+	case reload && s.has("stores the health of a reload"):
 		old := s.ownedBy(c, c.IdentityID)
 		old.Health, old.HealthAt = c.Health, c.HealthAt
 		return connect.Completed{}, nil
 	case reload && s.has("returns the connection of a reload"):
 		return connect.Completed{Connection: c}, nil
 	case reload:
-		return connect.Completed{First: s.has("says that a reload is the first")}, nil
+		return connect.Completed{First: s.has("returns First for a reload")}, nil
 	}
 	var old *connect.Connection
 	if err = cmp.Or(err, identityErr); err == nil {
 		old, err = s.which(p, c, how)
 	}
-	if agreed := s.agreed(how, old); agreed != nil && (err == nil || s.has("looks first at what was agreed to")) {
-		err = agreed
+	if refused := s.accepts(how, old); refused != nil && (err == nil || s.has("checks Accepted first")) {
+		err = refused
 	}
-	if err == nil && how.SameIdentity && s.has("judges freshness last") && s.isTooOld(c) {
+	if err == nil && how.SameIdentity && s.has("checks SameIdentity last") && s.isTooOld(c) {
 		err = connect.ErrIdentityTooOld
 	}
-	s.gap("looks for the connection to renew in a transaction of its own")
-	if s.has("replaces the connection of the user id elsewhere") {
+	s.gap("looks for the connection to renew in a separate transaction")
+	if s.has("replaces the connection of the user id in another application") {
 		for _, other := range s.connections {
 			if other.UserID == c.UserID {
 				old = other
@@ -321,7 +320,7 @@ func (s *sketch) Complete(ctx context.Context, tokenHash string, c connect.Conne
 	}
 	if err != nil {
 		switch {
-		case p != nil && s.has("spends what it refuses"):
+		case p != nil && s.has("spends a flow that it refuses"):
 			p.Spent = true
 		case errors.Is(err, connect.ErrIdentityTaken) && s.has("ends the old connection before it refuses the new one"):
 			connections := s.connectionsOf(c.ApplicationID, c.UserID)
@@ -330,14 +329,14 @@ func (s *sketch) Complete(ctx context.Context, tokenHash string, c connect.Conne
 		return connect.Completed{}, err
 	}
 
-	if old != nil && s.has("reads the label that it keeps in a transaction of its own") {
+	if old != nil && s.has("reads the label that it keeps in a separate transaction") {
 		label := old.Label
-		s.gap("reads the label that it keeps in a transaction of its own")
+		s.gap("reads the label that it keeps in a separate transaction")
 		old.Label = label
 	}
 	c = s.asStored(p, old, c)
 	done := connect.Completed{First: true, Connection: c}
-	if old != nil && (old.IdentityID != c.IdentityID || s.has("says that the same identity was replaced")) && !s.has("does not say which identity it has replaced") {
+	if old != nil && (old.IdentityID != c.IdentityID || s.has("returns the same identity as Replaced")) && !s.has("returns no Replaced") {
 		done.Replaced = old.IdentityID
 	}
 	s.store(old, c)
@@ -362,21 +361,21 @@ func (s *sketch) Complete(ctx context.Context, tokenHash string, c connect.Conne
 	return done, nil
 }
 
-// asStored is c as it is stored in the place of old, if there is one.
+// asStored returns c as it is stored. It renews old unless that is nil.
 func (s *sketch) asStored(p *connect.Pending, old *connect.Connection, c connect.Connection) connect.Connection {
 	switch {
 	case s.has("begins every connection as HealthOK"):
 		c.Health = healthOK
-	case s.has("knows the health from when a connection was stored"):
+	case s.has("stores ConnectedAt as HealthAt"):
 		c.HealthAt = c.ConnectedAt
 	case old == nil:
 	case s.has("keeps the health of the connection that it replaces") && c.IdentityID != old.IdentityID,
-		s.has("keeps the health of an identity that comes again") && c.IdentityID == old.IdentityID,
-		s.has("keeps the newer health of an identity that comes again") && c.IdentityID == old.IdentityID && s.before(c.HealthAt, old.HealthAt):
+		s.has("keeps the health of an identity that is renewed") && c.IdentityID == old.IdentityID,
+		s.has("keeps the later health of an identity that is renewed") && c.IdentityID == old.IdentityID && s.before(c.HealthAt, old.HealthAt):
 		c.Health, c.HealthAt = old.Health, old.HealthAt
 	}
 	if old == nil {
-		if !s.has("keeps the CreatedAt that it is given") {
+		if !s.has("stores the CreatedAt that it is given") {
 			c.CreatedAt = c.ConnectedAt
 		}
 		if s.has("begins every connection without a label") {
@@ -386,36 +385,36 @@ func (s *sketch) asStored(p *connect.Pending, old *connect.Connection, c connect
 	}
 	id, created, label := old.ID, old.CreatedAt, cmp.Or(c.Label, old.Label)
 	switch {
-	case s.has("gives a renewed connection another id"):
+	case s.has("changes the ID of a connection that is renewed"):
 		id = c.ID
-	case s.has("gives a connection another id with another identity") && old.IdentityID != c.IdentityID:
+	case s.has("changes the ID of a connection with its identity") && old.IdentityID != c.IdentityID:
 		id = c.ID
-	case s.has("begins a renewed connection anew"):
+	case s.has("changes the CreatedAt of a renewed connection"):
 		created = c.ConnectedAt
 	case s.has("keeps the actor of a connection that is renewed"):
 		c.ActorID = old.ActorID
-	case s.has("keeps the actor of an identity that comes again") && old.IdentityID == c.IdentityID:
+	case s.has("keeps the actor of an identity that is renewed") && old.IdentityID == c.IdentityID:
 		c.ActorID = old.ActorID
-	case s.has("keeps when the user signed in first"):
+	case s.has("keeps the ConnectedAt of a connection that is renewed"):
 		c.ConnectedAt = old.ConnectedAt
-	case s.has("forgets the label of a connection that is renewed"):
+	case s.has("removes the label of a connection that is renewed"):
 		label = c.Label
 	case s.has("keeps the label of a connection that is renewed with another"):
 		label = cmp.Or(old.Label, c.Label)
-	case s.has("takes the label of the flow"):
+	case s.has("stores the label of the flow"):
 		label = cmp.Or(p.Label, label)
 	}
 	c.ID, c.CreatedAt, c.Label = id, created, label
 	return c
 }
 
-// store stores c in the place of old, if there was one.
+// store stores c. It replaces old unless that is nil.
 func (s *sketch) store(old *connect.Connection, c connect.Connection) {
 	switch {
 	case old == nil:
-	case old.IdentityID == c.IdentityID && !s.has("deletes an identity that comes again"):
+	case old.IdentityID == c.IdentityID && !s.has("deletes an identity that is renewed"):
 	default:
-		if !s.has("forgets the replaced identity") {
+		if !s.has("queues no deletion of a replaced identity") {
 			s.queue(connect.DeleteIdentity, *old, c.ConnectedAt)
 		}
 		if !s.has("keeps the tag of a replaced identity") {
@@ -428,7 +427,7 @@ func (s *sketch) store(old *connect.Connection, c connect.Connection) {
 		}
 	}
 	s.connections = slices.DeleteFunc(s.connections, func(other *connect.Connection) bool {
-		return other == old || s.has("keeps one connection for a user") && s.sameUser(other.ApplicationID, other.UserID, c.ApplicationID, c.UserID)
+		return other == old || s.has("stores one connection for a user at most") && s.sameUser(other.ApplicationID, other.UserID, c.ApplicationID, c.UserID)
 	})
 	s.connections = append(s.connections, &c)
 }

@@ -21,7 +21,7 @@ func (s *sketch) connectionsOf(application, user string) (all []*connect.Connect
 	slices.SortStableFunc(all, func(a, b *connect.Connection) int {
 		order := cmp.Or(s.compare(a.CreatedAt, b.CreatedAt), s.compareIDs(a.ID, b.ID))
 		switch {
-		case s.has("returns connections as they were stored"):
+		case s.has("returns connections in the order in which they were stored"):
 			return 0
 		case s.has("orders connections by the last sign-in"):
 			order = cmp.Or(a.ConnectedAt.Compare(b.ConnectedAt), s.compareIDs(a.ID, b.ID))
@@ -35,7 +35,7 @@ func (s *sketch) connectionsOf(application, user string) (all []*connect.Connect
 	return all
 }
 
-// compareIDs orders ids of connections.
+// compareIDs orders the IDs of connections.
 func (s *sketch) compareIDs(a, b string) int {
 	switch {
 	case s.has("orders ids without case"):
@@ -46,7 +46,7 @@ func (s *sketch) compareIDs(a, b string) int {
 	return cmp.Compare(a, b)
 }
 
-// withID finds a connection of a user.
+// withID returns a connection of a user, or nil.
 func (s *sketch) withID(application, user, id string) *connect.Connection {
 	connections := s.connectionsOf(application, user)
 	if s.has("finds a connection by its ID alone") {
@@ -69,14 +69,14 @@ func (s *sketch) Connections(ctx context.Context, applicationID, userID string) 
 
 	var all []connect.Connection
 	for _, c := range s.connectionsOf(applicationID, userID) {
-		if c.Health != needsSignIn || !s.has("takes who needs to sign in for not connected") {
+		if c.Health != needsSignIn || !s.has("returns no connection that needs a sign-in") {
 			all = append(all, *c)
 		}
 	}
 	switch {
-	case len(all) == 0 && s.has("has an empty connection for every user"):
+	case len(all) == 0 && s.has("returns an empty connection for users without one"):
 		return []connect.Connection{{}}, nil
-	case len(all) == 0 && s.has("fails to find nothing"):
+	case len(all) == 0 && s.has("returns an error without a connection"):
 		return nil, connect.ErrNotConnected
 	}
 	return all, nil
@@ -92,11 +92,11 @@ func (s *sketch) SetHealth(ctx context.Context, identityID string, health connec
 	identityID, at = s.text(identityID), s.moment(at)
 	c := s.connectionWith(identityID)
 	switch err := health.Validate(); {
-	case err != nil && s.has("says that nobody is connected when a health is odd"):
+	case err != nil && s.has("returns ErrNotConnected for an unknown health"):
 		return connect.Connection{}, false, connect.ErrNotConnected
-	case err != nil && !s.has("keeps any health"):
+	case err != nil && !s.has("stores any health"):
 		return connect.Connection{}, false, err
-	case c == nil && s.has("takes an event for any identity"):
+	case c == nil && s.has("accepts news of any identity"):
 		return connect.Connection{}, true, nil
 	case c == nil:
 		return connect.Connection{}, false, connect.ErrNotConnected
@@ -105,39 +105,39 @@ func (s *sketch) SetHealth(ctx context.Context, identityID string, health connec
 	before, newer, older := *c, s.before(c.HealthAt, at), s.before(at, c.HealthAt)
 	counts := newer || !older && c.Health == healthOK && health == needsSignIn
 	switch {
-	case s.has("lets every event count"):
+	case s.has("counts all news"):
 		counts = true
-	case s.has("lets the last of two events of one moment count"):
+	case s.has("prefers the last news of one moment"):
 		counts = !older
-	case s.has("lets the first of two events of one moment count"):
+	case s.has("prefers the first news of one moment"):
 		counts = newer
-	case s.has("lets the better of two events of one moment count"):
+	case s.has("prefers HealthOK at one moment"):
 		counts = newer || !older && c.Health == needsSignIn && health == healthOK
-	case s.has("compares events by the millisecond"):
+	case s.has("compares news by the millisecond"):
 		counts = c.HealthAt.Truncate(time.Millisecond).Before(at.Truncate(time.Millisecond))
-	case s.has("cuts the moment that it keeps of an event, and not the event's"):
+	case s.has("truncates HealthAt, but not what it compares it with"):
 		kept := c.HealthAt.Truncate(micro)
 		counts = kept.Before(at) || kept.Equal(at) && health == needsSignIn
-	case s.has("rounds up the moment that it keeps of an event, and not the event's"):
+	case s.has("rounds up HealthAt, but not what it compares it with"):
 		kept := c.HealthAt.Add(micro - 1).Truncate(micro)
 		counts = kept.Before(at) || kept.Equal(at) && health == needsSignIn
-	case s.has("keeps the moment of an event that says the same"):
+	case s.has("keeps HealthAt for later news of the same health"):
 		counts = counts && health != c.Health
 	}
-	s.gap("looks for the connection whose health it sets in a transaction of its own")
+	s.gap("looks for the connection whose health it sets in a separate transaction")
 	s.gap("writes the whole connection back when it sets its health")
 	if !counts {
-		return before, s.has("says that every event is a change"), nil
+		return before, s.has("reports a change for all news"), nil
 	}
 
 	after := before
 	after.Health, after.HealthAt = health, at
 	switch {
-	case s.has("keeps the moment that a connection begins with"):
+	case s.has("never changes HealthAt"):
 		after.HealthAt = before.HealthAt
-	case s.has("takes an event for a sign-in"):
+	case s.has("changes ConnectedAt with the health"):
 		after.ConnectedAt = at
-	case s.has("spends the flows of who needs to sign in"):
+	case s.has("spends the flows of a user who needs to sign in"):
 		for _, p := range s.flows {
 			p.Spent = p.Spent || s.sameUser(p.ApplicationID, p.UserID, c.ApplicationID, c.UserID)
 		}
@@ -145,7 +145,7 @@ func (s *sketch) SetHealth(ctx context.Context, identityID string, health connec
 		s.queue(connect.TagIdentity, after, at)
 	}
 	for _, other := range s.connections {
-		if s.has("sets the health of everybody") || s.has("sets the health of the user id everywhere") && other.UserID == c.UserID ||
+		if s.has("sets the health of all users") || s.has("sets the health of the user id in all applications") && other.UserID == c.UserID ||
 			s.has("sets the health of all of the user's connections") && s.sameUser(other.ApplicationID, other.UserID, c.ApplicationID, c.UserID) {
 			other.Health = health
 		}
@@ -155,17 +155,17 @@ func (s *sketch) SetHealth(ctx context.Context, identityID string, health connec
 	}
 	*c = after
 	switch {
-	case s.has("returns the connection as it was before the event"):
+	case s.has("returns the connection as it was before the news"):
 		return before, before.Health != health, nil
-	case s.has("says that no event is a change"):
+	case s.has("reports no change"):
 		return after, false, nil
 	}
-	return after, before.Health != health || s.has("says that every event is a change"), nil
+	return after, before.Health != health || s.has("reports a change for all news"), nil
 }
 
-// connectionWith finds the connection that has an identity.
+// connectionWith returns the connection that has an identity, or nil.
 func (s *sketch) connectionWith(identityID string) *connect.Connection {
-	if s.has("looks for the user of an event in the flows") {
+	if s.has("looks for the identity of news in the flows") {
 		for _, p := range s.flows {
 			if connections := s.connectionsOf(p.ApplicationID, p.UserID); p.IdentityID == identityID && len(connections) > 0 {
 				return connections[0]
@@ -173,11 +173,11 @@ func (s *sketch) connectionWith(identityID string) *connect.Connection {
 		}
 	}
 	for _, c := range s.connections {
-		if c.IdentityID == identityID && !(s.has("looks for the identity of an event in one application") && c.ApplicationID != app) {
+		if c.IdentityID == identityID && !(s.has("looks for the identity of news in one application") && c.ApplicationID != app) {
 			return c
 		}
 	}
-	if t := s.task(connect.DeleteIdentity, identityID); t != nil && s.has("brings back a connection for an event") {
+	if t := s.task(connect.DeleteIdentity, identityID); t != nil && s.has("restores a connection for late news") {
 		s.connections = append(s.connections, &connect.Connection{ApplicationID: t.ApplicationID, UserID: t.UserID, IdentityID: identityID})
 		return s.connections[len(s.connections)-1]
 	}
@@ -194,17 +194,17 @@ func (s *sketch) SetLabel(ctx context.Context, applicationID, userID, connection
 	c := s.withID(applicationID, userID, connectionID)
 	label = s.text(label)
 	switch {
-	case s.has("cuts labels at 100 characters") && len([]rune(label)) > 100:
+	case s.has("truncates labels to 100 characters") && len([]rune(label)) > 100:
 		label = string([]rune(label)[:100])
-	case s.has("has labels of 100 bytes") && len(label) > 100:
+	case s.has("stores labels of 100 bytes at most") && len(label) > 100:
 		return connect.Connection{}, errors.New("too long")
 	}
 	switch err := (connect.Pending{TokenHash: "x", ApplicationID: "x", UserID: "x", Label: label}).Validate(); {
-	case err != nil && s.has("says that a connection is unknown when its label is odd"):
+	case err != nil && s.has("returns ErrConnectionUnknown for an invalid label"):
 		return connect.Connection{}, connect.ErrConnectionUnknown
 	case err != nil:
 		return connect.Connection{}, err
-	case c == nil && s.has("says nothing of a connection that is unknown"):
+	case c == nil && s.has("returns no error for an unknown connection"):
 		return connect.Connection{}, nil
 	case c == nil:
 		return connect.Connection{}, connect.ErrConnectionUnknown
@@ -215,7 +215,7 @@ func (s *sketch) SetLabel(ctx context.Context, applicationID, userID, connection
 	switch {
 	case label == "" && s.has("removes no label"):
 		after.Label = before.Label
-	case s.has("takes a label for a sign-in"):
+	case s.has("changes ConnectedAt with the label"):
 		after.ConnectedAt = after.ConnectedAt.Add(time.Second)
 	case s.has("tags an identity whose label has changed"):
 		s.queue(connect.TagIdentity, after, noon)
@@ -248,12 +248,12 @@ func (s *sketch) Disconnect(ctx context.Context, d connect.Disconnection) ([]con
 	}
 	all := d.ConnectionID == ""
 	ending := s.connectionsOf(d.ApplicationID, d.UserID)
-	if !all && !s.has("ends all connections whichever is named") {
+	if !all && !s.has("ends all connections of the user") {
 		c := s.withID(d.ApplicationID, d.UserID, d.ConnectionID)
 		switch {
 		case c != nil:
 			ending = []*connect.Connection{c}
-		case s.has("says nothing of a connection that is unknown"):
+		case s.has("returns no error for an unknown connection"):
 			return nil, nil
 		case s.has("spends flows before it looks for the connection"):
 			s.spendFlows(d, []connect.Connection{{}})
@@ -269,23 +269,23 @@ func (s *sketch) Disconnect(ctx context.Context, d connect.Disconnection) ([]con
 		slices.Reverse(ending)
 	}
 	switch {
-	case err != nil, s.has("forgets when a user was disconnected"):
-	case !all && !s.has("remembers when one connection was ended"):
-	case len(ending) == 0 && s.has("remembers no disconnect of who has no connection"):
-	case s.has("remembers a disconnect when all else is done"):
+	case err != nil, s.has("stores no time of Disconnect"):
+	case !all && !s.has("stores the time of Disconnect of one connection"):
+	case len(ending) == 0 && s.has("stores no time of Disconnect without a connection"):
+	case s.has("stores the time of Disconnect in a separate transaction"):
 		defer func() {
-			s.gap("remembers a disconnect when all else is done")
+			s.gap("stores the time of Disconnect in a separate transaction")
 			s.remember(d.ApplicationID, d.UserID, d.At)
 		}()
 	default:
 		s.remember(d.ApplicationID, d.UserID, d.At)
 	}
-	s.gap("looks for the connection to end in a transaction of its own")
+	s.gap("looks for the connection to end in a separate transaction")
 	ended := make([]connect.Connection, 0, len(ending))
 	for _, c := range ending {
 		ended = append(ended, *c)
 	}
-	s.gap("reads the connection that it ends in a transaction of its own")
+	s.gap("reads the connection that it ends in a separate transaction")
 	s.spendFlows(d, ended)
 	if err != nil {
 		return nil, err
@@ -298,13 +298,13 @@ func (s *sketch) Disconnect(ctx context.Context, d connect.Disconnection) ([]con
 		d.DeleteAfter = noon
 	}
 	for i, c := range ending {
-		if !s.has("forgets to queue the deletion") {
+		if !s.has("queues no deletion of an ended connection") {
 			s.queue(connect.DeleteIdentity, *c, d.DeleteAfter)
 		}
-		if !s.has("leaves the tag of who disconnects") {
+		if !s.has("leaves the tag of an ended connection") {
 			s.drop(connect.TagIdentity, c.IdentityID)
 		}
-		if s.has("forgets the health of who disconnects") {
+		if s.has("returns ended connections as HealthOK") {
 			ended[i].Health = healthOK
 		}
 	}
@@ -313,13 +313,13 @@ func (s *sketch) Disconnect(ctx context.Context, d connect.Disconnection) ([]con
 		for _, c := range s.connectionsOf(d.ApplicationID, d.UserID) {
 			s.drop(connect.TagIdentity, c.IdentityID)
 		}
-	case all && len(ending) == 0 && s.has("refuses to disconnect who has no connection"):
+	case all && len(ending) == 0 && s.has("returns an error for a user without a connection"):
 		return nil, connect.ErrNotConnected
 	}
 	return ended, nil
 }
 
-// spendFlows spends the flows that a Disconnect ends.
+// spendFlows spends the flows that Disconnect ends.
 func (s *sketch) spendFlows(d connect.Disconnection, ending []connect.Connection) {
 	for _, p := range s.flows {
 		all := d.ConnectionID == ""
@@ -327,16 +327,16 @@ func (s *sketch) spendFlows(d connect.Disconnection, ending []connect.Connection
 			!s.has("leaves the flow that made the connection")
 		ends := all || s.same("ConnectionID", p.ConnectionID, d.ConnectionID) || p.ConnectionID == "" && !p.Adds || made
 		switch {
-		case s.has("spends everybody's flows"):
+		case s.has("spends the flows of all users when it disconnects one"):
 			p.Spent, p.IdentityID = true, ""
 			continue
-		case s.has("takes the actor for the user") && p.ActorID == d.UserID:
+		case s.has("treats the actor as the user") && p.ActorID == d.UserID:
 			p.Spent, p.IdentityID = true, ""
 			continue
 		case !s.sameUser(p.ApplicationID, p.UserID, d.ApplicationID, d.UserID):
 			continue
 		case s.has("leaves live flows") && !p.Spent:
-		case s.has("leaves flows of who is not connected") && len(ending) == 0:
+		case s.has("leaves flows of a user without a connection") && len(ending) == 0:
 		case s.has("leaves completed flows") && p.IdentityID != "":
 		case s.has("leaves completed flows of one connection") && p.IdentityID != "" && !all:
 		case s.has("spends completed flows but keeps their identity") && p.Spent:
@@ -361,7 +361,7 @@ func (s *sketch) ApplicationsOf(ctx context.Context, userID string) ([]string, e
 	defer s.mu.Unlock()
 
 	userID = s.text(userID)
-	everybody := s.has("lists the applications of everybody")
+	everybody := s.has("lists the applications of all users")
 	var ids []string
 	for _, c := range s.connections {
 		if !s.has("lists no applications of connections") && (everybody || s.same("UserID", c.UserID, userID)) {
@@ -409,7 +409,7 @@ func (s *sketch) Applications(ctx context.Context) ([]string, error) {
 	return ids, nil
 }
 
-// list adds an application to a list.
+// list appends an id that is not in the list.
 func (s *sketch) list(ids []string, id string) []string {
 	listed := slices.ContainsFunc(ids, func(other string) bool { return s.same("ApplicationID", other, id) })
 	if listed && !s.has("lists an application twice") {
@@ -418,7 +418,7 @@ func (s *sketch) list(ids []string, id string) []string {
 	return append(ids, id)
 }
 
-// lister is a sketch that is a connect.Lister, too.
+// lister is a sketch that implements connect.Lister.
 type lister struct{ sketch }
 
 func (s *lister) List(ctx context.Context, q connect.ListQuery) ([]connect.Connection, error) {
@@ -429,11 +429,11 @@ func (s *lister) List(ctx context.Context, q connect.ListQuery) ([]connect.Conne
 	defer s.mu.Unlock()
 
 	switch {
-	case q.Health != "" && q.Health.Validate() != nil && s.has("lists any health"):
+	case q.Health != "" && q.Health.Validate() != nil && s.has("lists connections of an unknown health"):
 		return nil, nil
 	case q.Health != "" && q.Health.Validate() != nil:
 		return nil, q.Health.Validate()
-	case q.Limit < 1 && s.has("takes no limit for any limit"):
+	case q.Limit < 1 && s.has("treats a limit below one as no limit"):
 		q.Limit = plenty
 	case s.has("finds nothing after a connection that has ended") && q.After != "" && !slices.ContainsFunc(s.connections, func(c *connect.Connection) bool { return c.ID == q.After }):
 		return nil, nil
@@ -450,7 +450,7 @@ func (s *lister) List(ctx context.Context, q connect.ListQuery) ([]connect.Conne
 		return append(page, rest[:min(len(rest), q.Limit-len(page))]...), nil
 	}
 	page := s.page(q)
-	if len(page) == 0 && s.has("fails to list nothing") {
+	if len(page) == 0 && s.has("returns an error for an empty page") {
 		return nil, errors.New("no rows")
 	}
 	return page, nil
@@ -466,7 +466,7 @@ func (s *lister) WithIdentities(ctx context.Context, identityIDs []string) (foun
 	for _, id := range identityIDs {
 		i := slices.IndexFunc(s.connections, func(c *connect.Connection) bool { return s.same("IdentityID", c.IdentityID, id) })
 		switch {
-		case i < 0 && s.has("fails to find an identity that nobody has"):
+		case i < 0 && s.has("returns an error for an identity without a connection"):
 			return nil, connect.ErrNotConnected
 		case i < 0 && s.has("finds identities that are about to be deleted"):
 			for _, t := range s.tasks {
@@ -486,7 +486,7 @@ func (s *lister) WithIdentities(ctx context.Context, identityIDs []string) (foun
 	return found, nil
 }
 
-// page is one page of connections.
+// page returns one page.
 func (s *lister) page(q connect.ListQuery) (page []connect.Connection) {
 	for _, c := range s.connections {
 		after := s.compareIDs(c.ID, q.After) > 0
@@ -502,7 +502,7 @@ func (s *lister) page(q connect.ListQuery) (page []connect.Connection) {
 		}
 	}
 	slices.SortStableFunc(page, func(a, b connect.Connection) int {
-		if s.has("lists connections as they were stored") {
+		if s.has("lists connections in the order in which they were stored") {
 			return 0
 		}
 		return s.compareIDs(a.ID, b.ID)

@@ -11,7 +11,7 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// ended is when a user was disconnected.
+// ended is the time of a Disconnect of all connections.
 type ended struct {
 	applicationID, userID string
 	at                    time.Time
@@ -27,7 +27,7 @@ func (s *sketch) flow(tokenHash string) *connect.Pending {
 }
 
 func (s *sketch) Bind(ctx context.Context, p connect.Pending, limit int) error {
-	late := s.has("looks at its context when it has made room")
+	late := s.has("checks its context after it has spent other flows")
 	if err := s.enter(ctx, "Bind"); err != nil && !late {
 		return err
 	}
@@ -39,54 +39,54 @@ func (s *sketch) Bind(ctx context.Context, p connect.Pending, limit int) error {
 	p.IssuedAt, p.ExpiresAt = s.moment(p.IssuedAt), s.moment(p.ExpiresAt)
 	p.BegunAt = s.beginning(p.BegunAt)
 	switch err := p.Validate(); {
-	case s.has("keeps empty texts") && err != nil && strings.HasSuffix(err.Error(), "empty"):
-	case s.has("has columns of 191 bytes") && max(len(p.TokenHash), len(p.ApplicationID), len(p.UserID)) > 191:
+	case s.has("stores empty strings") && err != nil && strings.HasSuffix(err.Error(), "empty"):
+	case s.has("stores 191 bytes at most") && max(len(p.TokenHash), len(p.ApplicationID), len(p.UserID)) > 191:
 		return errors.New("too long")
-	case s.has("has return paths of 255 bytes") && len(p.ReturnTo) > 255:
+	case s.has("stores ReturnTo of 255 bytes at most") && len(p.ReturnTo) > 255:
 		return errors.New("too long")
-	case s.has("keeps a flow that it refuses") && err != nil:
+	case s.has("stores a flow that it rejects") && err != nil:
 		s.flows = append(s.flows, &p)
 		return err
 	case err != nil:
 		return err
 	}
 
-	if s.has("makes room before it looks for the token hash") {
+	if s.has("spends flows before it looks for the token hash") {
 		s.makeRoom(&p, limit)
 	}
 	switch {
-	case s.has("cuts the expiry that it keeps, and not what it is compared with"):
+	case s.has("truncates ExpiresAt, but not what it compares it with"):
 		p.ExpiresAt = p.ExpiresAt.Truncate(micro)
-	case s.has("rounds up the expiry that it keeps, and not what it is compared with"):
+	case s.has("rounds up ExpiresAt, but not what it compares it with"):
 		p.ExpiresAt = p.ExpiresAt.Add(micro - 1).Truncate(micro)
 	}
 	bound := s.flow(p.TokenHash)
-	s.gap("looks for a token hash in a transaction of its own")
+	s.gap("looks for a token hash in a separate transaction")
 	switch {
 	case bound != nil && s.has("binds a token hash again"):
 		*bound = p
 		return nil
-	case bound != nil && s.has("says nothing of a token hash that is bound"):
+	case bound != nil && s.has("returns no error for a token hash that is bound"):
 		return nil
-	case bound != nil && s.has("makes room for a flow that it refuses"):
+	case bound != nil && s.has("spends flows when Bind fails"):
 		s.makeRoom(&p, limit)
 		return errors.New("bound already")
 	case bound != nil, slices.Contains(s.swept, p.TokenHash):
 		return errors.New("bound already")
-	case s.has("keeps one flow for a user"):
+	case s.has("stores one flow for a user at most"):
 		s.flows = slices.DeleteFunc(s.flows, func(other *connect.Pending) bool {
 			return s.sameUser(other.ApplicationID, other.UserID, p.ApplicationID, p.UserID)
 		})
-	case s.has("forgets the return path"):
+	case s.has("stores no ReturnTo"):
 		p.ReturnTo = ""
-	case s.has("forgets what a flow is for"):
+	case s.has("stores no ConnectionID and Adds"):
 		p.Adds, p.ConnectionID = false, ""
-	case s.has("forgets the actor and the label of a flow"):
+	case s.has("stores no ActorID and Label of a flow"):
 		p.ActorID, p.Label = "", ""
 	case s.has("queues a tag for a flow"):
 		s.queue(connect.TagIdentity, finished(p, ""), noon)
 	}
-	if !s.has("believes that a flow is spent") {
+	if !s.has("stores Spent and IdentityID in Bind") {
 		p.Spent, p.IdentityID = false, ""
 	}
 	if s.has("is locked while it binds") {
@@ -102,29 +102,29 @@ func (s *sketch) Bind(ctx context.Context, p connect.Pending, limit int) error {
 	return nil
 }
 
-// beginning is when a flow began, as it is kept.
+// beginning returns BegunAt as it is stored.
 func (s *sketch) beginning(t time.Time) time.Time {
 	switch {
-	case s.has("forgets when a flow began"):
+	case s.has("stores no BegunAt"):
 		return time.Time{}
-	case t.IsZero() && s.has("keeps an unknown beginning as 1970"):
+	case t.IsZero() && s.has("stores a zero BegunAt as 1970"):
 		return time.Unix(0, 0)
 	case t.IsZero():
 		return t
-	case s.has("cuts the beginning that it keeps, and not what it is compared with"):
+	case s.has("truncates BegunAt, but not what it compares it with"):
 		return t.Truncate(micro)
 	}
 	return s.moment(t)
 }
 
-// makeRoom spends and removes the oldest flows of a user for the sake of p.
+// makeRoom spends and removes other flows so that p keeps to the limit.
 func (s *sketch) makeRoom(p *connect.Pending, limit int) {
 	var live, ended []*connect.Pending
 	for _, other := range s.flows {
 		switch {
 		case !s.makesRoom(other, p):
-		case s.has("makes room among the flows for the same connection") && other.ConnectionID != p.ConnectionID:
-		case other.Spent, s.has("takes what has expired for spent") && other.ExpiresAt.Before(p.IssuedAt):
+		case s.has("spends flows of the same ConnectionID only") && other.ConnectionID != p.ConnectionID:
+		case other.Spent, s.has("treats expired flows as spent") && other.ExpiresAt.Before(p.IssuedAt):
 			ended = append(ended, other)
 		default:
 			live = append(live, other)
@@ -134,9 +134,9 @@ func (s *sketch) makeRoom(p *connect.Pending, limit int) {
 	switch {
 	case s.has("binds any number of flows"):
 		return
-	case s.has("lets one flow more stay"):
+	case s.has("spends one flow too few"):
 		stay++
-	case s.has("lets one flow less stay"):
+	case s.has("spends one flow too many"):
 		stay--
 	case s.has("keeps one spent flow more"):
 		keep++
@@ -146,29 +146,29 @@ func (s *sketch) makeRoom(p *connect.Pending, limit int) {
 		keep = 0
 	case s.has("counts live and spent flows together"):
 		stay -= len(ended)
-	case s.has("spends the flow that is bound when it expires first"):
+	case s.has("spends the flow that it binds if it expires first"):
 		live = append(live, p)
 		stay++
 	}
 	spend, remove := s.oldest(live, stay), s.oldest(ended, keep)
-	s.gap("looks for what makes room in a transaction of its own")
-	s.gap("looks for one flow to spend, in a transaction of its own")
+	s.gap("looks for flows to spend in a separate transaction")
+	s.gap("looks for one flow to spend, in a separate transaction")
 	switch {
-	case s.has("looks for one flow to spend, in a transaction of its own"):
+	case s.has("looks for one flow to spend, in a separate transaction"):
 		spend = spend[:min(len(spend), 1)]
-	case s.has("removes what makes room"):
+	case s.has("removes the flows that it should spend"):
 		remove = append(remove, spend...)
 	case s.has("spends one flow at most"):
 		spend = spend[:min(len(spend), 1)]
-	case s.has("removes what it has just spent"):
+	case s.has("removes the flows that it has just spent"):
 		remove = s.oldest(append(ended, spend...), keep)
-	case s.has("spends kept flows once more"):
+	case s.has("spends spent flows again"):
 		spend = append(spend, ended...)
 	case s.has("ends connections with the flows it removes"):
 		s.connections = slices.DeleteFunc(s.connections, func(c *connect.Connection) bool {
 			return slices.ContainsFunc(remove, func(p *connect.Pending) bool { return p.IdentityID == c.IdentityID })
 		})
-	case s.has("never binds again what has made room"):
+	case s.has("never binds again a token hash that Bind removed"):
 		for _, other := range remove {
 			s.swept = append(s.swept, other.TokenHash)
 		}
@@ -179,38 +179,38 @@ func (s *sketch) makeRoom(p *connect.Pending, limit int) {
 	s.flows = slices.DeleteFunc(s.flows, func(other *connect.Pending) bool { return slices.Contains(remove, other) })
 }
 
-// makesRoom reports whether other is one of those that make room for p.
+// makesRoom reports whether makeRoom counts other.
 func (s *sketch) makesRoom(other, p *connect.Pending) bool {
 	switch {
-	case s.has("makes room among all flows"):
+	case s.has("spends the flows of all users"):
 		return true
-	case s.has("makes room among the flows of the user id everywhere"):
+	case s.has("spends the flows of the user id in all applications"):
 		return other.UserID == p.UserID
 	}
 	return s.sameUser(other.ApplicationID, other.UserID, p.ApplicationID, p.UserID) &&
-		(s.same("ActorID", other.ActorID, p.ActorID) || s.has("makes room among the flows of all actors"))
+		(s.same("ActorID", other.ActorID, p.ActorID) || s.has("spends the flows of all actors"))
 }
 
-// oldest are all flows but the n that expire last. Those given are in the order
-// they were bound in.
+// oldest returns all flows but the n that expire last. flows are in the order of
+// binding.
 func (s *sketch) oldest(flows []*connect.Pending, n int) []*connect.Pending {
 	n = min(max(n, 0), len(flows))
 	flows = slices.Clone(flows)
 	slices.SortStableFunc(flows, func(a, b *connect.Pending) int {
 		switch {
-		case s.has("makes room in the order of binding"):
+		case s.has("spends flows in the order of binding"):
 			return 0
-		case s.has("makes room in the order of issue"):
+		case s.has("spends flows in the order of IssuedAt"):
 			return a.IssuedAt.Compare(b.IssuedAt)
-		case s.has("makes room by the second"):
+		case s.has("compares ExpiresAt by the second"):
 			return cmp.Compare(a.ExpiresAt.Unix(), b.ExpiresAt.Unix())
-		case s.has("makes room with the newest"):
+		case s.has("spends the flows that expire last"):
 			return b.ExpiresAt.Compare(a.ExpiresAt)
 		}
 		return a.ExpiresAt.Compare(b.ExpiresAt)
 	})
 	oldest, newest := flows[:len(flows)-n], flows[len(flows)-n:]
-	if s.has("takes flows that expire at one moment for one") && n > 0 {
+	if s.has("counts flows that expire at one moment as one") && n > 0 {
 		return slices.DeleteFunc(oldest, func(p *connect.Pending) bool { return p.ExpiresAt.Equal(newest[0].ExpiresAt) })
 	}
 	return oldest
@@ -225,9 +225,9 @@ func (s *sketch) Pending(ctx context.Context, tokenHash string) (connect.Pending
 
 	p := s.flow(tokenHash)
 	switch {
-	case p == nil && s.has("has an empty flow for every token hash"):
+	case p == nil && s.has("returns an empty flow for an unknown token hash"):
 		return connect.Pending{TokenHash: tokenHash}, nil
-	case p == nil, s.has("hides what has expired") && p.ExpiresAt.Before(time.Now()):
+	case p == nil, s.has("returns no expired flows") && p.ExpiresAt.Before(time.Now()):
 		return connect.Pending{}, connect.ErrStateUnknown
 	}
 	return *p, nil
@@ -242,7 +242,7 @@ func (s *sketch) Spend(ctx context.Context, tokenHash string) error {
 
 	p := s.flow(tokenHash)
 	switch {
-	case p == nil && s.has("fails to spend an unknown flow"):
+	case p == nil && s.has("returns an error for an unknown flow"):
 		return connect.ErrStateUnknown
 	case p == nil:
 		return nil
@@ -252,7 +252,7 @@ func (s *sketch) Spend(ctx context.Context, tokenHash string) error {
 		for _, other := range s.flows {
 			other.Spent = other.Spent || s.sameUser(other.ApplicationID, other.UserID, p.ApplicationID, p.UserID)
 		}
-	case s.has("forgets the identity of a completed flow that is spent"):
+	case s.has("removes the IdentityID of a completed flow that is spent"):
 		p.IdentityID = ""
 	}
 	read := *p
@@ -262,36 +262,36 @@ func (s *sketch) Spend(ctx context.Context, tokenHash string) error {
 	return nil
 }
 
-// hasEnded reports whether the user of p was disconnected since p began.
+// hasEnded reports whether a Disconnect has ended p, which may have been bound later.
 func (s *sketch) hasEnded(p *connect.Pending) bool {
-	if p.BegunAt.IsZero() && !s.has("takes an unknown beginning for the earliest") || p.ActorID != "" && s.has("lets actors outlast a disconnect") {
+	if p.BegunAt.IsZero() && !s.has("treats a zero BegunAt as the earliest") || p.ActorID != "" && s.has("ignores BegunAt of flows with an actor") {
 		return false
 	}
 	for _, e := range s.ended {
 		switch {
-		case s.has("disconnects the user id everywhere") && e.userID == p.UserID:
-		case s.has("disconnects everybody in the application") && e.applicationID == p.ApplicationID:
+		case s.has("disconnects the user id in all applications") && e.userID == p.UserID:
+		case s.has("disconnects all users of the application") && e.applicationID == p.ApplicationID:
 		case !s.sameUser(e.applicationID, e.userID, p.ApplicationID, p.UserID):
 			continue
 		}
-		if s.before(p.BegunAt, e.at) || s.has("ends what began at the moment of a disconnect") && p.BegunAt.Equal(e.at) {
+		if s.before(p.BegunAt, e.at) || s.has("refuses what began at the moment of a Disconnect") && p.BegunAt.Equal(e.at) {
 			return true
 		}
 	}
 	return false
 }
 
-// remember remembers when a user was disconnected.
+// remember stores the time of a Disconnect.
 func (s *sketch) remember(applicationID, userID string, at time.Time) {
 	at = s.moment(at)
-	if s.has("rounds up the moment of a disconnect, and not the beginning") {
+	if s.has("rounds up the time of Disconnect, but not BegunAt") {
 		at = at.Add(micro - 1).Truncate(micro)
 	}
 	for _, e := range s.ended {
 		if !s.sameUser(e.applicationID, e.userID, applicationID, userID) {
 			continue
 		}
-		if s.before(e.at, at) && !s.has("remembers the first disconnect") || s.has("remembers the last disconnect") {
+		if s.before(e.at, at) && !s.has("keeps the first time of Disconnect") || s.has("keeps the last time of Disconnect") {
 			e.at = at
 		}
 		return
@@ -306,18 +306,18 @@ func (s *sketch) Sweep(ctx context.Context, before time.Time, limit int) (int, e
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	if limit < 1 && s.has("takes no limit for any limit") || s.has("sweeps without a limit") {
+	if limit < 1 && s.has("treats a limit below one as no limit") || s.has("sweeps without a limit") {
 		limit = len(s.flows)
 	}
 	var gone []*connect.Pending
 	for _, p := range s.flows {
 		expired := s.before(p.ExpiresAt, s.moment(before))
 		switch {
-		case s.has("sweeps what expires at the moment"):
+		case s.has("sweeps flows that expire at the moment"):
 			expired = !s.before(s.moment(before), p.ExpiresAt)
 		case s.has("sweeps live flows"):
 			expired = true
-		case s.has("sweeps live flows when there is room in a batch"):
+		case s.has("sweeps live flows with expired ones"):
 			expired = expired || len(gone) > 0
 		case s.has("sweeps no completed flows") && p.IdentityID != "":
 			expired = false
@@ -326,8 +326,8 @@ func (s *sketch) Sweep(ctx context.Context, before time.Time, limit int) (int, e
 			gone = append(gone, p)
 		}
 	}
-	s.gap("looks for what to sweep in a transaction of its own")
-	if len(gone) == 0 && s.has("fails to sweep nothing") {
+	s.gap("looks for flows to sweep in a separate transaction")
+	if len(gone) == 0 && s.has("returns an error when it sweeps no flow") {
 		return 0, errors.New("no rows")
 	}
 	for _, p := range gone {
@@ -337,46 +337,46 @@ func (s *sketch) Sweep(ctx context.Context, before time.Time, limit int) (int, e
 		if s.has("sweeps tasks with their flows") {
 			s.tasks = slices.DeleteFunc(s.tasks, func(t *connect.Task) bool { return t.UserID == p.UserID })
 		}
-		if s.has("forgets the disconnects of those whose flows it sweeps") {
+		if s.has("removes times of Disconnect with the flows that it sweeps") {
 			s.ended = slices.DeleteFunc(s.ended, func(e *ended) bool { return e.userID == p.UserID })
 		}
-		if s.has("never binds again what was swept") {
+		if s.has("never binds again a token hash that was swept") {
 			s.swept = append(s.swept, p.TokenHash)
 		}
 	}
 	s.flows = slices.DeleteFunc(s.flows, func(p *connect.Pending) bool { return slices.Contains(gone, p) })
-	if s.has("shares its limit between flows and disconnects") {
+	if s.has("counts flows and times of Disconnect together") {
 		limit -= len(gone)
 	}
 	forgotten := s.forget(before, limit)
 	switch {
 	case s.has("miscounts what it sweeps"):
 		return limit, nil
-	case s.has("counts the disconnects that it forgets"):
+	case s.has("counts the times of Disconnect that it removes"):
 		return len(gone) + forgotten, nil
 	}
 	return len(gone), nil
 }
 
-// forget forgets when users were disconnected, and returns of how many.
+// forget removes times of Disconnect, and returns how many.
 func (s *sketch) forget(before time.Time, limit int) int {
 	var gone []*ended
 	for _, e := range s.ended {
 		old := s.before(e.at, s.moment(before))
 		switch {
-		case s.has("never forgets a disconnect"):
+		case s.has("never removes a time of Disconnect"):
 			old = false
-		case s.has("forgets every disconnect"):
+		case s.has("removes all times of Disconnect"):
 			old = true
-		case s.has("forgets a disconnect of that moment"):
+		case s.has("removes a time of Disconnect at that moment"):
 			old = !s.before(s.moment(before), e.at)
 		}
-		if old && (len(gone) < limit || s.has("forgets disconnects without a limit")) {
+		if old && (len(gone) < limit || s.has("removes times of Disconnect without a limit")) {
 			gone = append(gone, e)
 		}
 	}
 	s.ended = slices.DeleteFunc(s.ended, func(e *ended) bool { return slices.Contains(gone, e) })
-	if s.has("ends the connections of those whose disconnect it forgets") {
+	if s.has("ends connections with the times of Disconnect that it removes") {
 		s.connections = slices.DeleteFunc(s.connections, func(c *connect.Connection) bool {
 			return slices.ContainsFunc(gone, func(e *ended) bool { return s.sameUser(e.applicationID, e.userID, c.ApplicationID, c.UserID) })
 		})

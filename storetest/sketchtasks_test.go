@@ -27,13 +27,13 @@ func (s *sketch) drop(kind connect.TaskKind, identityID string) {
 func (s *sketch) queue(kind connect.TaskKind, c connect.Connection, notBefore time.Time) {
 	queued := s.task(kind, c.IdentityID)
 	switch {
-	case queued != nil && s.has("queues a task once"):
+	case queued != nil && s.has("queues no task again"):
 		return
-	case queued != nil && s.has("counts on when a task is queued again"):
+	case queued != nil && s.has("keeps the attempts of a task that is queued again"):
 		queued.NotBefore = notBefore
 		return
 	case s.has("queues a task twice"):
-	case s.has("has one deletion for a user"):
+	case s.has("queues one deletion for a user at most"):
 		s.tasks = slices.DeleteFunc(s.tasks, func(t *connect.Task) bool {
 			return t.Kind == kind && s.sameUser(t.ApplicationID, t.UserID, c.ApplicationID, c.UserID)
 		})
@@ -66,11 +66,11 @@ func (s *sketch) Queue(ctx context.Context, t connect.Task) error {
 		default:
 			owned = true
 			owns = s.sameUser(c.ApplicationID, c.UserID, t.ApplicationID, t.UserID) ||
-				s.has("queues a tag for an identity of anybody") || s.has("queues a tag for the user id everywhere") && c.UserID == t.UserID
+				s.has("queues a tag for an identity of anybody") || s.has("queues a tag for the user id in any application") && c.UserID == t.UserID
 		}
 	}
 	switch {
-	case t.Kind == connect.TagIdentity && s.has("queues a tag for nobody"):
+	case t.Kind == connect.TagIdentity && s.has("queues a tag without a connection"):
 	case t.Kind == connect.TagIdentity && s.has("queues a tag for a replaced identity") && s.task(connect.DeleteIdentity, t.IdentityID) != nil:
 	case t.Kind == connect.TagIdentity && !owns:
 		return connect.ErrNotConnected
@@ -78,16 +78,16 @@ func (s *sketch) Queue(ctx context.Context, t connect.Task) error {
 		return connect.ErrIdentityTaken
 	case s.has("queues nothing"):
 		return nil
-	case t.Kind == connect.DeleteIdentity && s.has("queues a deletion once") && s.task(t.Kind, t.IdentityID) != nil:
+	case t.Kind == connect.DeleteIdentity && s.has("queues no deletion again") && s.task(t.Kind, t.IdentityID) != nil:
 		return nil
 	}
-	s.gap("looks for the owner of a task's identity in a transaction of its own")
+	s.gap("looks for the owner of a task's identity in a separate transaction")
 	if t.Kind == connect.DeleteIdentity {
 		s.byQueue = append(s.byQueue, t.IdentityID)
 	}
 	queued := connect.Connection{ApplicationID: t.ApplicationID, UserID: t.UserID, IdentityID: t.IdentityID}
 	switch old := s.task(t.Kind, t.IdentityID); {
-	case old != nil && s.has("keeps whose a task was"):
+	case old != nil && s.has("keeps the user of a task that is queued again"):
 		queued.ApplicationID, queued.UserID = old.ApplicationID, old.UserID
 	case s.has("queues at once"):
 		t.NotBefore = noon
@@ -109,11 +109,11 @@ func (s *sketch) Claim(ctx context.Context, applicationID string, now, until tim
 	var due []*connect.Task
 	for _, t := range s.tasks {
 		switch {
-		case s.before(s.moment(now), t.NotBefore), s.has("gives out a task once") && t.Attempts > 0:
+		case s.before(s.moment(now), t.NotBefore), s.has("returns a task only once") && t.Attempts > 0:
 		case s.has("claims tasks of any application"),
 			s.has("leases the tasks of every application"),
 			s.has("counts the tasks of other applications against the limit"),
-			s.has("gives out deletions to any application") && t.Kind == connect.DeleteIdentity,
+			s.has("returns the deletions of all applications") && t.Kind == connect.DeleteIdentity,
 			s.same("ApplicationID", t.ApplicationID, s.text(applicationID)):
 			due = append(due, t)
 		}
@@ -126,19 +126,19 @@ func (s *sketch) Claim(ctx context.Context, applicationID string, now, until tim
 		return order
 	})
 	switch {
-	case limit < 1 && s.has("takes no limit for any limit"), s.has("claims without a limit"):
+	case limit < 1 && s.has("treats a limit below one as no limit"), s.has("claims without a limit"):
 		limit = len(due)
-	case len(due) == 0 && s.has("fails to claim when nothing is due"):
+	case len(due) == 0 && s.has("returns an error when no task is due"):
 		return nil, errors.New("no rows")
 	}
-	if s.has("rounds up the lease that it keeps, and not what it is compared with") {
+	if s.has("rounds up NotBefore, but not what it compares it with") {
 		until = until.Add(micro - 1).Truncate(micro)
 	}
 	due = due[:min(len(due), max(limit, 0))]
 	if s.has("counts the tasks of other applications against the limit") {
 		due = slices.DeleteFunc(due, func(t *connect.Task) bool { return t.ApplicationID != applicationID })
 	}
-	s.gap("looks for tasks in a transaction of its own")
+	s.gap("looks for tasks in a separate transaction")
 
 	claimed := make([]connect.Task, 0, len(due))
 	for _, t := range due {
@@ -169,7 +169,7 @@ func (s *sketch) Done(ctx context.Context, t connect.Task) error {
 	switch {
 	case s.has("does not remove what is done"):
 		return nil
-	case queued == nil && s.has("fails to remove a task twice"):
+	case queued == nil && s.has("returns an error for a task that is done"):
 		return errors.New("no rows")
 	case queued != nil && s.has("removes claimed tasks alone") && queued.Attempts == 0:
 		return nil
@@ -199,7 +199,7 @@ func (s *sketch) Postpone(ctx context.Context, t connect.Task, notBefore time.Ti
 		queued = &t
 	case queued == nil:
 		return nil
-	case s.has("counts attempts anew after postponing"):
+	case s.has("resets the attempts when it postpones"):
 		queued.Attempts = 0
 	case s.has("postpones to later alone") && s.before(notBefore, queued.NotBefore):
 		return nil

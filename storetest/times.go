@@ -3,7 +3,7 @@ package storetest
 import (
 	"fmt"
 	"time"
-	_ "time/tzdata" // for zones on machines without a database of them
+	_ "time/tzdata" // for machines without a time zone database
 
 	"github.com/stretchr/testify/require"
 
@@ -18,7 +18,7 @@ func zone(t tb, name string) *time.Location {
 	return location
 }
 
-// zones are far from each other, and not all of whole hours.
+// zones returns time zones with very different offsets, not all of them whole hours.
 func zones(t tb) []*time.Location {
 	t.Helper()
 	return []*time.Location{
@@ -31,8 +31,8 @@ func zones(t tb) []*time.Location {
 	}
 }
 
-// requireEdge is a flow that expires at this moment, completed a microsecond
-// before, and one that is completed at it.
+// requireEdge completes two flows that expire at a moment: one before it, and one too
+// late.
 func requireEdge(t tb, s connect.Store, label string, expires, before, at time.Time) {
 	t.Helper()
 	p, late := flow("user of "+label, label), flow("user of "+label, label+", late")
@@ -40,24 +40,24 @@ func requireEdge(t tb, s connect.Store, label string, expires, before, at time.T
 	bind(t, s, p, late)
 
 	c := createdAt(finished(p, identity(label)), at)
-	requireRefused(t, s, late, c, connect.ErrStateExpired)
+	requireRefused(t, s, late, c, single, connect.ErrStateExpired)
 	c = createdAt(c, before)
 	c.HealthAt = expires
-	completeAs(t, s, p, c)
-	requireConnection(t, s, c)
+	completeWith(t, s, p, c, single)
+	requireConnections(t, s, c)
 	requireFlow(t, s, completed(p, c.IdentityID))
 	requireFlow(t, s, late)
 }
 
-// requireNear allows for what is lost below a microsecond.
+// requireNear requires that two times differ by less than a microsecond.
 func requireNear(t tb, want, got time.Time, what string) {
 	t.Helper()
-	require.Less(t, got.Sub(want).Abs(), micro, "how far %s has moved, of %v", what, want)
+	require.Less(t, got.Sub(want).Abs(), micro, "the difference between the %s that is stored and the given %v", what, want)
 }
 
-// inOrder are moments in order. In any spelling that leaves zeros or the zone as
-// they come, some of these stand the wrong way round.
-func inOrder() []time.Time {
+// orderedMoments returns moments in order. Formatted without their trailing zeros, or in
+// their zones, some of them sort in another order.
+func orderedMoments() []time.Time {
 	second := time.Date(2044, time.February, 29, 12, 0, 0, 0, time.UTC)
 	east, west := time.FixedZone("", 14*60*60), time.FixedZone("", -12*60*60)
 	return []time.Time{
@@ -74,8 +74,8 @@ func inOrder() []time.Time {
 	}
 }
 
-var times = topic{"times", []check{
-	{"every moment is kept to the microsecond", func(t tb, s connect.Store) {
+var timesGroup = group{"Times", []check{
+	{"every time is stored to the microsecond", func(t tb, s connect.Store) {
 		for _, us := range []int{0, 1, 9, 10, 100_000, 123_456, 500_000, 999_999} {
 			moment := time.Date(2044, time.February, 29, 23, 59, 59, us*1000, time.UTC)
 			label := fmt.Sprint(us)
@@ -85,18 +85,18 @@ var times = topic{"times", []check{
 			requireFlow(t, s, p)
 			c := createdAt(finished(p, identity(label)), moment)
 			c.HealthAt = moment
-			completeAs(t, s, p, c)
-			requireConnection(t, s, c)
+			completeWith(t, s, p, c, single)
+			requireConnections(t, s, c)
 
 			due := noon.Add(time.Duration(us) * micro)
-			require.NoError(t, s.Postpone(t.Context(), tag(c), due), "Postpone")
+			postpone(t, s, tag(c), due)
 			requireDue(t, s, due.Add(-micro))
 			requireDue(t, s, due, tag(c))
-			require.NoError(t, s.Done(t.Context(), tag(c)), "Done")
+			markDone(t, s, tag(c))
 		}
 	}},
 
-	{"what is finer than a microsecond is lost at most, and moves no moment further", func(t tb, s connect.Store) {
+	{"truncating or rounding moves a time by less than a microsecond", func(t tb, s connect.Store) {
 		for _, ns := range []int{1, 499, 500, 501, 999, 999_999_499, 999_999_999} {
 			moment := time.Date(2044, time.February, 29, 23, 59, 59, ns, time.UTC)
 			label := fmt.Sprint(ns)
@@ -104,15 +104,11 @@ var times = topic{"times", []check{
 			p.BegunAt, p.IssuedAt, p.ExpiresAt = moment.Add(-2*time.Hour), moment.Add(-time.Hour), moment.Add(time.Hour)
 			connection := createdAt(finished(p, identity(label)), moment)
 			connection.HealthAt = moment
-			bind(t, s, p)
-			completeAs(t, s, p, connection)
+			connectedWith(t, s, p, connection, single)
 
 			got, err := s.Pending(t.Context(), p.TokenHash)
 			require.NoError(t, err, "Pending")
-			connections, err := s.Connections(t.Context(), app, p.UserID)
-			require.NoError(t, err, "Connections")
-			require.Len(t, connections, 1, "the connections that Connections returns")
-			c := connections[0]
+			c := onlyConnection(t, s, p.UserID)
 			requireNear(t, p.BegunAt, got.BegunAt, "BegunAt")
 			requireNear(t, p.IssuedAt, got.IssuedAt, "IssuedAt")
 			requireNear(t, p.ExpiresAt, got.ExpiresAt, "ExpiresAt")
@@ -122,34 +118,33 @@ var times = topic{"times", []check{
 		}
 	}},
 
-	{"equal moments stay equal, though something finer than a microsecond is lost of them", func(t tb, s connect.Store) {
+	{"equal times stay equal below a microsecond", func(t tb, s connect.Store) {
 		for _, ns := range []time.Duration{1, 499, 500, 501, 999} {
 			label := fmt.Sprint(int(ns))
 			moment := noon.Add(ns)
 			p, late := flow("user "+label, label), flow("user "+label, label+", late")
 			late.ExpiresAt = moment
 			bind(t, s, p, late)
-			c := finished(late, identity(label+", late"))
-			c.ConnectedAt = moment
-			requireRefused(t, s, late, c, connect.ErrStateExpired)
+			c := connectedAt(finished(late, identity(label+", late")), moment)
+			requireRefused(t, s, late, c, single, connect.ErrStateExpired)
 			sweep(t, s, moment, plenty, 0)
 			sweep(t, s, moment.Add(micro), plenty, 1)
 
 			c = finished(p, identity(label))
-			completeHow(t, s, p, c, connect.Completion{TagAfter: moment})
+			completeWith(t, s, p, c, tagAfter(moment))
 			for n := range 3 {
 				tasks, err := s.Claim(t.Context(), app, moment, moment, plenty)
 				require.NoError(t, err, "Claim")
-				requireSameTasks(t, []connect.Task{again(tag(c), n+1)}, tasks, "the tasks that are due at the very moment of the claim")
+				requireSameTasks(t, []connect.Task{attempted(tag(c), n+1)}, tasks, "the tasks that are due at the very moment of the claim")
 			}
-			require.NoError(t, s.Postpone(t.Context(), tag(c), moment), "Postpone")
+			postpone(t, s, tag(c), moment)
 			tasks, err := s.Claim(t.Context(), app, moment, moment.Add(lease), plenty)
 			require.NoError(t, err, "Claim")
-			requireSameTasks(t, []connect.Task{again(tag(c), 4)}, tasks, "the tasks that are due at the very moment of the claim")
+			requireSameTasks(t, []connect.Task{attempted(tag(c), 4)}, tasks, "the tasks that are due at the very moment of the claim")
 		}
 	}},
 
-	{"a moment is the same instant in whatever zone it was given", func(t tb, s connect.Store) {
+	{"a time is the same instant in any zone", func(t tb, s connect.Store) {
 		for i, kept := range zones(t) {
 			for j, given := range zones(t) {
 				label := fmt.Sprint(i, "/", j)
@@ -158,8 +153,8 @@ var times = topic{"times", []check{
 		}
 	}},
 
-	{"when clocks are set back, both of the two equal hours are told apart", func(t tb, s connect.Store) {
-		// In Berlin, 2:30 comes twice on this night: 0:30 and 1:30 in UTC.
+	{"when clocks are set back, both equal hours are distinct", func(t tb, s connect.Store) {
+		// In Berlin, 2:30 occurs twice in this night, at 0:30 and 1:30 UTC.
 		berlin := zone(t, "Europe/Berlin")
 		once := time.Date(2026, time.October, 25, 0, 30, 0, 0, time.UTC).In(berlin)
 		twice := once.Add(time.Hour)
@@ -170,18 +165,17 @@ var times = topic{"times", []check{
 		p := flow("anna", "between")
 		p.ExpiresAt = once
 		bind(t, s, p)
-		c := finished(p, identity("anna"))
-		c.ConnectedAt = twice
-		requireRefused(t, s, p, c, connect.ErrStateExpired)
-		sweep(t, s, twice, plenty, 3) // those that expire once; not the two that expire twice
+		c := connectedAt(finished(p, identity("anna")), twice)
+		requireRefused(t, s, p, c, single, connect.ErrStateExpired)
+		sweep(t, s, twice, plenty, 3) // all but the two that expire at twice
 	}},
 
-	{"moments from 1970 to 9999 are kept", func(t tb, s connect.Store) {
+	{"times from 1970 to 9999 are stored", func(t tb, s connect.Store) {
 		for _, moment := range []time.Time{
 			time.Date(1970, time.January, 1, 0, 0, 1, 0, time.UTC),
-			time.Date(2001, time.September, 9, 1, 46, 40, 0, time.UTC), // a second of ten digits
-			time.Date(2038, time.January, 19, 3, 14, 8, 0, time.UTC),   // beyond 32 bits
-			time.Date(2262, time.April, 12, 0, 0, 0, 0, time.UTC),      // beyond 64 bits of nanoseconds
+			time.Date(2001, time.September, 9, 1, 46, 40, 0, time.UTC), // the first Unix time of ten digits
+			time.Date(2038, time.January, 19, 3, 14, 8, 0, time.UTC),   // more than 32 bits
+			time.Date(2262, time.April, 12, 0, 0, 0, 0, time.UTC),      // more than 64 bits of nanoseconds
 			time.Date(9999, time.December, 31, 23, 59, 59, 999_999_000, time.UTC),
 		} {
 			requireEdge(t, s, moment.Format(time.DateOnly), moment, moment.Add(-micro), moment)
@@ -189,8 +183,8 @@ var times = topic{"times", []check{
 		sweep(t, s, time.Date(2100, time.January, 1, 0, 0, 0, 0, time.UTC), plenty, 6)
 	}},
 
-	{"moments are ordered as instants, not as texts", func(t tb, s connect.Store) {
-		ordered := inOrder()
+	{"times are ordered as instants, not as strings", func(t tb, s connect.Store) {
+		ordered := orderedMoments()
 		var queued []connect.Task
 		for i, moment := range ordered {
 			label := fmt.Sprint(i)
@@ -200,12 +194,11 @@ var times = topic{"times", []check{
 
 			other := flow("tagged "+label, "tagged "+label)
 			other.ExpiresAt = noon.AddDate(7900, 0, 0)
-			bind(t, s, other)
-			c := completeHow(t, s, other, finished(other, identity(label)), connect.Completion{TagAfter: moment})
+			c := connectedWith(t, s, other, finished(other, identity(label)), tagAfter(moment))
 			queued = append(queued, tag(c))
 		}
 
-		// Each moment against every other, by expiry.
+		// Complete compares each moment with every other.
 		for i, expires := range ordered {
 			for j, at := range ordered {
 				label := fmt.Sprint(i, "/", j)
@@ -214,14 +207,14 @@ var times = topic{"times", []check{
 				bind(t, s, p)
 				c := createdAt(finished(p, identity("pair "+label)), at)
 				if j < i {
-					completeAs(t, s, p, c)
-					require.NoError(t, s.Done(t.Context(), tag(c)), "Done")
+					completeWith(t, s, p, c, single)
+					markDone(t, s, tag(c))
 				} else {
-					requireRefused(t, s, p, c, connect.ErrStateExpired)
+					requireRefused(t, s, p, c, single, connect.ErrStateExpired)
 				}
 			}
 		}
-		// By Claim: each when it is due, and the one that is due longest first.
+		// Claim returns each task when it is due, and the one that is due longest first.
 		last := ordered[len(ordered)-1]
 		until := last.AddDate(900, 0, 0)
 		for i, moment := range ordered {
@@ -231,7 +224,7 @@ var times = topic{"times", []check{
 			got := claimIn(t, s, app, last, until, 1)
 			requireSameTasks(t, queued[i:i+1], got, fmt.Sprintf("the one task that is due longest, at %v", moment))
 		}
-		// By Sweep.
+		// Sweep compares them.
 		for i, moment := range ordered {
 			want := 0
 			if i > 0 {

@@ -1,38 +1,39 @@
-// Command fakeanchor serves a fake of Anchor, API, hosted page and webhook, for
-// trying an app without an account: for front-end work, and for programs in
-// other languages, with Anchor's official SDKs too.
+// Command fakeanchor serves a fake of Anchor (the API, the hosted page and the webhook),
+// to try an application without an account. It is meant for front-end work and for
+// programs in other languages, which may use Anchor's official SDKs.
 //
 //	go run ./cmd/fakeanchor -addr 127.0.0.1:9797
 //
-// It prints what an app has to be configured with, as lines that a shell can
-// source, and serves until it is interrupted:
+// It prints the configuration for an application, as lines that a shell can source, and
+// serves until it is interrupted:
 //
 //	ANCHORBROWSER_BASE_URL=http://127.0.0.1:9797
 //	ANCHOR_APP_URL=http://127.0.0.1:9797
 //	ANCHORBROWSER_API_KEY=sk-fake-key-for-development-only
 //	ANCHOR_APPLICATION_ID=fa4e0000-0000-4000-8000-000000000001
 //
-// With -webhook-url it tells the app of sign-ins that work and that fail, and
-// prints what the events are signed with, which is random unless -webhook-secret
-// is given:
+// With -webhook-url it sends an event to the application when a sign-in succeeds or
+// fails. It prints the secret that signs the events, which is random unless
+// -webhook-secret is given:
 //
 //	ANCHOR_WEBHOOK_SECRET=T5XQ…
 //
-// Its sessions have no browser. With -browser it says how to run the sandbox, a module
-// of its own, which serves the same with real browsers.
+// Its sessions have no browser. The module sandbox has a command of the same name that
+// serves real browsers; -browser prints how to run it.
 //
-// With -switch it does what Anchor's documentation leaves open, and what goes wrong in
-// production, such as sessions that are refused:
+// With -switch it does what Anchor's documentation leaves open, or simulates failures,
+// such as refused sessions:
 //
 //	go run ./cmd/fakeanchor -switch sessions=no-credit -switch lists=whole
 //
-// [anchortest.Server.Switch] has the names and values, and the control page has them as
-// a form. With -orphans it begins with identities whose users never came back.
+// [anchortest.Server.Switch] lists the names and values. The control page has them as a
+// form. With -orphans it starts with identities whose users never returned to the
+// application.
 //
-// All other values are the same after a restart; identities are not kept. Calls
-// and events are logged on the standard error stream, without keys, tokens,
-// secrets and bodies, and so is the address of the control page, on which sign-ins can
-// be made to fail. The exit status is 2 for unusable flags and 1 for other errors.
+// All other values stay the same after a restart. Identities are not kept. It logs calls
+// and events to standard error, without keys, tokens, secrets and bodies. It also logs
+// the URL of the control page, which can make sign-ins fail. The exit status is 2 for
+// invalid flags and 1 for other errors.
 package main
 
 import (
@@ -56,22 +57,22 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// defaultAddr stays the same, so that a restart does not break an app's
-// configuration.
+// defaultAddr is fixed, so that an application's configuration stays valid after a
+// restart.
 const defaultAddr = "127.0.0.1:9797"
 
-// shutdownTimeout is how long calls under way may take to end.
+// shutdownTimeout is how long calls in progress may take to finish.
 const shutdownTimeout = 5 * time.Second
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	// After the first signal a second one ends the program at once.
+	// A second signal ends the program immediately.
 	context.AfterFunc(ctx, stop)
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run is the program without its process. It returns the exit status.
+// run runs the program and returns its exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	opts, secret, err := parseFlags(args, stderr)
 	if errors.Is(err, flag.ErrHelp) {
@@ -97,8 +98,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// serve tells how to use the fake and waits until ctx is done. webhookSecret is
-// empty when there is no webhook.
+// serve prints the configuration and serves until ctx is done. webhookSecret is
+// empty if there is no webhook.
 func serve(ctx context.Context, fake *anchortest.Server, webhookSecret string, stdout io.Writer, log *slog.Logger) error {
 	defer fake.Close()
 	lines := [][2]string{
@@ -127,37 +128,26 @@ func serve(ctx context.Context, fake *anchortest.Server, webhookSecret string, s
 	return nil
 }
 
-// parseFlags turns the command line into options, and tells what events are
-// signed with: nothing without a webhook. When help is asked for it is written to
-// stderr and the error is [flag.ErrHelp].
-func parseFlags(args []string, stderr io.Writer) (opts []anchortest.Option, webhookSecret string, err error) {
-	flags := flag.NewFlagSet("fakeanchor", flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // What went wrong is said once, by run.
-	addr := flags.String("addr", defaultAddr, "`address` to listen on; port 0 takes a free one")
-	key := flags.String("key", "", "API `key` that calls must carry (default a fixed one)")
-	application := flags.String("application", "", "`id` of the application, a UUID (default a fixed one)")
-	site := flags.String("site", "https://example.com", "`URL` of the application's site, whose host becomes its name")
-	flags.Func("another-application", "`id=URL` of another application and its site; may be repeated", func(text string) error {
-		id, site, _ := strings.Cut(text, "=")
-		name, err := siteName(site)
-		if err == nil {
-			opts = append(opts, anchortest.WithAnotherApplication(id, name, site))
-		}
-		return err
-	})
-	flags.Func("switch", "`name=value` of a switch of the fake, such as sessions=no-credit; may be repeated (see the package comment)", func(text string) error {
-		name, value, _ := strings.Cut(text, "=")
-		opts = append(opts, anchortest.WithSwitch(name, value))
-		return nil
-	})
-	orphans := flags.Int("orphans", 0, "`number` of identities to begin with that were left behind two days ago")
-	webhookURL := flags.String("webhook-url", "", "`URL` that is told of sign-ins that work and that fail (default none)")
-	flags.StringVar(&webhookSecret, "webhook-secret", "", "`secret` that events are signed with (default a random one)")
-	browser := flags.Bool("browser", false, "say how to serve a sandbox, in which sessions are real browsers")
+// A commandLine has the values of the flags.
+type commandLine struct {
+	addr, key, application, site string
+	webhookURL, webhookSecret    string
+	orphans                      int
+	browser                      bool
+	repeated                     []anchortest.Option // of flags that may be repeated
+}
 
+// parseFlags returns the options of the fake and the secret that signs events, which is
+// empty without a webhook. If help is requested, parseFlags writes it to stderr and
+// returns [flag.ErrHelp].
+func parseFlags(args []string, stderr io.Writer) (opts []anchortest.Option, webhookSecret string, err error) {
+	var c commandLine
+	flags := flag.NewFlagSet("fakeanchor", flag.ContinueOnError)
+	flags.SetOutput(io.Discard) // run prints errors.
+	c.register(flags)
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
-			fmt.Fprintln(stderr, "fakeanchor serves a fake of Anchor, API, hosted page and webhook, until it is interrupted.")
+			fmt.Fprintln(stderr, "fakeanchor serves a fake of Anchor (the API, the hosted page and the webhook) until it is interrupted.")
 			fmt.Fprintln(stderr, "Flags:")
 			flags.SetOutput(stderr)
 			flags.PrintDefaults()
@@ -167,35 +157,65 @@ func parseFlags(args []string, stderr io.Writer) (opts []anchortest.Option, webh
 	if flags.NArg() > 0 {
 		return nil, "", fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
-	if *browser {
-		return nil, "", errors.New("browsers are a module of their own: run go run github.com/anchorconnect/connect/sandbox/cmd/fakeanchor -browser")
+	return c.options()
+}
+
+func (c *commandLine) register(flags *flag.FlagSet) {
+	flags.StringVar(&c.addr, "addr", defaultAddr, "`address` to listen on; port 0 chooses a free port")
+	flags.StringVar(&c.key, "key", "", "API `key` that calls must carry (default a fixed key)")
+	flags.StringVar(&c.application, "application", "", "`id` of the application, a UUID (default a fixed id)")
+	flags.StringVar(&c.site, "site", "https://example.com", "`URL` of the application's site; its host becomes the application's name")
+	flags.Func("another-application", "`id=URL` of another application and its site; may be repeated", func(text string) error {
+		id, site, _ := strings.Cut(text, "=")
+		name, err := siteName(site)
+		if err == nil {
+			c.repeated = append(c.repeated, anchortest.WithAnotherApplication(id, name, site))
+		}
+		return err
+	})
+	flags.Func("switch", "`name=value` of a switch, such as sessions=no-credit; may be repeated (see the package documentation)", func(text string) error {
+		name, value, _ := strings.Cut(text, "=")
+		c.repeated = append(c.repeated, anchortest.WithSwitch(name, value))
+		return nil
+	})
+	flags.IntVar(&c.orphans, "orphans", 0, "`number` of identities whose users signed in two days ago and never returned to the application")
+	flags.StringVar(&c.webhookURL, "webhook-url", "", "`URL` that receives an event when a sign-in succeeds or fails (default none)")
+	flags.StringVar(&c.webhookSecret, "webhook-secret", "", "`secret` that signs events (default a random one)")
+	flags.BoolVar(&c.browser, "browser", false, "print how to run the sandbox, whose sessions are real browsers")
+}
+
+func (c *commandLine) options() (opts []anchortest.Option, webhookSecret string, err error) {
+	if c.browser {
+		return nil, "", errors.New("browsers are in a separate module: use go run github.com/anchorconnect/connect/sandbox/cmd/fakeanchor -browser")
 	}
-	name, err := siteName(*site)
+	if c.orphans < 0 {
+		return nil, "", errors.New("-orphans must not be negative")
+	}
+	name, err := siteName(c.site)
 	if err != nil {
 		return nil, "", fmt.Errorf("-site %w", err)
 	}
-	opts = append(opts, anchortest.WithAddr(*addr), anchortest.WithApplication(name, *site))
-	if *orphans < 0 {
-		return nil, "", errors.New("-orphans is a number that is not negative")
+	opts = append(c.repeated,
+		anchortest.WithAddr(c.addr),
+		anchortest.WithApplication(name, c.site),
+		anchortest.WithOrphans(c.orphans, 48*time.Hour))
+	if c.key != "" {
+		opts = append(opts, anchortest.WithAPIKey(c.key))
 	}
-	opts = append(opts, anchortest.WithOrphans(*orphans, 48*time.Hour))
-	if *key != "" {
-		opts = append(opts, anchortest.WithAPIKey(*key))
-	}
-	if *application != "" {
-		opts = append(opts, anchortest.WithApplicationID(*application))
+	if c.application != "" {
+		opts = append(opts, anchortest.WithApplicationID(c.application))
 	}
 	switch {
-	case *webhookURL != "":
-		webhookSecret = cmp.Or(webhookSecret, rand.Text())
-		opts = append(opts, anchortest.WithWebhook(*webhookURL, webhookSecret))
-	case webhookSecret != "":
-		return nil, "", errors.New("-webhook-secret is of no use without -webhook-url")
+	case c.webhookURL != "":
+		webhookSecret = cmp.Or(c.webhookSecret, rand.Text())
+		opts = append(opts, anchortest.WithWebhook(c.webhookURL, webhookSecret))
+	case c.webhookSecret != "":
+		return nil, "", errors.New("-webhook-secret requires -webhook-url")
 	}
 	return opts, webhookSecret, nil
 }
 
-// siteName is the host of a site's URL.
+// siteName returns the host of a site's URL.
 func siteName(site string) (string, error) {
 	u, err := url.Parse(site)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
@@ -206,7 +226,7 @@ func siteName(site string) (string, error) {
 
 var shellSafe = regexp.MustCompile(`^[A-Za-z0-9_.:/@%+=,-]+$`)
 
-// quote makes a word of the shell (POSIX, section 2.2.2) that stands for text.
+// quote quotes text as a word of the shell (POSIX, section 2.2.2).
 func quote(text string) string {
 	if shellSafe.MatchString(text) {
 		return text

@@ -34,6 +34,7 @@ func TestMain(m *testing.M) {
 	if browser, err := start(); err == nil {
 		browser.Close()
 	}
+	closeFirefox()
 	os.Exit(code)
 }
 
@@ -307,7 +308,7 @@ func (a *app) needSignIn(t *testing.T, user string) error {
 }
 
 // signIn signs a person in to the app, in its own page.
-func signIn(a *app, tab *chromium.Tab, user string) {
+func signIn(a *app, tab page, user string) {
 	tab.Open(a.origin + "/sign-in")
 	tab.Fill("[name=user]", user)
 	tab.Click("form[action='/sign-in'] button")
@@ -328,7 +329,7 @@ const (
 )
 
 // atHostedPage waits for the hosted page.
-func atHostedPage(a *app, tab *chromium.Tab) {
+func atHostedPage(a *app, tab page) {
 	tab.At(a.hosted + "/identity/create")
 	tab.Wait(`document.querySelector("` + approveButton + `")`)
 }
@@ -344,11 +345,17 @@ func connectByForm(a *app, tab *chromium.Tab) {
 // requireNotice checks that a page of connect's own says how something ended.
 func requireNotice(t *testing.T, tab *chromium.Tab, err error) {
 	t.Helper()
+	waitForNotice(t, tab, err)
+	require.Empty(t, tab.Problems())
+}
+
+// waitForNotice waits for a page of connect's own that says how something ended.
+func waitForNotice(t *testing.T, tab page, err error) {
+	t.Helper()
 	e := connect.Explain(err)
 	tab.Wait(fmt.Sprintf(`document.readyState === "complete" &&
 		document.querySelector("h1")?.textContent.includes(%s) &&
 		performance.getEntriesByType("navigation")[0].responseStatus === %d`, asJSON(t, e.Title), e.Status))
-	require.Empty(t, tab.Problems())
 }
 
 func asJSON(t *testing.T, value any) string {

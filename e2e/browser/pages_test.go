@@ -184,13 +184,13 @@ func init() {
 	}
 }
 
-// README.md lists the errors.
+// docs/errors.md lists the errors.
 func TestEveryErrorIsLookedAt(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("../../README.md")
+	page, err := os.ReadFile("../../docs/errors.md")
 	require.NoError(t, err)
 	want := []string{connect.Explain(fmt.Errorf("something else")).Code}
-	for _, row := range regexp.MustCompile("(?m)^\\| `Err\\w+` \\| `(\\w+)` \\|").FindAllStringSubmatch(string(readme), -1) {
+	for _, row := range regexp.MustCompile("(?m)^\\| `Err\\w+` \\| `(\\w+)` \\|").FindAllStringSubmatch(string(page), -1) {
 		want = append(want, row[1])
 	}
 	require.Greater(t, len(want), 20)

@@ -91,9 +91,9 @@ var targets = []target{
 			// Events.
 			"ReadEvent", "ReadSignature", "Signature.Verify", "ParseEvent", "Event.IdentityID", "readMoment",
 			// What a refusal means.
-			"NeedsSignIn", "Client.EndSession", "Client.sessionIsOver", "retry",
+			"NeedsSignIn", "Client.EndSession", "Client.sessionEnded", "retry",
 		},
-		quick: "^Test(TheSignature|ParseEvent|TheIdentityOf|ReadEvent|NeedsSignIn|EndSession|Retries|ParseID|Identity|CreateIdentityToken|Validate|AnswersThatCannotBeRight|Acknowledgements|OnlyAnchor)",
+		quick: "^Test(Signature|ParseEvent|EventIdentityID|ReadEvent|NeedsSignIn|EndSession|Retr|ParseID|Identity|CreateIdentityToken|Validate|AnswerThat|IsNotFound)",
 	},
 	{
 		dir: "sandbox",

@@ -152,7 +152,7 @@ func (a *app) deleteAccount(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 		return
 	}
-	if err := a.connect.Disconnect(r.Context(), u.ID); err != nil {
+	if err := a.connect.DisconnectAll(r.Context(), u.ID); err != nil {
 		a.fault(w, r, "cannot disconnect the user", err)
 		return
 	}

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package firefox
+
+import "syscall"
+
+var endWithTests *syscall.SysProcAttr
