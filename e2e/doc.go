@@ -1,10 +1,8 @@
-// Package e2e tests connect from end to end, on what it meets outside of its own
-// tests: the routers and session libraries that apps are built on, a proxy that
-// ends TLS, Anchor's own SDK and Anchor's description of its API.
+// Package e2e tests connect from end to end with what surrounds it in an app: routers,
+// session libraries, a proxy that terminates TLS, and Anchor's OpenAPI description.
 //
-// The recipes of docs/routers.md are in its tests, marked "docs: …", and so are
-// known to work.
+// The recipes of docs/routers.md are regions of these tests, marked "docs: …".
 //
-// What browsers make of it is tested in the folder browser; the command
-// screenshots makes the pictures of README.md.
+// Package browser tests connect in a real browser. The command screenshots makes the
+// pictures of the README.
 package e2e

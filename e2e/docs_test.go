@@ -13,7 +13,7 @@ import (
 
 // The code of docs/routers.md is what stands between "docs: name" and "docs: end"
 // in the tests, which run it: all of it, and nothing else.
-func TestTheRecipesAreThoseOfTheTests(t *testing.T) {
+func TestDocsShowTheRecipesOfTheTests(t *testing.T) {
 	t.Parallel()
 	recipe := regexp.MustCompile(`(?ms)^(\t*)(?://|#) docs: [^\n]+\n(.*?)\n\t*(?://|#) docs: end$`)
 	files, err := filepath.Glob("*_test.go")

@@ -9,7 +9,7 @@ import (
 )
 
 // A router that strips a path keeps what the browser asked for in RequestURI.
-func TestTheWholeAppUnderAStrippedPath(t *testing.T) {
+func TestMountingUnderAStrippedPath(t *testing.T) {
 	t.Parallel()
 	requireFlow(t, startApp(t, wiring{
 		base: "/tools", prefix: "/tools", reports: "/tools/reports",
@@ -23,7 +23,7 @@ func TestTheWholeAppUnderAStrippedPath(t *testing.T) {
 
 // Behind something that strips the path of the whole app, the app's own router
 // leaves the rest of PublicURL's path on.
-func TestAPathThatIsStrippedInPart(t *testing.T) {
+func TestMountingUnderAPartlyStrippedPath(t *testing.T) {
 	t.Parallel()
 	for name, wire := range map[string]func(parts) http.Handler{
 		"a mounted handler": func(p parts) http.Handler {

@@ -184,7 +184,7 @@ func makeCertificate(t *testing.T, dir string) *x509.CertPool {
 	return pool
 }
 
-func TestBehindNginx(t *testing.T) {
+func TestNginx(t *testing.T) {
 	t.Parallel()
 	program, err := exec.LookPath("nginx")
 	if err != nil {

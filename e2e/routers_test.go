@@ -283,7 +283,7 @@ func adapted(recipe func(chi.Router, *connect.Handler, http.Handler)) func(*chi.
 
 func init() { gin.SetMode(gin.ReleaseMode) } // Or it prints every route.
 
-func TestEveryRouter(t *testing.T) {
+func TestRouters(t *testing.T) {
 	t.Parallel()
 	for _, w := range wirings() {
 		t.Run(w.name, func(t *testing.T) {
@@ -295,7 +295,7 @@ func TestEveryRouter(t *testing.T) {
 	}
 }
 
-func TestEveryRouterOverHTTP2(t *testing.T) {
+func TestRoutersOverHTTP2(t *testing.T) {
 	t.Parallel()
 	for _, w := range wirings() {
 		t.Run(w.name, func(t *testing.T) {

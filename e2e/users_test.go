@@ -184,7 +184,7 @@ func userCases() []userCase {
 	}
 }
 
-func TestEveryKindOfSession(t *testing.T) {
+func TestSessionsOfEveryLibrary(t *testing.T) {
 	t.Parallel()
 	for _, test := range userCases() {
 		t.Run(test.name, func(t *testing.T) {

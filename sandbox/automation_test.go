@@ -45,8 +45,7 @@ func newApp(t *testing.T, anchor *sandbox.Server) (h *connect.Handler, browser *
 }
 
 // docs: automation
-// readInbox is an automation: it reads the inbox of the account that a user has
-// connected.
+// readInbox is an automation: it reads the inbox of a user's connected account.
 func readInbox(ctx context.Context, h *connect.Handler, client *anchorhttp.Client, site, userID string) (subjects []string, err error) {
 	session, err := h.NewSession(ctx, userID)
 	if err != nil {
@@ -72,7 +71,7 @@ func TestReadingTheInbox(t *testing.T) {
 	defer anchor.Close()
 	h, browser, url := newApp(t, anchor) // your app, wired to anchor.Client() and anchor.ApplicationID()
 
-	// The user connects an account: presses the button, signs in, and comes back.
+	// The user connects an account: presses the button, signs in and returns.
 	res, err := browser.Post(url+"/connect", "", nil)
 	require.NoError(t, err)
 	callback, err := anchor.SignIn(t.Context(), res.Header.Get("Location"), "ada", "ada-letters")
@@ -85,7 +84,7 @@ func TestReadingTheInbox(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "Your book is ready", subjects[0])
 
-	// A sign-in that Anchor can repeat is repeated. One that it cannot is refused.
+	// Anchor signs in again if it can, and refuses the session otherwise.
 	require.NoError(t, anchor.Site().SignOutEverywhere("ada"))
 	_, err = readInbox(t.Context(), h, anchor.Client(), anchor.Site().URL(), "user-1")
 	require.NoError(t, err)
@@ -96,8 +95,8 @@ func TestReadingTheInbox(t *testing.T) {
 
 // docs: end
 
-// The example is the README's, whole, and is over in seconds.
-func TestTheREADMEsExampleIsTested(t *testing.T) {
+// README.md shows exactly this example.
+func TestREADMEShowsTheTest(t *testing.T) {
 	t.Parallel()
 	source, err := os.ReadFile("automation_test.go")
 	require.NoError(t, err)

@@ -2,11 +2,11 @@
 // fake of package anchortest:
 //
 //   - a site with accounts to sign in to ([Site]);
-//   - a hosted page that signs in there and keeps the site's cookies as the identity;
-//   - browser sessions that are a headless Chromium with those cookies, for chromedp,
-//     Playwright and Puppeteer to drive.
+//   - a hosted page that signs in at that site and stores its cookies for the identity;
+//   - browser sessions in a headless Chromium with those cookies, for chromedp,
+//     Playwright and Puppeteer.
 //
-// A test starts one for itself:
+// In a test:
 //
 //	anchor, err := sandbox.Start(t.Context())
 //	if errors.Is(err, sandbox.ErrNoBrowser) {
@@ -15,32 +15,33 @@
 //	require.NoError(t, err)
 //	defer anchor.Close()
 //
-//	// Give the app anchor.Client() and anchor.ApplicationID(), let it start a
-//	// flow, and sign in on the hosted page that it sends the browser to.
+//	// Configure the app with anchor.Client() and anchor.ApplicationID(), start a flow,
+//	// and sign in on the hosted page to which the app redirects the browser.
 //	callbackURL, err := anchor.SignIn(t.Context(), hostedURL, "ada", "ada-letters")
 //
-// The command sandbox/cmd/fakeanchor serves the same to programs in other languages.
+// The command sandbox/cmd/fakeanchor serves a sandbox to programs in other languages.
 //
 // # Browsers
 //
-// The browser is the Chromium or Chrome that is installed: the program that
-// CHROME_PATH names, or the first of the usual names. It is started headless, with a
-// temporary profile, and ends with its session: by the API's call, by a timeout or
-// by [Server.Close]. What a kill of the process leaves behind is removed by the next
-// [Start]. On Windows no browser is started.
+// The browser is the installed Chromium or Chrome: the program that CHROME_PATH names,
+// or the first of the usual names. It runs headless, with a temporary profile, and ends
+// with its session: by an API call, by a timeout or by [Server.Close]. If the process is
+// killed, the next [Start] removes what it left behind. Browsers are not started on
+// Windows.
 //
-// A process of root's starts Chromium without Chromium's own sandbox, which does not
-// work for root, and logs that. Let it open only pages that you trust.
+// If the process runs as root, Chromium runs without its own sandbox, which does not work
+// for root. Start logs a warning. Open only pages that you trust.
 //
 // # What is left out
 //
-// Proxies, captcha solving, stealth, ad blocking, recordings, stored profiles and a
-// window are accepted and left out. The log, the live view and [Server.Notes] say so.
+// Proxies, captcha solving, stealth, ad blocking, recordings, stored profiles, extensions
+// and windows are accepted and ignored. The log, the live view and [Server.Notes] list
+// what a session does without.
 //
-// # Guards
+// # Security
 //
-// Everything listens on loopback alone, and refuses requests by another host's name.
-// The addresses of sessions cannot be guessed, and pages of other origins cannot drive
-// one. The sandbox keeps passwords as they are, and shows them: it is for development, and
-// for accounts that are made up.
+// The sandbox listens only on loopback, and refuses requests for other host names. The
+// URLs of sessions cannot be guessed, and pages of other origins cannot drive a session.
+// The sandbox keeps passwords in plain text and shows them: use it only for development,
+// with made-up accounts.
 package sandbox

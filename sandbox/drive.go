@@ -14,18 +14,18 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// The paths beside those of the fake. Each goes on with a secret.
+// The sandbox's own paths, in addition to the fake's. A secret follows each.
 const (
 	overviewPath = "/sandbox/"
 	cdpPath      = "/cdp/"
 	livePath     = "/live/"
 )
 
-// frameTimeout is how long a picture of a page may take.
+// frameTimeout bounds taking a screenshot for the live view.
 const frameTimeout = 5 * time.Second
 
-// urls are the session's addresses. That of the browser ends as Chromium's own does,
-// which clients take for one that needs no looking up.
+// urls returns the session's URLs. The CDP URL ends like Chromium's own, so clients use
+// it without discovery.
 func (b *session) urls() anchortest.SessionURLs {
 	base := b.server.URL()
 	return anchortest.SessionURLs{
@@ -34,7 +34,7 @@ func (b *session) urls() anchortest.SessionURLs {
 	}
 }
 
-// routes is what listens: the fake, and what it does not have.
+// routes returns the handler of the fake's and the sandbox's paths.
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc(cdpPath+"{secret}/devtools/browser/{session}", s.serveCDP)
@@ -45,12 +45,12 @@ func (s *Server) routes() http.Handler {
 	return onlyLoopback(mux)
 }
 
-// pathSession returns the session whose address a request knows, or answers 404. secret
-// is the session's secret for this kind of address.
+// pathSession returns the session of a request's path. If the session or its secret is
+// wrong, it answers 404 and returns nil.
 func (s *Server) pathSession(w http.ResponseWriter, r *http.Request, secret func(*session) string) *session {
 	found := s.session(r.PathValue("session"))
 	if found == nil || !equal(r.PathValue("secret"), secret(found)) {
-		http.Error(w, "There is no such session, or it has ended.", http.StatusNotFound)
+		http.Error(w, "The session does not exist or has ended.", http.StatusNotFound)
 		return nil
 	}
 	return found
@@ -61,7 +61,7 @@ func viewing(b *session) string { return b.liveSecret }
 
 func equal(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
-// serveCDP lets a program drive a session's browser.
+// serveCDP connects a program to a session's browser.
 func (s *Server) serveCDP(w http.ResponseWriter, r *http.Request) {
 	if !ownOrigin(r) {
 		http.Error(w, "A page of another origin cannot drive a browser.", http.StatusForbidden)
@@ -71,10 +71,10 @@ func (s *Server) serveCDP(w http.ResponseWriter, r *http.Request) {
 	if b == nil {
 		return
 	}
-	// The Origin has been judged above, more strictly than Accept does.
+	// ownOrigin checks the Origin, more strictly than Accept does.
 	socket, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true, CompressionMode: websocket.CompressionDisabled})
 	if err != nil {
-		return // It has been answered.
+		return // Accept has answered.
 	}
 	defer socket.CloseNow()
 	socket.SetReadLimit(-1)
@@ -83,7 +83,13 @@ func (s *Server) serveCDP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer b.disconnect()
-	ctx, cancel := context.WithCancel(context.Background()) // The request's says nothing after Accept.
+	b.relay(socket)
+}
+
+// relay passes messages between a socket and the browser until either ends.
+func (b *session) relay(socket *websocket.Conn) {
+	// The context of a hijacked request does not end with its connection.
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	client, err := b.browser.Conn().Attach(ctx)
 	if err != nil {
@@ -93,7 +99,7 @@ func (s *Server) serveCDP(w http.ResponseWriter, r *http.Request) {
 	defer client.Detach(ctx)
 	go func() {
 		select {
-		case <-b.browser.Done(): // A client that does not read must not hold on to the socket.
+		case <-b.browser.Done(): // A client that does not read must not keep the socket open.
 			socket.CloseNow()
 		case <-ctx.Done():
 		}
@@ -117,29 +123,29 @@ func (s *Server) serveCDP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		if err := client.Send(message); err != nil {
-			socket.Close(websocket.StatusInvalidFramePayloadData, "the message is not understood, or the session has ended")
+			socket.Close(websocket.StatusInvalidFramePayloadData, "the message is not a JSON object, or the session has ended")
 			return
 		}
 	}
 }
 
-// serveLive shows a session to a person.
+// serveLive shows the live view of a session.
 func (s *Server) serveLive(w http.ResponseWriter, r *http.Request) {
 	b := s.pathSession(w, r, viewing)
 	if b == nil {
 		return
 	}
 	setPageHeaders(w.Header())
-	// An app may show it in a page of its own.
+	// Without frame-ancestors: an app may embed the live view.
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src "+styleHash+"; script-src "+scriptHash+
 		"; img-src blob: data:; connect-src 'self'; form-action 'none'; base-uri 'none'")
-	_ = liveTemplate.ExecuteTemplate(w, "live", map[string]any{ // An error is that of a viewer who has gone.
+	_ = liveTemplate.ExecuteTemplate(w, "live", map[string]any{ // It fails only if the client has gone.
 		"Notes": b.request.notes, "Width": b.request.width, "Height": b.request.height,
 	})
 }
 
-// serveFrame answers with a picture of the page that a session shows now. Its address
-// is in the header Page-Url, escaped.
+// serveFrame answers with a screenshot of the session's current page. The header Page-Url
+// has the page's URL, path-escaped.
 func (s *Server) serveFrame(w http.ResponseWriter, r *http.Request) {
 	b := s.pathSession(w, r, viewing)
 	if b == nil {
@@ -149,7 +155,7 @@ func (s *Server) serveFrame(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	picture, address, err := b.frame(ctx)
 	if err != nil {
-		http.Error(w, "There is no picture at this moment.", http.StatusServiceUnavailable)
+		http.Error(w, "The screenshot could not be taken. Try again.", http.StatusServiceUnavailable)
 		return
 	}
 	h := w.Header()
@@ -160,7 +166,7 @@ func (s *Server) serveFrame(w http.ResponseWriter, r *http.Request) {
 	w.Write(picture)
 }
 
-// frame takes a picture of the current page.
+// frame takes a screenshot of the current page.
 func (b *session) frame(ctx context.Context) (picture []byte, address string, err error) {
 	id, address, ok := b.pages.current()
 	if !ok {
@@ -186,10 +192,10 @@ func (b *session) frame(ctx context.Context) (picture []byte, address string, er
 	return picture, address, err
 }
 
-// serveOverview shows what there is, and codes, to a person.
+// serveOverview shows the accounts, with passwords and codes, and the sessions.
 func (s *Server) serveOverview(w http.ResponseWriter, r *http.Request) {
 	if !equal(r.PathValue("secret"), s.secret) {
-		http.Error(w, "There is no such page.", http.StatusNotFound)
+		http.Error(w, "This page does not exist.", http.StatusNotFound)
 		return
 	}
 	type account struct {
@@ -211,7 +217,7 @@ func (s *Server) serveOverview(w http.ResponseWriter, r *http.Request) {
 		code, _ := s.site.Code(a.Name)
 		page.Accounts = append(page.Accounts, account{a, code})
 	}
-	for _, kept := range s.fake.Sessions() { // In the order in which they were opened.
+	for _, kept := range s.fake.Sessions() { // In the order of their opening.
 		if b := s.session(kept.ID); b != nil {
 			b.mu.Lock()
 			page.Sessions = append(page.Sessions, row{b.id, b.urls().LiveView, b.connections, b.request.notes})

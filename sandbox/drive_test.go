@@ -19,7 +19,7 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// dial asks for a WebSocket and returns the status of the answer.
+// dial opens a WebSocket and returns the status of the response.
 func dial(t *testing.T, address string, header http.Header, host string) int {
 	t.Helper()
 	socket, res, err := websocket.Dial(t.Context(), address, &websocket.DialOptions{HTTPHeader: header, Host: host})
@@ -34,7 +34,7 @@ func dial(t *testing.T, address string, header http.Header, host string) int {
 	return res.StatusCode
 }
 
-func TestNoPageOfAnotherSiteDrivesABrowser(t *testing.T) {
+func TestCDPRefusesOtherOriginsAndHosts(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	session := open(t, s, identity(t, s, "ada", "ada-letters"))
@@ -98,8 +98,8 @@ func TestNoPageOfAnotherSiteDrivesABrowser(t *testing.T) {
 	})
 }
 
-// A real page of another site tries to, in a real browser.
-func TestARealPageOfAnotherOriginIsRefused(t *testing.T) {
+// A page of another site tries to drive a session from a real browser.
+func TestCDPRefusesARealPageOfAnotherOrigin(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	victim := open(t, s, identity(t, s, "ada", "ada-letters"))
@@ -114,7 +114,7 @@ func TestARealPageOfAnotherOriginIsRefused(t *testing.T) {
 	require.Equal(t, "refused", said)
 }
 
-func TestNothingListensBeyondLoopback(t *testing.T) {
+func TestStartListensOnLoopbackOnly(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	session := open(t, s, identity(t, s, "ada", "ada-letters"))
@@ -125,7 +125,7 @@ func TestNothingListensBeyondLoopback(t *testing.T) {
 	}
 }
 
-func TestTheLiveViewShowsThePageAsItIsNow(t *testing.T) {
+func TestLiveViewShowsTheCurrentPage(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	session := open(t, s, identity(t, s, "ada", "ada-letters"))
@@ -178,7 +178,7 @@ func says(t *testing.T, ctx context.Context, condition string) {
 	}, 20*time.Second, 20*time.Millisecond, condition)
 }
 
-func TestTheCurrentPageIsTheOneThatChangedLast(t *testing.T) {
+func TestPagesCurrentIsTheOneThatChangedLast(t *testing.T) {
 	t.Parallel()
 	p := newPages()
 	event := func(method, id, kind, url string) {
@@ -207,8 +207,8 @@ func TestTheCurrentPageIsTheOneThatChangedLast(t *testing.T) {
 	require.False(t, ok)
 }
 
-// Other users of the machine reach the ports.
-func TestTheKeyAndTheOverviewAreToldToNobodyWhoAsks(t *testing.T) {
+// Other users of the machine can reach the ports.
+func TestOverviewAndKeyAreNotDisclosed(t *testing.T) {
 	t.Parallel()
 	s, other := start(t), start(t)
 	require.NotEqual(t, s.APIKey(), other.APIKey())
@@ -220,7 +220,7 @@ func TestTheKeyAndTheOverviewAreToldToNobodyWhoAsks(t *testing.T) {
 	require.Equal(t, "sk-of-the-test", chosen.APIKey())
 }
 
-func TestTheOverviewIsForThoseWhoKnowItsAddress(t *testing.T) {
+func TestOverviewNeedsItsSecretURL(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	session := open(t, s, identity(t, s, "ada", "ada-letters"))
@@ -235,7 +235,7 @@ func TestTheOverviewIsForThoseWhoKnowItsAddress(t *testing.T) {
 	require.Equal(t, 404, get(t, s.URL()+"/sandbox/x").status)
 }
 
-func TestSeveralProgramsDriveOneBrowser(t *testing.T) {
+func TestCDPIsSharedBySeveralPrograms(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	session, err := s.Client().CreateSession(t.Context(), anchorhttp.SessionRequest{})

@@ -7,20 +7,20 @@ import (
 	"strings"
 )
 
-// onlyLoopback refuses requests by a host name that is not this machine's. A page
-// whose name was made to resolve to 127.0.0.1 (DNS rebinding) sends its own.
+// onlyLoopback refuses requests whose Host is not this machine. In a DNS rebinding attack
+// the Host is the attacker's.
 func onlyLoopback(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !loopbackHost(r.Host) {
-			http.Error(w, "The sandbox serves this machine alone: use 127.0.0.1 or localhost.", http.StatusMisdirectedRequest)
+			http.Error(w, "The sandbox serves only this machine: use 127.0.0.1 or localhost.", http.StatusMisdirectedRequest)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// loopbackHost reports whether a Host header names this machine by its looks (RFC
-// 6761, section 6.3, for localhost): nothing is looked up.
+// loopbackHost reports whether a Host header names this machine, without resolving it
+// (RFC 6761, section 6.3, for localhost).
 func loopbackHost(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
@@ -29,9 +29,9 @@ func loopbackHost(host string) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost") || net.ParseIP(host).IsLoopback()
 }
 
-// ownOrigin reports whether a request comes from a program, which sends no Origin, or
-// from the origin that it was sent to. Browsers send one with every WebSocket (RFC
-// 6455, section 4.1), so a page of another origin cannot drive a session.
+// ownOrigin reports whether a request has no Origin, as programs send none, or the origin
+// of the sandbox itself. Browsers send an Origin with every WebSocket handshake (RFC 6455,
+// section 4.1), so a page of another origin cannot drive a session.
 func ownOrigin(r *http.Request) bool {
 	origins := r.Header.Values("Origin")
 	if len(origins) == 0 {

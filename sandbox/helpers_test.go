@@ -20,7 +20,7 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// start starts a sandbox for one test, which is skipped without a browser.
+// start starts a sandbox for one test. It skips the test without a browser.
 func start(t *testing.T, options ...Option) *Server {
 	t.Helper()
 	s, err := Start(t.Context(), options...)
@@ -34,7 +34,7 @@ func start(t *testing.T, options ...Option) *Server {
 
 const callback = "https://app.example/identity-callback/st4te"
 
-// hosted is the address that an app would send the browser to.
+// hosted returns the URL to which an app would redirect the browser.
 func hosted(t *testing.T, s *Server) string {
 	t.Helper()
 	token, err := s.Client().CreateIdentityToken(t.Context(), s.ApplicationID(), callback)
@@ -42,7 +42,7 @@ func hosted(t *testing.T, s *Server) string {
 	return s.Client().HostedPageURL(token.Token, "")
 }
 
-// identity signs in on the hosted page.
+// identity signs in on the hosted page and returns the new identity.
 func identity(t *testing.T, s *Server, account, password string) (id string) {
 	t.Helper()
 	callbackURL, err := s.SignIn(t.Context(), hosted(t, s), account, password)
@@ -60,7 +60,7 @@ func open(t *testing.T, s *Server, identityID string) anchorhttp.Session {
 	return session
 }
 
-// refusal is the answer of the API that an error is.
+// refusal returns the API's response in an error.
 func refusal(t *testing.T, err error) *anchorhttp.Error {
 	t.Helper()
 	var answer *anchorhttp.Error
@@ -89,7 +89,7 @@ func subjects(t *testing.T, ctx context.Context, s *Server) []string {
 	return found
 }
 
-// inbox is what the site has in an account's.
+// inbox returns the subjects of an account's letters at the site.
 func inbox(t *testing.T, s *Server, account string) (subjects []string) {
 	t.Helper()
 	for _, a := range s.Site().Accounts() {
@@ -103,7 +103,7 @@ func inbox(t *testing.T, s *Server, account string) (subjects []string) {
 	return subjects
 }
 
-// statusOf is an identity's.
+// statusOf returns the status of an identity.
 func statusOf(t *testing.T, s *Server, id string) anchortest.Status {
 	t.Helper()
 	found, ok := s.Fake().Identity(id)
@@ -144,7 +144,7 @@ func post(t *testing.T, address string, form url.Values) response {
 	return do(t, r)
 }
 
-// call makes an API call and wants this status.
+// call makes an API call and requires this status.
 func call(t *testing.T, s *Server, status int, method, path, body string) map[string]any {
 	t.Helper()
 	r, err := http.NewRequest(method, s.URL()+path, strings.NewReader(body))
@@ -157,7 +157,7 @@ func call(t *testing.T, s *Server, status int, method, path, body string) map[st
 	return v
 }
 
-// waitGone waits until a file is not there any more.
+// waitGone waits until a file no longer exists.
 func waitGone(t *testing.T, path string) {
 	t.Helper()
 	require.Eventually(t, func() bool {

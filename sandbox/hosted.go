@@ -16,20 +16,20 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// maxWrong is how often the site may refuse a sign-in before the visit has failed.
+// maxWrong is the number of refused sign-ins after which the visit fails.
 const maxWrong = 3
 
-// An attempt is a visit to the hosted page that has begun to sign in.
+// An attempt is the sign-in of a visit to the hosted page.
 type attempt struct {
-	expiresAt time.Time // with the token
+	expiresAt time.Time // the token's
 
-	mu                sync.Mutex // held while the site is asked
+	mu                sync.Mutex // held during calls to the site
 	wrong             int
 	account, password string
-	visitor           *visitor // of a sign-in that waits for a code, nil otherwise
+	visitor           *visitor // waits for a code; nil otherwise
 }
 
-// hostedPage is what the hosted page's templates show.
+// hostedPage is the data of the hosted page's templates.
 type hostedPage struct {
 	Title, Help           string
 	Token, UserName       string
@@ -39,7 +39,7 @@ type hostedPage struct {
 	status                int
 }
 
-// attemptOf returns the attempt for a token, and makes it when it is the first.
+// attemptOf returns the attempt for a token. It creates it if necessary.
 func (s *Server) attemptOf(token string, expiresAt time.Time) *attempt {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -87,10 +87,10 @@ func (s *Server) serveHostedPage(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, anchortest.ErrTokenUnknown), errors.Is(err, anchortest.ErrTokenUsed), errors.Is(err, anchortest.ErrTokenExpired):
 		writeTokenError(w, err)
 	case errors.As(err, &answer):
-		writePage(w, answer.Status, "'none'", hostedTemplates, "message", hostedPage{Title: "That did not work", Help: answer.Message})
+		writePage(w, answer.Status, "'none'", hostedTemplates, "message", hostedPage{Title: "Something went wrong", Help: answer.Message})
 	case err != nil:
-		s.log.ErrorContext(r.Context(), "the hosted page could not sign in", "error", err)
-		page.status, page.Error = http.StatusBadGateway, "The site does not answer. Try again."
+		s.log.ErrorContext(r.Context(), "the hosted page cannot sign in", "error", err)
+		page.status, page.Error = http.StatusBadGateway, "The site does not respond. Try again."
 		page.write(w)
 	case callbackURL != "":
 		setPageHeaders(w.Header())
@@ -105,8 +105,8 @@ func (p hostedPage) write(w http.ResponseWriter) {
 	writePage(w, p.status, "'self' "+p.formTarget, hostedTemplates, p.name, p)
 }
 
-// submitHostedPage does what the form asks for. It returns where the browser goes
-// when the visit is over, and otherwise "", with page changed to what is shown next.
+// submitHostedPage processes the form. When the visit is over, it returns the callback
+// URL; otherwise it returns "" and updates page to the one to show next.
 func (s *Server) submitHostedPage(r *http.Request, page *hostedPage, visit anchortest.Visit) (callbackURL string, err error) {
 	ctx := r.Context()
 	hostedURL := s.fake.HostedPageURL(page.Token, page.UserName)
@@ -116,26 +116,23 @@ func (s *Server) submitHostedPage(r *http.Request, page *hostedPage, visit ancho
 		return s.fake.Cancel(ctx, hostedURL)
 	case "approve":
 	default:
-		return "", &anchortest.APIError{Status: http.StatusBadRequest, Message: "The form was sent without one of its buttons. Go back and press one."}
+		return "", &anchortest.APIError{Status: http.StatusBadRequest, Message: "The form was sent without a button's value. Go back and press a button."}
 	}
 
 	a := s.attemptOf(page.Token, visit.ExpiresAt)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	var at progress
-	var says string
-	if code, ok := r.PostForm["code"]; ok && a.visitor == nil {
+	code, isCode := r.PostForm["code"]
+	if isCode && a.visitor == nil {
 		page.Error = oldCode
 		return "", nil
-	} else if ok {
+	}
+	var at progress
+	var says string
+	if isCode {
 		at, says, err = a.visitor.enterCode(ctx, code[0])
 	} else {
-		a.account, a.password = r.PostFormValue("account"), r.PostFormValue("password")
-		a.visitor = newVisitor(s.site.URL())
-		at, says, err = a.visitor.signIn(ctx, a.account, a.password)
-		if at != needsCode && at != signedIn {
-			a.visitor = nil
-		}
+		at, says, err = a.signIn(ctx, s.site.URL(), r.PostFormValue("account"), r.PostFormValue("password"))
 	}
 	page.Account = a.account
 	switch {
@@ -159,8 +156,19 @@ func (s *Server) submitHostedPage(r *http.Request, page *hostedPage, visit ancho
 	return "", nil
 }
 
-// approve makes the identity and keeps the cookies. Nobody can use the identity
-// before they are kept, though its event may be on the way.
+// signIn begins a sign-in at the site, with a new visitor. The caller holds the lock.
+func (a *attempt) signIn(ctx context.Context, site, account, password string) (at progress, says string, err error) {
+	a.account, a.password = account, password
+	a.visitor = newVisitor(site)
+	at, says, err = a.visitor.signIn(ctx, account, password)
+	if at != needsCode && at != signedIn {
+		a.visitor = nil
+	}
+	return at, says, err
+}
+
+// approve creates the identity and stores its cookies. The lock keeps others from using
+// the identity before the cookies are stored, even if its event is already on the way.
 func (s *Server) approve(ctx context.Context, page *hostedPage, hostedURL string, a *attempt) (callbackURL string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -181,17 +189,17 @@ func (s *Server) approve(ctx context.Context, page *hostedPage, hostedURL string
 	return callbackURL, nil
 }
 
-// identityOf returns the identity that a callback brings, in either spelling.
+// identityOf returns the identity in a callback URL, in either spelling.
 func identityOf(callbackURL string) (string, error) {
 	u, err := url.Parse(callbackURL)
 	if err != nil {
 		return "", errors.New("the callback cannot be parsed")
 	}
-	// A callback may have its parameters behind a second question mark.
+	// The parameters may follow a second question mark.
 	if found := identityParameter.FindStringSubmatch(u.RawQuery); found != nil {
 		return found[1], nil
 	}
-	return "", errors.New("the callback names no identity")
+	return "", errors.New("the callback has no identity")
 }
 
 var identityParameter = regexp.MustCompile(`(?:^|[&?])identity(?:_id|Id)=([0-9a-f-]{36})(?:&|$)`)
@@ -199,30 +207,30 @@ var identityParameter = regexp.MustCompile(`(?:^|[&?])identity(?:_id|Id)=([0-9a-
 func writeTokenError(w http.ResponseWriter, err error) {
 	status, page := http.StatusNotFound, hostedPage{
 		Title: "This link is not valid",
-		Help:  "The sandbox does not know it. It forgets everything when it is restarted. Go back to the app and start again.",
+		Help:  "The sandbox does not know this link. It forgets everything when it restarts. Go back to the app and start again.",
 	}
 	switch {
 	case errors.Is(err, anchortest.ErrTokenUsed):
-		status, page.Title, page.Help = http.StatusGone, "This link was used before",
-			"It works once. Go back to the app, and start again if nothing came of it."
+		status, page.Title, page.Help = http.StatusGone, "This link was already used",
+			"A link works once. Go back to the app, and start again if your account is not connected."
 	case errors.Is(err, anchortest.ErrTokenExpired):
 		status, page.Title, page.Help = http.StatusGone, "This link has expired",
-			"It works for 15 minutes. Go back to the app and start again."
+			"A link works for 15 minutes. Go back to the app and start again."
 	}
 	writePage(w, status, "'none'", hostedTemplates, "message", page)
 }
 
-// SignIn does what a person does who signs in on the hosted page, in a browser of
-// their own. hostedURL is what the app has sent the browser to. If the site asks for
-// a code, it is entered. SignIn returns where the browser is sent next.
+// SignIn signs in on the hosted page as a user does in a browser. hostedURL is the URL to
+// which the app redirected the browser. If the site asks for a code, SignIn enters it.
+// SignIn returns the callback URL, to which the browser is redirected next.
 //
-// A sign-in that the hosted page does not accept is an error with what it says. The
-// token can be used again, as on the page, until the third one, which returns a
-// callback that has failed.
+// If the hosted page refuses the sign-in, the error contains its message. As on the
+// page, the token can be used again; the third refusal returns the callback URL of a
+// failed flow.
 func (s *Server) SignIn(ctx context.Context, hostedURL, account, password string) (callbackURL string, err error) {
 	u, err := url.Parse(hostedURL)
 	if err != nil {
-		return "", errors.New("sandbox: the hosted page's address cannot be parsed")
+		return "", errors.New("sandbox: the URL of the hosted page cannot be parsed")
 	}
 	form := url.Values{
 		"token": {u.Query().Get("token")}, "userName": {u.Query().Get("userName")}, "outcome": {"approve"},
@@ -239,28 +247,28 @@ func (s *Server) SignIn(ctx context.Context, hostedURL, account, password string
 			return callbackURL, err
 		}
 	}
-	says := "it shows another page"
+	says := "it shows an unexpected page"
 	if found := alert.FindStringSubmatch(body); found != nil {
 		says = found[1]
 	}
-	return "", fmt.Errorf("sandbox: the hosted page does not accept the sign-in: %s", says)
+	return "", fmt.Errorf("sandbox: the hosted page refused the sign-in: %s", says)
 }
 
-// submit sends a form and returns where its answer leads, or the page that it is.
+// submit sends a form and returns the Location and the body of the response.
 func submit(ctx context.Context, address string, form url.Values) (location, body string, err error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(form.Encode()))
 	if err != nil {
-		return "", "", errors.New("sandbox: the hosted page's address cannot be used")
+		return "", "", errors.New("sandbox: the URL of the hosted page is invalid")
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	res, err := siteTransport.RoundTrip(r) // It follows no redirect.
+	res, err := siteTransport.RoundTrip(r) // Follows no redirects.
 	if err != nil {
-		return "", "", fmt.Errorf("sandbox: the hosted page does not answer: %w", err)
+		return "", "", fmt.Errorf("sandbox: call the hosted page: %w", err)
 	}
 	defer res.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
 	if err != nil {
-		return "", "", fmt.Errorf("sandbox: the hosted page does not answer: %w", err)
+		return "", "", fmt.Errorf("sandbox: read the hosted page: %w", err)
 	}
 	return res.Header.Get("Location"), string(text), nil
 }

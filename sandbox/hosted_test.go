@@ -11,7 +11,7 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// A visitPage is the hosted page as a person has it open.
+// A visitPage is the hosted page in a user's browser.
 type visitPage struct {
 	t    *testing.T
 	s    *Server
@@ -27,7 +27,7 @@ func visit(t *testing.T, s *Server) *visitPage {
 	return &visitPage{t, s, url.Values{"token": {u.Query().Get("token")}}}
 }
 
-// press fills the form in and presses a button.
+// press fills in the form and presses a button.
 func (v *visitPage) press(outcome string, fields ...string) response {
 	v.t.Helper()
 	form := url.Values{"outcome": {outcome}}
@@ -40,7 +40,7 @@ func (v *visitPage) press(outcome string, fields ...string) response {
 	return post(v.t, v.s.URL()+"/identity/create", form)
 }
 
-func TestTheHostedPageSignsInAtTheSite(t *testing.T) {
+func TestHostedPageSignsInAtTheSite(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 
@@ -171,7 +171,7 @@ func TestTheHostedPageSignsInAtTheSite(t *testing.T) {
 	})
 }
 
-func TestTheReturnIsSpelledBothWays(t *testing.T) {
+func TestHostedPageCallbackStyles(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name   string
@@ -199,7 +199,7 @@ func TestTheReturnIsSpelledBothWays(t *testing.T) {
 	}
 }
 
-func TestTheIdentityOfACallback(t *testing.T) {
+func TestHostedPageIdentityOfCallback(t *testing.T) {
 	t.Parallel()
 	const id = "123e4567-e89b-42d3-a456-426614174000"
 	for _, address := range []string{
@@ -216,7 +216,7 @@ func TestTheIdentityOfACallback(t *testing.T) {
 	}
 }
 
-func TestSigningInForATest(t *testing.T) {
+func TestSignIn(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 
@@ -234,8 +234,8 @@ func TestSigningInForATest(t *testing.T) {
 	require.Contains(t, callbackURL, "status=success")
 }
 
-// A site that does not answer is no wrong password.
-func TestASiteThatDoesNotAnswer(t *testing.T) {
+// If the site does not respond, the page does not count a wrong password.
+func TestHostedPageWithoutTheSite(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	id := identity(t, s, "ada", "ada-letters")
@@ -244,7 +244,7 @@ func TestASiteThatDoesNotAnswer(t *testing.T) {
 	for range maxWrong {
 		res := v.press("approve", "account", "ada", "password", "ada-letters")
 		require.Equal(t, http.StatusBadGateway, res.status)
-		require.Contains(t, res.body, "The site does not answer.")
+		require.Contains(t, res.body, "The site does not respond.")
 	}
 	_, err := s.openSession(t.Context(), anchortest.Session{ID: "x", IdentityIDs: []string{id}})
 	require.ErrorContains(t, err, "check the sign-in")

@@ -15,13 +15,13 @@ import (
 	"github.com/anchorconnect/connect/sandbox/internal/chromium"
 )
 
-// TestMain lets a test run this very program as a sandbox in a process of its own. It
-// prints the directory of a session's browser, and waits to be killed.
+// TestMain lets a test run this program as a sandbox in its own process. The process
+// prints the directory of a session's browser and waits to be killed.
 func TestMain(m *testing.M) {
 	if os.Getenv("SANDBOX_TEST_KILL") == "" {
 		code := m.Run()
 		if nodeDir != "" {
-			_ = os.RemoveAll(nodeDir) // It is in the system's own place for such.
+			_ = os.RemoveAll(nodeDir) // It is in the system's temporary directory.
 		}
 		os.Exit(code)
 	}
@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 	os.Exit(1)
 }
 
-// launch starts such a process, whose temporary files are in dir.
+// launch starts such a process, with its temporary files in dir.
 func launch(t *testing.T, dir string) (cmd *exec.Cmd, browserDir string) {
 	t.Helper()
 	cmd = exec.Command(os.Args[0])
@@ -57,7 +57,7 @@ func launch(t *testing.T, dir string) (cmd *exec.Cmd, browserDir string) {
 	return cmd, lines.Text()
 }
 
-// ends waits until no process of a browser is left, whose sandbox was killed.
+// ends waits until all processes of a browser have ended, whose sandbox was killed.
 func ends(t *testing.T, browserDir string) {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -66,7 +66,7 @@ func ends(t *testing.T, browserDir string) {
 	}, 20*time.Second, 20*time.Millisecond)
 }
 
-func TestAKillLeavesNothingAfterTheNextStart(t *testing.T) {
+func TestStartRemovesWhatAKillLeftBehind(t *testing.T) {
 	t.Parallel()
 	start(t) // It skips.
 	dir := t.TempDir()
@@ -76,7 +76,7 @@ func TestAKillLeavesNothingAfterTheNextStart(t *testing.T) {
 	require.NoError(t, killed.Process.Kill())
 	_ = killed.Wait() // It was killed.
 
-	// The browser notices by itself, since its pipe is closed. The profile stays.
+	// The browser ends by itself, since its pipe is closed. The profile remains.
 	ends(t, leftover)
 	require.DirExists(t, leftover)
 

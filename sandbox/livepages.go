@@ -9,20 +9,20 @@ import (
 
 var errNoPage = errors.New("the browser has no page")
 
-// pages follows the pages of a browser, to know which is the current one: that whose
-// address has changed last, but for empty ones.
+// pages tracks the pages of a browser. The current page is the one whose URL changed
+// last, ignoring blank pages.
 type pages struct {
 	mu    sync.Mutex
 	urls  map[string]string // by target
-	order []string          // the targets, the one that has changed last at the end
-	news  chan struct{}     // closed and replaced when something has changed
+	order []string          // the targets, in the order of their last change
+	news  chan struct{}     // closed and replaced at each change
 }
 
 func newPages() *pages {
 	return &pages{urls: make(map[string]string), news: make(chan struct{})}
 }
 
-// event takes an event of the browser's (CDP, domain Target).
+// event processes an event of the browser (CDP, domain Target).
 func (p *pages) event(method string, params json.RawMessage) {
 	var e struct {
 		Info struct {
@@ -63,7 +63,7 @@ func (p *pages) drop(id string) {
 	}
 }
 
-// current returns the current page, or false when there is none.
+// current returns the current page. It reports false if there is none.
 func (p *pages) current() (id, url string, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -75,7 +75,7 @@ func (p *pages) current() (id, url string, ok bool) {
 	return id, url, id != ""
 }
 
-// first waits for the page that a browser begins with.
+// first waits for the first page of the browser.
 func (p *pages) first(ctx context.Context) (id string, err error) {
 	err = p.wait(ctx, func() bool {
 		if len(p.order) > 0 {
@@ -86,16 +86,16 @@ func (p *pages) first(ctx context.Context) (id string, err error) {
 	return id, err
 }
 
-// left waits until a page shows something else than an empty page.
+// left waits until a page is not blank.
 func (p *pages) left(ctx context.Context, id string) error {
 	return p.wait(ctx, func() bool { return !blank(p.urls[id]) })
 }
 
-// wait waits until something is so, which it asks with the lock held.
-func (p *pages) wait(ctx context.Context, so func() bool) error {
+// wait waits until condition, which it calls with the lock held, returns true.
+func (p *pages) wait(ctx context.Context, condition func() bool) error {
 	for {
 		p.mu.Lock()
-		ok, news := so(), p.news
+		ok, news := condition(), p.news
 		p.mu.Unlock()
 		if ok {
 			return nil

@@ -42,15 +42,15 @@ func parse(source string) *template.Template {
 	}).Parse(source))
 }
 
-// hash allows a page its own style sheet or script and no other (Content Security
-// Policy Level 3, section 2.3.1).
+// hash returns the source expression that allows an inline style sheet or script (Content
+// Security Policy Level 3, section 2.3.1).
 func hash(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
-// writePage answers with a page that loads nothing from elsewhere, and whose forms
-// may end at formAction.
+// writePage answers with a page that loads nothing from other origins. Its forms may
+// submit and redirect to formAction.
 func writePage(w http.ResponseWriter, status int, formAction string, t *template.Template, name string, data any) {
 	var body bytes.Buffer
 	if err := t.ExecuteTemplate(&body, name, data); err != nil {

@@ -16,9 +16,8 @@ import (
 	"github.com/anchorconnect/connect/anchorhttp"
 )
 
-// requireGoodPage checks the page that a browser shows: on the screen of a small
-// phone in light, which it fits in width, and of a desktop in dark. axe-core finds
-// nothing wrong with it.
+// requireGoodPage checks the browser's page with axe-core, on a small phone in light mode,
+// whose width it must fit, and on a desktop in dark mode.
 func requireGoodPage(t *testing.T, ctx context.Context, axe, what string) {
 	t.Helper()
 	_, err := chromedp.Run(ctx, chromedp.Evaluate[bool]("("+"() => { "+axe+"; return true })()"))
@@ -52,7 +51,7 @@ func requireGoodPage(t *testing.T, ctx context.Context, axe, what string) {
 	}
 }
 
-func TestEveryPageIsGoodToLookAt(t *testing.T) {
+func TestPagesLayout(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	dir := needNode(t)

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"strconv"
 	"sync"
 	"time"
@@ -18,34 +19,34 @@ import (
 	"github.com/anchorconnect/connect/sandbox/internal/chromium"
 )
 
-// ErrNoBrowser says that no Chromium or Chrome is installed, and how to get one.
+// ErrNoBrowser is returned when no Chromium or Chrome is installed. Its text says how to
+// install one.
 var ErrNoBrowser = chromium.ErrNotFound
 
-// A Server is a sandbox. Make one with [Start]. All methods are safe for concurrent
-// use.
+// A Server is a sandbox, created by [Start]. Its methods are safe for concurrent use.
 type Server struct {
 	fake    *anchortest.Server
 	site    *Site
 	program string // the browser
 	log     *slog.Logger
 	idle    time.Duration
-	forgets bool   // no passwords are stored
-	secret  string // of the overview's address
+	forgets bool   // do not store passwords
+	secret  string // in the overview's URL
 
 	api, pages *http.Server
 	serving    sync.WaitGroup
-	stop       func() bool // ends the wait for the context of Start
+	stop       func() bool // detaches the sandbox from Start's context
 	closed     chan struct{}
 
 	mu         sync.Mutex
 	closing    bool
 	identities map[string]*signIn
 	attempts   map[string]*attempt // by token
-	sessions   map[string]*session // by id
+	sessions   map[string]*session // by ID
 	running    sync.WaitGroup      // sessions that have not ended
 }
 
-// An Option changes what [Start] makes.
+// An Option configures [Start].
 type Option func(*config)
 
 type config struct {
@@ -57,46 +58,48 @@ type config struct {
 	fake           []anchortest.Option
 }
 
-// WithAddr has the API and the hosted page listen on a TCP address, which must be
-// loopback. Defaults to a free port of 127.0.0.1.
+// WithAddr sets the TCP address of the API and the hosted page. It must be loopback.
+// Defaults to a free port of 127.0.0.1.
 func WithAddr(addr string) Option { return func(c *config) { c.addr = addr } }
 
-// WithSiteAddr has the site listen on a TCP address, which must be loopback. Defaults
-// to a free port of 127.0.0.1.
+// WithSiteAddr sets the TCP address of the site. It must be loopback. Defaults to a free
+// port of 127.0.0.1.
 func WithSiteAddr(addr string) Option { return func(c *config) { c.siteAddr = addr } }
 
-// WithAccounts has the site begin with these accounts. Defaults to ada
+// WithAccounts sets the site's initial accounts. Defaults to ada
 // ("ada-letters"), grace ("grace-letters") and, with a second factor, alan
 // ("alan-letters").
 func WithAccounts(accounts ...Account) Option {
 	return func(c *config) { c.accounts = append([]Account{}, accounts...) }
 }
 
-// WithIdleTimeout chooses how long a session that asks for no idle_timeout waits
-// without a connection. Defaults to 5 minutes; a negative value is no limit.
+// WithIdleTimeout sets the default idle_timeout: how long a session without a connection
+// lasts. Defaults to 5 minutes; a negative value is no limit.
 func WithIdleTimeout(d time.Duration) Option { return func(c *config) { c.idle = d } }
 
-// WithoutStoredPasswords has the sandbox store the cookies of a sign-in and not the
-// password. An identity whose cookies no longer work is then refused with status 412,
-// and the user has to sign in again. By default the sandbox signs in again by itself.
+// WithoutStoredPasswords makes the sandbox store only the cookies of a sign-in. A session
+// with an identity whose cookies no longer work is then refused with status 412, and the
+// user has to sign in again. By default the sandbox also stores the password and signs in
+// again by itself.
 func WithoutStoredPasswords() Option { return func(c *config) { c.forgets = true } }
 
-// WithLogger logs what [anchortest.WithLogger] does, and the beginning and the end of
-// sessions. Defaults to no log.
+// WithLogger logs what [anchortest.WithLogger] logs, and the start and end of sessions.
+// Defaults to no log.
 func WithLogger(log *slog.Logger) Option { return func(c *config) { c.log = log } }
 
-// WithFake passes options to the fake, such as [anchortest.WithWebhook]. Its address,
-// its log and the application's site are the sandbox's.
+// WithFake passes options to the fake, such as [anchortest.WithWebhook]. The sandbox sets
+// the fake's address, logger and first application's site itself.
 func WithFake(options ...anchortest.Option) Option {
 	return func(c *config) { c.fake = append(c.fake, options...) }
 }
 
-// Start starts a sandbox, which runs until [Server.Close] or until ctx is done. It
-// removes what a sandbox left behind that was killed. Without a browser it returns an
-// error that is [ErrNoBrowser]; unusable options and addresses are errors too.
+// Start starts a sandbox. It runs until [Server.Close] or until ctx is done. Start also
+// removes the browsers and profiles of sandboxes that were killed. It returns an error
+// that wraps [ErrNoBrowser] if there is no browser, and other errors for unusable options
+// and addresses.
 //
-// After ctx is done, Close waits until everything has ended. A test should call it
-// before it returns: by then the process may end.
+// When ctx is done, the sandbox closes in the background. A test should call Close, which
+// waits for that, before it returns, since the process may exit then.
 func Start(ctx context.Context, options ...Option) (*Server, error) {
 	c := config{addr: "127.0.0.1:0", siteAddr: "127.0.0.1:0", idle: 5 * time.Minute}
 	for _, option := range options {
@@ -121,15 +124,15 @@ func Start(ctx context.Context, options ...Option) (*Server, error) {
 		sessions:   make(map[string]*session),
 	}
 	if err := chromium.Sweep(ctx, s.log); err != nil {
-		return nil, fmt.Errorf("sandbox: remove what was left behind: %w", err)
+		return nil, fmt.Errorf("sandbox: remove the leftovers of earlier sandboxes: %w", err)
 	}
 	if chromium.Unsandboxed() {
-		s.log.WarnContext(ctx, "this is root: browsers run without Chromium's own sandbox; open only pages that you trust")
+		s.log.WarnContext(ctx, "running as root: browsers run without Chromium's own sandbox; open only pages that you trust")
 	}
 	if err := s.listen(c); err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
-	s.mu.Lock() // If ctx is done already, Close reads stop at once.
+	s.mu.Lock() // If ctx is already done, Close reads stop concurrently.
 	defer s.mu.Unlock()
 	s.stop = context.AfterFunc(ctx, func() { _ = s.Close() })
 	return s, nil
@@ -152,31 +155,46 @@ func (s *Server) listen(c config) error {
 	}
 	s.api = &http.Server{Handler: s.routes(), ReadHeaderTimeout: 10 * time.Second}
 	s.pages = &http.Server{Handler: s.site.handler, ReadHeaderTimeout: 10 * time.Second}
-	s.serving.Go(func() { _ = s.api.Serve(api) })    // Ends with ErrServerClosed, by Close.
+	s.serving.Go(func() { _ = s.api.Serve(api) })    // Close ends it with ErrServerClosed.
 	s.serving.Go(func() { _ = s.pages.Serve(site) }) // The same.
 	return nil
 }
 
-// build makes the site and the fake.
+// build creates the site and the fake.
 func (s *Server) build(c config, url string, site *net.TCPAddr) (err error) {
 	s.site, err = newSite("http://"+site.String(), strconv.Itoa(site.Port), url+overviewPath+s.secret, c.accounts)
 	if err != nil {
 		return err
 	}
-	defer func() { // What New panics with is a mistake in the options.
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%v", r)
-		}
-	}()
-	// Other users of this machine reach its ports, so the fake's well-known key is none.
+	// Other users of this machine can reach its ports, so the key is not the fake's
+	// well-known default.
 	options := append([]anchortest.Option{anchortest.WithAPIKey("sk-" + rand.Text())}, c.fake...)
-	s.fake = anchortest.New(append(options, anchortest.WithLogger(s.log),
-		anchortest.WithApplication("Letters", s.site.URL()), anchortest.WithBackend(backend{s}))...)
+	s.fake, err = newFake(append(options, anchortest.WithLogger(s.log),
+		anchortest.WithApplication("Letters", s.site.URL()), anchortest.WithBackend(backend{s})))
+	if err != nil {
+		return err
+	}
 	s.fake.SetURL(url)
 	return nil
 }
 
-// listenLoopback listens on an address that no other machine reaches.
+// newFake returns a fake that does not listen. anchortest.New panics with an error if an
+// option is unusable; newFake returns that error.
+func newFake(options []anchortest.Option) (fake *anchortest.Server, err error) {
+	defer func() {
+		r := recover()
+		if r == nil {
+			return
+		}
+		var isError bool
+		if err, isError = r.(error); !isError || errors.As(err, new(runtime.Error)) {
+			panic(r)
+		}
+	}()
+	return anchortest.New(options...), nil
+}
+
+// listenLoopback listens on an address that other machines cannot reach.
 func listenLoopback(addr string) (net.Listener, error) {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -184,44 +202,43 @@ func listenLoopback(addr string) (net.Listener, error) {
 	}
 	if at := listener.Addr().(*net.TCPAddr); !at.IP.IsLoopback() {
 		listener.Close()
-		return nil, fmt.Errorf("listen on %s: the address is not loopback, and the sandbox is not for other machines", addr)
+		return nil, fmt.Errorf("listen on %s: the address is not loopback", addr)
 	}
 	return listener, nil
 }
 
-// URL returns the base address of the API and of the hosted page, without a slash at
-// the end.
+// URL returns the base URL of the API and of the hosted page, without a trailing slash.
 func (s *Server) URL() string { return s.fake.URL() }
 
-// APIKey returns the key that API calls must carry. It is random unless an option of
-// the fake sets it.
+// APIKey returns the key for API calls. It is random unless an option of the fake sets
+// it.
 func (s *Server) APIKey() string { return s.fake.APIKey() }
 
-// ApplicationID returns the id of the application for the site.
+// ApplicationID returns the ID of the site's application.
 func (s *Server) ApplicationID() string { return s.fake.ApplicationID() }
 
-// Client returns a client of the API, as [anchortest.Server.Client] does.
+// Client returns a client of the API: see [anchortest.Server.Client].
 func (s *Server) Client(options ...anchorhttp.Option) *anchorhttp.Client {
 	return s.fake.Client(options...)
 }
 
-// Site returns the site that identities are for.
+// Site returns the site at which identities are signed in.
 func (s *Server) Site() *Site { return s.site }
 
-// Fake returns the fake under the sandbox: its calls, faults, webhook, deliveries and
-// switches. An identity that was made on it, and not on the hosted page, has nothing
-// stored to sign in with.
+// Fake returns the underlying fake, with its calls, faults, webhook, deliveries and
+// switches. For an identity that was created on the fake, not on the hosted page, neither
+// cookies nor a password are stored.
 func (s *Server) Fake() *anchortest.Server { return s.fake }
 
-// BrowserPath returns the path of the program that sessions are run with.
+// BrowserPath returns the path of the browser.
 func (s *Server) BrowserPath() string { return s.program }
 
-// OverviewURL returns the address of a page for people, which cannot be guessed. It
-// shows the site's accounts with their passwords and codes, and the sessions.
+// OverviewURL returns the URL of a page that shows the site's accounts, with their
+// passwords and codes, and the sessions. The URL cannot be guessed.
 func (s *Server) OverviewURL() string { return s.URL() + overviewPath + s.secret }
 
-// Close stops listening, ends all sessions with their browsers, and waits until that
-// is done. Closing twice does nothing.
+// Close stops listening, ends all sessions and waits until their browsers have ended. It
+// is idempotent.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	first := !s.closing

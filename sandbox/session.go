@@ -3,10 +3,7 @@ package sandbox
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
-	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"sync"
 	"time"
@@ -15,131 +12,17 @@ import (
 	"github.com/anchorconnect/connect/sandbox/internal/chromium"
 )
 
-// What a session has when its request does not say, as by Anchor's API reference.
 const (
-	defaultWidth, defaultHeight = 1440, 900
-	defaultMaxDuration          = 180 * time.Minute
-	// navigationTimeout is how long a session waits for its initial page to be shown.
+	// startTimeout bounds the preparation of a browser that has started.
+	startTimeout = 30 * time.Second
+	// navigationTimeout bounds the wait for the initial page.
 	navigationTimeout = 5 * time.Second
-	// maxSide is the longest side of a viewport, in pixels.
-	maxSide = 10_000
 )
 
-// A request is what a session was asked for, as far as the sandbox applies it.
-type request struct {
-	initialURL     string
-	width, height  int
-	idle, max      time.Duration // negative for no limit
-	skipValidation bool
-	identities     []string
-	notes          []string
-}
-
-type toggle struct {
-	Active *bool `json:"active"`
-}
-
-// on reports whether something is switched on, or with the default where it is not
-// said.
-func (t toggle) on(otherwise bool) bool {
-	if t.Active == nil {
-		return otherwise
-	}
-	return *t.Active
-}
-
-// readRequest reads a session's configuration. idle is the idle timeout of those that
-// do not say. What a local browser cannot do becomes a note.
-func readRequest(configuration []byte, identities []string, idle time.Duration) (request, error) {
-	var body struct {
-		SkipValidation bool `json:"identity_skip_validation"`
-		Session        struct {
-			InitialURL string `json:"initial_url"`
-			Recording  toggle `json:"recording"`
-			Proxy      toggle `json:"proxy"`
-			Timeout    struct {
-				Max  *int `json:"max_duration"`
-				Idle *int `json:"idle_timeout"`
-			} `json:"timeout"`
-			LiveView struct {
-				OneTimeURL bool `json:"one_time_url"`
-			} `json:"live_view"`
-		} `json:"session"`
-		Browser struct {
-			Profile struct {
-				Name string `json:"name"`
-			} `json:"profile"`
-			Adblock       toggle `json:"adblock"`
-			CaptchaSolver toggle `json:"captcha_solver"`
-			Headless      toggle `json:"headless"`
-			Viewport      struct {
-				Width  *int `json:"width"`
-				Height *int `json:"height"`
-			} `json:"viewport"`
-			Fullscreen   toggle   `json:"fullscreen"`
-			Extensions   []string `json:"extensions"`
-			ExtraStealth toggle   `json:"extra_stealth"`
-		} `json:"browser"`
-	}
-	if len(configuration) > 0 {
-		if err := json.Unmarshal(configuration, &body); err != nil {
-			return request{}, badRequest("The request body is not the JSON that is expected: " + err.Error() + ".")
-		}
-	}
-	r := request{
-		initialURL: body.Session.InitialURL, skipValidation: body.SkipValidation, identities: identities,
-		width: defaultWidth, height: defaultHeight, idle: idle, max: defaultMaxDuration,
-	}
-	if r.initialURL != "" {
-		u, err := url.Parse(r.initialURL)
-		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			return request{}, badRequest("initial_url must be an http or https URL.")
-		}
-	}
-	for side, asked := range map[*int]*int{&r.width: body.Browser.Viewport.Width, &r.height: body.Browser.Viewport.Height} {
-		if asked == nil {
-			continue
-		}
-		if *asked < 1 || *asked > maxSide {
-			return request{}, badRequest(fmt.Sprintf("width and height of the viewport must be from 1 to %d.", maxSide))
-		}
-		*side = *asked
-	}
-	for limit, asked := range map[*time.Duration]*int{&r.idle: body.Session.Timeout.Idle, &r.max: body.Session.Timeout.Max} {
-		if asked != nil && *asked != 0 {
-			*limit = time.Duration(*asked) * time.Minute
-		}
-	}
-	for _, note := range []struct {
-		asked bool
-		text  string
-	}{
-		{body.Session.Proxy.on(false), "No proxy: the browser uses this machine's network."},
-		{body.Browser.CaptchaSolver.on(false), "Captchas are not solved."},
-		{body.Browser.ExtraStealth.on(false), "No stealth: sites can see that the browser is automated."},
-		{body.Session.Recording.on(false), "Nothing is recorded."},
-		{!body.Browser.Headless.on(true), "The browser is headless all the same."},
-		{body.Browser.Fullscreen.on(false), "A headless browser has no full screen."},
-		{body.Browser.Adblock.on(false), "Ads are not blocked."},
-		{body.Browser.Profile.Name != "", "Profiles are not kept: this one is empty, and is removed."},
-		{len(body.Browser.Extensions) > 0, "Extensions are not loaded."},
-		{body.Session.LiveView.OneTimeURL, "The live view can be opened more than once."},
-	} {
-		if note.asked {
-			r.notes = append(r.notes, note.text)
-		}
-	}
-	return r, nil
-}
-
-func badRequest(message string) error {
-	return &anchortest.APIError{Status: http.StatusBadRequest, Message: message}
-}
-
-// A session is one whose browser runs.
+// A session is a browser session that is running.
 type session struct {
 	id, secret string
-	liveSecret string // of the live view, which shows and does not drive
+	liveSecret string // of the live view, which cannot drive the browser
 	server     *Server
 	browser    *chromium.Browser
 	pages      *pages
@@ -147,12 +30,12 @@ type session struct {
 
 	mu          sync.Mutex
 	connections int
-	idle        *time.Timer // nil while there is a connection, or without a limit
+	idle        *time.Timer // nil while a client is connected, or without a limit
 	lifetime    *time.Timer // nil without a limit
-	why         string      // it ended; empty while it runs
+	why         string      // the reason that it ended; "" while it runs
 }
 
-// openSession starts the browser of a session.
+// openSession starts a session and its browser.
 func (s *Server) openSession(ctx context.Context, asked anchortest.Session) (anchortest.SessionURLs, error) {
 	request, err := readRequest(asked.Configuration, asked.IdentityIDs, s.idle)
 	if err != nil {
@@ -186,9 +69,10 @@ func (s *Server) openSession(ctx context.Context, asked anchortest.Session) (anc
 	return session.urls(), nil
 }
 
-var errClosed = &anchortest.APIError{Status: http.StatusServiceUnavailable, Message: "The sandbox is being closed."}
+var errClosed = &anchortest.APIError{Status: http.StatusServiceUnavailable, Message: "The sandbox is closing."}
 
-// reserve has Close wait for the browser that is about to start.
+// reserve makes Close wait for a browser that is about to start. It returns errClosed
+// if Close was called already.
 func (s *Server) reserve() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -199,7 +83,7 @@ func (s *Server) reserve() error {
 	return nil
 }
 
-// add reports false when the sandbox is being closed.
+// add adds a session. It reports false if the sandbox is closing.
 func (s *Server) add(session *session) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -223,7 +107,10 @@ func startBrowser(ctx context.Context, program string, r request, site string, c
 	return browser, pages, nil
 }
 
+// prepare sets the cookies, sizes the first page and opens the initial URL in it.
 func prepare(ctx context.Context, browser *chromium.Browser, r request, site string, cookies []*http.Cookie) (*pages, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
 	pages := newPages()
 	caller, err := browser.Conn().NewCaller(ctx, pages.event)
 	if err != nil {
@@ -247,22 +134,27 @@ func prepare(ctx context.Context, browser *chromium.Browser, r request, site str
 	if r.initialURL == "" {
 		return pages, nil
 	}
+	return pages, navigate(ctx, caller, pages, page, r.initialURL)
+}
+
+// navigate opens a URL in a page and waits until the page shows it.
+func navigate(ctx context.Context, caller *chromium.Caller, pages *pages, page, url string) error {
 	sessionID, err := attach(ctx, caller, page)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	// A page that does not load is shown as one: there is no error to read.
-	if err := caller.Call(ctx, sessionID, "Page.navigate", map[string]any{"url": r.initialURL}, nil); err != nil {
-		return nil, err
+	// If the URL does not load, the browser shows its own error page.
+	if err := caller.Call(ctx, sessionID, "Page.navigate", map[string]any{"url": url}, nil); err != nil {
+		return err
 	}
-	// What is no page, such as a download, is never shown.
+	// A URL that is not a page, such as a download, is never shown.
 	shown, cancel := context.WithTimeout(ctx, navigationTimeout)
 	defer cancel()
 	_ = pages.left(shown, page)
-	return pages, caller.Call(ctx, "", "Target.detachFromTarget", map[string]any{"sessionId": sessionID}, nil)
+	return caller.Call(ctx, "", "Target.detachFromTarget", map[string]any{"sessionId": sessionID}, nil)
 }
 
-// attach returns a session of the caller's with a page.
+// attach attaches the caller to a page and returns the session's ID.
 func attach(ctx context.Context, caller *chromium.Caller, page string) (sessionID string, err error) {
 	var attached struct {
 		SessionID string `json:"sessionId"`
@@ -271,7 +163,7 @@ func attach(ctx context.Context, caller *chromium.Caller, page string) (sessionI
 	return attached.SessionID, err
 }
 
-// resize gives the page its size exactly, whatever the browser's version would show
+// resize sets the exact size of the page, whatever frame this version of the browser has
 // around it.
 func resize(ctx context.Context, caller *chromium.Caller, page string, width, height int) error {
 	var window struct {
@@ -280,13 +172,13 @@ func resize(ctx context.Context, caller *chromium.Caller, page string, width, he
 	if err := caller.Call(ctx, "", "Browser.getWindowForTarget", map[string]any{"targetId": page}, &window); err != nil {
 		return err
 	}
-	// Older browsers do not know it. Their pages are a little lower than asked for.
+	// Older browsers do not have this method. Their pages are a little lower.
 	_ = caller.Call(ctx, "", "Browser.setContentsSize", map[string]any{"windowId": window.ID, "width": width, "height": height}, nil)
 	return nil
 }
 
-// cookieParams writes the cookies of a site as the browser takes them (CDP,
-// Network.CookieParam). A cookie without a domain is for the host that set it alone.
+// cookieParams returns the cookies of a site as Storage.setCookies takes them (CDP,
+// Network.CookieParam). A cookie without a domain is only for the host that set it.
 func cookieParams(site string, cookies []*http.Cookie) []map[string]any {
 	var params []map[string]any
 	for _, c := range cookies {
@@ -313,7 +205,7 @@ func cookieParams(site string, cookies []*http.Cookie) []map[string]any {
 	return params
 }
 
-// begin starts the clocks.
+// begin starts the session's timers.
 func (b *session) begin() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -321,29 +213,29 @@ func (b *session) begin() {
 		return
 	}
 	if b.request.max >= 0 {
-		b.lifetime = time.AfterFunc(b.request.max, func() { b.end("its time was over") })
+		b.lifetime = time.AfterFunc(b.request.max, func() { b.end("max_duration has passed") })
 	}
 	b.wait()
 }
 
-// wait starts the idle clock, and is called with the lock held.
+// wait starts the idle timer. The caller holds the lock.
 func (b *session) wait() {
 	if b.request.idle >= 0 {
 		b.idle = time.AfterFunc(b.request.idle, b.endIfIdle)
 	}
 }
 
-// endIfIdle ends the session unless a connection came when its time was just over.
+// endIfIdle ends the session unless a client connected just as the timer fired.
 func (b *session) endIfIdle() {
 	b.mu.Lock()
 	idle := b.connections == 0
 	b.mu.Unlock()
 	if idle {
-		b.end("nobody was connected")
+		b.end("idle_timeout has passed")
 	}
 }
 
-// connect counts a connection. It reports false when the session has ended.
+// connect counts a connection. It reports false if the session has ended.
 func (b *session) connect() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -366,7 +258,7 @@ func (b *session) disconnect() {
 	}
 }
 
-// end ends the session and waits until its browser is gone. The first reason stays.
+// end ends the session and waits until its browser has ended. The first reason is kept.
 func (b *session) end(why string) {
 	b.mu.Lock()
 	if b.why == "" {
@@ -381,7 +273,7 @@ func (b *session) end(why string) {
 	b.browser.Close()
 }
 
-// watch tidies up when the browser has ended, whoever ended it.
+// watch cleans up when the browser has ended, for whatever reason.
 func (b *session) watch() {
 	s := b.server
 	defer s.running.Done()
@@ -396,15 +288,15 @@ func (b *session) watch() {
 	s.log.Info("session ended", "id", b.id, "because", b.why)
 }
 
-// session returns a session that runs, or nil.
+// session returns the running session with this ID, or nil.
 func (s *Server) session(id string) *session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.sessions[id]
 }
 
-// Notes returns what a session that runs was asked for and does without, in sentences
-// for people.
+// Notes returns a sentence for each feature that a running session was asked for and the
+// sandbox leaves out. It returns nil for any other session.
 func (s *Server) Notes(sessionID string) []string {
 	if found := s.session(sessionID); found != nil {
 		return slices.Clone(found.request.notes)
@@ -412,7 +304,7 @@ func (s *Server) Notes(sessionID string) []string {
 	return nil
 }
 
-// backend is the [anchortest.Backend] of a sandbox.
+// backend implements [anchortest.Backend] for a sandbox.
 type backend struct{ s *Server }
 
 func (b backend) ServeHostedPage(w http.ResponseWriter, r *http.Request) { b.s.serveHostedPage(w, r) }
@@ -423,7 +315,7 @@ func (b backend) OpenSession(ctx context.Context, asked anchortest.Session) (anc
 
 func (b backend) EndSession(_ context.Context, id string) {
 	if found := b.s.session(id); found != nil {
-		found.end("the API was called")
+		found.end("the app ended it")
 	}
 }
 

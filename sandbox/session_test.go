@@ -18,7 +18,7 @@ import (
 	"github.com/anchorconnect/connect/sandbox/internal/chromium"
 )
 
-func TestASessionIsSignedInAtTheSite(t *testing.T) {
+func TestSessionIsSignedInAtTheSite(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	ctx := drive(t, open(t, s, identity(t, s, "ada", "ada-letters")))
@@ -31,7 +31,7 @@ func TestASessionIsSignedInAtTheSite(t *testing.T) {
 	require.Empty(t, visible, "the cookie is HttpOnly, as it was set")
 }
 
-func TestTwoPeopleNeverSeeEachOthersInbox(t *testing.T) {
+func TestSessionsOfTwoUsersNeverSeeEachOthersInbox(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	adas := drive(t, open(t, s, identity(t, s, "ada", "ada-letters")))
@@ -43,7 +43,7 @@ func TestTwoPeopleNeverSeeEachOthersInbox(t *testing.T) {
 	}
 }
 
-func TestASessionWithoutIdentitiesIsSignedInNowhere(t *testing.T) {
+func TestSessionWithoutIdentitiesIsNotSignedIn(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	session, err := s.Client().CreateSession(t.Context(), anchorhttp.SessionRequest{})
@@ -51,7 +51,7 @@ func TestASessionWithoutIdentitiesIsSignedInNowhere(t *testing.T) {
 	require.Empty(t, subjects(t, drive(t, session), s))
 }
 
-// hook is an app's webhook. It returns the types of the events that have come.
+// hook adds a webhook. The function that it returns returns the types of received events.
 func hook(t *testing.T, s *Server) (events func() []string) {
 	t.Helper()
 	app := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
@@ -66,7 +66,7 @@ func hook(t *testing.T, s *Server) (events func() []string) {
 	}
 }
 
-func TestCookiesThatDoNotWorkAnyMoreAreReplaced(t *testing.T) {
+func TestIdentityWithInvalidCookiesIsSignedInAgain(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(*Site){
 		"signed out everywhere": func(site *Site) { _ = site.SignOutEverywhere("ada") },
@@ -83,14 +83,14 @@ func TestCookiesThatDoNotWorkAnyMoreAreReplaced(t *testing.T) {
 			require.Equal(t, anchortest.StatusValidated, statusOf(t, s, id))
 			require.Equal(t, []string{anchorhttp.EventIdentityAuthenticated}, events())
 
-			// The new ones are kept: nobody has to sign in for the next session.
+			// The new cookies are stored: the next session needs no sign-in.
 			open(t, s, id)
 			require.Len(t, events(), 1)
 		})
 	}
 }
 
-func TestAnIdentityThatCannotSignInAnyMoreIsRefused(t *testing.T) {
+func TestIdentityThatCannotSignInIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name    string
@@ -118,7 +118,7 @@ func TestAnIdentityThatCannotSignInAnyMoreIsRefused(t *testing.T) {
 			require.Equal(t, []string{anchorhttp.EventIdentityAuthenticationFailed}, events())
 			require.Empty(t, s.Fake().Sessions())
 
-			// Without the check it opens, and is signed in nowhere.
+			// Without the check the session opens, but is not signed in.
 			body := `{"identity_skip_validation":true,"identities":[{"id":"` + id + `"}]}`
 			data := call(t, s, 200, "POST", "/v1/sessions", body)["data"].(map[string]any)
 			require.Empty(t, subjects(t, drive(t, anchorhttp.Session{CDPURL: data["cdp_url"].(string)}), s))
@@ -129,7 +129,7 @@ func TestAnIdentityThatCannotSignInAnyMoreIsRefused(t *testing.T) {
 	}
 }
 
-func TestAnIdentityIsSignedInAgainWhenThatIsPossibleAgain(t *testing.T) {
+func TestIdentityIsSignedInOncePossibleAgain(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	id := identity(t, s, "ada", "ada-letters")
@@ -143,7 +143,7 @@ func TestAnIdentityIsSignedInAgainWhenThatIsPossibleAgain(t *testing.T) {
 	require.ElementsMatch(t, []string{anchorhttp.EventIdentityAuthenticationFailed, anchorhttp.EventIdentityAuthenticated}, events())
 }
 
-func TestAnIdentityWithNothingStoredIsRefused(t *testing.T) {
+func TestIdentityWithNothingStoredIsRefused(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	id := s.Fake().PutIdentity(anchortest.Identity{}).ID
@@ -159,7 +159,7 @@ func TestAnIdentityWithNothingStoredIsRefused(t *testing.T) {
 	require.Equal(t, 400, refusal(t, err).StatusCode)
 }
 
-func TestWithoutStoredPasswordsNobodyIsSignedInAgain(t *testing.T) {
+func TestWithoutStoredPasswordsIsNotSignedInAgain(t *testing.T) {
 	t.Parallel()
 	s := start(t, WithoutStoredPasswords())
 	id := identity(t, s, "ada", "ada-letters")
@@ -171,13 +171,13 @@ func TestWithoutStoredPasswordsNobodyIsSignedInAgain(t *testing.T) {
 	require.NoError(t, s.Site().SignOutEverywhere("ada"))
 	_, err := s.Client(anchorhttp.WithMaxRetries(0)).CreateSession(t.Context(), anchorhttp.AuthenticatedSession(id))
 	require.Equal(t, 412, refusal(t, err).StatusCode)
-	require.Equal(t, "Profile is not authenticated: nothing is stored to sign in with.", refusal(t, err).Message)
+	require.Equal(t, "Profile is not authenticated: no password is stored.", refusal(t, err).Message)
 	require.Equal(t, anchortest.StatusFailed, statusOf(t, s, id))
 	require.Equal(t, []string{anchorhttp.EventIdentityAuthenticationFailed}, events())
 	call(t, s, 412, "POST", "/v1/identities/"+id+"/reauthenticate", "")
 }
 
-func TestASessionBeginsAsItWasAskedTo(t *testing.T) {
+func TestSessionBeginsAsRequested(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	id := identity(t, s, "grace", "grace-letters")
@@ -191,7 +191,7 @@ func TestASessionBeginsAsItWasAskedTo(t *testing.T) {
 	require.Equal(t, []string{
 		"No proxy: the browser uses this machine's network.",
 		"Captchas are not solved.",
-		"No stealth: sites can see that the browser is automated.",
+		"No stealth: sites can detect that the browser is automated.",
 	}, s.Notes(session.ID))
 	require.Nil(t, s.Notes("x"))
 
@@ -202,58 +202,7 @@ func TestASessionBeginsAsItWasAskedTo(t *testing.T) {
 		client.evaluate(t, page.ID, `JSON.stringify({title: document.title, size: [innerWidth, innerHeight]})`))
 }
 
-func TestWhatASessionIsAskedFor(t *testing.T) {
-	t.Parallel()
-	plain := request{width: 1440, height: 900, idle: time.Minute, max: 180 * time.Minute}
-	for _, row := range []struct {
-		name, body string
-		want       func(*request)
-		err        string
-	}{
-		{name: "nothing", body: ""},
-		{name: "an empty object", body: `{}`},
-		{name: "what it does not know", body: `{"browser":{"tracing":{"active":true}},"x":1}`},
-		{name: "limits in minutes", body: `{"session":{"timeout":{"max_duration":2,"idle_timeout":3}}}`,
-			want: func(r *request) { r.max, r.idle = 2*time.Minute, 3*time.Minute }},
-		{name: "no limits", body: `{"session":{"timeout":{"max_duration":-1,"idle_timeout":-1}}}`,
-			want: func(r *request) { r.max, r.idle = -time.Minute, -time.Minute }},
-		{name: "limits of zero are the defaults", body: `{"session":{"timeout":{"max_duration":0,"idle_timeout":0}}}`},
-		{name: "half a viewport", body: `{"browser":{"viewport":{"width":10}}}`, want: func(r *request) { r.width = 10 }},
-		{name: "without a check", body: `{"identity_skip_validation":true}`, want: func(r *request) { r.skipValidation = true }},
-		{name: "all that is left out", body: `{"session":{"recording":{"active":true},"proxy":{"active":true},"live_view":{"one_time_url":true}},
-			"browser":{"captcha_solver":{"active":true},"extra_stealth":{"active":true},"headless":{"active":false},"fullscreen":{"active":true},
-			"adblock":{"active":true},"profile":{"name":"a"},"extensions":["b"]}}`, want: func(r *request) { r.notes = make([]string, 10) }},
-		{name: "all of that switched off", body: `{"session":{"recording":{"active":false},"proxy":{"active":false},"live_view":{"one_time_url":false}},
-			"browser":{"captcha_solver":{"active":false},"extra_stealth":{"active":false},"headless":{"active":true},"fullscreen":{"active":false},
-			"adblock":{"active":false},"extensions":[]}}`},
-		{name: "a viewport of nothing", body: `{"browser":{"viewport":{"width":0}}}`, err: "viewport"},
-		{name: "a viewport of too much", body: `{"browser":{"viewport":{"height":10001}}}`, err: "viewport"},
-		{name: "a page that is none", body: `{"session":{"initial_url":"javascript:alert(1)"}}`, err: "initial_url"},
-		{name: "a page of the machine", body: `{"session":{"initial_url":"file:///etc/passwd"}}`, err: "initial_url"},
-		{name: "what is not JSON", body: `{`, err: "JSON"},
-		{name: "another type", body: `{"session":{"initial_url":1}}`, err: "JSON"},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			t.Parallel()
-			got, err := readRequest([]byte(row.body), nil, time.Minute)
-			if row.err != "" {
-				require.ErrorContains(t, err, row.err)
-				require.ErrorAs(t, err, new(*anchortest.APIError))
-				return
-			}
-			require.NoError(t, err)
-			want := plain
-			if row.want != nil {
-				row.want(&want)
-			}
-			require.Len(t, got.notes, len(want.notes))
-			got.notes, want.notes = nil, nil
-			require.Equal(t, want, got)
-		})
-	}
-}
-
-// ended waits until a session has ended, and nothing is left of its browser.
+// ended waits until a session has ended and checks that nothing is left of its browser.
 func ended(t *testing.T, s *Server, id string, b *session) {
 	t.Helper()
 	select {
@@ -271,7 +220,7 @@ func ended(t *testing.T, s *Server, id string, b *session) {
 	require.Nil(t, s.session(id))
 }
 
-func TestASessionThatHasEndedLeavesNothing(t *testing.T) {
+func TestSessionLeavesNothingWhenItEnds(t *testing.T) {
 	t.Parallel()
 
 	t.Run("by the API", func(t *testing.T) {
@@ -332,7 +281,7 @@ func TestASessionThatHasEndedLeavesNothing(t *testing.T) {
 		b := s.session(session.ID)
 		connectTo(t, session.CDPURL)
 		b.mu.Lock()
-		b.lifetime.Reset(0) // As if 180 minutes were over.
+		b.lifetime.Reset(0) // As if 180 minutes had passed.
 		b.mu.Unlock()
 		ended(t, s, session.ID, b)
 	})
@@ -362,7 +311,7 @@ func TestASessionThatHasEndedLeavesNothing(t *testing.T) {
 	})
 }
 
-func TestManySandboxesAtOnce(t *testing.T) {
+func TestStartManyAtOnce(t *testing.T) {
 	t.Parallel()
 	for range 3 {
 		t.Run("", func(t *testing.T) {
@@ -374,7 +323,7 @@ func TestManySandboxesAtOnce(t *testing.T) {
 	}
 }
 
-func TestAnUnusableStart(t *testing.T) {
+func TestStartErrors(t *testing.T) {
 	t.Parallel()
 	start(t) // It skips.
 	for name, option := range map[string]Option{
@@ -393,7 +342,7 @@ func TestAnUnusableStart(t *testing.T) {
 	}
 }
 
-func TestAStartWhoseContextIsDoneIsClosed(t *testing.T) {
+func TestStartClosesWhenItsContextIsDone(t *testing.T) {
 	t.Parallel()
 	start(t) // It skips.
 	ctx, cancel := context.WithCancel(t.Context())
@@ -405,7 +354,7 @@ func TestAStartWhoseContextIsDoneIsClosed(t *testing.T) {
 	}
 }
 
-func TestWithoutABrowserAStartSaysHowToGetOne(t *testing.T) {
+func TestStartWithoutABrowserExplainsHowToGetOne(t *testing.T) {
 	t.Setenv("CHROME_PATH", os.DevNull)
 	_, err := Start(t.Context())
 	require.ErrorIs(t, err, ErrNoBrowser)
@@ -413,7 +362,7 @@ func TestWithoutABrowserAStartSaysHowToGetOne(t *testing.T) {
 	require.NotContains(t, err.Error(), "\n")
 }
 
-// A cdpClient is a program that drives a browser by hand.
+// A cdpClient is a program that drives a browser with plain CDP messages.
 type cdpClient struct {
 	socket *websocket.Conn
 	lastID int
@@ -466,7 +415,7 @@ type pageInfo struct {
 	URL string `json:"url"`
 }
 
-// page is the one page of the browser.
+// page returns the only page of the browser.
 func (c *cdpClient) page(t *testing.T) pageInfo {
 	t.Helper()
 	var targets struct {
@@ -486,7 +435,7 @@ func (c *cdpClient) page(t *testing.T) pageInfo {
 	return pages[0]
 }
 
-// evaluate is what an expression says in a page that is loading, once it is complete.
+// evaluate returns the value of an expression in a page, after the page has loaded.
 func (c *cdpClient) evaluate(t *testing.T, page, expression string) (text string) {
 	t.Helper()
 	var attached struct{ SessionID string }
@@ -500,7 +449,7 @@ func (c *cdpClient) evaluate(t *testing.T, page, expression string) (text string
 	return text
 }
 
-// closed waits until the other side has hung up.
+// closed waits until the other side has closed the connection.
 func (c *cdpClient) closed(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

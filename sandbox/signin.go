@@ -19,13 +19,13 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// A signIn is what is stored of an identity.
+// A signIn is what the sandbox stores for an identity.
 type signIn struct {
-	account, password string // the password is empty if none is stored
+	account, password string // the password is "" if none is stored
 	cookies           []*http.Cookie
 }
 
-// How far a sign-in at the site has come.
+// progress is the result of a step of signing in at the site.
 type progress int
 
 const (
@@ -42,23 +42,23 @@ type visitor struct {
 	jar    *recorder
 }
 
-// siteTransport keeps no connection open, so that nothing is left of a sandbox that
-// was closed, and asks no proxy for an address on this machine.
+// siteTransport keeps no idle connections, so that Close leaves none, and uses no proxy,
+// since the site is on this machine.
 var siteTransport = &http.Transport{DisableKeepAlives: true}
 
-// siteTimeout is how long the site may take to answer.
+// siteTimeout bounds a request to the site.
 const siteTimeout = 10 * time.Second
 
 func newVisitor(site string) *visitor {
 	inner, err := cookiejar.New(nil)
 	if err != nil {
-		panic(err) // Without options it does not fail.
+		panic(err) // It does not fail without options.
 	}
 	jar := &recorder{inner: inner}
 	return &visitor{site: site, jar: jar, client: &http.Client{Transport: siteTransport, Timeout: siteTimeout, Jar: jar}}
 }
 
-// signIn sends name and password. When the site refuses them, says is what it says.
+// signIn sends a name and a password. If the site refuses them, says is its message.
 func (v *visitor) signIn(ctx context.Context, name, password string) (at progress, says string, err error) {
 	return v.submit(ctx, signInPath, url.Values{"name": {name}, "password": {password}})
 }
@@ -68,7 +68,7 @@ func (v *visitor) enterCode(ctx context.Context, code string) (at progress, says
 	return v.submit(ctx, codePath, url.Values{"code": {code}})
 }
 
-// alert finds what the site says about a form that it refuses.
+// alert matches the message of a page that refuses a form.
 var alert = regexp.MustCompile(`role="alert">([^<]*)<`)
 
 func (v *visitor) submit(ctx context.Context, path string, form url.Values) (at progress, says string, err error) {
@@ -100,10 +100,11 @@ func (v *visitor) submit(ctx context.Context, path string, form url.Values) (at 
 	return refused, "", fmt.Errorf("sign in at the site: it answered %s", res.Status)
 }
 
-// cookies are those that the site has set and not removed, whole.
+// cookies returns the cookies that the site has set and not removed, with all their
+// attributes.
 func (v *visitor) cookies() []*http.Cookie { return v.jar.kept() }
 
-// A recorder is a cookie jar that gives cookies back as they were set.
+// A recorder is a cookie jar that records cookies with all their attributes.
 type recorder struct {
 	inner http.CookieJar
 	mu    sync.Mutex
@@ -130,7 +131,7 @@ func (j *recorder) kept() []*http.Cookie {
 	return slices.Clone(j.set)
 }
 
-// works reports whether cookies are signed in at the site.
+// works reports whether the cookies are signed in at the site.
 func (s *Server) works(ctx context.Context, cookies []*http.Cookie) (bool, error) {
 	if len(cookies) == 0 {
 		return false, nil
@@ -154,7 +155,7 @@ func (s *Server) works(ctx context.Context, cookies []*http.Cookie) (bool, error
 	return res.StatusCode == http.StatusOK, nil
 }
 
-// stored returns what is stored of an identity, or nil.
+// stored returns a copy of what is stored for an identity, or nil.
 func (s *Server) stored(identityID string) *signIn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -166,9 +167,9 @@ func (s *Server) stored(identityID string) *signIn {
 	return &clone
 }
 
-// signInAgain signs an identity in with the stored name and password. Without a stored
-// password, cookies that work are enough. If the identity cannot be signed in, the
-// error is an [*anchortest.APIError].
+// signInAgain signs an identity in with the stored name and password. If no password is
+// stored, it returns the stored cookies if they still work. If the identity cannot be
+// signed in, the error is an [*anchortest.APIError].
 func (s *Server) signInAgain(ctx context.Context, identityID string) ([]*http.Cookie, error) {
 	kept := s.stored(identityID)
 	if kept != nil && kept.password == "" {
@@ -179,7 +180,7 @@ func (s *Server) signInAgain(ctx context.Context, identityID string) ([]*http.Co
 	if kept == nil || kept.password == "" {
 		return nil, &anchortest.APIError{
 			Status:  http.StatusPreconditionFailed,
-			Message: "Profile is not authenticated: nothing is stored to sign in with.",
+			Message: "Profile is not authenticated: no password is stored.",
 		}
 	}
 	v := newVisitor(s.site.URL())
@@ -207,9 +208,9 @@ func (s *Server) signInAgain(ctx context.Context, identityID string) ([]*http.Co
 	return cookies, nil
 }
 
-// cookiesOf returns the cookies of an identity for a session. Unless skip is set they
-// are checked first, and if they do not work any more it is signed in again. When
-// that is not possible, the identity's sign-in has failed.
+// cookiesOf returns the cookies of an identity for a session. Unless skip is set, it
+// checks them, and signs the identity in again if they no longer work. If that fails, the
+// identity's status becomes failed.
 func (s *Server) cookiesOf(ctx context.Context, identityID string, skip bool) ([]*http.Cookie, error) {
 	var cookies []*http.Cookie
 	if kept := s.stored(identityID); kept != nil {
@@ -226,7 +227,7 @@ func (s *Server) cookiesOf(ctx context.Context, identityID string, skip bool) ([
 		cookies, err = s.signInAgain(ctx, identityID)
 		var answer *anchortest.APIError
 		if errors.As(err, &answer) {
-			// It is an error only when the identity was deleted meanwhile.
+			// It fails only if the identity was deleted meanwhile.
 			_ = s.fake.FailIdentity(ctx, identityID)
 		}
 		if err != nil {
@@ -234,7 +235,7 @@ func (s *Server) cookiesOf(ctx context.Context, identityID string, skip bool) ([
 		}
 	}
 	if identity, found := s.fake.Identity(identityID); found && (!ok || identity.Status != anchortest.StatusValidated) {
-		_ = s.fake.Reauthenticate(ctx, identityID) // The same.
+		_ = s.fake.Reauthenticate(ctx, identityID) // It fails only if the identity was deleted.
 	}
 	return cookies, nil
 }

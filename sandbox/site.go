@@ -15,40 +15,40 @@ import (
 )
 
 const (
-	// defaultSessionLife is how long a sign-in at the site lasts.
+	// defaultSessionLife is the lifetime of a sign-in at the site.
 	defaultSessionLife = 12 * time.Hour
-	// codeLife is how long a code of the second factor can be entered, and
-	// codeTries how often.
+	// codeLife is the lifetime of a second factor's code, and codeTries the number of
+	// times that it can be entered.
 	codeLife  = 10 * time.Minute
 	codeTries = 5
 )
 
-// An Account is somebody's at the site.
+// An Account is a user account at the site.
 type Account struct {
-	// Name is what the person signs in with. It must not be empty.
+	// Name is the user name. It must not be empty.
 	Name string
 	// Password must not be empty.
 	Password string
-	// SecondFactor has the site ask for a code after the password: see [Site.Code].
+	// SecondFactor makes the site ask for a code after the password: see [Site.Code].
 	SecondFactor bool
-	// Letters are the inbox, the newest first.
+	// Letters is the inbox, newest first.
 	Letters []Letter
 }
 
-// A Letter is one in an inbox.
+// A Letter is a message in an inbox.
 type Letter struct {
 	From, Subject, Text string
-	// At is when it arrived.
+	// At is the time of arrival.
 	At time.Time
 }
 
-// A Site is a small third-party site, for automations and for people: accounts with
-// an inbox and settings, a sign-in with or without a second factor, sessions that
-// expire, sign-out everywhere, and a password that can be changed. What its pages
-// do, its methods do for tests. They are safe for concurrent use.
+// A Site is a small third-party site. It has accounts with an inbox and settings, a
+// sign-in with or without a second factor, sessions that expire, sign-out everywhere, and
+// passwords that can be changed. Its methods do for tests what its pages do for users.
+// They are safe for concurrent use.
 type Site struct {
-	url     string // without a slash at the end
-	codes   string // the page that shows codes
+	url     string // without a trailing slash
+	codes   string // the URL of the page that shows codes
 	cookie  string
 	handler http.Handler
 
@@ -72,12 +72,12 @@ type awaitedCode struct {
 	expiresAt time.Time
 }
 
-// errNoAccount is the error for a name that no account has.
+// errNoAccount returns the error for an unknown account.
 func errNoAccount(name string) error { return fmt.Errorf("sandbox: the site has no account %q", name) }
 
-// newSite makes a site that is served at url. Cookies are shared by all ports of a
-// host, so the port is part of its cookie's name: several sites do not disturb each
-// other in one browser.
+// newSite returns a site that is served at url. Browsers share cookies between the ports
+// of a host, so the cookie's name includes the port: several sites can be used in one
+// browser.
 func newSite(url, port, codes string, accounts []Account) (*Site, error) {
 	s := &Site{
 		url: url, codes: codes, cookie: "letters-" + port,
@@ -95,7 +95,7 @@ func newSite(url, port, codes string, accounts []Account) (*Site, error) {
 	return s, nil
 }
 
-// defaultAccounts are those of a site that was given none.
+// defaultAccounts returns the accounts of a sandbox without [WithAccounts].
 func defaultAccounts() []Account {
 	at := func(days int) time.Time { return time.Now().AddDate(0, 0, -days) }
 	return []Account{
@@ -114,11 +114,11 @@ func defaultAccounts() []Account {
 	}
 }
 
-// URL returns the address of the site, without a slash at the end.
+// URL returns the URL of the site, without a trailing slash.
 func (s *Site) URL() string { return s.url }
 
-// AddAccount adds an account. A name or a password that is empty, and a name that is
-// taken, are errors.
+// AddAccount adds an account. It returns an error if the name or the password is empty,
+// or if the name is taken.
 func (s *Site) AddAccount(a Account) error {
 	if a.Name == "" || a.Password == "" {
 		return errors.New("sandbox: an account needs a name and a password")
@@ -127,13 +127,13 @@ func (s *Site) AddAccount(a Account) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.accounts[a.Name] != nil {
-		return fmt.Errorf("sandbox: the site has an account %q already", a.Name)
+		return fmt.Errorf("sandbox: the site already has an account %q", a.Name)
 	}
 	s.accounts[a.Name] = &a
 	return nil
 }
 
-// Accounts returns the accounts, by name, with the passwords of this moment.
+// Accounts returns the accounts, sorted by name, with their current passwords.
 func (s *Site) Accounts() []Account {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -147,8 +147,8 @@ func (s *Site) Accounts() []Account {
 	return all
 }
 
-// SetPassword changes an account's password, which signs it out everywhere. An
-// unknown account and an empty password are errors.
+// SetPassword changes an account's password and signs it out everywhere. It returns an
+// error if the account is unknown or the password is empty.
 func (s *Site) SetPassword(account, password string) error {
 	if password == "" {
 		return errors.New("sandbox: an account needs a password")
@@ -159,34 +159,34 @@ func (s *Site) SetPassword(account, password string) error {
 	})
 }
 
-// SetSecondFactor chooses whether the site asks an account for a code. Sessions go
-// on. An unknown account is an error.
+// SetSecondFactor sets whether the site asks an account for a code. Existing sessions
+// continue. It returns an error if the account is unknown.
 func (s *Site) SetSecondFactor(account string, on bool) error {
 	return s.change(account, func(a *Account) { a.SecondFactor = on })
 }
 
-// SignOutEverywhere ends all sessions of an account. An unknown account is an error.
+// SignOutEverywhere ends all sessions of an account. It returns an error if the account
+// is unknown.
 func (s *Site) SignOutEverywhere(account string) error {
 	return s.change(account, func(*Account) { s.signOut(account, "") })
 }
 
-// ExpireSessions ends all sessions of all accounts, as when their time is over.
+// ExpireSessions ends all sessions of all accounts, as if they had expired.
 func (s *Site) ExpireSessions() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(s.sessions)
 }
 
-// SetSessionLife chooses how long the sessions last that begin from now on. Defaults
-// to 12 hours.
+// SetSessionLife sets the lifetime of new sessions. Defaults to 12 hours.
 func (s *Site) SetSessionLife(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.life = d
 }
 
-// Code returns the code that an account is asked for, of its latest sign-in. It
-// reports false when the site does not wait for one.
+// Code returns the code that the site expects from an account's latest sign-in. It
+// reports false if the site does not expect one.
 func (s *Site) Code(account string) (code string, waiting bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -210,8 +210,8 @@ func (s *Site) change(account string, f func(*Account)) error {
 	return nil
 }
 
-// signOut ends the sessions of an account but one, and its sign-ins that wait for a
-// code. It is called with the lock held.
+// signOut ends the sessions of an account, except one, and its sign-ins that wait for a
+// code. The caller holds the lock.
 func (s *Site) signOut(account, but string) {
 	for id, session := range s.sessions {
 		if session.account == account && id != but {
@@ -225,7 +225,7 @@ func (s *Site) signOut(account, but string) {
 	}
 }
 
-// begin begins a session, and is called with the lock held.
+// begin creates a session. The caller holds the lock.
 func (s *Site) begin(account string) (id string) {
 	now := time.Now()
 	for old, session := range s.sessions {
@@ -238,8 +238,8 @@ func (s *Site) begin(account string) (id string) {
 	return id
 }
 
-// signIn checks a password. It returns a session, or the sign-in that waits for a
-// code, or neither when name or password are wrong.
+// signIn checks a password. It returns a session, or a sign-in that waits for a code, or
+// neither if the name or the password is wrong.
 func (s *Site) signIn(name, password string) (session, awaiting string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -265,13 +265,13 @@ func (s *Site) signIn(name, password string) (session, awaiting string) {
 func newCode() string {
 	n, err := rand.Int(rand.Reader, big.NewInt(1_000_000))
 	if err != nil {
-		panic(err) // The reader does not fail (crypto/rand).
+		panic(err) // crypto/rand does not fail.
 	}
 	return fmt.Sprintf("%06d", n)
 }
 
-// enterCode checks a code. The sign-in is over, and ended is true, when it was used,
-// is too old or was guessed at too often.
+// enterCode checks a code. ended reports whether the sign-in is over: it is already used
+// or expired, or this was the last try.
 func (s *Site) enterCode(awaiting, code string) (session string, ended bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -309,7 +309,7 @@ func (s *Site) signedIn(r *http.Request) (account Account, session string, ok bo
 	return account, cookie.Value, true
 }
 
-// letter returns the letter of a path, or false.
+// letter returns the letter with a number. It reports false if there is none.
 func letter(a Account, number string) (Letter, bool) {
 	n, err := strconv.Atoi(number)
 	if err != nil || n < 1 || n > len(a.Letters) {

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A person uses the site in a browser of their own.
+// A person is a user of the site, with a browser.
 type person struct {
 	t    *testing.T
 	s    *Server
@@ -57,7 +57,7 @@ func (p *person) post(path string, fields ...string) response {
 	return p.do(r)
 }
 
-// signIn signs in with a password alone.
+// signIn signs in with only a password.
 func (p *person) signIn(name, password string) *person {
 	p.t.Helper()
 	res := p.post("/sign-in", "name", name, "password", password)
@@ -71,7 +71,7 @@ func (p *person) isSignedIn() bool {
 	return p.get("/inbox").status == http.StatusOK
 }
 
-func TestTheSite(t *testing.T) {
+func TestSitePages(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 
@@ -132,7 +132,7 @@ func TestTheSite(t *testing.T) {
 	})
 }
 
-func TestTheSitesSecondFactor(t *testing.T) {
+func TestSiteSecondFactor(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	p := newPerson(t, s)
@@ -170,14 +170,14 @@ func TestTheSitesSecondFactor(t *testing.T) {
 	code = begin()
 	s.Site().mu.Lock()
 	for _, awaited := range s.Site().codeFor {
-		awaited.expiresAt = time.Now() // As if ten minutes were over.
+		awaited.expiresAt = time.Now() // As if ten minutes had passed.
 	}
 	s.Site().mu.Unlock()
 	_, waiting := s.Site().Code("alan")
 	require.False(t, waiting)
 	require.Contains(t, p.post("/sign-in/code", "code", code).body, oldCode)
 
-	// It can be switched off, and on.
+	// It can be switched off and on.
 	require.NoError(t, s.Site().SetSecondFactor("alan", false))
 	p.signIn("alan", "alan-letters")
 	require.Equal(t, "/settings?done=second-factor", p.post("/settings/second-factor").location)
@@ -186,7 +186,7 @@ func TestTheSitesSecondFactor(t *testing.T) {
 	require.Equal(t, "/sign-in/code", another.post("/sign-in", "name", "alan", "password", "alan-letters").location)
 }
 
-func TestSessionsOfTheSiteEnd(t *testing.T) {
+func TestSiteSessionsEnd(t *testing.T) {
 	t.Parallel()
 	setup := func(t *testing.T) (s *Server, ada, adasOther, grace *person) {
 		s = start(t)
@@ -244,7 +244,7 @@ func TestSessionsOfTheSiteEnd(t *testing.T) {
 		require.Equal(t, "/inbox", res.location)
 		name, value, _ := strings.Cut(res.header.Get("Set-Cookie"), "=")
 		value, _, _ = strings.Cut(value, ";")
-		late.jar.SetCookies(late.base, []*http.Cookie{{Name: name, Value: value, Path: "/"}}) // A browser that keeps it too long.
+		late.jar.SetCookies(late.base, []*http.Cookie{{Name: name, Value: value, Path: "/"}}) // A browser that keeps expired cookies.
 		require.False(t, late.isSignedIn())
 		require.True(t, ada.isSignedIn(), "those that have begun go on")
 	})

@@ -6,32 +6,32 @@ import (
 	"time"
 )
 
-// What the site says when a sign-in does not work.
+// The site's messages for refused sign-ins.
 const (
 	wrongPassword = "The user name or the password is wrong."
 	wrongCode     = "The code is wrong."
 	oldCode       = "The code is no longer valid. Sign in again."
 )
 
-// The paths that a visitor's program has to know.
+// The paths that a visitor uses.
 const (
 	signInPath = "/sign-in"
 	codePath   = "/sign-in/code"
 	inboxPath  = "/inbox"
 )
 
-// sitePage is what the site's templates show.
+// sitePage is the data of the site's templates.
 type sitePage struct {
 	Title   string
 	Account Account
 	Letter  Letter
-	Name    string // of a sign-in that did not work
+	Name    string // in a refused sign-in
 	Error   string
 	Notice  string
-	Codes   string // the address of the page that shows codes
+	Codes   string // the URL of the page that shows codes
 }
 
-// routes are the site's pages. The POSTs are forms of these pages alone.
+// routes returns the handler of the site's pages. It refuses cross-origin POSTs.
 func (s *Site) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { redirect(w, inboxPath) })
@@ -47,12 +47,13 @@ func (s *Site) routes() http.Handler {
 	mux.HandleFunc("POST /settings/second-factor", s.private(s.submitSecondFactor))
 	mux.HandleFunc("POST /settings/sign-out-everywhere", s.private(s.submitSignOutEverywhere))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		s.write(w, http.StatusNotFound, "missing", sitePage{Title: "There is no such page"})
+		s.write(w, http.StatusNotFound, "missing", sitePage{Title: "This page does not exist"})
 	})
 	return onlyLoopback(http.NewCrossOriginProtection().Handler(mux))
 }
 
-// private is a page for those who are signed in. Others are sent to sign in.
+// private returns a handler that calls h if the user is signed in, and redirects to the
+// sign-in page otherwise.
 func (s *Site) private(h func(http.ResponseWriter, *http.Request, Account, string)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		account, session, ok := s.signedIn(r)
@@ -110,7 +111,7 @@ func (s *Site) submitSignIn(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// enter gives the browser its session.
+// enter sets the session's cookie and redirects to the inbox.
 func (s *Site) enter(w http.ResponseWriter, session string) {
 	s.mu.Lock()
 	life := s.life
@@ -164,7 +165,7 @@ func (s *Site) showInbox(w http.ResponseWriter, _ *http.Request, a Account, _ st
 func (s *Site) showLetter(w http.ResponseWriter, r *http.Request, a Account, _ string) {
 	found, ok := letter(a, r.PathValue("letter"))
 	if !ok {
-		s.write(w, http.StatusNotFound, "missing", sitePage{Title: "There is no such letter", Account: a})
+		s.write(w, http.StatusNotFound, "missing", sitePage{Title: "This letter does not exist", Account: a})
 		return
 	}
 	s.write(w, http.StatusOK, "letter", sitePage{Title: found.Subject, Account: a, Letter: found})
@@ -194,7 +195,7 @@ func (s *Site) submitPassword(w http.ResponseWriter, r *http.Request, a Account,
 		refuse("The new password is empty.")
 		return
 	}
-	_ = s.change(a.Name, func(kept *Account) { // The account is there: accounts are never removed.
+	_ = s.change(a.Name, func(kept *Account) { // The account exists: accounts are never removed.
 		kept.Password = password
 		s.signOut(a.Name, session)
 	})
@@ -202,12 +203,12 @@ func (s *Site) submitPassword(w http.ResponseWriter, r *http.Request, a Account,
 }
 
 func (s *Site) submitSecondFactor(w http.ResponseWriter, _ *http.Request, a Account, _ string) {
-	_ = s.SetSecondFactor(a.Name, !a.SecondFactor) // The account is there.
+	_ = s.SetSecondFactor(a.Name, !a.SecondFactor) // The account exists.
 	redirect(w, "/settings?done=second-factor")
 }
 
 func (s *Site) submitSignOutEverywhere(w http.ResponseWriter, _ *http.Request, a Account, _ string) {
-	_ = s.SignOutEverywhere(a.Name) // The account is there.
+	_ = s.SignOutEverywhere(a.Name) // The account exists.
 	s.setCookie(w, s.cookie, "", 0)
 	redirect(w, signInPath)
 }

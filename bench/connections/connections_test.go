@@ -40,14 +40,14 @@ func TestConnectionsAreCounted(t *testing.T) {
 	}
 }
 
-func TestAFailedCallFailsTheBurst(t *testing.T) {
+func TestConnectionsFailIfACallFails(t *testing.T) {
 	t.Parallel()
 	failed := errors.New("failed")
 	_, err := burst(t.Context(), 3, func() error { return failed })
 	require.ErrorIs(t, err, failed)
 }
 
-func TestAFarConnectionIsLateAndWhole(t *testing.T) {
+func TestNetworkDelaysAndKeepsBytes(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -25,7 +25,7 @@ func Benchmark(b *testing.B) {
 }
 
 // Not parallel: goth's providers and its session store are the process's.
-func TestEveryStepDoesWhatIsMeasured(t *testing.T) {
+func TestStepsDoWhatIsMeasured(t *testing.T) {
 	for name, rows := range tables {
 		for _, r := range rows {
 			t.Run(name+"/"+r.name, func(t *testing.T) {
@@ -39,7 +39,7 @@ func TestEveryStepDoesWhatIsMeasured(t *testing.T) {
 	}
 }
 
-func TestACallbackOfConnectAndOfBareConnects(t *testing.T) {
+func TestCallbacksConnect(t *testing.T) {
 	t.Parallel()
 	a := newAnchor()
 	a.remember = true

@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-func TestFlowsEndAndLeaveNothingBehind(t *testing.T) {
+func TestLoadFlowsEndAndLeaveNothing(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"bare", "connect"} {
 		t.Run(kind, func(t *testing.T) {
@@ -44,7 +44,7 @@ func TestFlowsEndAndLeaveNothingBehind(t *testing.T) {
 	}
 }
 
-func TestAFlowThatFailsEndsTheRun(t *testing.T) {
+func TestLoadEndsWhenAFlowFails(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

@@ -12,7 +12,7 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-func TestQueuedWorkIsDoneAfterAnOutage(t *testing.T) {
+func TestOutageQueuedWorkIsDoneAfterwards(t *testing.T) {
 	t.Parallel()
 	for name, postgres := range map[string]string{"SQLite": "", "PostgreSQL": os.Getenv("CONNECT_TEST_POSTGRES")} {
 		t.Run(name, func(t *testing.T) {
@@ -98,7 +98,7 @@ func TestBucket(t *testing.T) {
 	require.Equal(t, 10, take(20))
 }
 
-func TestARequestBelongsToTheWorsePhase(t *testing.T) {
+func TestPhaseOfARequestIsTheWorse(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, calm, worse(calm, calm))
 	require.Equal(t, writesFail, worse(calm, writesFail))

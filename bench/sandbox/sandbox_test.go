@@ -9,7 +9,7 @@ import (
 	"github.com/anchorconnect/connect/sandbox"
 )
 
-func TestAComparison(t *testing.T) {
+func TestCompare(t *testing.T) {
 	t.Parallel()
 	table, err := compare(t.Context(), 1)
 	if errors.Is(err, sandbox.ErrNoBrowser) {

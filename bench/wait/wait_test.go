@@ -56,7 +56,7 @@ func start(t *testing.T, kind, express string, fake *anchortest.Server) (address
 	return address
 }
 
-func TestEveryServerConnectsAndTags(t *testing.T) {
+func TestServersConnectAndTag(t *testing.T) {
 	t.Parallel()
 	for kind, reads := range map[string]int{connectKind: 1, bareKind: 0, expressKind: 0} {
 		t.Run(kind, func(t *testing.T) {
@@ -110,7 +110,7 @@ func TestServersTakeTurns(t *testing.T) {
 	}
 }
 
-func TestAFailedFlowEndsTheTurn(t *testing.T) {
+func TestServersTurnEndsWhenAFlowFails(t *testing.T) {
 	t.Parallel()
 	fake, err := anchortest.Start()
 	require.NoError(t, err)
@@ -144,7 +144,7 @@ func TestDelays(t *testing.T) {
 }
 
 // The lock file is for every registry.
-func TestTheLockFileNamesNoRegistry(t *testing.T) {
+func TestLockFileNamesNoRegistry(t *testing.T) {
 	t.Parallel()
 	lock, err := expressFiles.ReadFile("express/package-lock.json")
 	require.NoError(t, err)

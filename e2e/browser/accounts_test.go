@@ -66,7 +66,7 @@ func names(tab *chromium.Tab) (names []string) {
 	return names
 }
 
-func TestTheConnectPageOfSeveralAccounts(t *testing.T) {
+func TestAccountsOnTheConnectPage(t *testing.T) {
 	t.Parallel()
 	needAxe(t)
 	a := startApp(t, setup{config: upTo(3)})
@@ -98,7 +98,7 @@ func TestTheConnectPageOfSeveralAccounts(t *testing.T) {
 }
 
 // A screen reader's list of buttons says which account each is for.
-func TestEachButtonIsNamedByItsAccount(t *testing.T) {
+func TestAccountsNameTheirButtons(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, setup{config: upTo(3)})
 	tab := newPerson(t)
@@ -117,7 +117,7 @@ func TestEachButtonIsNamedByItsAccount(t *testing.T) {
 
 // A label is text, whatever is in it, and its direction does not change what is
 // around it.
-func TestALabelStaysInItsPlace(t *testing.T) {
+func TestAccountsLabelStaysInItsPlace(t *testing.T) {
 	t.Parallel()
 	needAxe(t)
 	a := startApp(t, setup{config: upTo(3)})
@@ -164,7 +164,7 @@ func reach(t *testing.T, tab *chromium.Tab, selector string) {
 }
 
 // All that the page can do, by the keyboard and without a script.
-func TestSeveralAccountsByTheKeyboardAlone(t *testing.T) {
+func TestAccountsByKeyboard(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, setup{config: upTo(3)})
 	tab := newPersonWithoutScripts(t)
@@ -233,7 +233,7 @@ func popupFor(t *testing.T, a *app, tab *chromium.Tab, options map[string]string
 	return openPopup(a, tab)
 }
 
-func TestAPopupSignsInToOneOfSeveralAccountsAgain(t *testing.T) {
+func TestPopupSignsInToAnAccountAgain(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, setup{config: upTo(3)})
 	tab := newPerson(t)
@@ -289,7 +289,7 @@ func TestAPopupSignsInToOneOfSeveralAccountsAgain(t *testing.T) {
 
 // What a user does with several accounts in the demo, by the keyboard and without a
 // script.
-func TestTheDemoByTheKeyboardAlone(t *testing.T) {
+func TestDemoByKeyboard(t *testing.T) {
 	t.Parallel()
 	tab := newPersonWithoutScripts(t)
 	demo, err := demo.Start()

@@ -36,7 +36,7 @@ func connectLetters(d *demo.Demo, tab *chromium.Tab, account string) {
 }
 
 // The demo runs automations, from the first sign-in until the site has ended it.
-func TestTheDemoRunsAnAutomation(t *testing.T) {
+func TestDemoRunsAnAutomation(t *testing.T) {
 	t.Parallel()
 	tab := newPerson(t)
 	demo, err := demo.Start("DEMO_BROWSER=")
@@ -81,7 +81,7 @@ func TestTheDemoRunsAnAutomation(t *testing.T) {
 	requireGoodPage(t, tab, "the result of an automation")
 }
 
-func TestTheDemoRunsAnAutomationWithoutScripts(t *testing.T) {
+func TestDemoRunsAnAutomationWithoutScripts(t *testing.T) {
 	t.Parallel()
 	tab := newPersonWithoutScripts(t)
 	demo, err := demo.Start("DEMO_BROWSER=")

@@ -13,7 +13,7 @@ import (
 	"github.com/anchorconnect/connect/e2e/internal/chromium"
 )
 
-func TestTheFormLeadsToAConnectionAndBack(t *testing.T) {
+func TestFormConnectsAndReturns(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, setup{})
 	tab := newPerson(t)
@@ -64,7 +64,7 @@ func TestTheFormLeadsToAConnectionAndBack(t *testing.T) {
 	require.Empty(t, tab.Problems())
 }
 
-func TestAGuardedPageLeadsToTheConnectPageAndBack(t *testing.T) {
+func TestRequireIdentityRedirectsToConnectAndBack(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, setup{})
 	tab := newPerson(t)
@@ -94,7 +94,7 @@ func TestAGuardedPageLeadsToTheConnectPageAndBack(t *testing.T) {
 	require.Empty(t, tab.Problems())
 }
 
-func TestTwoTabs(t *testing.T) {
+func TestFormInTwoTabs(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, setup{})
 	one := newPerson(t)
@@ -117,7 +117,7 @@ func TestTwoTabs(t *testing.T) {
 	require.NotEmpty(t, a.connection(t, "ada"))
 }
 
-func TestCancelAndFailureLeadToANewStart(t *testing.T) {
+func TestFormAfterCancelAndFailureStartsANewFlow(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, setup{})
 	tab := newPerson(t)
@@ -142,7 +142,7 @@ func TestCancelAndFailureLeadToANewStart(t *testing.T) {
 	require.NotEmpty(t, a.connection(t, "ada"))
 }
 
-func TestAnExpiredStartLeadsToANewOne(t *testing.T) {
+func TestFormAfterAnExpiredFlowStartsANewOne(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, setup{})
 	tab := newPerson(t)
@@ -164,7 +164,7 @@ func TestAnExpiredStartLeadsToANewOne(t *testing.T) {
 // A session cookie that is SameSite=Strict stays behind on the way back from the
 // hosted page, which is on another site, whoever asked for it. Browsers send it
 // with what our own page asks for next.
-func TestASessionCookieThatIsStrict(t *testing.T) {
+func TestFormWithAStrictSessionCookie(t *testing.T) {
 	t.Parallel()
 	for name, person := range map[string]func(*testing.T) *chromium.Tab{
 		"with scripts": newPerson,
@@ -199,7 +199,7 @@ func TestASessionCookieThatIsStrict(t *testing.T) {
 }
 
 // When nobody is signed in any more, the flow stays open until somebody is.
-func TestSignInAndFinish(t *testing.T) {
+func TestFormSignInAndFinish(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, setup{})
 	tab := newPerson(t)
@@ -233,7 +233,7 @@ func signInWithoutScripts(a *app, tab *chromium.Tab, user string) {
 	tab.Wait(`document.body?.dataset.page === "home" && !document.body.dataset.ready`)
 }
 
-func TestWithJavaScriptSwitchedOff(t *testing.T) {
+func TestFormWithoutJavaScript(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, setup{})
 	tab := newPersonWithoutScripts(t)
@@ -257,7 +257,7 @@ func TestWithJavaScriptSwitchedOff(t *testing.T) {
 }
 
 // Each start leaves a cookie behind, and servers answer 431 when there are many.
-func TestEightAbandonedStarts(t *testing.T) {
+func TestFormAfterEightAbandonedFlows(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, setup{})
 	tab := newPerson(t)
@@ -278,7 +278,7 @@ func TestEightAbandonedStarts(t *testing.T) {
 
 // Cookies of 127.0.0.1 are not those of localhost, so that a start at the one
 // would not be known to the callback at the other.
-func TestAtAnotherAddressThanThePublicOne(t *testing.T) {
+func TestFormAtAnotherAddressThanPublicURL(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, setup{host: "localhost"})
 	tab := newPerson(t)

@@ -13,7 +13,7 @@ import (
 )
 
 // Two hosts of one site, such as two tenants' subdomains: only the origin differs.
-func TestTwoHostsOfAnApp(t *testing.T) {
+func TestHostsOfOneApp(t *testing.T) {
 	t.Parallel()
 	var first, second string
 	a := startApp(t, setup{

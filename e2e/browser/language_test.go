@@ -33,7 +33,7 @@ var hebrew = map[string]string{
 
 // In each language the pages fit a small phone, and nothing is wrong with them.
 // SCREENSHOTS is a directory for pictures of them.
-func TestThePagesInEachLanguage(t *testing.T) {
+func TestPagesInEachLanguage(t *testing.T) {
 	t.Parallel()
 	needAxe(t)
 	language := "en"

@@ -62,8 +62,8 @@ func needAxe(t *testing.T) string {
 	return script
 }
 
-// The lock file is for every registry: see ../sdk_test.go.
-func TestTheLockFileOfAxeNamesNoHost(t *testing.T) {
+// The lock file works with every registry: see .npmrc.
+func TestAxeLockFileNamesNoHost(t *testing.T) {
 	t.Parallel()
 	lock, err := axeFiles.ReadFile("axe/package-lock.json")
 	require.NoError(t, err)
@@ -107,7 +107,7 @@ func requireGoodPage(t *testing.T, tab *chromium.Tab, what string) {
 	require.Empty(t, tab.Problems(), what)
 }
 
-func TestThePagesOnTheWay(t *testing.T) {
+func TestPagesOfAFlow(t *testing.T) {
 	t.Parallel()
 	needAxe(t)
 	a := startApp(t, setup{sameSite: http.SameSiteStrictMode, wrap: withoutHaste})
@@ -145,7 +145,7 @@ func TestThePagesOnTheWay(t *testing.T) {
 	requireGoodPage(t, tab, "sign in and finish")
 }
 
-func TestTheLastPageOfAPopup(t *testing.T) {
+func TestPagesLastOfAPopup(t *testing.T) {
 	t.Parallel()
 	needAxe(t)
 	a := startApp(t, setup{})
@@ -201,7 +201,7 @@ func TestEveryErrorIsLookedAt(t *testing.T) {
 	require.ElementsMatch(t, want, have)
 }
 
-func TestTheNoticeOfEveryError(t *testing.T) {
+func TestNoticeOfEveryError(t *testing.T) {
 	t.Parallel()
 	needAxe(t)
 	a := startApp(t, setup{})
@@ -218,7 +218,7 @@ func TestTheNoticeOfEveryError(t *testing.T) {
 	}
 }
 
-func TestThePagesOfTheFake(t *testing.T) {
+func TestPagesOfTheFake(t *testing.T) {
 	t.Parallel()
 	needAxe(t)
 	a := startApp(t, setup{})
@@ -237,7 +237,7 @@ func TestThePagesOfTheFake(t *testing.T) {
 }
 
 // The demo is run as people run it, and everything in it pressed once.
-func TestTheDemo(t *testing.T) {
+func TestDemoPages(t *testing.T) {
 	t.Parallel()
 	needAxe(t)
 	tab := newPerson(t)

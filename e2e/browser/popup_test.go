@@ -28,7 +28,7 @@ func outcome(t *testing.T, tab *chromium.Tab) string {
 	return tab.Text(`document.body.dataset.outcome`)
 }
 
-func TestThePopupLeadsToAConnection(t *testing.T) {
+func TestPopupConnects(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, setup{})
 	tab := newPerson(t)
@@ -50,7 +50,7 @@ func TestThePopupLeadsToAConnection(t *testing.T) {
 	tab.Windows(1)
 }
 
-func TestAPopupThatEndsOtherwise(t *testing.T) {
+func TestPopupThatDoesNotConnect(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, setup{})
 	tab := newPerson(t)
@@ -82,7 +82,7 @@ func lookAround() { time.Sleep(1200 * time.Millisecond) }
 // A hosted page with a Cross-Origin-Opener-Policy is put by itself: to the page
 // that opened the popup its window looks closed from then on, and the popup's last
 // page has no opener.
-func TestAPopupThatIsCutOff(t *testing.T) {
+func TestPopupThatIsCutOff(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, setup{hosted: http.Header{"Cross-Origin-Opener-Policy": {"same-origin"}}})
 	tab := newPerson(t)
@@ -114,7 +114,7 @@ func TestAPopupThatIsCutOff(t *testing.T) {
 }
 
 // Chromium lets a page open a popup in a click, and blocks any other.
-func TestAPopupThatIsBlocked(t *testing.T) {
+func TestPopupThatIsBlocked(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, setup{})
 	tab := newPerson(t)
@@ -127,7 +127,7 @@ func TestAPopupThatIsBlocked(t *testing.T) {
 	require.NotEmpty(t, a.connection(t, "ada"))
 }
 
-func TestAPopupWithASessionCookieThatIsStrict(t *testing.T) {
+func TestPopupWithAStrictSessionCookie(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, setup{sameSite: http.SameSiteStrictMode})
 	tab := newPerson(t)
@@ -139,7 +139,7 @@ func TestAPopupWithASessionCookieThatIsStrict(t *testing.T) {
 }
 
 // Signing in comes first, in the popup too, and leads to the same end.
-func TestAPopupInWhichSomebodySignsInAnew(t *testing.T) {
+func TestPopupInWhichTheUserSignsIn(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, setup{})
 	tab := newPerson(t)

@@ -25,7 +25,7 @@ func startStranger(t *testing.T, page string) (port string) {
 
 // A session cookie that is SameSite=None comes along wherever a request is from:
 // that a page of another origin is refused is up to what the browser says of it.
-func TestAPageOfAnotherOriginNeitherStartsNorEndsAnything(t *testing.T) {
+func TestCrossOriginPageNeitherStartsNorEndsAnything(t *testing.T) {
 	t.Parallel()
 	for host, site := range map[string]string{chromium.EvilHost: "cross-site", chromium.SiblingHost: "same-site"} {
 		t.Run(site, func(t *testing.T) {
@@ -81,7 +81,7 @@ func TestAPageOfAnotherOriginNeitherStartsNorEndsAnything(t *testing.T) {
 // state cookie is Lax, and stays behind. Nothing is spent by it either. (The windows
 // of these tests are private ones, where Chromium keeps back all cookies from what a
 // page of another site embeds, those that are SameSite=None among them.)
-func TestACallbackLinkInAPageOfAnotherSite(t *testing.T) {
+func TestCallbackLinkInAPageOfAnotherSite(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, setup{})
 	vera := newPerson(t)
@@ -121,7 +121,7 @@ func TestACallbackLinkInAPageOfAnotherSite(t *testing.T) {
 
 // Somebody starts, signs in to an account of theirs, and has another person open
 // the way back: whatever she had under way, it would connect their account to her.
-func TestAnAttackersCallbackLink(t *testing.T) {
+func TestCallbackLinkOfAnAttacker(t *testing.T) {
 	t.Parallel()
 	for name, started := range map[string]bool{"nothing begun": false, "a start open": true} {
 		t.Run(name, func(t *testing.T) {
@@ -165,7 +165,7 @@ func TestAnAttackersCallbackLink(t *testing.T) {
 }
 
 // The same browser has the cookie of the start, whoever is signed in to it by then.
-func TestABrowserThatChangesHands(t *testing.T) {
+func TestCallbackInABrowserOfAnotherUser(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, setup{})
 	mallory := newPerson(t)
@@ -216,7 +216,7 @@ func TestPagesAreNotFramed(t *testing.T) {
 
 // A page that has opened the app's page has a hold of it for good. It can send it
 // messages, and knows, let us say, the secret name that the popup goes by.
-func TestAPageThatOpenedTheAppsIsNotHeard(t *testing.T) {
+func TestPopupIgnoresThePageThatOpenedTheApp(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, setup{})
 	vera := newPerson(t)

@@ -24,16 +24,16 @@ import (
 	"github.com/anchorconnect/connect/examples/internal/demo"
 )
 
-// integrations is the path that connect is mounted under.
+// integrations is the path under which connect is mounted.
 const integrations = "/integrations"
 
-// requestTimeout bounds a request, and with it what it may wait for the
-// database. connect alone waits up to 30 seconds for Anchor.
+// requestTimeout bounds a request, including its waits for the database. It is longer
+// than the 30 seconds that connect may wait for Anchor.
 const requestTimeout = 40 * time.Second
 
 const (
-	// Browsers share cookies among the ports of a host, so the name is one
-	// that no other example has.
+	// Browsers share cookies between the ports of a host, so each example's session
+	// cookie has a name of its own.
 	sessionName = "chi-session"
 	userKey     = "user_id"
 )
@@ -55,7 +55,7 @@ type app struct {
 	sessions *sessions.CookieStore
 	pages    *template.Template
 
-	connect *connect.Handler // What connect adds.
+	connect *connect.Handler
 }
 
 func newApp(cfg config) (*app, error) {
@@ -77,8 +77,8 @@ func newApp(cfg config) (*app, error) {
 		ApplicationID: cfg.applicationID,
 		PublicURL:     cfg.publicURL + integrations,
 		Store:         cfg.db.store,
-		// connect.SessionUser would do for the id. This adds the name, which
-		// Anchor shows beside the identity.
+		// connect.SessionUser would return the ID. This function also returns the name,
+		// which Anchor shows with the identity.
 		User: func(r *http.Request) (connect.User, error) {
 			u, err := a.currentUser(r)
 			return connect.User{ID: u.ID, Name: u.Name}, err
@@ -94,8 +94,8 @@ func (a *app) routes() http.Handler {
 	r := chi.NewRouter()
 	r.Use(logRequests, middleware.Recoverer, middleware.Timeout(requestTimeout))
 	r.Use(http.NewCrossOriginProtection().Handler)
-	// The form that connects is redirected to the hosted page, and Chromium
-	// holds redirects to form-action too. connect's own pages set their own.
+	// The form that connects an account redirects to the hosted page, and Chromium
+	// applies form-action to redirects too. connect's pages replace this policy.
 	r.Use(middleware.SetHeader("Content-Security-Policy",
 		"default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self' "+a.anchor.AppOrigin()))
 
@@ -109,10 +109,10 @@ func (a *app) routes() http.Handler {
 		http.ServeFileFS(w, r, pageFiles, "pages/style.css")
 	})
 
-	// connect's routes: /integrations/connect and so on.
+	// connect's routes: /integrations/connect and others.
 	r.Route(integrations, func(r chi.Router) { a.connect.Register(r) })
 
-	// The app's own routes that need a connected account.
+	// Routes of the app that need a connected account.
 	r.Route("/api/reports", func(r chi.Router) {
 		r.Use(a.connect.RequireIdentity)
 		r.Get("/", a.reports)
@@ -121,31 +121,31 @@ func (a *app) routes() http.Handler {
 	return r
 }
 
-// reports tells which account the reports come from.
+// reports returns the account that the reports come from.
 func (a *app) reports(w http.ResponseWriter, r *http.Request) {
 	connection, _ := connect.FromContext(r.Context())
 	writeJSON(w, http.StatusOK, map[string]any{"identityId": connection.IdentityID, "connectedAt": connection.ConnectedAt})
 }
 
-// startReport opens a browser that is signed in to the user's account. What an
-// app does in it is up to the app.
+// startReport opens a browser session that is signed in to the user's account. A real
+// app would drive it at session.CDPURL.
 func (a *app) startReport(w http.ResponseWriter, r *http.Request) {
 	connection, _ := connect.FromContext(r.Context())
 	session, err := a.anchor.CreateSession(r.Context(), anchorhttp.AuthenticatedSession(connection.IdentityID))
 	if err != nil {
-		slog.ErrorContext(r.Context(), "open a browser session", "user", connection.UserID, "error", err)
-		writeJSON(w, http.StatusBadGateway, map[string]any{"error": "upstream", "message": "No browser session could be opened. Try again in a moment, or connect your account again."})
+		slog.ErrorContext(r.Context(), "cannot open a browser session", "user", connection.UserID, "error", err)
+		writeJSON(w, http.StatusBadGateway, map[string]any{"error": "upstream", "message": "The browser session could not be opened. Try again in a moment, or connect your account again."})
 		return
 	}
 	writeJSON(w, http.StatusCreated, map[string]any{"sessionId": session.ID})
 }
 
-// deleteAccount disconnects the user, and then deletes the row. If another tab connects
-// in between, the row says so and stays.
+// deleteAccount disconnects the user, then deletes the row. If another tab connects an
+// account in between, deleteUser fails and the row stays.
 func (a *app) deleteAccount(w http.ResponseWriter, r *http.Request) {
 	u, err := a.currentUser(r)
 	if err != nil {
-		a.fault(w, r, "look up the user", err)
+		a.fault(w, r, "cannot look up the user", err)
 		return
 	}
 	if u.ID == "" {
@@ -153,17 +153,17 @@ func (a *app) deleteAccount(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := a.connect.DisconnectAll(r.Context(), u.ID); err != nil {
-		a.fault(w, r, "disconnect the user", err)
+		a.fault(w, r, "cannot disconnect the user", err)
 		return
 	}
 	if err := a.db.deleteUser(r.Context(), u.ID); err != nil {
-		a.fault(w, r, "delete the user", err)
+		a.fault(w, r, "cannot delete the user", err)
 		return
 	}
 	a.logout(w, r)
 }
 
-// ready says whether connect can work, for a load balancer or a person.
+// ready reports to a load balancer whether connect works.
 func (a *app) ready(w http.ResponseWriter, r *http.Request) {
 	if err := a.connect.Verify(r.Context()); err != nil {
 		a.fault(w, r, "connect is not ready", err)
@@ -172,13 +172,13 @@ func (a *app) ready(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]any{"ready": true})
 }
 
-// Below is what was there before.
+// The code below does not depend on connect, except for the connection in account.
 
 // home is the sign-in page.
 func (a *app) home(w http.ResponseWriter, r *http.Request) {
 	u, err := a.currentUser(r)
 	if err != nil {
-		a.fault(w, r, "look up the user", err)
+		a.fault(w, r, "cannot look up the user", err)
 		return
 	}
 	to := localPath(r.URL.Query().Get("return_to"), "/account")
@@ -189,7 +189,7 @@ func (a *app) home(w http.ResponseWriter, r *http.Request) {
 	a.render(w, http.StatusOK, "home.html", map[string]any{"ReturnTo": to})
 }
 
-// login signs in whoever says who they are. A real app asks for proof.
+// login signs a user in by name alone. A real app checks a password.
 func (a *app) login(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
 	name := strings.TrimSpace(r.PostFormValue("user"))
@@ -202,13 +202,13 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) {
 	}
 	u, err := a.db.userNamed(r.Context(), name)
 	if err != nil {
-		a.fault(w, r, "find or make the user", err)
+		a.fault(w, r, "cannot find or create the user", err)
 		return
 	}
-	session, _ := a.sessions.Get(r, sessionName) // A cookie that does not open is replaced.
+	session, _ := a.sessions.Get(r, sessionName) // An invalid cookie is replaced.
 	session.Values[userKey] = u.ID
 	if err := session.Save(r, w); err != nil {
-		a.fault(w, r, "save the session", err)
+		a.fault(w, r, "cannot save the session", err)
 		return
 	}
 	http.Redirect(w, r, to, http.StatusSeeOther)
@@ -218,17 +218,17 @@ func (a *app) logout(w http.ResponseWriter, r *http.Request) {
 	session, _ := a.sessions.Get(r, sessionName)
 	session.Options.MaxAge = -1
 	if err := session.Save(r, w); err != nil {
-		a.fault(w, r, "end the session", err)
+		a.fault(w, r, "cannot end the session", err)
 		return
 	}
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-// account is the page of whoever is signed in.
+// account is the page of the signed-in user.
 func (a *app) account(w http.ResponseWriter, r *http.Request) {
 	u, err := a.currentUser(r)
 	if err != nil {
-		a.fault(w, r, "look up the user", err)
+		a.fault(w, r, "cannot look up the user", err)
 		return
 	}
 	if u.ID == "" {
@@ -237,7 +237,7 @@ func (a *app) account(w http.ResponseWriter, r *http.Request) {
 	}
 	connection, err := a.connect.Connection(r.Context(), u.ID)
 	if err != nil && !errors.Is(err, connect.ErrNotConnected) {
-		a.fault(w, r, "look up the connection", err)
+		a.fault(w, r, "cannot look up the connection", err)
 		return
 	}
 	a.render(w, http.StatusOK, "account.html", map[string]any{
@@ -248,22 +248,22 @@ func (a *app) account(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// currentUser returns who is signed in, or nobody: a user without an id.
+// currentUser returns the signed-in user, or a user with an empty ID.
 func (a *app) currentUser(r *http.Request) (user, error) {
-	session, _ := a.sessions.Get(r, sessionName) // A cookie that does not open is nobody's.
+	session, _ := a.sessions.Get(r, sessionName) // An invalid cookie is no session.
 	id, _ := session.Values[userKey].(string)
 	if id == "" {
 		return user{}, nil
 	}
 	u, err := a.db.userByID(r.Context(), id)
 	if errors.Is(err, sql.ErrNoRows) {
-		return user{}, nil // Deleted since.
+		return user{}, nil // Deleted after signing in.
 	}
 	return u, err
 }
 
-// logRequests logs the route that served a request. It takes the place of chi's
-// middleware.Logger, which logs the path: a callback's path holds a state.
+// logRequests logs the route of each request. It replaces chi's middleware.Logger, which
+// logs the path: the path of a callback contains a state.
 func logRequests(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begun := time.Now()
@@ -285,8 +285,8 @@ func (a *app) render(w http.ResponseWriter, status int, page string, data any) {
 	_, _ = w.Write(body.Bytes())
 }
 
-func (a *app) fault(w http.ResponseWriter, r *http.Request, doing string, err error) {
-	slog.ErrorContext(r.Context(), doing, "error", err)
+func (a *app) fault(w http.ResponseWriter, r *http.Request, message string, err error) {
+	slog.ErrorContext(r.Context(), message, "error", err)
 	http.Error(w, "Something went wrong. Please try again in a moment.", http.StatusServiceUnavailable)
 }
 
@@ -297,13 +297,13 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 	_ = json.NewEncoder(w).Encode(body)
 }
 
-// localPath returns s when it leads to this app, and otherwise the other one:
-// what comes in a URL must not send people elsewhere.
-func localPath(s, otherwise string) string {
+// localPath returns s if it is a path of this app, and fallback otherwise. It prevents
+// open redirects by a return_to parameter.
+func localPath(s, fallback string) string {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "" || u.Host != "" || !strings.HasPrefix(s, "/") ||
 		strings.HasPrefix(s, "//") || strings.Contains(s, `\`) {
-		return otherwise
+		return fallback
 	}
 	return s
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// logged is what the tests' apps have logged, all together.
+// logged collects the logs of all tests' apps.
 var logged output
 
 func TestMain(m *testing.M) {
@@ -71,7 +71,7 @@ func (s site) browser(t *testing.T) browser {
 	return browser{t, s, &client}
 }
 
-// signedIn is a browser whose user has signed in.
+// signedIn returns a browser whose user has signed in.
 func (s site) signedIn(t *testing.T, name string) browser {
 	t.Helper()
 	b := s.browser(t)
@@ -89,7 +89,7 @@ func (b browser) post(address string, fields ...string) answer {
 	return b.send(http.MethodPost, address, form.Encode())
 }
 
-// send asks for a page; where the address is a path it is the site's.
+// send sends a request. A path is relative to the site.
 func (b browser) send(method, address, form string) answer {
 	b.t.Helper()
 	if strings.HasPrefix(address, "/") {
@@ -139,7 +139,7 @@ func (a answer) json(status int) map[string]any {
 	return body
 }
 
-// connect connects the browser's user and returns the identity.
+// connect connects an account and returns its identity.
 func (b browser) connect() string {
 	b.t.Helper()
 	hosted := b.post("/integrations/connect").location(http.StatusSeeOther)
@@ -178,7 +178,7 @@ func TestFlow(t *testing.T) {
 	require.Len(t, sessions, 1)
 	require.Equal(t, sessions[0].ID, sessionID)
 
-	// Anchor was told the name for people, and the id for the app.
+	// Anchor has the display name, and the ID in the metadata.
 	_, err := s.fake.WaitTagged(t.Context(), identityID)
 	require.NoError(t, err)
 	identity, found := s.fake.Identity(identityID)
@@ -199,7 +199,7 @@ func TestFlow(t *testing.T) {
 	require.False(t, found, "the identity is deleted")
 }
 
-func TestRequireIdentityLeadsThroughConnectingAndBack(t *testing.T) {
+func TestRequireIdentityRedirectsToConnectAndBack(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	b := s.signedIn(t, "Ada")
@@ -219,7 +219,7 @@ func TestRequireIdentityLeadsThroughConnectingAndBack(t *testing.T) {
 	b.get("/api/reports/").requireStatus(http.StatusOK)
 }
 
-func TestConnectIsServedUnderThePrefixAlone(t *testing.T) {
+func TestConnectIsServedUnderThePrefixOnly(t *testing.T) {
 	t.Parallel()
 	b := newSite(t).signedIn(t, "Ada")
 	b.get("/integrations/connect").requireStatus(http.StatusOK)
@@ -228,7 +228,7 @@ func TestConnectIsServedUnderThePrefixAlone(t *testing.T) {
 	}
 }
 
-func TestDeletingAUserDeletesTheIdentity(t *testing.T) {
+func TestDeleteAccountDeletesTheIdentity(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	b := s.signedIn(t, "Ada")
@@ -239,7 +239,7 @@ func TestDeletingAUserDeletesTheIdentity(t *testing.T) {
 	_, there := s.fake.Identity(identityID)
 	require.False(t, there, "it is deleted at Anchor at once")
 
-	// The cookie of another browser outlives the user and is nobody's.
+	// A cookie of the deleted user in another browser signs nobody in.
 	u, err := s.app.db.userNamed(t.Context(), "Ada")
 	require.NoError(t, err)
 	other := s.signedIn(t, "Ada")
@@ -247,7 +247,7 @@ func TestDeletingAUserDeletesTheIdentity(t *testing.T) {
 	require.Equal(t, "not_signed_in", other.get("/api/reports").json(http.StatusUnauthorized)["error"])
 }
 
-func TestNoStateIsLogged(t *testing.T) {
+func TestLogHasNoState(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	b := s.signedIn(t, "Ada")
@@ -265,7 +265,7 @@ func TestNoStateIsLogged(t *testing.T) {
 	require.NotContains(t, logged.String(), state)
 }
 
-func TestRequestsOfOtherSites(t *testing.T) {
+func TestCrossOriginRequestsAreRefused(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	b := s.signedIn(t, "Ada")
@@ -286,7 +286,7 @@ func TestRequestsOfOtherSites(t *testing.T) {
 	require.Contains(t, b.get("/integrations/connect").res.Header.Get("Content-Security-Policy"), "sha256-", "connect's pages have their own")
 }
 
-func TestASignInLeadsNowhereElse(t *testing.T) {
+func TestLoginRedirectsOnlyWithinTheApp(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	for returnTo, want := range map[string]string{

@@ -16,16 +16,15 @@ import (
 	"github.com/anchorconnect/connect/sqlstore"
 )
 
-// database is the app's database and connect's store in it. It runs on three of them,
-// and all that they do not have in common is in this file: an app with one needs
-// little of it.
+// database is the app's database, with connect's store in it. It supports three
+// dialects; an app that uses only one needs little of this file.
 type database struct {
 	conn
 	pool  *sql.DB
 	store *sqlstore.Store
 }
 
-// A conn sends statements, to the pool or inside a transaction.
+// A conn executes statements on the pool or in a transaction.
 type conn struct {
 	to interface {
 		ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
@@ -43,12 +42,12 @@ func (c conn) queryRow(ctx context.Context, query string, args ...any) *sql.Row 
 	return c.to.QueryRowContext(ctx, c.translate(query), args...)
 }
 
-// translate puts a statement into the database's own words. The app writes ? for
-// a parameter, never for anything else, and FOR UPDATE at the end.
+// translate rewrites a statement for the dialect. In the app's statements, ? is always a
+// parameter, and FOR UPDATE is at the end.
 func (c conn) translate(query string) string {
 	switch c.dialect {
 	case sqlstore.SQLite:
-		// It locks no rows: a transaction that writes locks all of the file.
+		// SQLite has no row locks: a transaction that writes locks the file.
 		query, _, _ = strings.Cut(query, "FOR UPDATE")
 	case sqlstore.PostgreSQL:
 		for n := 1; strings.Contains(query, "?"); n++ {
@@ -58,7 +57,7 @@ func (c conn) translate(query string) string {
 	return query
 }
 
-// insertNew inserts a row unless its key exists already.
+// insertNew returns a statement that inserts a row unless its key exists.
 func (c conn) insertNew(row string) string {
 	if c.dialect == sqlstore.MySQL {
 		return `INSERT IGNORE INTO ` + row
@@ -69,8 +68,8 @@ func (c conn) insertNew(row string) string {
 //go:embed schema.sql
 var schema string
 
-// openDatabase opens the database that DATABASE_URL names and makes the tables
-// that are missing, the app's and connect's.
+// openDatabase opens the database at databaseURL and creates missing tables, both the
+// app's and connect's.
 func openDatabase(ctx context.Context, databaseURL string) (*database, error) {
 	driver, dsn, dialect, err := sqlstore.ParseURL(databaseURL)
 	if err != nil {
@@ -86,26 +85,27 @@ func openDatabase(ctx context.Context, databaseURL string) (*database, error) {
 	defer cancel()
 	if err := db.migrate(ctx); err != nil {
 		pool.Close()
-		return nil, fmt.Errorf("the tables could not be made: %w", err)
+		return nil, fmt.Errorf("cannot create the tables: %w", err)
 	}
 	return db, nil
 }
 
-// migrate makes connect's tables first: it has replicas wait for each other.
+// migrate creates connect's tables and then the app's. The store's Migrate makes
+// replicas wait for each other.
 func (db *database) migrate(ctx context.Context) error {
 	if err := db.store.Migrate(ctx); err != nil {
 		return err
 	}
-	textType := strings.NewReplacer() // Strings are compared byte by byte.
+	textType := strings.NewReplacer() // Compares strings byte by byte.
 	switch db.dialect {
 	case sqlstore.PostgreSQL:
 		textType = strings.NewReplacer("TEXT(255)", `TEXT COLLATE "C"`)
 	case sqlstore.MySQL:
-		textType = strings.NewReplacer("TEXT(", "VARBINARY(") // Collations ignore spaces at the end.
+		textType = strings.NewReplacer("TEXT(", "VARBINARY(") // Collations ignore trailing spaces.
 	}
 	err := db.exec(ctx, textType.Replace(schema))
 	if err != nil {
-		// On PostgreSQL, IF NOT EXISTS fails while another replica makes the table.
+		// On PostgreSQL, IF NOT EXISTS fails while another replica creates the table.
 		err = db.exec(ctx, textType.Replace(schema))
 	}
 	return err

@@ -15,12 +15,12 @@ import (
 	"github.com/anchorconnect/connect/sqlstore"
 )
 
-// A testDatabase is one that the tests run on.
+// A testDatabase is a kind of database to test with.
 type testDatabase struct {
 	name string
-	// variable holds the URL of a server's database; SQLite needs none.
+	// variable names the environment variable with the server's URL, or "" for SQLite.
 	variable string
-	// own turns that into the URL of an empty one for one test.
+	// own returns the URL of an empty database on that server.
 	own func(t *testing.T, server *url.URL) *url.URL
 }
 
@@ -40,7 +40,7 @@ var databases = []testDatabase{
 	}},
 }
 
-// need skips the test when there is no such database.
+// need skips the test if the database is not available.
 func (d testDatabase) need(t *testing.T) {
 	t.Helper()
 	if d.variable != "" && os.Getenv(d.variable) == "" {
@@ -48,12 +48,12 @@ func (d testDatabase) need(t *testing.T) {
 	}
 }
 
-// newURL makes an empty database, which goes after the test.
+// newURL creates an empty database and removes it after the test.
 func (d testDatabase) newURL(t *testing.T) string {
 	t.Helper()
 	d.need(t)
 	if d.variable == "" {
-		// Nothing here has to outlive a power cut.
+		// Durability does not matter here.
 		return "file:" + filepath.Join(t.TempDir(), "test.db") + "?_pragma=synchronous(off)"
 	}
 	server, err := url.Parse(os.Getenv(d.variable))
@@ -61,7 +61,7 @@ func (d testDatabase) newURL(t *testing.T) string {
 	return d.own(t, server).String()
 }
 
-// newNamespace makes a schema or a database of the test's own.
+// newNamespace creates a schema or a database for one test.
 func newNamespace(t *testing.T, server *url.URL, kind, dropOption string) string {
 	t.Helper()
 	driver, dsn, _, err := sqlstore.ParseURL(server.String())
@@ -79,7 +79,7 @@ func newNamespace(t *testing.T, server *url.URL, kind, dropOption string) string
 	return name
 }
 
-// onEach runs a test on every database there is.
+// onEach runs a test on every available database.
 func onEach(t *testing.T, test func(t *testing.T, d testDatabase)) {
 	t.Helper()
 	for _, d := range databases {

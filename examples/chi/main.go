@@ -1,21 +1,21 @@
-// Chi is an example of connect in an app that exists already: a chi router, a
-// users table in the app's own database, gorilla sessions, an account page and
-// an API route that needs a connected account.
+// Chi is an example of connect in an existing app with a chi router, a users table in
+// the app's own database, gorilla sessions, an account page and an API route that needs
+// a connected account.
 //
 //	go run ./examples/chi
 //
-// Open the address that it prints. With nothing configured a fake of Anchor
-// runs in the same process and the data is kept in chi-example.db. It reads the
-// same variables as the demo (README.md, "The demo's settings"); here ADDR
-// defaults to localhost:8081, and DATABASE_URL, which may be file:…,
-// postgres://… or mysql://…, to file:chi-example.db.
+// Open the URL that it prints. Without configuration it starts a fake of Anchor in the
+// same process and keeps its data in chi-example.db. It reads the same environment
+// variables as the demo (docs/demo.md), with other defaults: ADDR is localhost:8081, and
+// DATABASE_URL is file:chi-example.db. DATABASE_URL may be file:…, postgres://… or
+// mysql://….
 //
 // What to copy:
 //
-//   - app.go: all that an app needs to mount connect under a prefix, to say who is
-//     signed in, and to delete a user who has an account connected.
-//   - users.go: a column of the app's own users table that follows what connect
-//     stores, in the same transaction.
+//   - app.go: mounting connect under a prefix, returning the signed-in user, and
+//     deleting a user who has a connected account.
+//   - users.go: a column of the app's users table that is updated in connect's
+//     transactions.
 package main
 
 import (
@@ -43,8 +43,8 @@ func main() {
 	}
 }
 
-// run serves until ctx ends, and says on out where. An error that the
-// environment is to blame for is one line that names the variable.
+// run serves until ctx ends, and prints the app's URL to out. An error that the
+// environment causes is one line that names the variable.
 func run(ctx context.Context, getenv func(string) string, out io.Writer) error {
 	settings, err := demo.ReadSettings(getenv, demo.Settings{Addr: "localhost:8081", DatabaseURL: "file:chi-example.db"})
 	if err != nil {
@@ -78,10 +78,10 @@ func run(ctx context.Context, getenv func(string) string, out io.Writer) error {
 		sessionSecret: settings.SessionSecret,
 	})
 	if err != nil {
-		return fmt.Errorf("PUBLIC_URL: %w", err) // The rest has been checked.
+		return fmt.Errorf("PUBLIC_URL: %w", err) // The other settings are checked.
 	}
 	if err := a.connect.Verify(ctx); err != nil {
-		slog.ErrorContext(ctx, "connect is not ready", "error", err) // The app's other pages work.
+		slog.ErrorContext(ctx, "connect is not ready", "error", err) // The other pages work.
 	}
 	for _, notice := range settings.Notices {
 		fmt.Fprintln(os.Stderr, notice)
@@ -90,14 +90,14 @@ func run(ctx context.Context, getenv func(string) string, out io.Writer) error {
 	return serve(ctx, listener, a)
 }
 
-// serve serves the app, and makes the calls that it owes to Anchor, until ctx
-// ends.
+// serve serves the app and runs connect's background work, until ctx ends.
 func serve(ctx context.Context, listener net.Listener, a *app) error {
-	ctx, stop := context.WithCancel(ctx)
+	// Run ends after the last request, and before the database is closed.
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
-		_ = a.connect.Run(ctx) // It only ever ends with ctx.
+		_ = a.connect.Run(background) // It returns only when its context ends.
 	}()
 	defer func() { stop(); <-stopped }()
 
@@ -114,7 +114,7 @@ func serve(ctx context.Context, listener net.Listener, a *app) error {
 		return fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
 	}
-	// Whoever is being answered has ten seconds; ctx itself has none left.
+	// Requests that are in progress get ten seconds to finish.
 	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	if err := server.Shutdown(shutdown); err != nil && !errors.Is(err, context.DeadlineExceeded) {

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// environment is a getenv with these variables, and a database of the test's.
+// environment returns a getenv with these variables and a database for the test.
 func environment(t *testing.T, variables map[string]string) func(string) string {
 	databaseURL := "file:" + filepath.Join(t.TempDir(), "chi.db")
 	return func(name string) string {
@@ -25,7 +25,7 @@ func environment(t *testing.T, variables map[string]string) func(string) string 
 	}
 }
 
-func TestUnusableEnvironment(t *testing.T) {
+func TestRunRefusesAnUnusableEnvironment(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -35,7 +35,7 @@ func TestUnusableEnvironment(t *testing.T) {
 		application = "6f1c9a52-0a3d-4c1e-9b7f-2d6c8e4f1a01"
 		secret      = "0123456789abcdef0123456789abcdef"
 	)
-	// with is an environment that leads to the real service, changed.
+	// with returns a valid environment for the real service, with changes.
 	with := func(changes ...string) map[string]string {
 		variables := map[string]string{"ANCHORBROWSER_API_KEY": key, "ANCHOR_APPLICATION_ID": application}
 		for i := 0; i < len(changes); i += 2 {
@@ -46,7 +46,7 @@ func TestUnusableEnvironment(t *testing.T) {
 	for _, row := range []struct {
 		name      string
 		variables map[string]string
-		variable  string // which the error begins with
+		variable  string // the prefix of the error
 		says      string
 	}{
 		{"an address without a port", map[string]string{"ADDR": "localhost"}, "ADDR", "such as localhost:8081"},
@@ -58,7 +58,7 @@ func TestUnusableEnvironment(t *testing.T) {
 		{"a public address of plain http", map[string]string{"PUBLIC_URL": "http://your-app.com"}, "PUBLIC_URL", "https"},
 		{"a public address with a query", map[string]string{"PUBLIC_URL": "https://your-app.com?a=b"}, "PUBLIC_URL", "query"},
 
-		{"a key without an application", with("ANCHOR_APPLICATION_ID", ""), "ANCHOR_APPLICATION_ID", "missing"},
+		{"a key without an application", with("ANCHOR_APPLICATION_ID", ""), "ANCHOR_APPLICATION_ID", "not set"},
 		{"an application that is no UUID", with("ANCHOR_APPLICATION_ID", "mail"), "ANCHOR_APPLICATION_ID", "not a UUID"},
 		{"an application without a key", with("ANCHORBROWSER_API_KEY", ""), "ANCHOR_APPLICATION_ID", "ANCHORBROWSER_API_KEY is not"},
 		{"an API without a key", map[string]string{"ANCHORBROWSER_BASE_URL": "https://api.example"}, "ANCHORBROWSER_BASE_URL", "ANCHORBROWSER_API_KEY is not"},
@@ -96,7 +96,7 @@ func TestUnusableEnvironment(t *testing.T) {
 	}
 }
 
-// output keeps what is written to it, from any goroutine.
+// output is a buffer that is safe for concurrent use.
 type output struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -114,17 +114,17 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// address is the address that run has said, once it has.
+// address returns the URL that run has printed, or "".
 func (o *output) address() string {
 	_, rest, _ := strings.Cut(o.String(), "Open ")
 	address, _, _ := strings.Cut(rest, "\n")
 	return address
 }
 
-func TestItServesUntilItIsStopped(t *testing.T) {
+func TestRunServesUntilItIsStopped(t *testing.T) {
 	t.Parallel()
 	getenv := environment(t, nil)
-	for range 2 { // The second time on the first one's data.
+	for range 2 { // The second run uses the data of the first.
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
 		out := new(output)

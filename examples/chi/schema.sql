@@ -1,8 +1,8 @@
--- The app's table, in the words of SQLite; database.go says what PostgreSQL and
--- MySQL call TEXT(…). The tables of connect are sqlstore's.
+-- The app's table, for SQLite. database.go replaces TEXT(…) for PostgreSQL and MySQL.
+-- sqlstore creates connect's tables.
 
--- identity_id is the identity of the user's connection, empty without one. It follows
--- what connect stores: see follow in users.go.
+-- identity_id is the identity of the user's connection, or ''. The hook follow in
+-- users.go updates it.
 CREATE TABLE IF NOT EXISTS users (
     id          TEXT(255) NOT NULL PRIMARY KEY,
     name        TEXT(255) NOT NULL UNIQUE,

@@ -9,20 +9,19 @@ import (
 	"github.com/anchorconnect/connect/sqlstore"
 )
 
-// A user of the app. ID never changes and is never given to somebody else, so it
-// identifies the user for connect too; Name is for people to read. IdentityID is the
-// identity of the user's connection, empty without one. The app's own queries and
-// reports use it without asking connect.
+// A user is a user of the app. ID never changes and is never reused, so it is connect's
+// user ID too. Name is for display. IdentityID is the identity of the user's connection,
+// or ""; the app's own queries and reports use it without calling connect.
 type user struct{ ID, Name, IdentityID string }
 
-// userByID returns the user with this id, or sql.ErrNoRows.
+// userByID returns the user with this ID, or sql.ErrNoRows.
 func (db *database) userByID(ctx context.Context, id string) (user, error) {
 	u := user{ID: id}
 	err := db.queryRow(ctx, `SELECT name, identity_id FROM users WHERE id = ?`, id).Scan(&u.Name, &u.IdentityID)
 	return u, err
 }
 
-// userNamed returns the user of this name, and makes one if there is none.
+// userNamed returns the user with this name. It creates the user if necessary.
 func (db *database) userNamed(ctx context.Context, name string) (user, error) {
 	if err := db.exec(ctx, db.insertNew(`users (id, name) VALUES (?, ?)`), rand.Text(), name); err != nil {
 		return user{}, err
@@ -32,8 +31,8 @@ func (db *database) userNamed(ctx context.Context, name string) (user, error) {
 	return u, err
 }
 
-// deleteUser deletes a user who has no connection. It is errConnected if the user has
-// one.
+// deleteUser deletes a user who has no connection. It returns errConnected if the user
+// has one.
 func (db *database) deleteUser(ctx context.Context, id string) error {
 	if err := db.exec(ctx, `DELETE FROM users WHERE id = ? AND identity_id = ''`, id); err != nil {
 		return err
@@ -45,10 +44,10 @@ func (db *database) deleteUser(ctx context.Context, id string) error {
 	return errors.Join(errConnected, err)
 }
 
-var errConnected = errors.New("the user has connected an account meanwhile")
+var errConnected = errors.New("the user has connected an account in the meantime")
 
-// follow keeps users.identity_id equal to what connect has stored. It runs in the
-// transaction that changes the connection, so the two never differ, whatever crashes.
+// follow copies the identity of a connection to users.identity_id. It runs in the
+// transaction that changes the connection, so a crash cannot make the two differ.
 func (db *database) follow(ctx context.Context, tx *sql.Tx, change sqlstore.Change) error {
 	userID, identityID := change.After.UserID, change.After.IdentityID
 	if change.Kind == sqlstore.ConnectionEnded {
@@ -57,7 +56,7 @@ func (db *database) follow(ctx context.Context, tx *sql.Tx, change sqlstore.Chan
 	in := conn{tx, db.dialect}
 	var id string
 	if err := in.queryRow(ctx, `SELECT id FROM users WHERE id = ? FOR UPDATE`, userID).Scan(&id); err != nil {
-		return err // Also if the user was deleted meanwhile: nothing is stored then.
+		return err // If the user was deleted meanwhile, this rolls the connection back.
 	}
 	return in.exec(ctx, `UPDATE users SET identity_id = ? WHERE id = ?`, identityID, userID)
 }

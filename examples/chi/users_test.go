@@ -30,7 +30,7 @@ func connectAs(t *testing.T, db *database, userID, identityID string) error {
 	return err
 }
 
-func TestTheUsersTableFollowsTheConnection(t *testing.T) {
+func TestUsersTableFollowsTheConnection(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, d testDatabase) {
 		db := open(t, d.newURL(t))
@@ -67,8 +67,8 @@ func TestTheUsersTableFollowsTheConnection(t *testing.T) {
 	})
 }
 
-// Between the callback's proofs and its transaction the user is deleted.
-func TestADeletedUserIsNotConnected(t *testing.T) {
+// The user is deleted between the callback's proofs and its transaction.
+func TestUserDeletedDuringTheCallbackIsNotConnected(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, d testDatabase) {
 		db := open(t, d.newURL(t))
@@ -89,7 +89,7 @@ func TestADeletedUserIsNotConnected(t *testing.T) {
 	})
 }
 
-func TestANameIsNoSQL(t *testing.T) {
+func TestUserNameIsNotSQL(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, d testDatabase) {
 		db := open(t, d.newURL(t))
@@ -106,7 +106,7 @@ func TestANameIsNoSQL(t *testing.T) {
 	})
 }
 
-func TestOneUserForOneName(t *testing.T) {
+func TestUserNameHasOneUser(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, d testDatabase) {
 		db := open(t, d.newURL(t))
@@ -124,7 +124,7 @@ func TestOneUserForOneName(t *testing.T) {
 	})
 }
 
-func TestReplicasMakeTheTablesAtOnce(t *testing.T) {
+func TestReplicasCreateTheTablesAtOnce(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, d testDatabase) {
 		databaseURL := d.newURL(t)

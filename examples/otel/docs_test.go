@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The code of docs/telemetry.md is what stands between "docs: telemetry" and "docs:
-// end" in the example, which the tests run: all of it, and nothing else.
-func TestTheDocsShowCodeOfTheExample(t *testing.T) {
+// The code blocks of docs/telemetry.md are exactly the regions between "docs: telemetry"
+// and "docs: end" in the example, which the tests run.
+func TestDocsShowTheExample(t *testing.T) {
 	t.Parallel()
 	region := regexp.MustCompile(`(?ms)^(\t*)// docs: telemetry\n\n?(.*?)\n+\t*// docs: end$`)
 	files, err := filepath.Glob("*.go")

@@ -1,13 +1,13 @@
-// Otel is an example of an app whose requests, calls to Anchor and events become
-// traces and metrics of OpenTelemetry.
+// Otel is an example of an app that exports its requests, calls to Anchor and events as
+// OpenTelemetry traces and metrics.
 //
 //	go run ./examples/otel
 //
-// Open the address that it prints. A fake of Anchor runs in the same process. Spans
-// are printed as they end, metrics every ten seconds.
+// Open the URL that it prints. A fake of Anchor runs in the same process. The example
+// prints spans as they end, and metrics every ten seconds.
 //
-// What to copy is in telemetry.go. An app of yours has other exporters, such as
-// otlptracehttp and otlpmetrichttp. ADDR defaults to localhost:8082.
+// Copy telemetry.go. Your app uses other exporters, such as otlptracehttp and
+// otlpmetrichttp. ADDR defaults to localhost:8082.
 package main
 
 import (
@@ -68,7 +68,7 @@ func run(ctx context.Context, addr string, out io.Writer) (err error) {
 	traces := sdktrace.NewTracerProvider(sdktrace.WithBatcher(withoutURLs{spans}))
 	metrics := sdkmetric.NewMeterProvider(sdkmetric.WithReader(
 		sdkmetric.NewPeriodicReader(measurements, sdkmetric.WithInterval(10*time.Second))))
-	// Deferred first, so that it comes last: after Run, which waits for its events.
+	// Deferred first, so that it flushes last: after Run, which waits for its events.
 	defer func() {
 		flushing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
@@ -99,7 +99,7 @@ type app struct {
 	handler http.Handler
 }
 
-// userID is the ID of the app's only user, who is always signed in.
+// userID is the app's only user, who is always signed in.
 const userID = "user-1"
 
 // newApp returns an app that opens a browser session at POST /reports.
@@ -139,11 +139,11 @@ func newApp(t telemetry, cfg appConfig) (*app, error) {
 
 // serve serves the app, with connect's background work, until ctx ends.
 func (a *app) serve(ctx context.Context, listener net.Listener) error {
-	working, stop := context.WithCancel(context.WithoutCancel(ctx))
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
-		_ = a.connect.Run(working) // It only ever ends with working.
+		_ = a.connect.Run(background) // It returns only when its context ends.
 	}()
 	defer func() { stop(); <-stopped }() // After the last request.
 

@@ -17,7 +17,7 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// telemetry is where traces and metrics go.
+// telemetry holds the providers that receive traces and metrics.
 type telemetry struct {
 	traces  trace.TracerProvider
 	metrics metric.MeterProvider

@@ -36,13 +36,13 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// TestMain propagates traces and baggage, as an app does that calls services of its own.
+// TestMain propagates traces and baggage, as an app that calls its own services does.
 func TestMain(m *testing.M) {
 	otel.SetTextMapPropagator(propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{}))
 	os.Exit(m.Run())
 }
 
-// A site is the app, a fake of Anchor and a browser, and what the app exports.
+// A site is the app, a fake of Anchor and a browser. It collects the app's exports.
 type site struct {
 	t       *testing.T
 	fake    *anchortest.Server
@@ -97,7 +97,7 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-// send sends a request of the browser's and requires a status. It returns the
+// send sends a request from the browser and requires a status. It returns the
 // Location.
 func (s *site) send(method, address string, status int, header ...string) string {
 	s.t.Helper()
@@ -119,8 +119,8 @@ func (s *site) send(method, address string, status int, header ...string) string
 	return res.Header.Get("Location")
 }
 
-// approve begins a flow and approves it. It returns the address of the hosted page
-// and that of the callback.
+// approve starts a flow and approves it. It returns the URLs of the hosted page and
+// the callback.
 func (s *site) approve(opts ...anchortest.ApproveOption) (hosted, callback string) {
 	s.t.Helper()
 	hosted = s.send("POST", "/connect", http.StatusSeeOther)
@@ -129,10 +129,10 @@ func (s *site) approve(opts ...anchortest.ApproveOption) (hosted, callback strin
 	return hosted, callback
 }
 
-// end waits for all that goes on in the background and returns the names of the spans.
+// end waits for all background work and returns the names of the spans.
 func (s *site) end() []string {
 	s.t.Helper()
-	s.server.Close() // Waits for requests that go on after their answer.
+	s.server.Close() // Waits for requests that continue after their response.
 	done, stop := context.WithCancel(s.t.Context())
 	stop()
 	_ = s.app.connect.Run(done) // Waits for OnEvent.
@@ -150,7 +150,7 @@ func (s *site) collect() metricdata.ResourceMetrics {
 	return all
 }
 
-// events returns what connect.events has counted.
+// events returns the counts of connect.events.
 func (s *site) events() map[string]int64 {
 	s.t.Helper()
 	counts := make(map[string]int64)
@@ -171,7 +171,7 @@ func (s *site) events() map[string]int64 {
 	return counts
 }
 
-// inJSON is all that there is to read in what was exported.
+// inJSON returns everything that was exported, as JSON.
 func inJSON(t *testing.T, v any) string {
 	t.Helper()
 	text, err := json.Marshal(v)
@@ -197,7 +197,7 @@ func stateOf(t *testing.T, callback string) string {
 	return state
 }
 
-func TestNothingSecretIsExported(t *testing.T) {
+func TestExportHasNoSecrets(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	secrets := map[string]string{"API key": s.fake.APIKey(), "user": userID}
@@ -207,12 +207,12 @@ func TestNothingSecretIsExported(t *testing.T) {
 		secrets["identity of "+name] = query(t, callback, "identity_id")
 	}
 
-	// An identity that is somebody else's: proofs 5 and later fail.
+	// The identity belongs to another user: proofs 5 and later fail.
 	hosted, callback := s.approve(anchortest.WithMetadata(map[string]any{"externalUserId": "eve"}))
 	note("another's", hosted, callback)
 	s.send("GET", callback, http.StatusForbidden)
 
-	// Another browser comes back: proof 3 fails, and nobody owns the identity.
+	// The callback is in another browser: proof 3 fails, and nobody owns the identity.
 	hosted, callback = s.approve()
 	note("another browser", hosted, callback)
 	jar := s.browser.Jar
@@ -220,7 +220,7 @@ func TestNothingSecretIsExported(t *testing.T) {
 	s.send("GET", callback, http.StatusForbidden)
 	s.browser.Jar = jar
 
-	// Anchor is down, and then it is not.
+	// Anchor is unavailable, then available.
 	hosted, callback = s.approve()
 	note("Ada", hosted, callback)
 	identityID := query(t, callback, "identity_id")
@@ -238,13 +238,13 @@ func TestNothingSecretIsExported(t *testing.T) {
 	secrets["state of a cancel"] = stateOf(t, cancelled)
 	s.send("GET", cancelled, http.StatusBadRequest)
 
-	// What is mistyped and what is made up is no route.
+	// Requests that match no route.
 	made := "madeup-" + stateOf(t, callback)
 	s.send("GET", "/identity-callback/"+made+"/more?identity_id="+identityID, http.StatusNotFound)
 	s.send("GET", "/connect?return_to=/secret-page", http.StatusOK)
 	secrets["return path"] = "secret-page"
 
-	// A connection is used, looked at and ended.
+	// A connection is used, read and disconnected.
 	s.send("POST", "/reports", http.StatusCreated)
 	secrets["session"] = s.fake.Sessions()[0].ID
 	_, err = s.app.connect.Application("").Reconcile(t.Context(), connect.ReconcileOptions{CallsPerMinute: 6000})
@@ -259,7 +259,7 @@ func TestNothingSecretIsExported(t *testing.T) {
 	}
 	require.NotContains(t, exported, "identity_id")
 	require.NotContains(t, exported, "madeup")
-	// They would be there otherwise.
+	// Without withoutURLs they are exported.
 	require.Contains(t, raw, secrets["state of Ada"])
 	require.Contains(t, raw, secrets["identity of Ada"])
 	require.Contains(t, raw, secrets["identity of another's"])
@@ -286,8 +286,8 @@ func TestNothingSecretIsExported(t *testing.T) {
 	}, slices.Compact(names))
 }
 
-// A server that is broken, or means harm, repeats in its answer what it was sent.
-func TestAnErrorThatQuotesTheAnswerIsNotExported(t *testing.T) {
+// A faulty or malicious server repeats the request in its response.
+func TestExportHasNoErrorThatQuotesTheAnswer(t *testing.T) {
 	t.Parallel()
 	const key = "sk-of-the-test"
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -346,7 +346,7 @@ func TestEventsAreCounted(t *testing.T) {
 	}, s.events())
 }
 
-func TestARequestAndItsCallsAreOneTrace(t *testing.T) {
+func TestTraceCoversARequestAndItsCalls(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	_, callback := s.approve()
@@ -361,12 +361,12 @@ func TestARequestAndItsCallsAreOneTrace(t *testing.T) {
 			below = append(below, span.Name)
 		}
 	}
-	// The tag is written after the answer, and belongs to the request all the same.
+	// The tag is written after the response, but belongs to the request's trace.
 	require.Contains(t, below, "GET /v1/identities/{id}")
 	require.Contains(t, below, "PUT /v1/identities/{id}")
 }
 
-func TestTheBrowserDoesNotWaitForTheTag(t *testing.T) {
+func TestCallbackDoesNotWaitForTheTag(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	_, callback := s.approve()
@@ -377,7 +377,7 @@ func TestTheBrowserDoesNotWaitForTheTag(t *testing.T) {
 	s.end()
 }
 
-func TestRunMakesTracesOfItsOwn(t *testing.T) {
+func TestRunMakesItsOwnTraces(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.fake.Fault(anchortest.Fault{Method: "PUT", Status: http.StatusForbidden, Times: 1})
@@ -403,7 +403,7 @@ func TestRunMakesTracesOfItsOwn(t *testing.T) {
 	require.EqualValues(t, 1, s.events()["kind=task_refused task=tag"])
 }
 
-func TestAStrangerMakesNeitherTracesNorTimeSeries(t *testing.T) {
+func TestStrangerMakesNeitherTracesNorTimeSeries(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	const traceID = "0af7651916cd43dd8448eb211c80319c"
@@ -422,7 +422,7 @@ func TestAStrangerMakesNeitherTracesNorTimeSeries(t *testing.T) {
 	}
 }
 
-func TestCallsAreMeasuredByTemplate(t *testing.T) {
+func TestMetricsAreByURLTemplate(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	_, callback := s.approve()
@@ -452,7 +452,7 @@ func TestCallsAreMeasuredByTemplate(t *testing.T) {
 	require.ElementsMatch(t, []string{"/connect", "/identity-callback/{state}"}, routes)
 }
 
-func TestTemplate(t *testing.T) {
+func TestURLTemplate(t *testing.T) {
 	t.Parallel()
 	for path, want := range map[string]string{
 		"/v1/identities/6f1c9a52-0a3d-4c1e-9b7f-2d6c8e4f1a01":                "/v1/identities/{id}",
@@ -486,9 +486,9 @@ func TestAnchorGetsNoTraceHeaders(t *testing.T) {
 	}
 }
 
-// With the two idle connections of http.DefaultTransport the second burst would dial
-// nearly all of its connections anew.
-func TestABurstOfCallsKeepsItsConnections(t *testing.T) {
+// With http.DefaultTransport's two idle connections, the second burst would dial nearly
+// all of its connections again.
+func TestHTTPClientKeepsTheConnectionsOfABurst(t *testing.T) {
 	t.Parallel()
 	const burst = 20
 	fake := anchortest.New()
@@ -521,7 +521,7 @@ func TestABurstOfCallsKeepsItsConnections(t *testing.T) {
 	require.EqualValues(t, burst, dialled.Load())
 }
 
-func TestOnlyURLsAreTakenOutOfSpans(t *testing.T) {
+func TestExportKeepsAllButURLs(t *testing.T) {
 	t.Parallel()
 	exporter := tracetest.NewInMemoryExporter()
 	traces := sdktrace.NewTracerProvider(sdktrace.WithSyncer(withoutURLs{exporter}))
@@ -534,7 +534,7 @@ func TestOnlyURLsAreTakenOutOfSpans(t *testing.T) {
 	require.Equal(t, "deadlock", got.Status.Description)
 }
 
-func TestTheProgramServesAndFlushes(t *testing.T) {
+func TestRunServesAndFlushes(t *testing.T) {
 	t.Parallel()
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -558,7 +558,7 @@ func TestTheProgramServesAndFlushes(t *testing.T) {
 	require.NotContains(t, out.String(), "url.path")
 }
 
-// output is a buffer that may be read while it is written to.
+// output is a buffer that is safe for concurrent use.
 type output struct {
 	mu     sync.Mutex
 	buffer bytes.Buffer

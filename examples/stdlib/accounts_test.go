@@ -16,7 +16,7 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// at is somebody's browser at one demo.
+// at is a user's browser at one demo.
 type at struct {
 	*browser
 	p    *program
@@ -41,7 +41,7 @@ func (a at) page(path string) string {
 	return body
 }
 
-// send submits a form, and expects to be redirected to the dashboard.
+// send submits a form and requires a redirect to the dashboard.
 func (a at) send(path string, fields ...string) {
 	a.t.Helper()
 	status, to, body, err := a.post(a.url(path), form(append(fields, "return_to", "/dashboard")...))
@@ -50,7 +50,7 @@ func (a at) send(path string, fields ...string) {
 	require.Equal(a.t, "/dashboard", to)
 }
 
-// refused submits a form, and expects it to be refused.
+// refused submits a form and requires a refusal.
 func (a at) refused(want error, path string, fields ...string) {
 	a.t.Helper()
 	status, _, body, err := a.post(a.url(path), form(fields...))
@@ -65,7 +65,7 @@ func (a at) explains(want error, status int, body string) {
 	require.Contains(a.t, html.UnescapeString(body), e.Help)
 }
 
-// connect goes through a flow, and returns the identity that comes of it.
+// connect completes a flow and returns the new identity.
 func (a at) connect(fields ...string) string {
 	a.t.Helper()
 	callback, err := a.fake.Approve(a.t.Context(), a.begin(a.p.addr, fields...))
@@ -74,8 +74,7 @@ func (a at) connect(fields ...string) string {
 	return identityIn(callback)
 }
 
-// runs opens a browser session with an account, and checks that it is signed in
-// with an identity.
+// runs opens a browser session for an account and requires that it uses an identity.
 func (a at) runs(connection, identityID string) {
 	a.t.Helper()
 	status, _, body, err := a.post(a.url("/api/run-automation"), form("connection", connection))
@@ -87,7 +86,7 @@ func (a at) runs(connection, identityID string) {
 	require.Equal(a.t, []string{identityID}, last.IdentityIDs)
 }
 
-func TestAUserHasSeveralAccounts(t *testing.T) {
+func TestAccountsOfOneUser(t *testing.T) {
 	t.Parallel()
 	fake := startedFake(t)
 	secret := rand.Text()
@@ -103,7 +102,7 @@ func TestAUserHasSeveralAccounts(t *testing.T) {
 		ada.runs(c.ID, c.IdentityID)
 	}
 
-	// The dashboard names each of them, and has all its forms.
+	// The dashboard shows each account with its forms.
 	page := ada.page("/dashboard")
 	require.NotContains(t, page, "<b>")
 	for _, name := range []string{"work", "&lt;b&gt;&#34;home&#34;&lt;/b&gt;", "Mail account 3"} {
@@ -117,7 +116,7 @@ func TestAUserHasSeveralAccounts(t *testing.T) {
 	require.NotContains(t, page, "new-Mail", "there is no room for more")
 	ada.refused(connect.ErrConnectionLimit, "/connect")
 
-	// One is signed in to again: the others are as they were.
+	// Signing in to one again leaves the others unchanged.
 	again := ada.connect("connection", accounts[1].ID)
 	require.NotEqual(t, identities[1], again)
 	accounts[1].IdentityID = again
@@ -129,7 +128,7 @@ func TestAUserHasSeveralAccounts(t *testing.T) {
 	require.Equal(t, accounts, ada.accounts(p.addr))
 	require.Contains(t, ada.page("/dashboard"), "Mail “\u2068דואר\u2069” was renamed")
 
-	// One fails, which the others do not.
+	// The sign-in of one fails; the others still work.
 	require.NoError(t, fake.FailIdentity(t.Context(), accounts[0].IdentityID))
 	require.NoError(t, fake.WaitDelivered(t.Context()))
 	accounts[0].Health = "needs_sign_in"
@@ -146,7 +145,7 @@ func TestAUserHasSeveralAccounts(t *testing.T) {
 	require.Contains(t, ada.page("/dashboard"), "new-Mail", "there is room again")
 }
 
-func TestAnAccountIsNobodyElses(t *testing.T) {
+func TestAccountsOfAnotherUserAreRefused(t *testing.T) {
 	t.Parallel()
 	fake := startedFake(t)
 	p := newProgram(t, fake, sqliteDatabase(t).url)
@@ -163,8 +162,8 @@ func TestAnAccountIsNobodyElses(t *testing.T) {
 	require.NotContains(t, mallory.page("/dashboard"), hers[0].ID)
 }
 
-// As htmx and connect.js do it.
-func TestSeveralAccountsFromAScript(t *testing.T) {
+// As htmx and connect.js do.
+func TestAccountsFromAScript(t *testing.T) {
 	t.Parallel()
 	fake := startedFake(t)
 	p := newProgram(t, fake, sqliteDatabase(t).url)
@@ -205,7 +204,7 @@ func TestSeveralAccountsFromAScript(t *testing.T) {
 
 const engines = "organisation:engines"
 
-func TestMembersShareTheAccountsOfTheirOrganisation(t *testing.T) {
+func TestOrganisationMembersShareItsAccounts(t *testing.T) {
 	t.Parallel()
 	fake := startedFake(t)
 	p := newProgram(t, fake, sqliteDatabase(t).url)
@@ -235,7 +234,7 @@ func TestMembersShareTheAccountsOfTheirOrganisation(t *testing.T) {
 	grace.runs(accounts[0].ID, orders)
 	grace.send("/connect/label", "connection", accounts[0].ID, "label", "purchases")
 
-	// She signs in to it again, and ends it.
+	// She signs in to it again and disconnects it.
 	renewed := grace.connect("connection", accounts[0].ID)
 	require.Equal(t, []connected{{accounts[0].ID, "purchases", renewed, "ok", "grace"}}, ada.accounts(p.addr))
 	ada.runs(accounts[0].ID, renewed)
@@ -243,7 +242,7 @@ func TestMembersShareTheAccountsOfTheirOrganisation(t *testing.T) {
 	require.Empty(t, ada.accounts(p.addr))
 	require.Contains(t, ada.page("/dashboard"), "was disconnected by grace")
 
-	// Each has accounts of their own beside it.
+	// Each member also has personal accounts.
 	for _, member := range []at{ada, grace} {
 		member.send("/act-for", "organisation", "")
 	}
@@ -251,7 +250,7 @@ func TestMembersShareTheAccountsOfTheirOrganisation(t *testing.T) {
 	require.Empty(t, grace.accounts(p.addr))
 }
 
-func TestWhoIsNoMemberActsForNobody(t *testing.T) {
+func TestOrganisationRefusesNonMembers(t *testing.T) {
 	t.Parallel()
 	fake := startedFake(t)
 	p := newProgram(t, fake, sqliteDatabase(t).url)
@@ -270,7 +269,7 @@ func TestWhoIsNoMemberActsForNobody(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, http.StatusForbidden, status, "nobody is signed in")
 
-	// A session from when he was a member: it is his own accounts that he sees.
+	// In a session from when he was a member, he sees only his own accounts.
 	request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, mallory.url("/"), nil)
 	session := sessions.NewSession(sessions.NewCookieStore([]byte(strings.Repeat("s", 32))), sessionName)
 	session.Options = &sessions.Options{Path: "/"}
@@ -281,19 +280,19 @@ func TestWhoIsNoMemberActsForNobody(t *testing.T) {
 	require.Contains(t, mallory.page("/dashboard"), "<span>mallory</span>")
 	require.Empty(t, mallory.accounts(p.addr))
 
-	// Nobody is called what an organisation's id is, or nothing at all.
+	// No user can have an organisation's ID or an empty name.
 	for _, name := range []string{engines, "ada:", "0", " ", "\u200b"} {
 		status, _, _, err := mallory.post(mallory.url("/login"), form("user", name))
 		require.NoError(t, err)
 		require.Equal(t, http.StatusUnprocessableEntity, status, "%q", name)
 	}
 
-	// Whoever signs in next in the browser begins with their own.
+	// The next user of the browser starts with their own accounts.
 	ada.signIn(p.addr, "grace")
 	require.Empty(t, ada.accounts(p.addr))
 }
 
-func TestOneMemberCannotFinishTheFlowOfAnother(t *testing.T) {
+func TestOrganisationMemberCannotFinishAnothersFlow(t *testing.T) {
 	t.Parallel()
 	for name, then := range map[string]func(t *testing.T, ada at) (finishes at, want error){
 		"in another browser": func(t *testing.T, ada at) (at, error) {
@@ -338,8 +337,8 @@ func TestOneMemberCannotFinishTheFlowOfAnother(t *testing.T) {
 	}
 }
 
-// What was connected works after a restart, when the built-in fake has forgotten all.
-func TestSeveralAccountsAfterARestart(t *testing.T) {
+// The built-in fake forgets everything at a restart; connections still work.
+func TestAccountsAfterARestart(t *testing.T) {
 	t.Parallel()
 	p := newAlone(t)
 	p.start()

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"html/template"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -23,36 +25,37 @@ import (
 const (
 	sessionName = "session"
 	userKey     = "user"
-	actsForKey  = "acts_for" // an organisation's id
+	actsForKey  = "acts_for" // an organisation's ID
 
-	// webhookPath is where Anchor sends its events.
+	// webhookPath is the route that receives Anchor's events.
 	webhookPath = "/webhooks/anchor"
 )
 
 //go:embed pages
 var pageFiles embed.FS
 
-// app is what stands for an app that exists already: users, sessions, pages.
+// app is the app that connect is added to: users, sessions, pages.
 type app struct {
+	publicURL string
 	anchor    *anchorhttp.Client
 	sandbox   *sandbox.Server // runs automations; nil without a browser
 	sessions  *sessions.CookieStore
-	user      func(*http.Request) (connect.User, error) // who is signed in, and for whom
+	user      func(*http.Request) (connect.User, error) // the signed-in user
 	connect   *connect.Handler
 	accounts  []account
 	audit     audit
 	templates *template.Template
-	policy    string
+	policy    string // the Content-Security-Policy of its pages
 
-	webhookSecrets []string // none: there is no webhook
-	controlURL     string   // where the built-in fake lets sign-ins fail; empty without it
+	webhookSecrets []string // empty: there is no webhook
+	controlURL     string   // the built-in fake's page that makes sign-ins fail, or ""
 }
 
-// account is what this app calls an application: a kind of account to connect.
+// account is a kind of account that users can connect: one application of connect.
 type account struct {
-	Name string // connect's name of it; empty for the first
-	Path string // what its routes end with
-	Text string // for people
+	Name string // the application's name in connect.Config, "" for the first
+	Path string // the suffix of its routes
+	Text string // its name on pages
 }
 
 func newAccount(name string) account {
@@ -62,25 +65,36 @@ func newAccount(name string) account {
 	return account{Name: name, Path: "/" + name, Text: strings.ToUpper(name[:1]) + name[1:]}
 }
 
-func newApp(publicURL string, sessionSecret []byte, anchor *anchorhttp.Client) *app {
-	store := sessions.NewCookieStore(sessionSecret)
-	store.Options = &sessions.Options{
+// newApp returns the app without connect, which addConnect adds.
+func newApp(settings demo.Settings, publicURL string, local demo.Local) *app {
+	anchor := settings.Anchor()
+	a := &app{
+		publicURL: publicURL,
+		anchor:    anchor,
+		sandbox:   local.Sandbox,
+		sessions:  sessions.NewCookieStore(settings.SessionSecret),
+		accounts:  []account{newAccount("")},
+		templates: template.Must(template.ParseFS(pageFiles, "pages/*.html")),
+		// The form that connects an account redirects to the hosted page, and Chromium
+		// applies form-action to redirects too.
+		policy: "default-src 'self'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'; form-action 'self' " + anchor.AppOrigin(),
+
+		webhookSecrets: settings.WebhookSecrets,
+	}
+	a.sessions.Options = &sessions.Options{
 		Path:     "/",
 		MaxAge:   7 * 24 * 60 * 60,
 		HttpOnly: true,
 		Secure:   demo.IsHTTPS(publicURL),
 		SameSite: http.SameSiteLaxMode,
 	}
-	a := &app{
-		anchor:    anchor,
-		sessions:  store,
-		accounts:  []account{newAccount("")},
-		templates: template.Must(template.ParseFS(pageFiles, "pages/*.html")),
-		// The form that starts a connection is redirected to the hosted page,
-		// and Chromium holds redirects to form-action too.
-		policy: "default-src 'self'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'; form-action 'self' " + anchor.AppOrigin(),
-	}
 	a.user = a.connectUser()
+	if local.Fake != nil {
+		a.controlURL = local.Fake.ControlURL()
+	}
+	for _, name := range slices.Sorted(maps.Keys(settings.Applications)) {
+		a.accounts = append(a.accounts, newAccount(name))
+	}
 	return a
 }
 
@@ -111,7 +125,7 @@ func (a *app) home(w http.ResponseWriter, r *http.Request) {
 	a.render(w, http.StatusOK, "home.html", map[string]any{"ReturnTo": localPath(r.URL.Query().Get("return_to"))})
 }
 
-// login signs in whoever says who they are. A real app asks for proof.
+// login signs a user in by name alone. A real app checks a password.
 func (a *app) login(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
 	name := strings.TrimSpace(r.PostFormValue("user"))
@@ -122,11 +136,11 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) {
 		})
 		return
 	}
-	session, _ := a.sessions.Get(r, sessionName) // A cookie that does not open is replaced.
+	session, _ := a.sessions.Get(r, sessionName) // An invalid cookie is replaced.
 	session.Values[userKey] = name
 	delete(session.Values, actsForKey)
 	if err := session.Save(r, w); err != nil {
-		a.internal(w, "save the session", err)
+		a.internal(w, "cannot save the session", err)
 		return
 	}
 	to := localPath(r.PostFormValue("return_to"))
@@ -136,7 +150,7 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, to, http.StatusSeeOther)
 }
 
-// isName reports whether somebody may be called this.
+// isName reports whether name is allowed as a user's name.
 func isName(name string) bool {
 	return len(name) <= 64 && utf8.ValidString(name) && strings.ContainsFunc(name, unicode.IsLetter) &&
 		!strings.ContainsFunc(name, func(c rune) bool { return !unicode.IsPrint(c) || c == ':' })
@@ -146,14 +160,14 @@ func (a *app) logout(w http.ResponseWriter, r *http.Request) {
 	session, _ := a.sessions.Get(r, sessionName)
 	session.Options.MaxAge = -1
 	if err := session.Save(r, w); err != nil {
-		a.internal(w, "end the session", err)
+		a.internal(w, "cannot end the session", err)
 		return
 	}
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-// report is a page that needs an account: RequireIdentity sends users without one to
-// the connect page first.
+// report is a page that needs a connected account. RequireIdentity redirects users
+// without one to the connect page, and back afterwards.
 func (a *app) report(w http.ResponseWriter, r *http.Request) {
 	a.render(w, http.StatusOK, "report.html", named(a.accounts[0], connect.AllFromContext(r.Context())))
 }
@@ -175,12 +189,12 @@ func (a *app) render(w http.ResponseWriter, status int, name string, data any) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	if err := a.templates.ExecuteTemplate(w, name, data); err != nil {
-		slog.Error("render", "page", name, "error", err)
+		slog.Error("cannot render a page", "page", name, "error", err)
 	}
 }
 
-func (a *app) internal(w http.ResponseWriter, doing string, err error) {
-	slog.Error(doing, "error", err)
+func (a *app) internal(w http.ResponseWriter, message string, err error) {
+	slog.Error(message, "error", err)
 	http.Error(w, "Something went wrong. Please try again in a moment.", http.StatusServiceUnavailable)
 }
 
@@ -191,8 +205,8 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 	_ = json.NewEncoder(w).Encode(body)
 }
 
-// localPath returns s when it leads to this app, and nothing otherwise: what
-// comes in a URL must not send people elsewhere.
+// localPath returns s if it is a path of this app, and "" otherwise. It prevents open
+// redirects by a return_to parameter.
 func localPath(s string) string {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "" || u.Host != "" || !strings.HasPrefix(s, "/") ||
@@ -202,7 +216,7 @@ func localPath(s string) string {
 	return s
 }
 
-// ready says whether connect can work, for a load balancer.
+// ready reports to a load balancer whether connect works.
 func (a *app) ready(w http.ResponseWriter, r *http.Request) {
 	if err := a.connect.Verify(r.Context()); err != nil {
 		slog.ErrorContext(r.Context(), "connect is not ready", "error", err)

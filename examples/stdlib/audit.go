@@ -9,11 +9,11 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// audit is what has happened to each owner's accounts, as connect tells it. It is
-// kept in memory for the dashboard to show; a real app writes it to its own log.
+// audit keeps connect's events of each owner's accounts in memory, for the dashboard. A
+// real app writes them to its own audit log.
 type audit struct {
 	mu      sync.Mutex
-	entries map[string][]entry // by owner, the newest first
+	entries map[string][]entry // by owner, newest first
 	labels  map[string]string  // by connection
 }
 
@@ -22,13 +22,13 @@ type entry struct {
 	Text string
 }
 
-// maxEntries is how many entries a user keeps.
+// maxEntries is the number of entries kept for each owner.
 const maxEntries = 20
 
-// add is connect.Config.OnEvent.
+// add records an event. It is the app's connect.Config.OnEvent.
 func (a *audit) add(_ context.Context, e connect.Event) {
 	if e.UserID == "" {
-		return // Nobody's dashboard shows it.
+		return // No dashboard shows it.
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -36,7 +36,7 @@ func (a *audit) add(_ context.Context, e connect.Event) {
 		a.entries, a.labels = make(map[string][]entry), make(map[string]string)
 	}
 	if e.Kind == connect.Connected || e.Kind == connect.Renamed {
-		a.labels[e.ConnectionID] = e.Label // Other events do not say it.
+		a.labels[e.ConnectionID] = e.Label // Other events carry no label.
 	}
 	entries := append([]entry{{e.Time, describe(e, a.labels[e.ConnectionID])}}, a.entries[e.UserID]...)
 	a.entries[e.UserID] = entries[:min(len(entries), maxEntries)]
@@ -45,18 +45,18 @@ func (a *audit) add(_ context.Context, e connect.Event) {
 	}
 }
 
-// of returns what has happened to an owner's accounts, the newest first.
+// of returns the entries of an owner, newest first.
 func (a *audit) of(owner string) []entry {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.entries[owner] // Never written to again: add makes a new slice.
+	return a.entries[owner] // Safe to read: add never changes a slice, it makes a new one.
 }
 
-// describe says an event in words.
+// describe returns an event as a sentence.
 func describe(e connect.Event, label string) string {
 	account, by := newAccount(e.Application).Text, ""
 	if label != "" {
-		account += " “\u2068" + label + "\u2069”" // Isolated: it may run from right to left.
+		account += " “\u2068" + label + "\u2069”" // Isolates: the label may be right-to-left.
 	}
 	if e.ActorID != "" {
 		by = " by " + e.ActorID
@@ -69,14 +69,14 @@ func describe(e connect.Event, label string) string {
 	case connect.Renamed:
 		return account + " was renamed" + by
 	case connect.Tagged:
-		return account + ": its identity was marked as yours"
+		return account + ": its owner was recorded at Anchor"
 	case connect.HealthChanged:
 		if e.Health == connect.HealthOK {
 			return account + " signs in again"
 		}
 		return account + " needs a new sign-in"
 	case connect.Refused:
-		return fmt.Sprintf("A return was refused, proof %d: %s", e.Proof, connect.Explain(e.Reason).Title)
+		return fmt.Sprintf("A callback was refused, proof %d: %s", e.Proof, connect.Explain(e.Reason).Title)
 	}
 	return string(e.Kind)
 }

@@ -20,14 +20,14 @@ import (
 )
 
 const (
-	// readTimeout limits what an automation does in its browser, and endTimeout the
-	// call that ends the session.
+	// readTimeout bounds an automation's work in its browser, and endTimeout the call
+	// that ends the session.
 	readTimeout = 30 * time.Second
 	endTimeout  = 10 * time.Second
 )
 
-// update is a line of the answer to a run: one with Progress, any number of times,
-// and then one with the outcome.
+// update is a line of the response to a run. Lines with Progress may come first; the
+// last line has the outcome.
 type update struct {
 	Progress  string `json:"progress,omitzero"`
 	SessionID string `json:"sessionId,omitzero"`
@@ -36,7 +36,7 @@ type update struct {
 	Message   string `json:"message,omitzero"`
 }
 
-// inbox is what the automation reads.
+// inbox is the result of the automation.
 type inbox struct {
 	Title      string       `json:"title"`
 	Subjects   []string     `json:"subjects"`
@@ -44,13 +44,13 @@ type inbox struct {
 }
 
 // runAutomation opens a browser session that is signed in to one of the user's
-// accounts. In the sandbox it reads the inbox and ends the session; elsewhere, what
-// happens in the session is up to the app. A form gets a page, and a script gets JSON,
-// one line for each update.
+// accounts. In the sandbox it reads the inbox and ends the session; with the real
+// service it returns the session's ID. It answers a form with a page, and a script with
+// JSON, one update per line.
 func (a *app) runAutomation(w http.ResponseWriter, r *http.Request) {
 	asPage := strings.Contains(r.Header.Get("Accept"), "text/html")
 	if !asPage {
-		r.Header.Set("Accept", "application/json") // So that errors are JSON for all programs.
+		r.Header.Set("Accept", "application/json") // connect.Error then answers in JSON.
 	}
 	user, err := a.user(r)
 	if err != nil {
@@ -63,7 +63,7 @@ func (a *app) runAutomation(w http.ResponseWriter, r *http.Request) {
 		a.connect.Error(w, r, connect.ErrConnectionUnknown)
 		return
 	}
-	// NewSessionByID finds no connection of another user, whatever the form says.
+	// NewSessionByID never finds another user's connection, whatever ID the form has.
 	session, err := a.connect.Application(name).NewSessionByID(r.Context(), user.ID, r.PostFormValue("connection"),
 		func(s *anchorhttp.SessionRequest) { s.Browser.Viewport = &anchorhttp.Viewport{Width: 960, Height: 600} })
 	if err != nil {
@@ -94,8 +94,8 @@ func (a *app) runAutomation(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// readInbox reads the inbox of the account that a session is signed in to. If the site
-// has signed it out, the error is connect.ErrNeedsSignIn.
+// readInbox reads the inbox of the account that session is signed in to. It returns
+// connect.ErrNeedsSignIn if the site has signed the account out.
 func readInbox(ctx context.Context, session anchorhttp.Session, site string) (inbox, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -128,32 +128,32 @@ func readInbox(ctx context.Context, session anchorhttp.Session, site string) (in
 	return inbox{page.Title, page.Subjects, template.URL(image)}, nil
 }
 
-// explain returns what to tell the user about an error in a session's browser.
+// explain returns the user's explanation of an error in a session's browser.
 func explain(ctx context.Context, session anchorhttp.Session, err error) connect.Explanation {
 	if errors.Is(err, connect.ErrNeedsSignIn) {
 		return connect.Explain(err)
 	}
-	// Whoever reads the session's address in the log could drive the browser.
-	slog.ErrorContext(ctx, "run an automation", "error", strings.ReplaceAll(err.Error(), session.CDPURL, "…"))
+	// Anyone who has the session's URL can drive its browser, so it is not logged.
+	slog.ErrorContext(ctx, "automation failed", "error", strings.ReplaceAll(err.Error(), session.CDPURL, "…"))
 	return connect.Explanation{
 		Status: http.StatusBadGateway, Code: "automation_failed",
 		Title: "Please try again", Help: "The automation did not finish. Try again in a moment.",
 	}
 }
 
-// end ends a session, even if the request was cancelled.
+// end ends a session, even if ctx is cancelled.
 func (a *app) end(ctx context.Context, sessionID string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
 	defer cancel()
 	if err := a.anchor.EndSession(ctx, sessionID); err != nil {
-		slog.ErrorContext(ctx, "end the session", "error", err)
+		slog.ErrorContext(ctx, "cannot end the session", "error", err)
 	}
 }
 
-// sendUpdate sends a line of the answer at once.
+// sendUpdate writes a line of the response and flushes it.
 func sendUpdate(w http.ResponseWriter, u update) {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.Header().Set("Cache-Control", "no-store")
-	_ = json.NewEncoder(w).Encode(u) // An error is that of a client that has gone.
+	_ = json.NewEncoder(w).Encode(u) // It fails only if the client has gone.
 	_ = http.NewResponseController(w).Flush()
 }

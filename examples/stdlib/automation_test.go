@@ -22,14 +22,13 @@ import (
 	"github.com/anchorconnect/connect/sandbox"
 )
 
-// The letters of the site's accounts, the newest first.
+// The letters of the site's accounts, newest first.
 var (
 	adasLetters   = []string{"Your book is ready", "Notes on the engine", "Your order of Saturday"}
 	gracesLetters = []string{"We found the bug", "Your ticket to New York"}
 )
 
-// startSandbox starts a demo whose automations run. The test is skipped without a
-// browser.
+// startSandbox starts a demo with a sandbox. It skips the test without a browser.
 func startSandbox(t *testing.T) *program {
 	t.Helper()
 	p := newAlone(t, "DEMO_BROWSER=")
@@ -40,7 +39,7 @@ func startSandbox(t *testing.T) *program {
 	return p
 }
 
-// link returns the first address on the dashboard that a pattern finds.
+// link returns the first URL on the dashboard that matches a pattern.
 func (a at) link(pattern string) string {
 	a.t.Helper()
 	found := regexp.MustCompile(`href="(` + pattern + `)"`).FindStringSubmatch(a.page("/dashboard"))
@@ -51,7 +50,7 @@ func (a at) link(pattern string) string {
 func (a at) site() string     { return a.link(`http://127\.0\.0\.1:\d+`) }
 func (a at) overview() string { return a.link(`http://127\.0\.0\.1:\d+/sandbox/\w+`) }
 
-// connectLetters connects an account of the site, and returns the connection's id.
+// connectLetters connects an account of the site and returns the connection's ID.
 func (a at) connectLetters(account string, fields ...string) string {
 	a.t.Helper()
 	u, err := url.Parse(a.begin(a.p.addr, fields...))
@@ -85,7 +84,7 @@ func (a at) run(connection string) (status int, updates []update) {
 	return status, updates
 }
 
-// reads runs an automation, and checks what it has read.
+// reads runs an automation and checks its result.
 func (a at) reads(connection, title string, letters []string) {
 	a.t.Helper()
 	status, updates := a.run(connection)
@@ -106,15 +105,15 @@ func (a at) reads(connection, title string, letters []string) {
 	a.noneIsOpen()
 }
 
-// noneIsOpen checks that all browser sessions have ended.
+// noneIsOpen requires that all browser sessions have ended.
 func (a at) noneIsOpen() {
 	a.t.Helper()
 	_, _, body, err := a.get(a.overview())
 	require.NoError(a.t, err)
-	require.Contains(a.t, body, "None is open.")
+	require.Contains(a.t, body, "No session is open.")
 }
 
-// needsSignIn runs an automation, and checks that it asks for a new sign-in.
+// needsSignIn runs an automation and requires that it asks for a new sign-in.
 func (a at) needsSignIn(connection string) {
 	a.t.Helper()
 	status, updates := a.run(connection)
@@ -125,7 +124,7 @@ func (a at) needsSignIn(connection string) {
 	a.noneIsOpen()
 }
 
-// signOutEverywhere does what a user does at the site, in its pages.
+// signOutEverywhere signs out everywhere on the site's pages, as a user does.
 func (a at) signOutEverywhere(account string) {
 	a.t.Helper()
 	site := a.site()
@@ -139,7 +138,7 @@ func (a at) signOutEverywhere(account string) {
 	require.Equal(a.t, "/sign-in", to)
 }
 
-// asPage runs an automation by the form alone.
+// asPage runs an automation with the form, without the script.
 func (a at) asPage(connection string) (status int, body string) {
 	a.t.Helper()
 	r, err := http.NewRequestWithContext(a.t.Context(), http.MethodPost, a.url("/api/run-automation"), strings.NewReader(form("connection", connection).Encode()))
@@ -151,7 +150,7 @@ func (a at) asPage(connection string) (status int, body string) {
 	return status, body
 }
 
-func TestAnAutomationReadsTheInboxOfEachAccount(t *testing.T) {
+func TestAutomationReadsTheInboxOfEachAccount(t *testing.T) {
 	t.Parallel()
 	p := startSandbox(t)
 	ada, grace := visit(t, p, nil, "ada"), visit(t, p, nil, "grace")
@@ -168,7 +167,7 @@ func TestAnAutomationReadsTheInboxOfEachAccount(t *testing.T) {
 	ada.reads(work, "Inbox of ada", adasLetters)
 	grace.reads(graces, "Inbox of grace", gracesLetters)
 
-	// A user runs nothing in the account of another.
+	// A user cannot run an automation in another user's account.
 	for other, connections := range map[at][]string{grace: {work, home}, ada: {graces}} {
 		for _, connection := range connections {
 			status, updates := other.run(connection)
@@ -180,7 +179,7 @@ func TestAnAutomationReadsTheInboxOfEachAccount(t *testing.T) {
 		}
 	}
 
-	// The form alone leads to a page.
+	// Without the script, the form leads to a page.
 	status, body := ada.asPage(work)
 	require.Equal(t, http.StatusOK, status)
 	require.Contains(t, body, "<h1>Inbox of ada</h1>")
@@ -191,7 +190,7 @@ func TestAnAutomationReadsTheInboxOfEachAccount(t *testing.T) {
 	ada.noneIsOpen()
 }
 
-func TestSignedOutEverywhereARunAsksForANewSignIn(t *testing.T) {
+func TestAutomationAsksForANewSignInAfterSignOutEverywhere(t *testing.T) {
 	t.Parallel()
 	p := startSandbox(t)
 	ada := visit(t, p, nil, "ada")
@@ -210,7 +209,7 @@ func TestSignedOutEverywhereARunAsksForANewSignIn(t *testing.T) {
 	require.Equal(t, work, ada.connectLetters("ada", "connection", work))
 	ada.reads(work, "Inbox of ada", adasLetters)
 
-	// The sandbox keeps nothing when it is killed. The connections are still there.
+	// A killed sandbox forgets everything, but the connections remain.
 	p.kill()
 	p.start()
 	ada.signIn(p.addr, "ada")
@@ -219,11 +218,11 @@ func TestSignedOutEverywhereARunAsksForANewSignIn(t *testing.T) {
 	ada.reads(work, "Inbox of ada", adasLetters)
 }
 
-func TestWithoutABrowserTheDemoSaysWhatItWouldDo(t *testing.T) {
+func TestAutomationWithoutABrowserReturnsTheSession(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct{ env, notice string }{
-		"none is installed":  {"CHROME_PATH=/nowhere/chromium", "Automations are not run: no Chromium or Chrome was found: install one"},
-		"it is switched off": {"DEMO_BROWSER=off", "a built-in fake stands in for Anchor"},
+		"none is installed":  {"CHROME_PATH=/nowhere/chromium", "Automations do not run: no Chromium or Chrome was found: install one"},
+		"it is switched off": {"DEMO_BROWSER=off", "using a built-in fake of Anchor"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -245,8 +244,8 @@ func TestWithoutABrowserTheDemoSaysWhatItWouldDo(t *testing.T) {
 	}
 }
 
-// The sign-in can end between the opening of the session and the reading.
-func TestAnAutomationNoticesThatItIsSignedOut(t *testing.T) {
+// The site can sign the account out after the session was opened.
+func TestAutomationNoticesThatItIsSignedOut(t *testing.T) {
 	t.Parallel()
 	anchor, err := sandbox.Start(t.Context())
 	if errors.Is(err, sandbox.ErrNoBrowser) {
@@ -266,11 +265,11 @@ func TestAnAutomationNoticesThatItIsSignedOut(t *testing.T) {
 	require.Equal(t, http.StatusBadGateway, explain(t.Context(), session, err).Status)
 }
 
-// Other tests wait while it changes the default log.
-func TestTheLogDoesNotHaveASessionsAddress(t *testing.T) {
+// Not parallel: it replaces the default logger.
+func TestAutomationLogOmitsTheSessionURL(t *testing.T) {
 	var logged bytes.Buffer
 	before, writer, flags := slog.Default(), log.Writer(), log.Flags()
-	defer func() { // SetDefault changes the log package's too.
+	defer func() { // SetDefault also changes package log.
 		slog.SetDefault(before)
 		log.SetOutput(writer)
 		log.SetFlags(flags)

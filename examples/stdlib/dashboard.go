@@ -7,7 +7,7 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// maxConnections is how many accounts of a kind a user may connect.
+// maxConnections is the number of accounts of a kind that a user may connect.
 const maxConnections = 3
 
 // card is a kind of account on the dashboard.
@@ -20,11 +20,11 @@ type card struct {
 // connection is a connected account on the dashboard.
 type connection struct {
 	connect.Connection
-	Name        string // the user's, or a number
+	Name        string // the label, or a number
 	NeedsSignIn bool
 }
 
-// dashboard shows the accounts and what has happened to them.
+// dashboard shows the connected accounts and their recent events.
 func (a *app) dashboard(w http.ResponseWriter, r *http.Request) {
 	user, err := a.user(r)
 	if err != nil {
@@ -35,15 +35,15 @@ func (a *app) dashboard(w http.ResponseWriter, r *http.Request) {
 	for _, account := range a.accounts {
 		connections, err := a.connect.Application(account.Name).Connections(r.Context(), user.ID)
 		if err != nil {
-			a.internal(w, "look up the connections", err)
+			a.internal(w, "cannot look up the connections", err)
 			return
 		}
 		cards = append(cards, card{account, named(account, connections), len(connections) < maxConnections})
 	}
 	data := map[string]any{
-		"Person":        a.person(r),
+		"SignedIn":      a.signedIn(r),
 		"Owner":         user.ID,
-		"Organisations": organisationsOf(a.person(r)),
+		"Organisations": organisationsOf(a.signedIn(r)),
 		"Cards":         cards,
 		"JustNow":       r.URL.Query().Get("connected") == "true",
 		"Audit":         a.audit.of(user.ID),
@@ -57,7 +57,7 @@ func (a *app) dashboard(w http.ResponseWriter, r *http.Request) {
 	a.render(w, http.StatusOK, "dashboard.html", data)
 }
 
-// named gives each connection a name to tell it from the others by.
+// named gives each connection a name that distinguishes it from the others.
 func named(a account, connections []connect.Connection) []connection {
 	var all []connection
 	for i, c := range connections {

@@ -13,8 +13,7 @@ import (
 	_ "modernc.org/sqlite"
 )
 
-// openStore opens the database that DATABASE_URL names and brings its tables up
-// to date.
+// openStore opens the database at databaseURL and migrates connect's tables.
 func openStore(ctx context.Context, databaseURL string) (*sql.DB, *sqlstore.Store, error) {
 	driver, dsn, dialect, err := sqlstore.ParseURL(databaseURL)
 	if err != nil {

@@ -13,14 +13,14 @@ import (
 	"github.com/anchorconnect/connect/sqlstore"
 )
 
-// What is wrong with DATABASE_URL is one clear line on stderr.
-func TestUnusableDatabase(t *testing.T) {
+// An error of DATABASE_URL is one line on stderr.
+func TestDatabaseErrorIsOneLine(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	text := filepath.Join(dir, "notes.txt")
 	require.NoError(t, os.WriteFile(text, bytes.Repeat([]byte("These are notes and no database.\n"), 100), 0o600))
 
-	// newer makes a database that a newer release has migrated.
+	// newer returns a database that a newer release has migrated.
 	newer := func(database func(*testing.T) database) func(t *testing.T) string {
 		return func(t *testing.T) string {
 			d := database(t)
@@ -32,7 +32,7 @@ func TestUnusableDatabase(t *testing.T) {
 			return d.url
 		}
 	}
-	// missing names a database that nobody has made.
+	// missing returns the URL of a database that does not exist.
 	missing := func(database func(*testing.T) database) func(t *testing.T) string {
 		return func(t *testing.T) string {
 			u, err := url.Parse(database(t).url)

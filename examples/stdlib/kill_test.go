@@ -11,13 +11,12 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// makeUpTime is how long after a start everything owed must have been made up
-// for.
-const makeUpTime = 10 * time.Second
+// retryTime bounds how long Run may take after a restart to finish interrupted work.
+const retryTime = 10 * time.Second
 
-// The demo is killed at every step of a flow, started again, and nobody has to
-// know: the person reloads, and what was owed to Anchor is made up for.
-func TestKilledAtEveryStep(t *testing.T) {
+// The demo is killed at every step of a flow and restarted. The user reloads the page,
+// and Run finishes the interrupted work.
+func TestKillAtEveryStep(t *testing.T) {
 	t.Parallel()
 	for name, fresh := range databases() {
 		t.Run(name, func(t *testing.T) {
@@ -45,12 +44,12 @@ func TestKilledAtEveryStep(t *testing.T) {
 // point is where a request is held when the process is killed.
 type point struct {
 	name string
-	// late: the browser has its answer by then.
+	// late: the browser already has its response.
 	late bool
 	hold func(t *testing.T, fake *anchortest.Server, d database) (arrived func(context.Context) error, release func())
 }
 
-// upstream holds a call before Anchor does anything.
+// upstream holds a call before Anchor processes it.
 func upstream(method, path string) point {
 	return point{"before " + method + " " + path, method == http.MethodPut, func(t *testing.T, fake *anchortest.Server, d database) (func(context.Context) error, func()) {
 		hold := fake.Hold(method, path)
@@ -58,7 +57,7 @@ func upstream(method, path string) point {
 	}}
 }
 
-// answered holds a call when Anchor has done it.
+// answered holds a call after Anchor has processed it.
 func answered(method, path string) point {
 	return point{"after " + method + " " + path, method == http.MethodPut, func(t *testing.T, fake *anchortest.Server, d database) (func(context.Context) error, func()) {
 		hold := fake.HoldAnswer(method, path)
@@ -66,8 +65,8 @@ func answered(method, path string) point {
 	}}
 }
 
-// transaction holds the store's transaction. It is known to be there when the
-// calls before it have been made.
+// transaction holds the store's transaction. The process has reached it once the calls
+// before it are complete.
 func transaction(after int) point {
 	return point{"in the transaction", false, func(t *testing.T, fake *anchortest.Server, d database) (func(context.Context) error, func()) {
 		release := d.hold(t)
@@ -79,13 +78,13 @@ func transaction(after int) point {
 				}
 				time.Sleep(5 * time.Millisecond)
 			}
-			time.Sleep(300 * time.Millisecond) // From the last answer to the lock.
+			time.Sleep(300 * time.Millisecond) // From the last response to the lock.
 			return nil
 		}, release
 	}}
 }
 
-// killAt lets request run into the point, and kills the program there.
+// killAt sends request and kills the program when it reaches the point.
 func killAt(t *testing.T, p *program, fake *anchortest.Server, d database, at point, request func() error) {
 	t.Helper()
 	arrived, release := at.hold(t, fake, d)
@@ -159,9 +158,9 @@ func killedInCallback(t *testing.T, fresh func(*testing.T) database) {
 			ada.finish(callback)
 			require.Equal(t, map[string]string{"ada": identityIn(callback)}, d.connections(t))
 			require.Eventually(t, func() bool { return owner(fake, identityIn(callback)) == "ada" },
-				time.Until(started.Add(makeUpTime)), 20*time.Millisecond, "%s", p.output)
+				time.Until(started.Add(retryTime)), 20*time.Millisecond, "%s", p.output)
 			require.Eventually(t, func() bool { return d.count(t, "SELECT COUNT(*) FROM connect_tasks") == 0 },
-				time.Until(started.Add(makeUpTime)), 20*time.Millisecond)
+				time.Until(started.Add(retryTime)), 20*time.Millisecond)
 			require.Len(t, fake.Identities(), 1)
 		})
 	}
@@ -187,7 +186,7 @@ func killedInReconnect(t *testing.T, fresh func(*testing.T) database) {
 			require.NoError(t, err)
 
 			if at.name == "before DELETE /v1/identities/" {
-				// The request has been answered by then: Run deletes.
+				// The request is already answered: Run deletes.
 				hold := fake.Hold("DELETE", "")
 				ada.finish(second)
 				require.NoError(t, hold.Wait(t.Context(), 1))
@@ -209,7 +208,7 @@ func killedInReconnect(t *testing.T, fresh func(*testing.T) database) {
 			require.Eventually(t, func() bool {
 				identities := fake.Identities()
 				return len(identities) == 1 && identities[0].Metadata["externalUserId"] == "ada"
-			}, time.Until(started.Add(makeUpTime)), 20*time.Millisecond, "%s", p.output)
+			}, time.Until(started.Add(retryTime)), 20*time.Millisecond, "%s", p.output)
 			require.Equal(t, identityIn(second), fake.Identities()[0].ID)
 		})
 	}
@@ -247,7 +246,7 @@ func killedInDisconnect(t *testing.T, fresh func(*testing.T) database) {
 			require.Empty(t, d.connections(t))
 			require.Eventually(t, func() bool {
 				return len(fake.Identities()) == 0 && d.count(t, "SELECT COUNT(*) FROM connect_tasks") == 0
-			}, time.Until(started.Add(makeUpTime)), 20*time.Millisecond, "%s", p.output)
+			}, time.Until(started.Add(retryTime)), 20*time.Millisecond, "%s", p.output)
 		})
 	}
 }

@@ -14,9 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// newAlone prepares a demo as a newcomer without a browser starts it: with nothing
-// configured but where it listens and where its file is. Later variables replace
-// earlier ones.
+// newAlone prepares a demo without a browser and without configuration, except for its
+// address and its database file. Later variables replace earlier ones.
 func newAlone(t *testing.T, env ...string) *program {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -27,8 +26,8 @@ func newAlone(t *testing.T, env ...string) *program {
 	}, env...)}
 }
 
-// approve presses a button of the built-in fake's hosted page, and follows the
-// way back to the demo.
+// approve presses a button on the built-in fake's hosted page and follows the redirect
+// to the demo.
 func (b *browser) approve(hosted string) {
 	b.t.Helper()
 	u, err := url.Parse(hosted)
@@ -44,8 +43,8 @@ func (b *browser) approve(hosted string) {
 	require.Equal(b.t, "/dashboard?connected=true", to)
 }
 
-// The whole life of two accounts, as the demo shows it to a person.
-func TestTheLifeOfTwoAccounts(t *testing.T) {
+// Two accounts, from connecting to disconnecting, on the demo's pages.
+func TestAccountsFromConnectingToDisconnecting(t *testing.T) {
 	t.Parallel()
 	p := newAlone(t)
 	p.start()
@@ -73,7 +72,7 @@ func TestTheLifeOfTwoAccounts(t *testing.T) {
 	require.Equal(t, http.StatusUnauthorized, status)
 	require.Contains(t, body, "not_signed_in")
 	ada.signIn(p.addr, "ada")
-	require.Equal(t, 2, strings.Count(dashboard(), "None is connected"))
+	require.Equal(t, 2, strings.Count(dashboard(), "No account is connected"))
 	_, to, _, err := ada.get(at + "/report")
 	require.NoError(t, err)
 	require.Equal(t, "/connect?return_to=%2Freport", to)
@@ -93,9 +92,9 @@ func TestTheLifeOfTwoAccounts(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, status)
 	_, _, body, err = ada.get(at + "/report")
 	require.NoError(t, err)
-	require.Contains(t, body, "found yours")
+	require.Contains(t, body, "These are yours")
 
-	// A sign-in is made to fail on the fake's page, and the webhook arrives.
+	// A sign-in fails, set on the fake's control page, and the webhook arrives.
 	control := regexp.MustCompile(`http://[^"]*/fake`).FindString(dashboard())
 	require.NotEmpty(t, control)
 	_, _, body, err = ada.get(at + "/connect/status")
@@ -124,9 +123,9 @@ func TestTheLifeOfTwoAccounts(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "/dashboard", to)
 	require.Contains(t, dashboard(), "Calendar was disconnected")
-	require.Equal(t, 1, strings.Count(dashboard(), "None is connected"))
+	require.Equal(t, 1, strings.Count(dashboard(), "No account is connected"))
 
-	// What was connected works after a restart, when the fake has forgotten all.
+	// The fake forgets everything at a restart; connections still work.
 	p.kill()
 	p.start()
 	ada.signIn(p.addr, "ada")

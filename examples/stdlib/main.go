@@ -3,10 +3,18 @@
 //
 //	go run ./examples/stdlib
 //
-// With nothing configured it starts a fake of Anchor in the same process, so
-// that the whole flow can be tried at once. If Chromium or Chrome is installed, it
-// starts a sandbox, and automations really run. README.md lists the variables that
-// point it at the real service.
+// Without configuration it starts a fake of Anchor in the same process, so that you can
+// try the whole flow at once. If Chromium or Chrome is installed, it starts a sandbox
+// instead, in which automations run in a real browser. Environment variables point it
+// at the real service: docs/demo.md lists them.
+//
+// What to copy:
+//
+//   - main.go: the configuration of connect, Verify, Run and a clean shutdown.
+//   - app.go: the routes.
+//   - dashboard.go and pages/dashboard.html: connected accounts on a page of the app.
+//   - automation.go: a browser session that is signed in to a user's account.
+//   - members.go: accounts that the members of an organisation share.
 package main
 
 import (
@@ -14,12 +22,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
-	"slices"
 	"syscall"
 	"time"
 
@@ -36,6 +42,8 @@ func main() {
 	}
 }
 
+// run serves the demo until ctx ends. An error that the environment causes is one line
+// that names the variable.
 func run(ctx context.Context, getenv func(string) string) error {
 	settings, err := demo.ReadSettings(getenv, demo.Settings{Addr: "localhost:8080", DatabaseURL: "file:connect-demo.db"})
 	if err != nil {
@@ -46,7 +54,6 @@ func run(ctx context.Context, getenv func(string) string) error {
 		return demo.DatabaseError(err)
 	}
 	defer db.Close()
-
 	listener, err := net.Listen("tcp", settings.Addr)
 	if err != nil {
 		return fmt.Errorf("ADDR: %w", err)
@@ -58,60 +65,60 @@ func run(ctx context.Context, getenv func(string) string) error {
 			return err
 		}
 		defer local.Close()
+		// Not PUBLIC_URL, where a proxy may not be running yet.
 		here := demo.Settings{Addr: settings.Addr}.PublicAddress(listener.Addr())
 		local.Fake.SetWebhook(here+webhookPath, settings.WebhookSecrets...)
 	}
-	anchor := settings.Anchor()
 
-	publicURL := settings.PublicAddress(listener.Addr())
-	app := newApp(publicURL, settings.SessionSecret, anchor)
-	app.webhookSecrets, app.sandbox = settings.WebhookSecrets, local.Sandbox
-	if local.Fake != nil {
-		app.controlURL = local.Fake.ControlURL()
+	app := newApp(settings, settings.PublicAddress(listener.Addr()), local)
+	if err := app.addConnect(settings, store); err != nil {
+		return fmt.Errorf("PUBLIC_URL: %w", err) // The other settings are checked.
 	}
-	for _, name := range slices.Sorted(maps.Keys(settings.Applications)) {
-		app.accounts = append(app.accounts, newAccount(name))
-	}
-	app.connect, err = connect.New(connect.Config{
-		Anchor:         anchor,
-		ApplicationID:  settings.ApplicationID,
-		Applications:   settings.Applications,
-		PublicURL:      publicURL,
-		MaxConnections: maxConnections,
-		Store:          store,
-		User:           app.user,
-		Secrets:        settings.Secrets,
-		SuccessURL:     "/dashboard?connected=true",
-		SignInURL:      "/",
-		OnEvent:        app.audit.add,
-	})
-	if err != nil {
-		return fmt.Errorf("PUBLIC_URL: %w", err) // The rest has been checked.
-	}
-
-	server := &http.Server{
-		Handler:           app.routes(),
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		ErrorLog:          slog.NewLogLogger(slog.Default().Handler(), slog.LevelWarn),
-	}
-	// It outlives the last request, so that OnEvent is told of that too.
-	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	running := make(chan struct{})
-	go func() {
-		defer close(running)
-		_ = app.connect.Run(background) // It only ever ends with its context.
-	}()
-	defer func() { cancel(); <-running }()
-
 	if err := app.connect.Verify(ctx); err != nil {
 		slog.ErrorContext(ctx, "connect is not ready", "error", err) // The other pages work.
 	}
 	for _, notice := range settings.Notices {
 		fmt.Fprintln(os.Stderr, notice)
 	}
-	fmt.Printf("\nOpen %s\n\n", publicURL)
+	fmt.Printf("\nOpen %s\n\n", app.publicURL)
+	return app.serve(ctx, listener)
+}
 
+// addConnect adds "Connect your account" to the app.
+func (a *app) addConnect(settings demo.Settings, store connect.Store) (err error) {
+	a.connect, err = connect.New(connect.Config{
+		Anchor:         a.anchor,
+		ApplicationID:  settings.ApplicationID,
+		Applications:   settings.Applications,
+		PublicURL:      a.publicURL,
+		MaxConnections: maxConnections,
+		Store:          store,
+		User:           a.user,
+		Secrets:        settings.Secrets,
+		SuccessURL:     "/dashboard?connected=true",
+		SignInURL:      "/",
+		OnEvent:        a.audit.add,
+	})
+	return err
+}
+
+// serve serves the app and runs connect's background work, until ctx ends.
+func (a *app) serve(ctx context.Context, listener net.Listener) error {
+	// Run ends after the last request, so that OnEvent receives all events.
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		_ = a.connect.Run(background) // It returns only when its context ends.
+	}()
+	defer func() { stop(); <-stopped }()
+
+	server := &http.Server{
+		Handler:           a.routes(),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(slog.Default().Handler(), slog.LevelWarn),
+	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	select {
@@ -119,8 +126,9 @@ func run(ctx context.Context, getenv func(string) string) error {
 		return fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
 	}
-	shutdown, cancelShutdown := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancelShutdown()
+	// Requests that are in progress get ten seconds to finish.
+	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
 	if err := server.Shutdown(shutdown); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("shut down: %w", err)
 	}

@@ -48,7 +48,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// database is a fresh database, and how the demo and the test reach it.
+// database is an empty database that the demo and the test use.
 type database struct {
 	name string
 	url  string
@@ -57,8 +57,8 @@ type database struct {
 	hold func(t *testing.T) (release func())
 }
 
-// databases are the kinds to test with: SQLite always, the servers where the
-// environment names one.
+// databases returns the kinds to test with: SQLite always, and the servers that the
+// environment names.
 func databases() map[string]func(*testing.T) database {
 	return map[string]func(*testing.T) database{
 		"sqlite":   sqliteDatabase,
@@ -114,8 +114,8 @@ func mysqlDatabase(t *testing.T) database {
 	return d
 }
 
-// serverDatabase makes a database of the test's own on the server that the
-// variable names.
+// serverDatabase creates a database for the test on the server that the variable
+// names.
 func serverDatabase(t *testing.T, variable, drop string) database {
 	address := os.Getenv(variable)
 	if address == "" {
@@ -146,14 +146,14 @@ func (d *database) open(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, d.db.Close()) })
 }
 
-// count returns the one number that a query answers.
+// count returns the number that a query returns.
 func (d *database) count(t *testing.T, query string) int {
 	var n int
 	require.NoError(t, d.db.QueryRow(query).Scan(&n))
 	return n
 }
 
-// connections are the identities that users are connected with.
+// connections returns the identities of all connections.
 func (d *database) connections(t *testing.T) map[string]string {
 	rows, err := d.db.Query("SELECT user_id, identity_id FROM connect_connections")
 	require.NoError(t, err)
@@ -195,8 +195,8 @@ func (o *output) String() string {
 	return o.b.String()
 }
 
-// newProgram prepares a demo on a free port that talks to a fake of the test's
-// own. It is not started yet.
+// newProgram prepares a demo on a free port with the test's own fake. It does not
+// start it.
 func newProgram(t *testing.T, fake *anchortest.Server, databaseURL string, env ...string) *program {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -255,7 +255,7 @@ func (p *program) kill() {
 	p.cmd = nil
 }
 
-// browser is somebody's browser, which follows no redirect by itself.
+// browser is a user's browser that follows no redirects.
 type browser struct {
 	t      *testing.T
 	client *http.Client
@@ -271,7 +271,7 @@ func newBrowser(t *testing.T) *browser {
 	}}
 }
 
-// post and get return the status, where the answer redirects to, and the body.
+// post and get return the status, the Location and the body.
 func (b *browser) post(address string, form url.Values) (int, string, string, error) {
 	return read(b.client.PostForm(address, form))
 }
@@ -297,8 +297,8 @@ func (b *browser) signIn(addr, user string) {
 	require.Equal(b.t, http.StatusSeeOther, status)
 }
 
-// begin presses the button, with fields of its form as name and value, and returns
-// the hosted page's address.
+// begin submits the form, with fields as name and value, and returns the URL of the
+// hosted page.
 func (b *browser) begin(addr string, fields ...string) string {
 	b.t.Helper()
 	status, hosted, body, err := b.post("http://"+addr+"/connect", form(fields...))
@@ -307,7 +307,7 @@ func (b *browser) begin(addr string, fields ...string) string {
 	return hosted
 }
 
-// form is a form's fields, from names and values.
+// form returns a form's fields from names and values.
 func form(fields ...string) url.Values {
 	values := url.Values{}
 	for i := 0; i < len(fields); i += 2 {
@@ -316,10 +316,10 @@ func form(fields ...string) url.Values {
 	return values
 }
 
-// connected is an account, as the status route describes it.
+// connected is an account in the response of the status route.
 type connected struct{ ID, Label, IdentityID, Health, ConnectedBy string }
 
-// accounts are the mail accounts of who is signed in.
+// accounts returns the mail accounts of the signed-in user.
 func (b *browser) accounts(addr string) []connected {
 	b.t.Helper()
 	_, _, body, err := b.get("http://" + addr + "/connect/status")
@@ -329,7 +329,7 @@ func (b *browser) accounts(addr string) []connected {
 	return status.Connections
 }
 
-// finish opens a callback and expects success.
+// finish opens a callback and requires success.
 func (b *browser) finish(callback string) {
 	b.t.Helper()
 	status, to, body, err := b.get(callback)
@@ -353,7 +353,7 @@ func startedFake(t *testing.T) *anchortest.Server {
 	return fake
 }
 
-// owner is what an identity's metadata says of its owner, at Anchor.
+// owner returns the owner in an identity's metadata at Anchor.
 func owner(fake *anchortest.Server, identityID string) any {
 	identity, _ := fake.Identity(identityID)
 	return identity.Metadata["externalUserId"]

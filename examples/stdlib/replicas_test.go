@@ -24,7 +24,7 @@ func TestReplicasShareADatabase(t *testing.T) {
 			b := newProgram(t, fake, d.url, "PUBLIC_URL=http://"+a.addr)
 			both := func() {
 				a.launch()
-				b.launch() // Both make the tables at once.
+				b.launch() // Both create the tables at once.
 				a.await()
 				b.await()
 			}
@@ -41,7 +41,7 @@ func TestReplicasShareADatabase(t *testing.T) {
 			}
 			want := map[string]string{}
 
-			// A flow begins on one and ends on the other.
+			// A flow starts on one and finishes on the other.
 			for i := range 10 {
 				user := fmt.Sprint("user", i)
 				person := newBrowser(t)
@@ -56,7 +56,7 @@ func TestReplicasShareADatabase(t *testing.T) {
 				want[user] = identityIn(callback)
 			}
 
-			// One flow's returns race over both.
+			// Callbacks of one flow race on both.
 			racer := newBrowser(t)
 			racer.signIn(a.addr, "racer")
 			callback, err := fake.Approve(t.Context(), racer.begin(b.addr))
@@ -77,7 +77,7 @@ func TestReplicasShareADatabase(t *testing.T) {
 			want["racer"] = identityIn(callback)
 			require.Equal(t, want, d.connections(t))
 
-			// What an outage left behind is worked off by both, once.
+			// Both retry the work that an outage interrupted, each task once.
 			fake.Fault(anchortest.Fault{Method: "PUT", Status: 503})
 			for i := range 12 {
 				user := fmt.Sprint("untagged", i)
@@ -99,7 +99,7 @@ func TestReplicasShareADatabase(t *testing.T) {
 			}
 			require.Len(t, fake.Identities(), len(want))
 
-			// Expired starts are swept by both at once.
+			// Both sweep expired flows at once.
 			_, err = d.db.Exec("UPDATE connect_pending SET expires_at = 0")
 			require.NoError(t, err)
 			a.kill()

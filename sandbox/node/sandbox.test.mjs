@@ -1,4 +1,4 @@
-// Automations in JavaScript against the sandbox, configured by the environment alone:
+// Automations in JavaScript against the sandbox, configured only by the environment:
 // Anchor's own SDK opens the sessions, Playwright and Puppeteer drive them.
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -8,7 +8,7 @@ import { chromium } from 'playwright';
 import puppeteer from 'puppeteer-core';
 
 const { ANCHOR_APP_URL: appURL, ANCHOR_APPLICATION_ID: applicationID, SANDBOX_SITE_URL: site } = process.env;
-const anchor = new Anchorbrowser({ maxRetries: 0 }); // the rest by the environment
+const anchor = new Anchorbrowser({ maxRetries: 0 }); // the environment has the rest
 
 // connect signs in on the hosted page, and returns the identity.
 async function connect(account, password) {
@@ -40,7 +40,7 @@ test('Playwright reads the inbox', async () => {
   const another = await browser.contexts()[0].newPage();
   await another.goto(`${site}/settings`);
   assert.equal(await another.locator('h1').textContent(), 'Settings of ada');
-  await browser.close(); // It disconnects, and the session goes on.
+  await browser.close(); // It disconnects; the session continues.
   assert.equal((await anchor.sessions.retrieve(session.id)).data.status, 'running');
   assert.equal((await fetch(session.live_view_url)).status, 200);
 
@@ -57,7 +57,7 @@ test('Puppeteer reads another inbox', async () => {
   await page.goto(`${site}/inbox`);
   assert.deepEqual(await page.$$eval('.subject', (all) => all.map((e) => e.textContent)), ['We found the bug', 'Your ticket to New York']);
   assert.ok((await page.screenshot()).length > 1000);
-  const context = await browser.createBrowserContext(); // Nobody is signed in there.
+  const context = await browser.createBrowserContext(); // It is not signed in.
   const stranger = await context.newPage();
   await stranger.goto(`${site}/inbox`);
   assert.equal(stranger.url(), `${site}/sign-in`);

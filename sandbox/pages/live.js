@@ -1,4 +1,4 @@
-// Shows one picture after the other, for as long as the session lives.
+// Shows a new screenshot repeatedly until the session ends.
 const screen = document.getElementById('screen');
 const state = document.getElementById('state');
 const base = location.pathname.replace(/\/$/, '');
@@ -25,7 +25,7 @@ for (let shown = ''; ;) {
 		}
 		await pause(answer.ok ? 200 : 1000);
 	} catch {
-		say('The sandbox does not answer.');
+		say('The sandbox does not respond.');
 		await pause(1000);
 	}
 }

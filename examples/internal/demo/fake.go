@@ -9,21 +9,21 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// calendarID is the second application of the built-in fake. It never changes, so
-// that what was connected yesterday works today.
+// calendarID is the second application of the built-in fake. It is fixed, so that
+// connections in the store work after a restart.
 const calendarID = "fa4e0000-0000-4000-8000-000000000002"
 
 var withCalendar = anchortest.WithAnotherApplication(calendarID, "Example Calendar", "https://calendar.example")
 
-// A Store is what the stand-in is told of.
+// A Store is connect's store, whose connections the built-in fake restores.
 type Store interface {
 	connect.Store
 	connect.Lister
 }
 
-// StartFake starts the stand-in for Anchor and points the settings at it. The
-// stand-in keeps nothing over a restart, so it is told of the connections that the
-// app's store knows.
+// StartFake starts a fake of Anchor and points the settings at it. The fake keeps
+// nothing over a restart, so StartFake restores the identities of the connections in
+// store.
 func (s *Settings) StartFake(ctx context.Context, store Store) (*anchortest.Server, error) {
 	fake, err := anchortest.Start(
 		anchortest.WithApplication("Example Mail", "https://mail.example"),
@@ -35,12 +35,11 @@ func (s *Settings) StartFake(ctx context.Context, store Store) (*anchortest.Serv
 	if err := s.use(ctx, fake, store); err != nil {
 		return nil, errors.Join(err, fake.Close())
 	}
-	s.Notices = append(s.Notices, "ANCHORBROWSER_API_KEY is not set: a built-in fake stands in for Anchor.")
+	s.Notices = append(s.Notices, "ANCHORBROWSER_API_KEY is not set: using a built-in fake of Anchor.")
 	return fake, nil
 }
 
-// restore tells the stand-in of all connections. Those of the real service's
-// applications are none of its own.
+// restore adds the identities of all connections of the fake's own applications to it.
 func restore(ctx context.Context, fake *anchortest.Server, store Store) error {
 	for _, applicationID := range []string{fake.ApplicationID(), calendarID} {
 		query := connect.ListQuery{ApplicationID: applicationID, Limit: 500}
@@ -61,7 +60,7 @@ func restore(ctx context.Context, fake *anchortest.Server, store Store) error {
 	return nil
 }
 
-// identityOf is the identity of a connection, as the stand-in had it.
+// identityOf returns the identity of a connection, as the fake had it.
 func identityOf(c connect.Connection) anchortest.Identity {
 	identity := anchortest.Identity{
 		ID: c.IdentityID, ApplicationID: c.ApplicationID, Name: c.UserID, CreatedAt: c.ConnectedAt,

@@ -11,8 +11,8 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// A store lists at most 500 connections at a time.
-func TestTheFakeIsToldOfAllConnections(t *testing.T) {
+// A page of a store's List has at most 500 connections.
+func TestStartFakeRestoresAllConnections(t *testing.T) {
 	t.Parallel()
 	const all = 501
 	application := anchortest.New().ApplicationID()

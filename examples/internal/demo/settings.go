@@ -1,5 +1,5 @@
-// Package demo is what the example apps have in common: the environment that
-// they read, and the stand-in for Anchor that they start without one.
+// Package demo is the code that the example apps share: reading the environment, and
+// the fake of Anchor that they start without an API key.
 package demo
 
 import (
@@ -15,28 +15,27 @@ import (
 	"github.com/anchorconnect/connect/anchorhttp"
 )
 
-// Settings are what the environment says, checked.
+// Settings are the checked settings of an example app.
 type Settings struct {
 	Addr          string
-	PublicURL     string // empty: http:// and the address listened on
-	APIKey        string // empty: the built-in fake
-	BaseURL       string // empty: Anchor's own, as is AppURL
-	AppURL        string
+	PublicURL     string // defaults to http:// and the listener's address
+	APIKey        string // defaults to the built-in fake's
+	BaseURL       string // defaults to anchorhttp.DefaultBaseURL
+	AppURL        string // defaults to anchorhttp.DefaultAppURL
 	ApplicationID string
-	Applications  map[string]string // further ones, by short names
+	Applications  map[string]string // further application IDs, by name
 	DatabaseURL   string
-	NoBrowser     bool // automations are not run
-	// WebhookSecrets are what events from Anchor may be signed with. None: there
-	// is no webhook.
+	NoBrowser     bool // do not run automations
+	// WebhookSecrets are the secrets that Anchor may sign events with. Without any, the
+	// app has no webhook.
 	WebhookSecrets []string
 	Secrets        [][]byte
 	SessionSecret  []byte
-	Notices        []string // what the environment left out and the person should know
+	Notices        []string // lines to print about the defaults in use
 }
 
-// ReadSettings reads the environment through getenv. Addr and DatabaseURL of
-// defaults stand in for variables that are not set. The error is one line that
-// names the variable to change.
+// ReadSettings reads the environment through getenv. ADDR and DATABASE_URL default to
+// the fields of defaults. An error is one line that names the variable to change.
 func ReadSettings(getenv func(string) string, defaults Settings) (Settings, error) {
 	s := Settings{
 		Addr:          cmp.Or(getenv("ADDR"), defaults.Addr),
@@ -70,7 +69,7 @@ func ReadSettings(getenv func(string) string, defaults Settings) (Settings, erro
 		}
 	}
 	if s.APIKey == "" && (s.Applications != nil || s.WebhookSecrets != nil) {
-		return s, errors.New("ANCHOR_APPLICATIONS or ANCHOR_WEBHOOK_SECRET is set but ANCHORBROWSER_API_KEY is not: set the key too, or neither for the built-in fake")
+		return s, errors.New("ANCHOR_APPLICATIONS or ANCHOR_WEBHOOK_SECRET is set but ANCHORBROWSER_API_KEY is not: set the key too, or unset them to use the built-in fake")
 	}
 
 	if secrets := getenv("CONNECT_SECRET"); secrets != "" {
@@ -82,12 +81,12 @@ func ReadSettings(getenv func(string) string, defaults Settings) (Settings, erro
 		}
 	} else {
 		s.Secrets = [][]byte{randomSecret()}
-		s.Notices = append(s.Notices, "CONNECT_SECRET is not set: a random one serves until this program stops.")
+		s.Notices = append(s.Notices, "CONNECT_SECRET is not set: using a random one until this program stops.")
 	}
 	switch secret := getenv("SESSION_SECRET"); {
 	case secret == "":
 		s.SessionSecret = randomSecret()
-		s.Notices = append(s.Notices, "SESSION_SECRET is not set: everybody is signed out when this program stops.")
+		s.Notices = append(s.Notices, "SESSION_SECRET is not set: all users are signed out when this program stops.")
 	case len(secret) < 32:
 		return s, fmt.Errorf("SESSION_SECRET has %d characters: it needs at least 32 (openssl rand -hex 32)", len(secret))
 	default:
@@ -96,10 +95,10 @@ func ReadSettings(getenv func(string) string, defaults Settings) (Settings, erro
 	return s, nil
 }
 
-// applicationName is what connect.Config.Applications takes for a name.
+// applicationName matches the names that connect.Config.Applications accepts.
 var applicationName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
 
-// readApplications reads "name=id,name=id".
+// readApplications parses "name=id,name=id".
 func readApplications(text string) (map[string]string, error) {
 	if text == "" {
 		return nil, nil
@@ -118,14 +117,13 @@ func readApplications(text string) (map[string]string, error) {
 	return all, nil
 }
 
-// DatabaseError says that DATABASE_URL leads to no usable database, and why, on
-// one line: a driver's error can have several, such as one for each address that
-// it has tried.
+// DatabaseError returns err on one line that names DATABASE_URL. A driver's error can
+// have several lines, such as one for each address that it has tried.
 func DatabaseError(err error) error {
 	return fmt.Errorf("DATABASE_URL: %s", strings.Join(strings.Fields(err.Error()), " "))
 }
 
-// checkAnchor checks what leads to Anchor: all of it, or nothing for the fake.
+// checkAnchor checks the settings for Anchor: without an API key, all must be unset.
 func (s Settings) checkAnchor() error {
 	if s.APIKey == "" {
 		for _, v := range []struct{ name, value string }{
@@ -134,19 +132,18 @@ func (s Settings) checkAnchor() error {
 			{"ANCHOR_APPLICATION_ID", s.ApplicationID},
 		} {
 			if v.value != "" {
-				return fmt.Errorf("%s is set but ANCHORBROWSER_API_KEY is not: set the key too, or neither for the built-in fake", v.name)
+				return fmt.Errorf("%s is set but ANCHORBROWSER_API_KEY is not: set the key too, or unset both to use the built-in fake", v.name)
 			}
 		}
 		return nil
 	}
 	if s.ApplicationID == "" {
-		return errors.New("ANCHOR_APPLICATION_ID is missing: with ANCHORBROWSER_API_KEY it names the application to connect to")
+		return errors.New("ANCHOR_APPLICATION_ID is not set: with ANCHORBROWSER_API_KEY, set it to the application's id from Anchor's dashboard")
 	}
 	if _, ok := anchorhttp.ParseID(s.ApplicationID); !ok {
 		return fmt.Errorf("ANCHOR_APPLICATION_ID is %q, not a UUID: copy the application's id from Anchor's dashboard", s.ApplicationID)
 	}
-	// The client judges these, one more at a time, so that the error is told
-	// with the variable it comes from.
+	// Validate checks all of them; checking one at a time names the variable at fault.
 	for _, v := range []struct {
 		name string
 		s    Settings
@@ -162,22 +159,22 @@ func (s Settings) checkAnchor() error {
 	return nil
 }
 
-// Anchor is the client of Anchor's API, or of the fake's.
+// Anchor returns a client of Anchor's API, or of the fake's.
 func (s Settings) Anchor() *anchorhttp.Client {
 	return anchorhttp.New(s.APIKey,
 		anchorhttp.WithBaseURL(cmp.Or(s.BaseURL, anchorhttp.DefaultBaseURL)),
 		anchorhttp.WithAppURL(cmp.Or(s.AppURL, anchorhttp.DefaultAppURL)))
 }
 
-// PublicAddress is PUBLIC_URL, or the address that was listened on, under the
-// host that ADDR names.
+// PublicAddress returns PUBLIC_URL without trailing slashes. It defaults to http://, the
+// host of ADDR and the port of the listener's address.
 func (s Settings) PublicAddress(listening net.Addr) string {
 	if s.PublicURL != "" {
 		return strings.TrimRight(s.PublicURL, "/")
 	}
 	host, port, _ := net.SplitHostPort(s.Addr)
 	if _, actual, err := net.SplitHostPort(listening.String()); err == nil {
-		port = actual // ADDR may say 0, for any free port.
+		port = actual // The port in ADDR may be 0.
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "localhost"
@@ -185,7 +182,7 @@ func (s Settings) PublicAddress(listening net.Addr) string {
 	return "http://" + net.JoinHostPort(host, port)
 }
 
-// IsHTTPS tells whether cookies can be Secure.
+// IsHTTPS reports whether publicURL is https, so that cookies can be Secure.
 func IsHTTPS(publicURL string) bool {
 	u, err := url.Parse(publicURL)
 	return err == nil && u.Scheme == "https"

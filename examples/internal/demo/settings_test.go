@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestPublicAddress(t *testing.T) {
+func TestSettingsPublicAddress(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name      string
@@ -39,7 +39,7 @@ func TestDatabaseError(t *testing.T) {
 	require.EqualError(t, err, "DATABASE_URL: failed to connect: one: refused two: refused")
 }
 
-func TestSecrets(t *testing.T) {
+func TestSettingsSecrets(t *testing.T) {
 	t.Parallel()
 	const current, previous = "current-0123456789abcdef0123456789", "previous-0123456789abcdef012345678"
 	variables := map[string]string{"ADDR": "localhost:1", "CONNECT_SECRET": " " + current + " , " + previous, "SESSION_SECRET": current}
@@ -61,7 +61,7 @@ func TestSecrets(t *testing.T) {
 	require.Len(t, first.Secrets[0], 32)
 }
 
-func TestTheBrowserIsSwitchedOff(t *testing.T) {
+func TestSettingsSwitchTheBrowserOff(t *testing.T) {
 	t.Parallel()
 	read := func(value string) (Settings, error) {
 		variables := map[string]string{"ADDR": "localhost:1", "DEMO_BROWSER": value}
@@ -76,7 +76,7 @@ func TestTheBrowserIsSwitchedOff(t *testing.T) {
 	require.EqualError(t, err, `DEMO_BROWSER is "no": set it to off, or not at all`)
 }
 
-func TestFurtherApplicationsAndTheWebhook(t *testing.T) {
+func TestSettingsApplicationsAndWebhook(t *testing.T) {
 	t.Parallel()
 	const one, two = "6f1c9a52-0a3d-4c1e-9b7f-2d6c8e4f1a01", "6f1c9a52-0a3d-4c1e-9b7f-2d6c8e4f1a02"
 	read := func(applications, secrets, key string) (Settings, error) {

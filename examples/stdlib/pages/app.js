@@ -3,8 +3,8 @@ import { connect } from "/connect/connect.js";
 /** @param {Element} element */
 const outcomeOf = (element) => element.closest("[data-place]").querySelector("[data-outcome]");
 
-// Runs an automation without leaving the page. Without this script the form
-// works too, and leads to a page with the result.
+// Runs an automation without leaving the page. If this script does not run, the form
+// leads to a page with the result.
 for (const form of document.querySelectorAll("[data-automation]")) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -19,7 +19,7 @@ for (const form of document.querySelectorAll("[data-automation]")) {
       });
       let last = {};
       for await (const update of updates(response)) show(form, (last = update));
-      if (last.progress) throw new Error("the answer was cut off");
+      if (last.progress) throw new Error("the response is incomplete");
     } catch {
       show(form, { message: "The app cannot be reached. Try again in a moment." });
     } finally {
@@ -28,7 +28,7 @@ for (const form of document.querySelectorAll("[data-automation]")) {
   });
 }
 
-/** Reads an answer of JSON values, one a line, as they arrive. @param {Response} response */
+/** Yields the JSON values of a response, one per line, as they arrive. @param {Response} response */
 async function* updates(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
@@ -42,7 +42,7 @@ async function* updates(response) {
   }
 }
 
-/** Shows how far a run has come. @param {HTMLFormElement} form */
+/** Shows the progress or the result of a run. @param {HTMLFormElement} form */
 function show(form, { progress, inbox, sessionId, error, message }) {
   const place = form.closest("[data-place]");
   const result = place.querySelector("[data-inbox]");
@@ -61,19 +61,18 @@ function show(form, { progress, inbox, sessionId, error, message }) {
     progress ?? message ?? `Browser session ${sessionId} is open and signed in.`;
 }
 
-// The forms that connect work by themselves. These are two other ways.
+// The forms connect without this script. These are two other ways.
 const ways = {
-  // Where popups are blocked the browser leaves this page, and comes back.
+  // If the browser blocks the popup, connect leaves this page and comes back to it.
   async popup(form) {
     const { connection, label, return_to: returnTo } = Object.fromEntries(new FormData(form));
     const application = form.dataset.connect || undefined;
     const outcome = await connect({ popup: true, application, connection, label, returnTo });
     if (outcome === "connected") location.assign(returnTo);
-    else outcomeOf(form).textContent = outcome === "cancelled" ? "Nothing was changed." : "That did not work. Try again.";
+    else outcomeOf(form).textContent = outcome === "cancelled" ? "Nothing was changed." : "The account could not be connected. Try again.";
   },
 
-  // What htmx does with hx-post: an answer with HX-Redirect leads on, an error is a
-  // piece of markup.
+  // What htmx does with hx-post: it follows HX-Redirect, and inserts an error as markup.
   async htmx(form) {
     const body = new URLSearchParams(new FormData(form));
     const response = await fetch(form.action, { method: "POST", headers: { "HX-Request": "true" }, body });

@@ -1,11 +1,11 @@
 // Command fakeanchor serves a sandbox of Anchor, in which automations really run, to
-// programs in any language: what the command of this name in the root module serves,
-// with a site to sign in to and with browsers.
+// programs in any language. In addition to what the root module's command of this name
+// serves, it has a site to sign in to, and browsers.
 //
 //	go run github.com/anchorconnect/connect/sandbox/cmd/fakeanchor -browser
 //
-// It prints what an app has to be configured with, as lines that a shell can source,
-// and serves until it is interrupted:
+// It prints an app's configuration, as lines that a shell can source, and serves until it
+// is interrupted:
 //
 //	ANCHORBROWSER_BASE_URL=http://127.0.0.1:9797
 //	ANCHOR_APP_URL=http://127.0.0.1:9797
@@ -13,14 +13,14 @@
 //	ANCHOR_APPLICATION_ID=fa4e0000-0000-4000-8000-000000000001
 //	SANDBOX_SITE_URL=http://127.0.0.1:9798
 //
-// With -webhook-url it sends events to the app, and prints ANCHOR_WEBHOOK_SECRET too.
-// The key and that secret are random unless -key and -webhook-secret are given. All
-// other values are the same after a restart.
+// With -webhook-url it also prints ANCHOR_WEBHOOK_SECRET and sends events to the app. The
+// key and that secret are random unless -key and -webhook-secret are set. All other values
+// are the same after a restart.
 //
-// It needs Chromium or Chrome: the program that CHROME_PATH names, or one of the
-// usual names. Calls and sessions are logged on the standard error stream, with the
-// address of a page for people, which shows the site's accounts and the sessions. The
-// exit status is 2 for unusable flags and 1 for other errors.
+// It needs Chromium or Chrome: the program that CHROME_PATH names, or one of the usual
+// names. It logs calls and sessions to standard error, and the URL of a page that shows
+// the site's accounts and the sessions. The exit status is 2 for unusable flags and 1 for
+// other errors.
 package main
 
 import (
@@ -32,6 +32,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/url"
 	"os"
 	"os/signal"
@@ -44,8 +45,8 @@ import (
 	"github.com/anchorconnect/connect/sandbox"
 )
 
-// The addresses stay the same, so that a restart with the same -key does not break an
-// app's configuration.
+// The default addresses are fixed, so that an app's configuration works after a restart
+// with the same -key.
 const (
 	defaultAddr     = "127.0.0.1:9797"
 	defaultSiteAddr = "127.0.0.1:9798"
@@ -54,12 +55,12 @@ const (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	// After the first signal a second one ends the program at once.
+	// A second signal ends the program at once.
 	context.AfterFunc(ctx, stop)
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run is the program without its process. It returns the exit status.
+// run runs the program and returns its exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	log := slog.New(slog.NewTextHandler(stderr, nil))
 	c, err := parseFlags(args, stderr)
@@ -77,7 +78,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// serve says how to use the sandbox and waits until ctx is done.
+// serve prints the configuration and serves the sandbox until ctx is done.
 func serve(ctx context.Context, c settings, stdout io.Writer, log *slog.Logger) (err error) {
 	s, err := sandbox.Start(ctx, append(c.options, sandbox.WithLogger(log))...)
 	if err != nil {
@@ -106,11 +107,11 @@ func serve(ctx context.Context, c settings, stdout io.Writer, log *slog.Logger) 
 	return nil
 }
 
-// settings is what the command line says.
+// settings are the parsed flags.
 type settings struct {
 	options       []sandbox.Option
 	style         anchortest.CallbackStyle
-	webhookSecret string // empty without a webhook
+	webhookSecret string // "" without a webhook
 }
 
 // styles are the values of -callback.
@@ -118,23 +119,23 @@ var styles = map[string]anchortest.CallbackStyle{
 	"current": anchortest.CurrentCallback, "older": anchortest.OlderCallback, "both": anchortest.BothCallback,
 }
 
-// parseFlags reads the command line. When help is asked for it is written to stderr
-// and the error is [flag.ErrHelp].
+// parseFlags parses the command line. For -h it writes the help to stderr and returns
+// [flag.ErrHelp].
 func parseFlags(args []string, stderr io.Writer) (c settings, err error) {
 	flags := flag.NewFlagSet("fakeanchor", flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // What went wrong is said once, by run.
-	addr := flags.String("addr", defaultAddr, "loopback `address` of the API and the hosted page; port 0 takes a free one")
-	siteAddr := flags.String("site-addr", defaultSiteAddr, "loopback `address` of the site; port 0 takes a free one")
-	key := flags.String("key", "", "API `key` that calls must carry (default a random one)")
-	application := flags.String("application", "", "`id` of the application, a UUID (default a fixed one)")
-	webhookURL := flags.String("webhook-url", "", "`URL` that is told of sign-ins that work and that fail (default none)")
-	webhookSecret := flags.String("webhook-secret", "", "`secret` that events are signed with (default a random one)")
-	callback := flags.String("callback", "current", "`spelling` of the parameters that a browser returns with: current, older or both")
-	browser := flags.Bool("browser", true, "run browsers, which is what this command is for")
+	flags.SetOutput(io.Discard) // run prints the error.
+	addr := flags.String("addr", defaultAddr, "loopback `address` of the API and the hosted page; port 0 selects a free port")
+	siteAddr := flags.String("site-addr", defaultSiteAddr, "loopback `address` of the site; port 0 selects a free port")
+	key := flags.String("key", "", "`key` for API calls (default random)")
+	application := flags.String("application", "", "`UUID` of the application (default a fixed one)")
+	webhookURL := flags.String("webhook-url", "", "`URL` that receives events (default none)")
+	webhookSecret := flags.String("webhook-secret", "", "`secret` for signing events (default random)")
+	callback := flags.String("callback", "current", "`spelling` of the callback's parameters: current, older or both")
+	browser := flags.Bool("browser", true, "run browsers; must be true")
 
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
-			fmt.Fprintln(stderr, "fakeanchor serves a sandbox of Anchor, API, hosted page, webhook, site and browsers, until it is interrupted.")
+			fmt.Fprintln(stderr, "fakeanchor serves a sandbox of Anchor (API, hosted page, webhook, site and browsers) until it is interrupted.")
 			fmt.Fprintln(stderr, "Flags:")
 			flags.SetOutput(stderr)
 			flags.PrintDefaults()
@@ -145,11 +146,17 @@ func parseFlags(args []string, stderr io.Writer) (c settings, err error) {
 		return settings{}, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
 	if !*browser {
-		return settings{}, errors.New("without browsers, run github.com/anchorconnect/connect/cmd/fakeanchor")
+		return settings{}, errors.New("-browser=false: without browsers, run github.com/anchorconnect/connect/cmd/fakeanchor")
+	}
+	if !isLoopback(*addr) {
+		return settings{}, fmt.Errorf("-addr %q is not a loopback address and a port, such as %s", *addr, defaultAddr)
+	}
+	if !isLoopback(*siteAddr) {
+		return settings{}, fmt.Errorf("-site-addr %q is not a loopback address and a port, such as %s", *siteAddr, defaultSiteAddr)
 	}
 	style, found := styles[*callback]
 	if !found {
-		return settings{}, fmt.Errorf("-callback %q is none of current, older and both", *callback)
+		return settings{}, fmt.Errorf("-callback %q is not current, older or both", *callback)
 	}
 	c.style = style
 	var fake []anchortest.Option
@@ -170,15 +177,26 @@ func parseFlags(args []string, stderr io.Writer) (c settings, err error) {
 		c.webhookSecret = cmp.Or(*webhookSecret, rand.Text())
 		fake = append(fake, anchortest.WithWebhook(*webhookURL, c.webhookSecret))
 	case *webhookSecret != "":
-		return settings{}, errors.New("-webhook-secret is of no use without -webhook-url")
+		return settings{}, errors.New("-webhook-secret needs -webhook-url")
 	}
 	c.options = []sandbox.Option{sandbox.WithAddr(*addr), sandbox.WithSiteAddr(*siteAddr), sandbox.WithFake(fake...)}
 	return c, nil
 }
 
+// isLoopback reports whether a TCP address may be loopback. It does not resolve names:
+// [sandbox.Start] checks the address that it listens on.
+func isLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil || host == "" {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return ip == nil || ip.IsLoopback()
+}
+
 var shellSafe = regexp.MustCompile(`^[A-Za-z0-9_.:/@%+=,-]+$`)
 
-// quote makes a word of the shell (POSIX, section 2.2.2) that stands for text.
+// quote quotes text for a shell (POSIX, section 2.2.2).
 func quote(text string) string {
 	if shellSafe.MatchString(text) {
 		return text

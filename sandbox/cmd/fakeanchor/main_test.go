@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestUnusableFlagsAreOneLineAndExitStatus2(t *testing.T) {
+func TestFlagsUnusable(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
 		args []string
@@ -19,7 +19,11 @@ func TestUnusableFlagsAreOneLineAndExitStatus2(t *testing.T) {
 		"an unknown flag":                      {[]string{"-bogus"}, "bogus"},
 		"an argument":                          {[]string{"x"}, `unexpected argument "x"`},
 		"no browser":                           {[]string{"-browser=false"}, "run github.com/anchorconnect/connect/cmd/fakeanchor"},
-		"a spelling that there is not":         {[]string{"-callback", "x"}, `"x" is none of`},
+		"an unknown callback style":            {[]string{"-callback", "x"}, `"x" is not current`},
+		"an address of other machines":         {[]string{"-addr", "0.0.0.0:0"}, `-addr "0.0.0.0:0" is not a loopback address`},
+		"an address without a host":            {[]string{"-addr", ":0"}, `-addr ":0" is not a loopback address`},
+		"an address without a port":            {[]string{"-addr", "localhost"}, `-addr "localhost" is not a loopback address and a port`},
+		"a site for other machines":            {[]string{"-site-addr", "[::]:0"}, `-site-addr "[::]:0" is not a loopback address`},
 		"an application that is no UUID":       {[]string{"-application", "x"}, `-application "x" is not a UUID`},
 		"a webhook that is no URL":             {[]string{"-webhook-url", "x"}, "-webhook-url is not an http or https URL"},
 		"a webhook's secret without a webhook": {[]string{"-webhook-secret", "s3cret"}, "-webhook-url"},
@@ -36,7 +40,7 @@ func TestUnusableFlagsAreOneLineAndExitStatus2(t *testing.T) {
 	}
 }
 
-func TestHelpNamesEveryFlagAndIsNoError(t *testing.T) {
+func TestFlagsHelp(t *testing.T) {
 	t.Parallel()
 	var stdout, stderr bytes.Buffer
 	require.Zero(t, run(t.Context(), []string{"-h"}, &stdout, &stderr))
@@ -46,7 +50,7 @@ func TestHelpNamesEveryFlagAndIsNoError(t *testing.T) {
 	}
 }
 
-func TestWithoutABrowserItSaysHowToGetOne(t *testing.T) {
+func TestRunWithoutABrowserExplainsHowToGetOne(t *testing.T) {
 	t.Setenv("CHROME_PATH", os.DevNull)
 	var stdout, stderr bytes.Buffer
 	require.Equal(t, 1, run(t.Context(), nil, &stdout, &stderr))
@@ -55,7 +59,7 @@ func TestWithoutABrowserItSaysHowToGetOne(t *testing.T) {
 	require.Equal(t, 1, strings.Count(stderr.String(), "\n"))
 }
 
-func TestItPrintsWhatAnAppNeeds(t *testing.T) {
+func TestRunPrintsTheConfiguration(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel() // It starts, prints and ends.

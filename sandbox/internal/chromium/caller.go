@@ -13,8 +13,8 @@ type Caller struct {
 	events func(method string, params json.RawMessage)
 }
 
-// NewCaller adds a client to the connection. events, which may be nil, is called
-// with each event, one after the other, and must not call the browser.
+// NewCaller attaches a client to the connection. It calls events, which may be nil, for
+// each event in turn. events must not call the browser.
 func (c *Conn) NewCaller(ctx context.Context, events func(method string, params json.RawMessage)) (*Caller, error) {
 	client, err := c.Attach(ctx)
 	if err != nil {
@@ -46,8 +46,8 @@ func (c *Caller) read() {
 	}
 }
 
-// Call calls a method in a session that the caller has attached, or in the
-// browser's own for an empty one, and reads the result. A nil result is not read.
+// Call calls a method and decodes the result, unless result is nil. sessionID is a session
+// that the caller has attached, or "" for the browser's own.
 func (c *Caller) Call(ctx context.Context, sessionID, method string, params, result any) error {
 	if params == nil {
 		params = struct{}{}

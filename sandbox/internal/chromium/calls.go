@@ -7,15 +7,15 @@ import (
 	"sync"
 )
 
-// calls are calls that wait for their answers.
+// calls are calls that wait for their responses.
 type calls struct {
 	mu      sync.Mutex
 	lastID  int
 	answers map[int]chan<- message
 }
 
-// do gives call an id, sends it and reads the result. It returns [ErrClosed] when done
-// is closed. A nil result is not read.
+// do sets call's id, sends it and decodes the result, unless result is nil. It returns
+// [ErrClosed] when done is closed.
 func (c *calls) do(ctx context.Context, done <-chan struct{}, send func([]byte) error, call map[string]any, result any) error {
 	answer := make(chan message, 1)
 	c.mu.Lock()
@@ -52,7 +52,7 @@ func (c *calls) do(ctx context.Context, done <-chan struct{}, send func([]byte) 
 	}
 }
 
-// answer passes an answer to the call that waits for it, if one does.
+// answer passes a response to the call that waits for it, if any.
 func (c *calls) answer(m message) {
 	var id int
 	if json.Unmarshal(m.ID, &id) != nil {
@@ -67,7 +67,7 @@ func (c *calls) answer(m message) {
 	}
 }
 
-// into reads the result of a call, or returns its error.
+// into decodes the result of a call, or returns its error.
 func (m message) into(result any) error {
 	if m.Error != nil {
 		return fmt.Errorf("%s (%d)", m.Error.Message, m.Error.Code)

@@ -1,5 +1,5 @@
-// Package chromium runs a Chromium or Chrome that is installed: headless, with a
-// temporary profile of its own, and reachable by nobody but its [Conn].
+// Package chromium runs an installed Chromium or Chrome: headless, with a temporary
+// profile, and reachable only through its [Conn].
 package chromium
 
 import (
@@ -15,14 +15,13 @@ import (
 	"time"
 )
 
-// patience is how long a browser may take to start. It is long, for machines with
-// a lot to do.
-const patience = 60 * time.Second
+// startTimeout bounds the start of a browser. It is long, for busy machines.
+const startTimeout = 60 * time.Second
 
-// frameHeight is how much higher a window is than its page, in current versions.
+// frameHeight is the difference in height of a window and its page, in current versions.
 const frameHeight = 87
 
-// args are what every browser is started with.
+// args are the arguments of every browser.
 var args = []string{
 	"--headless=new", // The browser itself, without a window.
 	"--remote-debugging-pipe",
@@ -42,26 +41,26 @@ var args = []string{
 	"--metrics-recording-only",
 	"--no-pings",
 	"--mute-audio",
-	"--test-type=webdriver", // No bar that warns of flags, which takes its height from the page.
+	"--test-type=webdriver", // No warning bar about flags, which would make the page lower.
 	"--hide-scrollbars",
 	"--force-color-profile=srgb",
 	"--password-store=basic",
 	"--use-mock-keychain",
-	// Processes that take time to start: three renderers of the address bar, which
-	// nobody sees, and the network's own.
+	// Avoid processes that take time to start: three renderers of the invisible address
+	// bar, and the network service's.
 	"--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup,WebUIOmniboxFullPopup,Translate,OptimizationHints,MediaRouter",
 	"--enable-features=NetworkServiceInProcess2",
-	// Nobody looks at any tab; Chromium slows those down.
+	// No tab is visible, and Chromium slows down invisible tabs.
 	"--disable-background-timer-throttling",
 	"--disable-backgrounding-occluded-windows",
 	"--disable-renderer-backgrounding",
 }
 
-// Unsandboxed reports whether browsers are started without Chromium's own sandbox:
-// when this process is root's, for whom Chromium does not start otherwise.
+// Unsandboxed reports whether browsers run without Chromium's own sandbox. That is so if
+// this process runs as root, since Chromium does not start for root otherwise.
 func Unsandboxed() bool { return os.Geteuid() == 0 }
 
-// A Browser is a Chromium that runs.
+// A Browser is a running Chromium.
 type Browser struct {
 	cmd     *exec.Cmd
 	conn    *Conn
@@ -72,10 +71,11 @@ type Browser struct {
 	end     sync.Once
 }
 
-// Start starts the program with an empty page of this size, in CSS pixels, as are
-// those in further windows. ctx bounds the start, not the browser, which runs until [Browser.Close].
+// Start starts program with an empty page of this size, in CSS pixels. Pages in further
+// windows have the same size. ctx bounds the start; the browser runs until
+// [Browser.Close].
 func Start(ctx context.Context, program string, width, height int) (*Browser, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	scratch, err := newScratch(home())
 	if err != nil {
@@ -114,11 +114,11 @@ func (b *Browser) start(program string, width, height int) error {
 		all = append(all, "--no-sandbox")
 	}
 	b.cmd = exec.Command(program, append(all, "about:blank")...)
-	// Its crash reporter, which leaves the process group, is known by this too.
+	// The crash reporter leaves the process group; owns finds it by this directory.
 	b.cmd.Env = append(environment(os.Environ()), "BREAKPAD_DUMP_LOCATION="+b.scratch.crashes())
 	b.cmd.ExtraFiles = []*os.File{theirR, theirW} // 3 and 4
 	b.cmd.Stderr = b.stderr
-	b.cmd.WaitDelay = time.Second // A child may hold on to stderr.
+	b.cmd.WaitDelay = time.Second // A child may keep stderr open.
 	ownGroup(b.cmd)
 	if err := b.cmd.Start(); err != nil {
 		ourR.Close()
@@ -130,8 +130,8 @@ func (b *Browser) start(program string, width, height int) error {
 	return nil
 }
 
-// environment returns what a browser needs of this process's environment, which may
-// have secrets of the app's.
+// environment returns the variables that a browser needs. The rest of this process's
+// environment may contain the app's secrets.
 func environment(all []string) []string {
 	return slices.DeleteFunc(slices.Clone(all), func(variable string) bool {
 		name, _, _ := strings.Cut(variable, "=")
@@ -143,40 +143,40 @@ func environment(all []string) []string {
 	})
 }
 
-// wait cleans up when the browser has ended, whoever ended it.
+// wait cleans up when the browser has ended, for whatever reason.
 func (b *Browser) wait() {
 	<-b.conn.done
-	// Until it has been waited for, the group's number is not given to another. After
-	// that nobody kills it any more.
+	// The group's number is not reused until the process was waited for. After that,
+	// nothing kills the group.
 	b.end.Do(func() { killGroup(b.cmd.Process.Pid) })
-	_ = b.cmd.Wait() // It was killed, or is of no use any more.
+	_ = b.cmd.Wait() // Its status does not matter.
 	_, err := killOwners(context.Background(), b.scratch.dir)
 	for _, pipe := range b.pipes {
 		pipe.Close()
 	}
 	if err != nil {
-		b.scratch.lock.Close() // Sweep finds the processes by the directory.
+		b.scratch.lock.Close() // Sweep needs the directory to find the processes.
 	} else {
-		_ = b.scratch.remove() // What is left is removed by the next Sweep.
+		_ = b.scratch.remove() // If it fails, the next Sweep removes the directory.
 	}
 	close(b.done)
 }
 
-// Conn is the connection to the browser.
+// Conn returns the connection to the browser.
 func (b *Browser) Conn() *Conn { return b.conn }
 
-// Done is closed when the browser has ended, whoever ended it, its processes are
-// gone and its profile is removed.
+// Done returns a channel that is closed when the browser has ended, for whatever reason,
+// with all of its processes, and its profile is removed.
 func (b *Browser) Done() <-chan struct{} { return b.done }
 
-// Close ends the browser and all of its processes at once, removes its profile and
-// waits until that is done. Closing twice does nothing.
+// Close kills the browser and all of its processes, and waits until its profile is
+// removed. It is idempotent.
 func (b *Browser) Close() {
 	b.end.Do(func() { killGroup(b.cmd.Process.Pid) })
 	<-b.done
 }
 
-// A tail keeps the end of what is written to it.
+// A tail is a writer that keeps the last maxTail bytes.
 type tail struct {
 	mu   sync.Mutex
 	text []byte
@@ -194,7 +194,7 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// quoted is what was written, for an error.
+// quoted returns the text for an error, with a colon before it, or "".
 func (t *tail) quoted() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestMain lets a test run this very program as a process that stands for a browser:
-// it only waits.
+// TestMain lets a test run this program as a process in place of a browser. It only
+// waits.
 func TestMain(m *testing.M) {
 	if os.Getenv("CHROMIUM_TEST_WAIT") != "" {
 		time.Sleep(time.Minute)
@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// program returns the browser that is installed.
+// program returns the path of the installed browser.
 func program(t *testing.T) string {
 	t.Helper()
 	found, err := Find()
@@ -35,8 +35,8 @@ func program(t *testing.T) string {
 	return found
 }
 
-// pretend starts a process with an argument, and returns a channel that is closed when
-// it has ended.
+// pretend starts a process with an argument. The channel that it returns is closed when
+// the process has ended.
 func pretend(t *testing.T, argument string) (ended <-chan struct{}) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], argument)
@@ -55,7 +55,7 @@ func pretend(t *testing.T, argument string) (ended <-chan struct{}) {
 	return done
 }
 
-// newHome is a place for the directories of browsers.
+// newHome returns a directory for scratch directories.
 func newHome(t *testing.T) string {
 	t.Helper()
 	if _, err := lock(filepath.Join(t.TempDir(), lockName), false); err != nil {
@@ -66,7 +66,7 @@ func newHome(t *testing.T) string {
 
 var quiet = slog.New(slog.DiscardHandler)
 
-func TestWhatWasLeftBehindIsSweptAndNothingElse(t *testing.T) {
+func TestSweepRemovesLeftoversOnly(t *testing.T) {
 	t.Parallel()
 	home := newHome(t)
 	dead, err := newScratch(home)
@@ -102,7 +102,7 @@ func TestWhatWasLeftBehindIsSweptAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestASweepDoesNotMindOwnersWhoCleanUpMeanwhile(t *testing.T) {
+func TestSweepWhileOwnersCleanUp(t *testing.T) {
 	t.Parallel()
 	home := newHome(t)
 	var owners sync.WaitGroup
@@ -128,7 +128,7 @@ func TestASweepDoesNotMindOwnersWhoCleanUpMeanwhile(t *testing.T) {
 	require.Empty(t, left)
 }
 
-func TestAPlaceThatOthersCanUseIsRefused(t *testing.T) {
+func TestSweepRefusesADirectoryThatOthersCanUse(t *testing.T) {
 	t.Parallel()
 	home := newHome(t)
 	require.NoError(t, os.Mkdir(home, 0o700))
@@ -144,7 +144,7 @@ func TestAPlaceThatOthersCanUseIsRefused(t *testing.T) {
 	require.ErrorContains(t, err, "only this user can use")
 }
 
-func TestABrowserThatWasClosedLeavesNothing(t *testing.T) {
+func TestBrowserLeavesNothingWhenClosed(t *testing.T) {
 	t.Parallel()
 	b, err := Start(t.Context(), program(t), 800, 600)
 	require.NoError(t, err)
@@ -161,7 +161,7 @@ func TestABrowserThatWasClosedLeavesNothing(t *testing.T) {
 	}
 }
 
-func TestABrowserThatEndsByItselfLeavesNothing(t *testing.T) {
+func TestBrowserLeavesNothingWhenItEndsByItself(t *testing.T) {
 	t.Parallel()
 	b, err := Start(t.Context(), program(t), 800, 600)
 	require.NoError(t, err)
@@ -175,7 +175,7 @@ func TestABrowserThatEndsByItselfLeavesNothing(t *testing.T) {
 	require.NoDirExists(t, b.scratch.dir)
 }
 
-func TestABrowserThatDoesNotStartSaysWhy(t *testing.T) {
+func TestBrowserThatDoesNotStartReportsWhy(t *testing.T) {
 	t.Parallel()
 	newHome(t)
 	dir := t.TempDir()
@@ -209,7 +209,7 @@ func running(t *testing.T, b *Browser) (n int) {
 	return n
 }
 
-func TestABrowserGetsNoSecretsOfTheEnvironment(t *testing.T) {
+func TestBrowserGetsNoSecretsOfTheEnvironment(t *testing.T) {
 	t.Parallel()
 	kept := []string{"HOME=/root", "PATH=/bin", "LC_ALL=C.UTF-8", "XDG_RUNTIME_DIR=/run"}
 	got := environment(append([]string{"ANCHORBROWSER_API_KEY=sk-1", "DATABASE_URL=x", "HTTP_PROXY=x", "LC=x", "HOMES=x"}, kept...))

@@ -11,17 +11,16 @@ import (
 	"sync"
 )
 
-// ErrClosed is the error of whatever is asked of a browser that has ended.
+// ErrClosed is returned by calls to a browser that has ended.
 var ErrClosed = errors.New("the browser has ended")
 
-// maxQueue is how many bytes may wait for a client that does not read. A client
-// that lets more pile up is cut off: a screenshot of a long page is far smaller.
+// maxQueue is the number of bytes that may wait for a client that does not read. If more
+// wait, the client is disconnected. A screenshot of a long page is far smaller.
 const maxQueue = 256 << 20
 
-// A Conn shares the one connection that a browser has, a pipe, among any number of
-// clients. Each client gets a browser session of its own
-// (Target.attachToBrowserTarget), so what one has enabled or attached to is not
-// seen by another, and ends when it goes.
+// A Conn shares a browser's only connection, a pipe, among any number of clients. Each
+// client has its own browser session (Target.attachToBrowserTarget). What it enables or
+// attaches to is invisible to the others, and ends when it detaches.
 //
 // Messages are JSON objects, each followed by a NUL byte (Chromium's
 // --remote-debugging-pipe).
@@ -33,10 +32,10 @@ type Conn struct {
 	done  chan struct{}
 
 	mu      sync.Mutex
-	clients map[string]*Client // by session, those that a client has attached too
+	clients map[string]*Client // by session, including sessions that a client attached
 }
 
-// message is what routing needs to know of a message.
+// message is the part of a message that routing needs.
 type message struct {
 	ID        json.RawMessage `json:"id"`
 	Method    string          `json:"method"`
@@ -87,7 +86,7 @@ func (c *Conn) deliver(text []byte) {
 	var m message
 	if !plain || bytes.Contains(text, []byte(`"Target.attachedToTarget"`)) || bytes.Contains(text, []byte(`"Target.detachedFromTarget"`)) {
 		if json.Unmarshal(text, &m) != nil {
-			return // Chromium writes JSON.
+			return // Chromium always writes JSON.
 		}
 		if !plain && m.SessionID != nil {
 			sessionID = *m.SessionID
@@ -102,7 +101,7 @@ func (c *Conn) deliver(text []byte) {
 	defer c.mu.Unlock()
 	client := c.clients[sessionID]
 	if client == nil {
-		return // It went while this was on its way.
+		return // It has detached.
 	}
 	switch m.Method {
 	case "Target.attachedToTarget":
@@ -120,14 +119,14 @@ func childSession(params json.RawMessage) string {
 	var p struct {
 		SessionID string `json:"sessionId"`
 	}
-	_ = json.Unmarshal(params, &p) // Without it there is no child.
+	_ = json.Unmarshal(params, &p) // On an error there is no child session.
 	return p.SessionID
 }
 
-// cutSession takes the session off a message that ends with it, which is where
-// Chromium writes it, without decoding the rest: a screenshot has megabytes. It
-// reports false for any other message. The bytes that it looks for cannot stand
-// inside a JSON string, where quotes are escaped.
+// cutSession removes the session ID from the end of a message, where Chromium writes it.
+// It does not decode the rest, which can be megabytes of screenshot. It reports false for
+// any other message. The bytes that it searches for cannot occur in a JSON string, where
+// quotes are escaped.
 func cutSession(text []byte) (stripped []byte, sessionID string, ok bool) {
 	const before = `,"sessionId":"`
 	text = bytes.TrimRight(text, " \r\n\t")
@@ -175,15 +174,15 @@ func (c *Conn) call(ctx context.Context, method string, params, result any) erro
 	return c.calls.do(ctx, c.done, c.write, map[string]any{"method": method, "params": params}, result)
 }
 
-// A Client is one of those who share a [Conn]. Its methods are safe for concurrent
-// use, but [Client.Receive], which one goroutine calls.
+// A Client is a client of a [Conn]. Its methods are safe for concurrent use, except
+// [Client.Receive], which only one goroutine may call.
 type Client struct {
 	conn      *Conn
 	sessionID string
 	queue     *queue
 }
 
-// Attach adds a client.
+// Attach attaches a new client.
 func (c *Conn) Attach(ctx context.Context) (*Client, error) {
 	var session struct {
 		SessionID string `json:"sessionId"`
@@ -201,22 +200,22 @@ func (c *Conn) Attach(ctx context.Context) (*Client, error) {
 	return client, nil
 }
 
-// Receive waits for the next message to the client, as the browser would have
-// written it to a connection of the client's own. It returns [ErrClosed] when the
-// browser has ended, the client was detached or has let too much pile up.
+// Receive waits for the next message to the client and returns it as the browser would
+// write it to a connection of its own. It returns [ErrClosed] if the browser has ended, the
+// client is detached, or too many messages wait.
 func (c *Client) Receive() ([]byte, error) { return c.queue.take() }
 
-// Send sends a message of the client's to the browser. It is an error when the
-// message is no JSON object. A session that is not the client's own is answered as
-// Chromium answers an unknown one.
+// Send sends a message to the browser. It returns an error if the message is not a JSON
+// object. If the message is for another client's session, the client receives Chromium's
+// error for an unknown session.
 func (c *Client) Send(text []byte) error {
 	text = bytes.TrimSpace(text)
 	var m message
 	if len(text) == 0 || text[0] != '{' {
-		return errors.New("the message is no JSON object")
+		return errors.New("the message is not a JSON object")
 	}
 	if err := json.Unmarshal(text, &m); err != nil {
-		return fmt.Errorf("the message is no JSON object: %w", err)
+		return fmt.Errorf("the message is not a JSON object: %w", err)
 	}
 	if m.SessionID == nil || *m.SessionID == "" {
 		session, _ := json.Marshal(c.sessionID)
@@ -242,11 +241,10 @@ func (c *Client) Send(text []byte) error {
 	return nil
 }
 
-// Detach ends everything that the client has attached to. What the browser still
-// sends it is dropped.
+// Detach ends all sessions of the client. It discards messages that still arrive.
 func (c *Client) Detach(ctx context.Context) {
 	c.queue.close()
-	// An error is that of a browser which has ended.
+	// It fails only if the browser has ended.
 	_ = c.conn.call(ctx, "Target.detachFromTarget", map[string]any{"sessionId": c.sessionID}, nil)
 	c.conn.mu.Lock()
 	defer c.conn.mu.Unlock()
@@ -257,8 +255,8 @@ func (c *Client) Detach(ctx context.Context) {
 	}
 }
 
-// A queue holds messages for a client, so that one who does not read holds up no
-// other.
+// A queue holds the messages for a client, so that a client that does not read does not
+// block the others.
 type queue struct {
 	mu       sync.Mutex
 	waiting  [][]byte
@@ -294,7 +292,7 @@ func (q *queue) close() {
 	q.nonEmpty.Broadcast()
 }
 
-// take returns what waits even after the queue was closed.
+// take waits for the next message. After close it returns the remaining messages first.
 func (q *queue) take() ([]byte, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

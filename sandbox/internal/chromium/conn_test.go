@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// browser is the other end of a pipe: it answers as a test tells it to.
+// browser is the other end of a pipe. Its responses are the test's.
 type browser struct {
 	t    *testing.T
 	conn *Conn
@@ -34,7 +34,7 @@ func newBrowser(t *testing.T) *browser {
 	return b
 }
 
-// serve gives each client a session, S1 and so on, and notes everything else.
+// serve gives each client a session, S1 and so on, and records all other messages.
 func (b *browser) serve() {
 	for {
 		text, err := b.r.ReadBytes(0)
@@ -81,7 +81,7 @@ func (b *browser) attach(ctx context.Context) *Client {
 	return client
 }
 
-// receive waits for a message, but not forever.
+// receive waits for a message, with a timeout.
 func receive(t *testing.T, c *Client) string {
 	t.Helper()
 	stop := time.AfterFunc(5*time.Second, c.queue.close)
@@ -91,7 +91,7 @@ func receive(t *testing.T, c *Client) string {
 	return string(text)
 }
 
-// sent waits for the next message that a client has sent, but not forever.
+// sent waits for the next message from a client, with a timeout.
 func (b *browser) sent() map[string]any {
 	b.t.Helper()
 	select {
@@ -103,7 +103,7 @@ func (b *browser) sent() map[string]any {
 	}
 }
 
-func TestClientsOfOnePipeDoNotSeeEachOther(t *testing.T) {
+func TestConnClientsDoNotSeeEachOther(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t)
 	ada, grace := b.attach(t.Context()), b.attach(t.Context())
@@ -113,13 +113,13 @@ func TestClientsOfOnePipeDoNotSeeEachOther(t *testing.T) {
 	require.NoError(t, grace.Send([]byte(`{"id":1,"method":"Target.getTargets","sessionId":""}`)))
 	require.Equal(t, map[string]any{"id": 1.0, "method": "Target.getTargets", "sessionId": "S2"}, b.sent())
 
-	// The same id is in use twice; each gets the answer to its own, as if alone.
+	// Both use the same id; each receives the response to its own call.
 	b.send(`{"id":1,"result":{"of":"grace"},"sessionId":"S2"}`)
 	b.send(`{"sessionId":"S1","id":1,"result":{"of":"ada","text":"\",\"sessionId\":\"S2\"}"}}`)
 	require.JSONEq(t, `{"id":1,"result":{"of":"grace"}}`, receive(t, grace))
 	require.JSONEq(t, `{"id":1,"result":{"of":"ada","text":"\",\"sessionId\":\"S2\"}"}}`, receive(t, ada))
 
-	// What Ada attaches to is hers.
+	// Only Ada sees what she attaches to.
 	b.send(`{"method":"Target.attachedToTarget","params":{"sessionId":"P1","targetInfo":{}},"sessionId":"S1"}`)
 	b.send(`{"method":"Page.loadEventFired","params":{},"sessionId":"P1"}`)
 	require.JSONEq(t, `{"method":"Target.attachedToTarget","params":{"sessionId":"P1","targetInfo":{}}}`, receive(t, ada))
@@ -127,7 +127,7 @@ func TestClientsOfOnePipeDoNotSeeEachOther(t *testing.T) {
 	require.NoError(t, ada.Send([]byte(`{"id":2,"method":"Page.reload","sessionId":"P1"}`)))
 	require.Equal(t, map[string]any{"id": 2.0, "method": "Page.reload", "sessionId": "P1"}, b.sent())
 
-	// Another's session, and another's browser session, are not there for Grace.
+	// For Grace, another client's sessions do not exist.
 	for _, session := range []string{"P1", "S1", "S2", "unknown"} {
 		require.NoError(t, grace.Send([]byte(`{"id":3,"method":"Page.reload","sessionId":"`+session+`"}`)))
 		require.JSONEq(t, `{"id":3,"error":{"code":-32001,"message":"Session with given id not found."}}`, receive(t, grace))
@@ -140,7 +140,7 @@ func TestClientsOfOnePipeDoNotSeeEachOther(t *testing.T) {
 	require.Contains(t, receive(t, ada), "-32001")
 }
 
-func TestAClientThatGoesIsDetached(t *testing.T) {
+func TestConnDetachesAClientThatGoes(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t)
 	ada, grace := b.attach(t.Context()), b.attach(t.Context())
@@ -155,7 +155,7 @@ func TestAClientThatGoesIsDetached(t *testing.T) {
 	require.JSONEq(t, `{"method":"Target.targetCreated","params":{}}`, receive(t, grace))
 }
 
-func TestWhatIsNoObjectIsNotSentOn(t *testing.T) {
+func TestConnRefusesMessagesThatAreNotObjects(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t)
 	client := b.attach(t.Context())
@@ -165,7 +165,7 @@ func TestWhatIsNoObjectIsNotSentOn(t *testing.T) {
 	require.Empty(t, b.got)
 }
 
-func TestABrowserThatHangsUpEndsEverything(t *testing.T) {
+func TestConnEndsWithTheBrowser(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t)
 	client := b.attach(t.Context())
@@ -184,7 +184,7 @@ func TestABrowserThatHangsUpEndsEverything(t *testing.T) {
 	require.ErrorIs(t, err, ErrClosed)
 }
 
-func TestACall(t *testing.T) {
+func TestConnCall(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t)
 	events := make(chan string, 1)
@@ -207,7 +207,7 @@ func TestACall(t *testing.T) {
 	require.ErrorIs(t, caller.Call(ctx, "", "Browser.y", nil, nil), context.DeadlineExceeded)
 }
 
-func TestTheSessionOfAMessage(t *testing.T) {
+func TestConnSessionOfAMessage(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct{ text, stripped, session string }{
 		{`{"id":1,"result":{},"sessionId":"AB"}`, `{"id":1,"result":{}}`, "AB"},
@@ -226,7 +226,7 @@ func TestTheSessionOfAMessage(t *testing.T) {
 	require.JSONEq(t, `{"id":1}`, string(withoutSession([]byte(`{"sessionId":"AB","id":1}`))))
 }
 
-func TestAClientThatDoesNotReadIsCutOff(t *testing.T) {
+func TestConnCutsOffAClientThatDoesNotRead(t *testing.T) {
 	t.Parallel()
 	q := newQueue()
 	piece := []byte(strings.Repeat("x", 1<<20))

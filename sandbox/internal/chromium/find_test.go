@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestTheBrowserIsTheOneThatIsChosenOrTheFirstThatIsThere(t *testing.T) {
+func TestFind(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
 		t.Skip("no browser is started on Windows")
@@ -29,7 +29,7 @@ func TestTheBrowserIsTheOneThatIsChosenOrTheFirstThatIsThere(t *testing.T) {
 	_, err = find("", []string{first, plain})
 	require.ErrorIs(t, err, ErrNotFound)
 	require.ErrorContains(t, err, "apt-get install chromium")
-	// Somebody who has chosen one does not want another.
+	// If CHROME_PATH is unusable, no other browser is used.
 	_, err = find(plain, []string{second})
 	require.ErrorIs(t, err, ErrNotFound)
 	require.ErrorContains(t, err, "CHROME_PATH")

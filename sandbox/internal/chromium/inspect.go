@@ -2,11 +2,11 @@ package chromium
 
 import "context"
 
-// Dir is the directory that has everything of a browser's on the disk.
+// Dir returns the directory of the browser's files.
 func (b *Browser) Dir() string { return b.scratch.dir }
 
-// Running counts the processes that belong to the directory of a browser, which may
-// be another process's, and those of the groups that they lead.
+// Running counts the processes of the browser with this directory, including their process
+// groups. The browser may be another process's.
 func Running(ctx context.Context, dir string) (n int, err error) {
 	all, err := processes(ctx)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"os/exec"
 )
 
-// No browser is started here: see [Find].
+// Browsers are not started on this system: see [Find].
 var (
 	errLocked      = errors.New("the lock is held")
 	errUnsupported = errors.New("browsers are not started on this system")

@@ -14,11 +14,12 @@ import (
 	"time"
 )
 
-// errLocked says that another holds a lock.
+// errLocked is returned when another process holds a lock.
 var errLocked = errors.New("the lock is held")
 
-// lock opens a file and locks it until it is closed or the process ends. With wait
-// it waits for another who holds the lock. The browser does not inherit it.
+// lock opens a file and locks it until the file is closed or the process ends. If another
+// process holds the lock, it waits, or returns errLocked if wait is false. Browsers do not
+// inherit the lock.
 func lock(path string, wait bool) (*os.File, error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
@@ -44,26 +45,25 @@ func lock(path string, wait bool) (*os.File, error) {
 	return file, nil
 }
 
-// owned reports whether a file is this user's.
+// owned reports whether this user owns a file.
 func owned(info os.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	return ok && int(stat.Uid) == os.Getuid()
 }
 
-// ownGroup has a command start in a process group of its own, so that all of its
-// processes can be ended together, and an interrupt at the terminal is not theirs.
+// ownGroup makes a command start in its own process group. All of its processes can then
+// be killed together, and an interrupt at the terminal does not reach them.
 func ownGroup(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
 
-// killGroup ends all processes of the group that a process leads, which must not
-// have been waited for.
+// killGroup kills the process group of a leader that was not waited for yet.
 func killGroup(pid int) {
-	if pid > 1 { // 0 would be this process's own group, and 1 everything.
-		_ = syscall.Kill(-pid, syscall.SIGKILL) // An error is that it has ended.
+	if pid > 1 { // -0 is this process's own group, and -1 every process.
+		_ = syscall.Kill(-pid, syscall.SIGKILL) // It fails only if the group has ended.
 	}
 }
 
-// killOwners ends the processes that [owns] finds, with those of their groups, and
-// returns how many it found.
+// killOwners kills the processes of this user that [owns] matches, with their process
+// groups. It returns the number of matching processes that it killed.
 func killOwners(ctx context.Context, dir string) (killed int, err error) {
 	for deadline := time.Now().Add(5 * time.Second); ; {
 		running, err := processes(ctx)
@@ -89,17 +89,17 @@ func killOwners(ctx context.Context, dir string) (killed int, err error) {
 	}
 }
 
-// mentions reports whether a command line has the path of something in a directory.
+// mentions reports whether a command line contains a path in a directory.
 func mentions(args []string, dir string) bool {
 	return len(dir) > 1 && slices.ContainsFunc(args, func(arg string) bool {
 		return strings.Contains(arg, dir+string(os.PathSeparator))
 	})
 }
 
-// kill ends a process if it is still one of dir's.
+// kill kills a process if it still belongs to dir.
 func kill(ctx context.Context, pid int, dir string) bool {
-	// Where the system has handles, this one is never another process's: what is
-	// looked at below is what is ended.
+	// Where the system has process handles, the number cannot be reused meanwhile: the
+	// process that is checked below is the one that is killed.
 	handle, err := os.FindProcess(pid)
 	if err != nil {
 		return false
@@ -110,8 +110,8 @@ func kill(ctx context.Context, pid int, dir string) bool {
 		return false
 	}
 	i := slices.IndexFunc(running, func(p process) bool { return p.pid == pid })
-	// The last of these is true of every owner. It stands for itself, so that no
-	// mistake in the others ends a process that has nothing to do with dir.
+	// mentions is true of every owner. It is a second check, so that a mistake in owns
+	// cannot kill an unrelated process.
 	if i < 0 || !owns(running[i].args, dir) || !mentions(running[i].args, dir) {
 		return false
 	}

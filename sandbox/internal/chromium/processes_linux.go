@@ -10,8 +10,7 @@ import (
 	"syscall"
 )
 
-// processes lists the processes of this machine. Those that end meanwhile are left
-// out.
+// processes lists the processes of this machine, except those that end meanwhile.
 func processes(context.Context) ([]process, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -28,7 +27,7 @@ func processes(context.Context) ([]process, error) {
 		if err != nil {
 			continue
 		}
-		// A zombie has no command line, and needs no ending.
+		// A zombie has no command line and need not be killed.
 		line, err := os.ReadFile(filepath.Join(dir, "cmdline"))
 		if err != nil || len(line) == 0 {
 			continue
@@ -45,8 +44,8 @@ func processes(context.Context) ([]process, error) {
 	return all, nil
 }
 
-// splitArgs takes a command line apart. Chromium's children write theirs anew, with
-// spaces between the arguments.
+// splitArgs splits a command line. Chromium's children rewrite theirs with spaces between
+// the arguments.
 func splitArgs(line []byte) []string {
 	line = bytes.TrimRight(line, "\x00")
 	if bytes.IndexByte(line, 0) < 0 {

@@ -11,15 +11,15 @@ import (
 	"time"
 )
 
-// A scratch is the directory of one browser: its profile, and a lock that this
-// process holds for as long as it lives. The system lets go of the lock with the
-// process, however that ends, so a directory whose lock is free is a leftover.
+// A scratch is the directory of one browser: its profile, and a lock that this process
+// holds. The system releases the lock when the process ends, for whatever reason, so a
+// directory whose lock is free is a leftover.
 type scratch struct {
 	dir  string
 	lock *os.File
 }
 
-// userDataDir is the argument by which a browser is told its profile.
+// userDataDir is the argument that sets a browser's profile.
 const userDataDir = "--user-data-dir="
 
 const (
@@ -29,13 +29,13 @@ const (
 	prefix      = "browser-"
 )
 
-// home is the directory that has the scratch directories of this user.
+// home returns the directory of this user's scratch directories.
 func home() string {
 	return filepath.Join(os.TempDir(), fmt.Sprintf("connect-sandbox-%d", os.Getuid()))
 }
 
-// openHome makes the directory. Others may write where it lies, so what is there
-// already has to be a directory of this user's that nobody else can use.
+// openHome creates the directory. Other users can write to its parent, so an existing
+// entry must be a directory that belongs to this user and that only this user can use.
 func openHome(home string) error {
 	if err := os.Mkdir(home, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
@@ -50,8 +50,8 @@ func openHome(home string) error {
 	return nil
 }
 
-// newScratch makes a directory and takes its lock. While it does, no other process
-// sweeps.
+// newScratch creates a directory and takes its lock. It holds home's lock meanwhile, so
+// that no other process sweeps the new directory.
 func newScratch(home string) (*scratch, error) {
 	if err := openHome(home); err != nil {
 		return nil, err
@@ -75,22 +75,21 @@ func newScratch(home string) (*scratch, error) {
 func (s *scratch) profile() string { return filepath.Join(s.dir, profileName) }
 func (s *scratch) crashes() string { return filepath.Join(s.dir, crashesName) }
 
-// owns reports whether the command line is that of a process of the browser whose
-// directory dir is: the browser's own or its crash reporter's. The others end with
-// the browser.
+// owns reports whether a command line is that of the browser with directory dir or of its
+// crash reporter. The browser's other processes end with it.
 func owns(args []string, dir string) bool {
 	return slices.Contains(args, userDataDir+filepath.Join(dir, profileName)) ||
 		slices.Contains(args, "--database="+filepath.Join(dir, crashesName))
 }
 
-// remove deletes the directory, and lets go of the lock when that is done.
+// remove deletes the directory and then releases the lock.
 func (s *scratch) remove() error {
 	defer s.lock.Close()
 	return removeAll(s.dir)
 }
 
-// removeAll is [os.RemoveAll] for a directory into which processes that are dying
-// may still write.
+// removeAll is [os.RemoveAll] with retries, for a directory to which dying processes may
+// still write.
 func removeAll(dir string) error {
 	var err error
 	for range 50 {
@@ -102,10 +101,10 @@ func removeAll(dir string) error {
 	return err
 }
 
-// Sweep ends the browsers that a process has left behind which was killed, and
-// removes their profiles. It touches a process only if its command line names such
-// a profile, whose directory has a random name and a lock that nobody holds. What
-// cannot be removed is logged, and tried again by the next one.
+// Sweep kills the browsers of processes that were killed, and removes their profiles. It
+// kills a process only if its command line names such a profile, whose directory has a
+// random name and a lock that nobody holds. Sweep logs what it cannot remove; the next one
+// retries it.
 func Sweep(ctx context.Context, log *slog.Logger) error { return sweep(ctx, home(), log) }
 
 func sweep(ctx context.Context, home string, log *slog.Logger) error {
@@ -125,17 +124,17 @@ func sweep(ctx context.Context, home string, log *slog.Logger) error {
 		killed, err := sweepDir(ctx, dir)
 		switch {
 		case errors.Is(err, errLocked), errors.Is(err, os.ErrNotExist):
-			// Its owner lives, or has just removed it.
+			// Its owner is alive, or has just removed it.
 		case err != nil:
-			log.WarnContext(ctx, "a browser that was left behind stays", "dir", dir, "error", err)
+			log.WarnContext(ctx, "cannot remove a leftover browser", "dir", dir, "error", err)
 		default:
-			log.InfoContext(ctx, "a browser that was left behind is removed", "processes_ended", killed)
+			log.InfoContext(ctx, "removed a leftover browser", "processes_ended", killed)
 		}
 	}
 	return nil
 }
 
-// sweepDir ends the processes of a directory whose owner has ended, and removes it.
+// sweepDir removes a directory whose owner has ended, and kills its processes.
 func sweepDir(ctx context.Context, dir string) (killed int, err error) {
 	own, err := lock(filepath.Join(dir, lockName), false)
 	if err != nil {
@@ -148,7 +147,7 @@ func sweepDir(ctx context.Context, dir string) (killed int, err error) {
 	return killed, removeAll(dir)
 }
 
-// A process is one that runs.
+// A process is a running process of this machine.
 type process struct {
 	pid, group, uid int
 	args            []string

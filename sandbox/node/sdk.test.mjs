@@ -1,4 +1,4 @@
-// Anchor's own SDK against the fake, configured by the environment alone.
+// Anchor's SDK against the fake, configured only by the environment.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import test from 'node:test';
@@ -6,17 +6,17 @@ import test from 'node:test';
 import Anchorbrowser, { APIError, AuthenticationError, BadRequestError, NotFoundError } from 'anchorbrowser';
 
 const { ANCHORBROWSER_API_KEY: key, ANCHOR_APP_URL: appURL, ANCHOR_APPLICATION_ID: applicationID } = process.env;
-const anchor = new Anchorbrowser(); // ANCHORBROWSER_BASE_URL and ANCHORBROWSER_API_KEY, by itself
+const anchor = new Anchorbrowser(); // reads ANCHORBROWSER_BASE_URL and ANCHORBROWSER_API_KEY
 const unknown = '00000000-0000-4000-8000-000000000000';
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
-// isRecent checks a time of the API's: RFC 3339, and about now.
+// isRecent checks that a time of the API is in RFC 3339 and close to now.
 function isRecent(time) {
   assert.match(time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/);
   assert.ok(Math.abs(Date.parse(time) - Date.now()) < 60_000, time);
 }
 
-// connect makes an identity as a person does, and returns where the browser is sent.
+// connect creates an identity as a user does, and returns the callback URL.
 async function connect(token, account) {
   const answer = await fetch(`${appURL}/identity/create`, {
     method: 'POST',
