@@ -13,8 +13,8 @@ import (
 
 // An engine is the kind of database and its version, as it reports them itself.
 type engine struct {
-	kind         string
-	major, minor int
+	kind                string
+	major, minor, patch int
 }
 
 // The kinds that the store serves. MySQL includes Percona Server, Aurora and Vitess,
@@ -52,13 +52,13 @@ var servedBy = map[Dialect]string{
 
 // minimalVersions are the first versions that understand the store's statements.
 var minimalVersions = map[string]engine{
-	kindSQLite:     {kindSQLite, 3, 37},
-	kindPostgreSQL: {kindPostgreSQL, 12, 0},
-	kindMySQL:      {kindMySQL, 8, 0},
-	kindMariaDB:    {kindMariaDB, 10, 6},
+	kindSQLite:     {kind: kindSQLite, major: 3, minor: 37},
+	kindPostgreSQL: {kind: kindPostgreSQL, major: 12},
+	kindMySQL:      {kind: kindMySQL, major: 8, minor: 0, patch: 13},
+	kindMariaDB:    {kind: kindMariaDB, major: 10, minor: 6},
 }
 
-var versionNumber = regexp.MustCompile(`\d+(\.\d+)?`)
+var versionNumber = regexp.MustCompile(`(\d+)(?:\.(\d+))?(?:\.(\d+))?`)
 
 // engineOf reads what a server says of its version. It refuses the engines and
 // versions that the store does not serve.
@@ -68,33 +68,42 @@ func engineOf(d Dialect, said string) (engine, error) {
 			return engine{}, fmt.Errorf("the database is %s, which this release of sqlstore does not serve, because %s: use %s or later", r.kind, r.why, servedBy[d])
 		}
 	}
-	s := engine{kind: kindSQLite}
+	e := engine{kind: kindSQLite}
 	switch {
 	case d == PostgreSQL:
-		s.kind = kindPostgreSQL
+		e.kind = kindPostgreSQL
 	case d == MySQL && strings.Contains(said, "MariaDB"):
-		s.kind = kindMariaDB
+		e.kind = kindMariaDB
 		said = strings.TrimPrefix(said, "5.5.5-") // For clients that expect MySQL.
 	case d == MySQL:
-		s.kind = kindMySQL
+		e.kind = kindMySQL
 	}
-	major, minor, _ := strings.Cut(versionNumber.FindString(said), ".")
-	var err error
-	if s.major, err = strconv.Atoi(major); err != nil {
-		return s, nil // Nothing is known of it. Its own errors have to tell.
+	number := versionNumber.FindStringSubmatch(said)
+	if number == nil {
+		return e, nil // Nothing is known of it. Its own errors have to tell.
 	}
-	s.minor, _ = strconv.Atoi(minor)
-	if least := minimalVersions[s.kind]; cmp.Or(cmp.Compare(s.major, least.major), cmp.Compare(s.minor, least.minor)) < 0 {
-		return s, fmt.Errorf("the database is %s, and this release of sqlstore needs %s or later: upgrade it", s, least)
+	e.major, _ = strconv.Atoi(number[1])
+	e.minor, _ = strconv.Atoi(number[2]) // An absent part is 0.
+	e.patch, _ = strconv.Atoi(number[3])
+	if least := minimalVersions[e.kind]; e.compare(least) < 0 {
+		return e, fmt.Errorf("the database is %s, and this release of sqlstore needs %s or later: upgrade it", e, least)
 	}
-	return s, nil
+	return e, nil
 }
 
-func (s engine) String() string {
-	if s.kind == kindPostgreSQL {
-		return fmt.Sprintf("%s %d", s.kind, s.major)
+// compare orders versions of one kind of database.
+func (e engine) compare(other engine) int {
+	return cmp.Or(cmp.Compare(e.major, other.major), cmp.Compare(e.minor, other.minor), cmp.Compare(e.patch, other.patch))
+}
+
+func (e engine) String() string {
+	switch e.kind {
+	case kindPostgreSQL:
+		return fmt.Sprintf("%s %d", e.kind, e.major)
+	case kindMySQL:
+		return fmt.Sprintf("%s %d.%d.%d", e.kind, e.major, e.minor, e.patch)
 	}
-	return fmt.Sprintf("%s %d.%d", s.kind, s.major, s.minor)
+	return fmt.Sprintf("%s %d.%d", e.kind, e.major, e.minor)
 }
 
 // checkServer refuses a server that the store does not serve, and a session in which
@@ -191,18 +200,14 @@ func (p postgresSession) judge() error {
 	}
 	// PostgreSQL passes over a schema that does not exist or may not be used. The
 	// tables would be made in the next one, which other tenants may share.
-	for i, name := range pathNames(p.searchPath) {
-		if i == 0 && name == "$user" {
-			if p.schema == p.role {
-				return nil
-			}
-			continue
-		}
-		if name != p.schema {
+	for _, name := range pathNames(p.searchPath) {
+		switch {
+		case name == p.schema, name == "$user" && p.role == p.schema:
+			return nil
+		case name != "$user": // A role need not have a schema.
 			return fmt.Errorf("the search_path %s begins with the schema %s, which does not exist or which this role may not use, and the tables would be in %s: create the schema or grant USAGE on it, or take it out of the search_path",
 				p.searchPath, name, p.schema)
 		}
-		return nil
 	}
 	return nil
 }

@@ -30,12 +30,16 @@ func TestEngine(t *testing.T) {
 		"PostgreSQL 12.12 (Greenplum Database 7.0.0 build commit:0a7a3566873325aca1789ae6f818c80f17a9402d) on x86_64":       {PostgreSQL, "is Greenplum"},
 		"an engine that reports no number": {PostgreSQL, "PostgreSQL 0"},
 
-		"8.0.36 MySQL Community Server - GPL":                          {MySQL, "MySQL 8.0"},
-		"9.2.0 Homebrew":                                               {MySQL, "MySQL 9.2"},
-		"8.0.28 Source distribution":                                   {MySQL, "MySQL 8.0"},
-		"8.0.36-28.1 Percona XtraDB Cluster (GPL), Release rel28":      {MySQL, "MySQL 8.0"},
-		"8.0.30-Vitess Version: 20.0.0":                                {MySQL, "MySQL 8.0"},
-		"5.7.44 MySQL Community Server (GPL)":                          {MySQL, "is MySQL 5.7, and this release of sqlstore needs MySQL 8.0 or later"},
+		"8.0.36 MySQL Community Server - GPL":                          {MySQL, "MySQL 8.0.36"},
+		"8.0.13 MySQL Community Server - GPL":                          {MySQL, "MySQL 8.0.13"},
+		"8.0.12 MySQL Community Server - GPL":                          {MySQL, "is MySQL 8.0.12, and this release of sqlstore needs MySQL 8.0.13 or later"},
+		"8.0.0-dmr MySQL Community Server (GPL)":                       {MySQL, "is MySQL 8.0.0, and this release of sqlstore needs MySQL 8.0.13 or later"},
+		"8.4.0 MySQL Community Server - GPL":                           {MySQL, "MySQL 8.4.0"},
+		"9.2.0 Homebrew":                                               {MySQL, "MySQL 9.2.0"},
+		"8.0.28 Source distribution":                                   {MySQL, "MySQL 8.0.28"},
+		"8.0.36-28.1 Percona XtraDB Cluster (GPL), Release rel28":      {MySQL, "MySQL 8.0.36"},
+		"8.0.30-Vitess Version: 20.0.0":                                {MySQL, "MySQL 8.0.30"},
+		"5.7.44 MySQL Community Server (GPL)":                          {MySQL, "is MySQL 5.7.44, and this release of sqlstore needs MySQL 8.0.13 or later"},
 		"10.11.19-MariaDB-0+deb12u1 Debian 12":                         {MySQL, "MariaDB 10.11"},
 		"5.5.5-10.6.1-MariaDB x":                                       {MySQL, "MariaDB 10.6"},
 		"11.4.2-MariaDB-log Source distribution":                       {MySQL, "MariaDB 11.4"},
@@ -149,6 +153,7 @@ func TestJudgePostgreSQL(t *testing.T) {
 		session(`"$user", public, extensions`, "public"),
 		session(`tenant,public`, "tenant"),
 		session(`"Tenant 7", public`, "Tenant 7"),
+		{searchPath: "public", schema: "public", role: "app", encoding: "SQL_ASCII", readOnly: "off"},
 	} {
 		require.NoError(t, sound.judge())
 	}
