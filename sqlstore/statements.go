@@ -371,7 +371,6 @@ WITH flow AS MATERIALIZED (
 		AND (NOT $9::boolean OR EXISTS (SELECT 1 FROM mine WHERE identity_id = $4))
 		AND (NOT $14::boolean OR place.id = $15::text AND place.identity_id = $16::text)
 		AND NOT ` + disconnected + `
-		AND NOT EXISTS (SELECT 1 FROM connect_tasks t WHERE t.identity_id = $4 AND t.kind = 'delete')
 		AND NOT EXISTS (SELECT 1 FROM connect_connections c WHERE c.identity_id = $4 AND NOT (c.application_id = $2 AND c.user_id = $3))
 	ON CONFLICT (identity_id) DO UPDATE SET
 		application_id = EXCLUDED.application_id, user_id = EXCLUDED.user_id,
