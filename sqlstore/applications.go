@@ -12,8 +12,8 @@ func (s *Store) ApplicationsOf(ctx context.Context, userID string) ([]string, er
 		return nil, failed(ctx, doing, err)
 	}
 	var ids []string
-	err := s.do(ctx, doing, func() (err error) {
-		ids, err = s.queryStrings(ctx, s.sql.applicationsOf, userID, userID)
+	err := s.read(ctx, doing, func(conn *sql.Conn) (err error) {
+		ids, err = queryStrings(ctx, conn, s.sql.applicationsOf, userID, userID)
 		return err
 	})
 	if err != nil {
@@ -22,8 +22,8 @@ func (s *Store) ApplicationsOf(ctx context.Context, userID string) ([]string, er
 	return ids, nil
 }
 
-func (s *Store) queryStrings(ctx context.Context, query string, args ...any) ([]string, error) {
-	rows, err := s.db.QueryContext(ctx, query, args...)
+func queryStrings(ctx context.Context, r runner, query string, args ...any) ([]string, error) {
+	rows, err := r.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -44,11 +44,11 @@ func (s *Store) queryStrings(ctx context.Context, query string, args ...any) ([]
 // would read all of it.
 func (s *Store) Applications(ctx context.Context) ([]string, error) {
 	var ids []string
-	err := s.do(ctx, "list the applications", func() error {
+	err := s.read(ctx, "list the applications", func(conn *sql.Conn) error {
 		ids = nil
 		var next sql.NullString
 		for {
-			err := s.db.QueryRowContext(ctx, s.sql.nextApplication, next.String, next.String).Scan(&next)
+			err := conn.QueryRowContext(ctx, s.sql.nextApplication, next.String, next.String).Scan(&next)
 			if err != nil || !next.Valid {
 				return err
 			}

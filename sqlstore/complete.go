@@ -83,15 +83,19 @@ func (s *Store) completeAtOnce(ctx context.Context, tokenHash string, c connect.
 		return connect.Completed{}, err
 	}
 
-	mine, err := queryConnections(ctx, s.db, s.sql.connections, c.ApplicationID, c.UserID)
+	var f facts
+	err = s.onConn(ctx, func(conn *sql.Conn) error {
+		mine, err := queryConnections(ctx, conn, s.sql.connections, c.ApplicationID, c.UserID)
+		if err != nil {
+			return err
+		}
+		f, err = s.facts(ctx, conn, tokenHash, c)
+		f.mine = mine
+		return err
+	})
 	if err != nil {
 		return connect.Completed{}, err
 	}
-	f, err := s.facts(ctx, s.db, tokenHash, c)
-	if err != nil {
-		return connect.Completed{}, err
-	}
-	f.mine = mine
 	if to, err := f.place(c, how); err != nil || to.reload {
 		return connect.Completed{}, err
 	}

@@ -70,8 +70,8 @@ func (s *Store) Connections(ctx context.Context, applicationID, userID string) (
 		return nil, failed(ctx, doing, err)
 	}
 	var all []stored
-	err := s.do(ctx, doing, func() (err error) {
-		all, err = queryConnections(ctx, s.db, s.sql.connections, applicationID, userID)
+	err := s.read(ctx, doing, func(conn *sql.Conn) (err error) {
+		all, err = queryConnections(ctx, conn, s.sql.connections, applicationID, userID)
 		return err
 	})
 	if err != nil {
@@ -99,8 +99,8 @@ func (s *Store) List(ctx context.Context, q connect.ListQuery) ([]connect.Connec
 		return nil, nil
 	}
 	var all []stored
-	err = s.do(ctx, doing, func() (err error) {
-		all, err = queryConnections(ctx, s.db, query, append(args, q.Limit)...)
+	err = s.read(ctx, doing, func(conn *sql.Conn) (err error) {
+		all, err = queryConnections(ctx, conn, query, append(args, q.Limit)...)
 		return err
 	})
 	if err != nil {
@@ -120,14 +120,14 @@ func (s *Store) WithIdentities(ctx context.Context, identityIDs []string) ([]con
 		}
 	}
 	var all []stored
-	err := s.do(ctx, doing, func() error {
+	err := s.read(ctx, doing, func(conn *sql.Conn) error {
 		all = nil
 		for batch := range slices.Chunk(ids, listBatch) {
 			query := s.sql.withIdentities + list(len(batch))
 			if s.dialect == PostgreSQL {
 				query = numbered(query)
 			}
-			found, err := queryConnections(ctx, s.db, query, batch...)
+			found, err := queryConnections(ctx, conn, query, batch...)
 			if err != nil {
 				return err
 			}
@@ -150,7 +150,11 @@ func (s *Store) SetHealth(ctx context.Context, identityID string, health connect
 		return connect.Connection{}, false, failed(ctx, doing, err)
 	}
 	err = s.doOver(ctx, doing, func() error {
-		seen, err := scanConnection(s.db.QueryRowContext(ctx, s.sql.connectionWith, identityID))
+		var seen stored
+		err := s.onConn(ctx, func(conn *sql.Conn) (err error) {
+			seen, err = scanConnection(conn.QueryRowContext(ctx, s.sql.connectionWith, identityID))
+			return err
+		})
 		if errors.Is(err, sql.ErrNoRows) {
 			return connect.ErrNotConnected
 		}
@@ -186,7 +190,11 @@ func (s *Store) SetLabel(ctx context.Context, applicationID, userID, connectionI
 		return connect.Connection{}, failed(ctx, doing, err)
 	}
 	err = s.doOver(ctx, doing, func() error {
-		all, err := queryConnections(ctx, s.db, s.sql.connections, applicationID, userID)
+		var all []stored
+		err := s.onConn(ctx, func(conn *sql.Conn) (err error) {
+			all, err = queryConnections(ctx, conn, s.sql.connections, applicationID, userID)
+			return err
+		})
 		if err != nil {
 			return err
 		}

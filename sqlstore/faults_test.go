@@ -170,6 +170,10 @@ func TestFaultAtEachStep(t *testing.T) {
 		PostgreSQL: &pgconn.PgError{Code: "40P01"},
 		MySQL:      &mysql.MySQLError{Number: 1213},
 	}
+	useless := map[Dialect]error{
+		PostgreSQL: &pgconn.PgError{Code: "57P05"},
+		MySQL:      &mysql.MySQLError{Number: 1047},
+	}
 	broken := errors.New("broken")
 
 	onEach(t, func(t *testing.T, d *database) {
@@ -209,6 +213,17 @@ func TestFaultAtEachStep(t *testing.T) {
 					w.setBefore(nil)
 					require.NoError(t, err, "broken off at %q", sent[i])
 					require.Equal(t, after, contents(t, s), "broken off at %q", sent[i])
+					restore(t, s)
+
+					if useless[d.dialect] == nil {
+						continue
+					}
+					failAt(useless[d.dialect])
+					opened := w.openedDuring(func() { err = call(t.Context(), s) })
+					w.setBefore(nil)
+					require.NoError(t, err, "on a useless connection at %q", sent[i])
+					require.Equal(t, 1, opened, "a useless connection at %q is closed", sent[i])
+					require.Equal(t, after, contents(t, s), "on a useless connection at %q", sent[i])
 					restore(t, s)
 				}
 			})

@@ -58,7 +58,11 @@ func (s *Store) Bind(ctx context.Context, p connect.Pending, limit int) error {
 			return err
 		}
 
-		flows, err := s.flowsOf(ctx, p.ApplicationID, p.UserID, p.ActorID)
+		var flows []boundFlow
+		err := s.onConn(ctx, func(conn *sql.Conn) (err error) {
+			flows, err = queryFlows(ctx, conn, s.sql.flowsOf, p.ApplicationID, p.UserID, p.ActorID)
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -95,9 +99,9 @@ type boundFlow struct {
 	spent     bool
 }
 
-// flowsOf reads the flows of a user and actor, the one that expires last first.
-func (s *Store) flowsOf(ctx context.Context, applicationID, userID, actorID string) ([]boundFlow, error) {
-	rows, err := s.db.QueryContext(ctx, s.sql.flowsOf, applicationID, userID, actorID)
+// queryFlows reads flows in the order of the database.
+func queryFlows(ctx context.Context, r runner, query string, args ...any) ([]boundFlow, error) {
+	rows, err := r.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -138,8 +142,8 @@ func (s *Store) Pending(ctx context.Context, tokenHash string) (connect.Pending,
 	}
 	p := connect.Pending{TokenHash: tokenHash}
 	var begunAt, issuedAt, expiresAt int64
-	err := s.do(ctx, doing, func() error {
-		err := s.db.QueryRowContext(ctx, s.sql.pending, tokenHash).Scan(
+	err := s.read(ctx, doing, func(conn *sql.Conn) error {
+		err := conn.QueryRowContext(ctx, s.sql.pending, tokenHash).Scan(
 			&p.ApplicationID, &p.UserID, &p.ActorID, &p.ConnectionID, &p.Adds, &p.Label, &p.ReturnTo, &begunAt, &issuedAt, &expiresAt, &p.Spent, &p.IdentityID)
 		if errors.Is(err, sql.ErrNoRows) {
 			return connect.ErrStateUnknown

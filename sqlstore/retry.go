@@ -155,8 +155,11 @@ var reactions = map[string]reaction{
 
 // reactionTo returns what to do about an error.
 func reactionTo(err error) reaction {
-	if errors.Is(err, errOvertaken) || errors.Is(err, driver.ErrBadConn) { // ErrBadConn: nothing was sent
+	switch {
+	case errors.Is(err, errOvertaken):
 		return tryAgain
+	case errors.Is(err, driver.ErrBadConn): // Nothing was sent.
+		return tryElsewhere
 	}
 	code := codeOf(err)
 	// A migration has changed a column under a prepared statement. pgx forgets the

@@ -101,7 +101,7 @@ func TestErrors(t *testing.T) {
 		"ncruces, nil":                      {err: (*ncrucesError)(nil)},
 		"SQLite, constraint":                {err: sqliteError(19)},
 		"SQLite, constraint, extended":      {err: sqliteError(19 | 5<<8)},
-		"a connection that was never used":  {err: driver.ErrBadConn, how: tryAgain},
+		"a connection that was never used":  {err: driver.ErrBadConn, how: tryElsewhere},
 		"overtaken":                         {err: errOvertaken, how: tryAgain},
 		"any other":                         {err: errors.New("1213")},
 		"none":                              {},

@@ -118,13 +118,13 @@ func (s *Store) migrateOnce(ctx context.Context, all []migration) error {
 		if err := s.checkServer(ctx); err != nil {
 			return err
 		}
-		version, err := s.schemaVersion(ctx, s.db)
+		version, err := s.currentVersion(ctx)
 		if err != nil || version == len(all) {
 			return err
 		}
 		switch s.dialect {
 		case MySQL:
-			return s.migrateUnderLock(ctx, all)
+			return s.onConn(ctx, func(conn *sql.Conn) error { return s.migrateUnderLock(ctx, conn, all) })
 		default:
 			return s.inTx(ctx, func(tx *sql.Tx) error { return s.migrateInTx(ctx, tx, all) })
 		}
@@ -145,13 +145,9 @@ func (s *Store) migrateInTx(ctx context.Context, tx *sql.Tx, all []migration) er
 
 // migrateUnderLock migrates on MySQL, which commits after each statement that
 // changes a table. One that was broken off is begun again: every statement can be
-// repeated (see isRepeated), and the last one records the version.
-func (s *Store) migrateUnderLock(ctx context.Context, all []migration) error {
-	conn, err := s.db.Conn(ctx) // The lock belongs to the connection.
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
+// repeated (see isRepeated), and the last one records the version. The lock belongs to
+// the connection.
+func (s *Store) migrateUnderLock(ctx context.Context, conn *sql.Conn, all []migration) error {
 	for {
 		// A second at a time, so that the server does not wait on for a client
 		// that has left. Vitess takes GET_LOCK in this form alone.
@@ -193,6 +189,15 @@ func (s *Store) runMigrations(ctx context.Context, r runner, all []migration) er
 		}
 	}
 	return nil
+}
+
+// currentVersion is schemaVersion on a connection of the pool.
+func (s *Store) currentVersion(ctx context.Context) (version int, err error) {
+	err = s.onConn(ctx, func(conn *sql.Conn) error {
+		version, err = s.schemaVersion(ctx, conn)
+		return err
+	})
+	return version, err
 }
 
 // schemaVersion reads the version that the tables have, 0 when there are none.

@@ -309,7 +309,7 @@ func tables(t *testing.T, s *Store) []string {
 	t.Helper()
 	var all []string
 	for _, query := range describe[s.dialect] {
-		lines, err := s.queryStrings(t.Context(), prefixed(s, query))
+		lines, err := queryStrings(t.Context(), s.db, prefixed(s, query))
 		require.NoError(t, err)
 		all = append(all, lines...)
 	}

@@ -114,23 +114,20 @@ func (s *Store) checkServer(ctx context.Context) error {
 			return err
 		}
 	}
-	conn, err := s.db.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	switch s.dialect {
-	case SQLite:
-		return s.checkSQLite(ctx, conn)
-	case PostgreSQL:
-		return s.checkPostgreSQL(ctx, conn)
-	default:
-		return s.checkMySQL(ctx, conn)
-	}
+	return s.onConn(ctx, func(conn *sql.Conn) error {
+		switch s.dialect {
+		case SQLite:
+			return checkSQLite(ctx, conn)
+		case PostgreSQL:
+			return checkPostgreSQL(ctx, conn)
+		default:
+			return checkMySQL(ctx, conn)
+		}
+	})
 }
 
 // checkSQLite reads the PRAGMAs that change what the store's statements do.
-func (s *Store) checkSQLite(ctx context.Context, conn *sql.Conn) error {
+func checkSQLite(ctx context.Context, conn *sql.Conn) error {
 	var version string
 	if err := conn.QueryRowContext(ctx, "SELECT sqlite_version()").Scan(&version); err != nil {
 		return err
@@ -162,7 +159,7 @@ func judgeSQLite(settings map[string]string) error {
 }
 
 // checkPostgreSQL reads the settings that change what the store's statements do.
-func (s *Store) checkPostgreSQL(ctx context.Context, conn *sql.Conn) error {
+func checkPostgreSQL(ctx context.Context, conn *sql.Conn) error {
 	var version string
 	if err := conn.QueryRowContext(ctx, "SELECT version()").Scan(&version); err != nil {
 		return err
@@ -250,7 +247,7 @@ const (
 )
 
 // checkMySQL reads the variables that change what the store's statements do.
-func (s *Store) checkMySQL(ctx context.Context, conn *sql.Conn) error {
+func checkMySQL(ctx context.Context, conn *sql.Conn) error {
 	var version, comment, autocommit, mode, limit, client, connection string
 	err := conn.QueryRowContext(ctx, mysqlEverywhere).Scan(&version, &comment, &autocommit, &mode, &limit, &client, &connection)
 	if err != nil {

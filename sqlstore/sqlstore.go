@@ -203,6 +203,28 @@ func outlive(ctx context.Context) (context.Context, context.CancelFunc) {
 	}
 }
 
+// onConn runs f on a connection of the pool. It discards the connection if f returns
+// an error after which another one must be used. f must not wait for a second
+// connection: the pool may have only one.
+func (s *Store) onConn(ctx context.Context, f func(conn *sql.Conn) error) error {
+	conn, err := s.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	err = f(conn)
+	if reactionTo(err) == tryElsewhere {
+		// The pool closes a connection that this error is returned for.
+		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+	}
+	return err
+}
+
+// read is do for an operation that only reads, on one connection.
+func (s *Store) read(ctx context.Context, doing string, op func(conn *sql.Conn) error) error {
+	return s.do(ctx, doing, func() error { return s.onConn(ctx, op) })
+}
+
 // writing runs f on a connection for writing. The ctx that f is given outlives
 // the one that the connection was awaited with.
 func (s *Store) writing(ctx context.Context, f func(ctx context.Context, conn *sql.Conn) error) error {
@@ -214,19 +236,11 @@ func (s *Store) writing(ctx context.Context, f func(ctx context.Context, conn *s
 			return ctx.Err()
 		}
 	}
-	conn, err := s.db.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	longer, cancel := outlive(ctx)
-	defer cancel()
-	err = f(longer, conn)
-	if reactionTo(err) == tryElsewhere {
-		// The pool closes a connection that this error is returned for.
-		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
-	}
-	return err
+	return s.onConn(ctx, func(conn *sql.Conn) error {
+		longer, cancel := outlive(ctx)
+		defer cancel()
+		return f(longer, conn)
+	})
 }
 
 // write sends a statement that commits itself, and returns how many rows it has

@@ -32,7 +32,9 @@ func (s *Store) Claim(ctx context.Context, applicationID string, now, until time
 		}
 		// Most calls find nothing. A transaction would then only lock out other writers
 		// on SQLite, and fail while one of them holds the lock.
-		err = s.db.QueryRowContext(ctx, s.sql.due, applicationID, micros(now)).Scan(new(int))
+		err = s.onConn(ctx, func(conn *sql.Conn) error {
+			return conn.QueryRowContext(ctx, s.sql.due, applicationID, micros(now)).Scan(new(int))
+		})
 		if errors.Is(err, sql.ErrNoRows) {
 			tasks = nil
 			return nil

@@ -15,6 +15,8 @@ import (
 type traffic struct {
 	mu   sync.Mutex
 	sent []string
+	// opened is how many connections were opened.
+	opened int
 	// before, if set, is asked before each round trip; its error is the answer.
 	before func(sending string) error
 }
@@ -45,6 +47,18 @@ func (w *traffic) during(f func()) []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.sent
+}
+
+// openedDuring returns how many connections are opened while f runs.
+func (w *traffic) openedDuring(f func()) int {
+	opened := func() int {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.opened
+	}
+	before := opened()
+	f()
+	return opened() - before
 }
 
 func (w *traffic) setBefore(before func(sending string) error) {
@@ -87,6 +101,9 @@ func (c watchedConnector) Connect(context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	c.w.opened++
 	return &watchedConn{conn, c.w}, nil
 }
 

@@ -53,13 +53,13 @@ func (s *Store) Verify(ctx context.Context) error {
 		if err := s.checkServer(ctx); err != nil {
 			return err
 		}
-		version, err := s.schemaVersion(ctx, s.db)
+		version, err := s.currentVersion(ctx)
 		if err != nil {
 			return err
 		}
 		switch latest := len(migrationsFor(s.dialect, s.prefix)); {
 		case version == 0:
-			return s.noTables(ctx)
+			return s.onConn(ctx, func(conn *sql.Conn) error { return s.noTables(ctx, conn) })
 		case version < latest:
 			return fmt.Errorf("the tables %s… have schema version %d, and this release needs %d: call Migrate, or run what SchemaSince returns for version %d",
 				s.prefix, version, latest, version)
@@ -70,10 +70,10 @@ func (s *Store) Verify(ctx context.Context) error {
 	})
 }
 
-func (s *Store) noTables(ctx context.Context) error {
+func (s *Store) noTables(ctx context.Context, r runner) error {
 	if s.dialect == PostgreSQL {
 		var there, here string
-		err := s.db.QueryRowContext(ctx, `SELECT n.nspname::text, current_schema()::text
+		err := r.QueryRowContext(ctx, `SELECT n.nspname::text, current_schema()::text
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relname = '`+s.prefix+`schema' AND n.nspname = ANY (current_schemas(false)) LIMIT 1`).Scan(&there, &here)
 		switch {
@@ -94,7 +94,15 @@ func (s *Store) newer(version, latest int) error {
 
 // checkTables checks tables of the latest version.
 func (s *Store) checkTables(ctx context.Context) error {
-	found, err := s.findTables(ctx, s.db, tableNames...)
+	err := s.onConn(ctx, func(conn *sql.Conn) error { return s.checkTablesOn(ctx, conn) })
+	if err == nil && s.dialect == SQLite {
+		err = s.checkMemory(ctx)
+	}
+	return err
+}
+
+func (s *Store) checkTablesOn(ctx context.Context, r runner) error {
+	found, err := s.findTables(ctx, r, tableNames...)
 	if err != nil {
 		return err
 	}
@@ -108,17 +116,14 @@ func (s *Store) checkTables(ctx context.Context) error {
 		return fmt.Errorf("this user can see no table %s, though the schema version is recorded: restore what was dropped, or grant the user its rights",
 			strings.Join(missing, ", "))
 	}
-	if err := s.checkAccess(ctx, s.db, found); err != nil {
+	if err := s.checkAccess(ctx, r, found); err != nil {
 		return err
 	}
-	switch s.dialect {
-	case SQLite:
-		return s.checkMemory(ctx)
-	case MySQL:
-		if err := s.checkEngines(ctx); err != nil {
+	if s.dialect == MySQL {
+		if err := s.checkEngines(ctx, r); err != nil {
 			return err
 		}
-		return s.checkGrants(ctx)
+		return s.checkGrants(ctx, r)
 	}
 	return nil
 }
@@ -154,10 +159,10 @@ func (s *Store) checkMemory(ctx context.Context) error {
 
 // checkEngines refuses tables on MySQL that are not transactional: ROLLBACK would
 // leave half of a change. A server or a tool may have replaced InnoDB.
-func (s *Store) checkEngines(ctx context.Context) error {
+func (s *Store) checkEngines(ctx context.Context, r runner) error {
 	var name, engine string
 	list := "'" + s.prefix + strings.Join(tableNames, "', '"+s.prefix) + "'"
-	err := s.db.QueryRowContext(ctx, `SELECT table_name, engine FROM information_schema.tables
+	err := r.QueryRowContext(ctx, `SELECT table_name, engine FROM information_schema.tables
 WHERE table_schema = DATABASE() AND table_name IN (`+list+`) AND engine <> 'InnoDB' LIMIT 1`).Scan(&name, &engine)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
@@ -226,7 +231,7 @@ WHERE t.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 
 
 // checkGrants asks MySQL whether the user may do all that the store does. To
 // explain a statement takes the rights that running it takes.
-func (s *Store) checkGrants(ctx context.Context) error {
+func (s *Store) checkGrants(ctx context.Context, r runner) error {
 	for _, name := range tableNames[1:] {
 		table := s.prefix + name
 		for _, statement := range []string{
@@ -234,7 +239,7 @@ func (s *Store) checkGrants(ctx context.Context) error {
 			"UPDATE " + table + " SET user_id = user_id WHERE FALSE",
 			"DELETE FROM " + table + " WHERE FALSE",
 		} {
-			if _, err := s.db.ExecContext(ctx, "EXPLAIN "+statement); err != nil {
+			if _, err := r.ExecContext(ctx, "EXPLAIN "+statement); err != nil {
 				return s.explainDenial(name, err)
 			}
 		}
