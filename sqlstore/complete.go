@@ -123,38 +123,13 @@ func (s *Store) completeInSteps(ctx context.Context, tx *sql.Tx, tokenHash strin
 	if err != nil {
 		return connect.Completed{}, err
 	}
-	var mine []stored
-	if spent > 0 { // Otherwise the flow alone is reason enough.
-		mine, err = queryConnections(ctx, tx, s.sql.lockConnections, c.ApplicationID, c.UserID)
-		if err != nil {
-			return connect.Completed{}, err
-		}
-	}
-	f, err := s.facts(ctx, tx, tokenHash, c)
-	if err != nil {
-		return connect.Completed{}, err
-	}
-	if f.mine = mine; spent > 0 {
-		f.flow.Spent, f.flow.IdentityID = false, "" // as it was
-	}
-	to, err := f.place(c, how)
-	if err != nil && spent > 0 && s.dialect == PostgreSQL {
-		// There the lock does not return a row that was added while it was waited for.
-		f.mine, err = queryConnections(ctx, tx, s.sql.connections, c.ApplicationID, c.UserID)
-		if err != nil {
-			return connect.Completed{}, err
-		}
-		if to, err = f.place(c, how); err == nil {
-			err = errOvertaken
-		}
-	}
+	to, err := s.decide(ctx, tx, tokenHash, c, how, spent > 0)
 	if err != nil || to.reload {
 		return connect.Completed{}, err
 	}
 	if spent == 0 {
 		return connect.Completed{}, errOvertaken // It was swept, and then bound again.
 	}
-
 	done, change, err := s.put(ctx, tx, c, to)
 	if err != nil {
 		return connect.Completed{}, err
@@ -171,6 +146,39 @@ func (s *Store) completeInSteps(ctx context.Context, tx *sql.Tx, tokenHash strin
 		return connect.Completed{}, err
 	}
 	return done, s.tell(ctx, tx, change)
+}
+
+// decide reads the facts inside the transaction and returns the place for c, or the
+// reason to refuse it. locked reports whether the transaction has just spent the flow.
+func (s *Store) decide(ctx context.Context, tx *sql.Tx, tokenHash string, c connect.Connection, how connect.Completion, locked bool) (place, error) {
+	var mine []stored
+	if locked { // Otherwise the flow alone is reason enough to refuse it.
+		var err error
+		if mine, err = queryConnections(ctx, tx, s.sql.lockConnections, c.ApplicationID, c.UserID); err != nil {
+			return place{}, err
+		}
+	}
+	f, err := s.facts(ctx, tx, tokenHash, c)
+	if err != nil {
+		return place{}, err
+	}
+	f.mine = mine
+	if locked {
+		f.flow.Spent, f.flow.IdentityID = false, "" // as it was
+	}
+	to, err := f.place(c, how)
+	if err == nil || !locked || s.dialect != PostgreSQL {
+		return to, err
+	}
+	// On PostgreSQL the lock does not return a connection that was added while it was
+	// waited for.
+	if f.mine, err = queryConnections(ctx, tx, s.sql.connections, c.ApplicationID, c.UserID); err != nil {
+		return place{}, err
+	}
+	if _, err = f.place(c, how); err == nil {
+		err = errOvertaken
+	}
+	return place{}, err
 }
 
 // put stores c in its place.

@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -205,10 +206,15 @@ func sslModeOf(plain, value string) (mode string, ok bool, err error) {
 	return mode, true, nil
 }
 
+var (
+	errParameters = errors.New("its parameters cannot be read")
+	errTwice      = errors.New("it has one parameter twice")
+)
+
 // postgresParameters translates the parameters of a URL for pgx.
 func postgresParameters(query string) (string, error) {
 	if _, err := url.ParseQuery(query); err != nil {
-		return "", errors.New("its parameters cannot be read")
+		return "", errParameters
 	}
 	var all []string
 	seen := make(map[string]bool)
@@ -251,6 +257,102 @@ func postgresParameters(query string) (string, error) {
 		all = append(all, "default_query_exec_mode=exec")
 	}
 	return strings.Join(all, "&"), nil
+}
+
+// mysqlURL is what mysqlParameters has read of a URL.
+type mysqlURL struct {
+	given     map[string]string // the driver's parameters and the variables
+	variables map[string]string // the variables, as judgeMySQL takes them
+	all       []string          // the parameters for the driver
+	tls       int               // the strictest of tlsModes that another driver's parameter asks for, or -1
+	socket    string
+}
+
+// mysqlParameters checks the parameters of a URL, translates those of other drivers, and
+// adds those that the store works best with. Like go-sql-driver/mysql it decodes no name,
+// and only some of the values. It also returns the path of a socket, if one takes the
+// place of the address.
+func mysqlParameters(query string) (parameters, socket string, err error) {
+	if _, err := url.ParseQuery(query); err != nil {
+		return "", "", errParameters
+	}
+	u := mysqlURL{
+		given:     make(map[string]string),
+		variables: map[string]string{"character_set_client": utf8Charsets[0], "character_set_connection": utf8Charsets[0]},
+		tls:       -1,
+	}
+	for parameter := range strings.SplitSeq(query, "&") {
+		if parameter == "" {
+			continue
+		}
+		if err := u.read(parameter); err != nil {
+			return "", "", err
+		}
+	}
+	// The server would report the same, but not before the app connects.
+	if err := judgeMySQL(u.variables); err != nil {
+		return "", "", err
+	}
+	if err := u.complete(); err != nil {
+		return "", "", err
+	}
+	return strings.Join(u.all, "&"), u.socket, nil
+}
+
+// read checks one parameter and adds it, translated if it is another driver's.
+func (u *mysqlURL) read(parameter string) error {
+	name, value, found := strings.Cut(parameter, "=")
+	if !found {
+		return errVariable // The driver would ignore it.
+	}
+	foreign, ok, err := foreignMySQL(name, value)
+	if err != nil {
+		return err
+	}
+	if ok {
+		u.tls = max(u.tls, slices.Index(tlsModes, foreign.tls))
+		u.socket = cmp.Or(foreign.socket, u.socket)
+		if foreign.parameter != "" {
+			u.all = append(u.all, foreign.parameter)
+		}
+		return nil
+	}
+	if err := checkParameter(name, value); err != nil {
+		return err
+	}
+	if !slices.Contains(driverParameters, name) {
+		decoded, _ := url.QueryUnescape(value)
+		u.variables[strings.ToLower(name)] = strings.Trim(decoded, `'"`)
+	}
+	if _, twice := u.given[name]; twice {
+		return errTwice
+	}
+	u.given[name] = value
+	u.all = append(u.all, parameter)
+	return nil
+}
+
+// complete adds the parameters that the URL does not give.
+func (u *mysqlURL) complete() error {
+	if u.tls >= 0 {
+		if _, ok := u.given["tls"]; ok {
+			return errors.New("it has tls and another parameter about encryption: leave one of them out")
+		}
+		u.all = append(u.all, "tls="+tlsModes[u.tls])
+	}
+	if _, ok := u.given["charset"]; !ok {
+		charset, _, ok := strings.Cut(u.given["collation"], "_")
+		if !ok {
+			charset = utf8Charsets[0]
+		}
+		u.all = append(u.all, "charset="+charset)
+	}
+	_, interpolates := u.given["interpolateParams"]
+	_, multiplies := u.given["multiStatements"]
+	if !interpolates && !multiplies {
+		u.all = append(u.all, "interpolateParams=true")
+	}
+	return nil
 }
 
 // A foreignParameter is what one of another driver means to go-sql-driver/mysql.

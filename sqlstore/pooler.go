@@ -117,14 +117,14 @@ func (s *Store) checkPooler(ctx context.Context) error {
 	return nil
 }
 
-// probePooler reports whether the connections share the sessions of a server: a
-// connection to the server itself is always in the same session, and alone. It also
-// reports whether statements that are prepared in one session are found in the others.
+// probePooler reports whether the two connections share sessions of the server. A direct
+// connection keeps its session, and no other connection has it. It also reports whether a
+// statement that is prepared in one session is known in the others.
 func probePooler(ctx context.Context, one, other *sql.Conn) (pooled, kept bool) {
 	// Texts that nobody has prepared yet.
 	text := fmt.Sprintf("SELECT pg_backend_pid() + $1::integer /* sqlstore %d */", rand.Uint64())
 	texts := []string{text + " ", text + "  "}
-	last := make(map[*sql.Conn]int)
+	last := make(map[*sql.Conn]int) // the process that served a connection last
 	for _, conn := range []*sql.Conn{one, other} {
 		var pid int
 		if err := conn.QueryRowContext(ctx, text, 0).Scan(&pid); err != nil {
@@ -132,44 +132,47 @@ func probePooler(ctx context.Context, one, other *sql.Conn) (pooled, kept bool) 
 		}
 		last[conn] = pid
 	}
-	// Two connections to the server itself are never in one session.
 	if last[one] == last[other] {
 		return true, true
 	}
-	for round := range 4 {
-		// Each connection prepares, in its turn, what the other has prepared before. A
-		// pooler gives out the session that was returned last, or the one that was
-		// returned first.
-		conns := []*sql.Conn{one, other}
-		if round >= 2 {
-			conns[0], conns[1] = other, one
-		}
-		var open []*sql.Tx
-		for _, conn := range conns {
-			tx, err := conn.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	// Each connection prepares, in its turn, what the other has prepared before. Some
+	// poolers give out the session that was returned last, others the one that was
+	// returned first, so both orders are tried.
+	for _, order := range [][]*sql.Conn{{one, other}, {other, one}} {
+		for turn := range 2 {
+			moved, err := probeSessions(ctx, order, last, map[*sql.Conn]string{one: texts[turn], other: texts[1-turn]})
+			pooled = pooled || moved
 			if err != nil {
-				return pooled, false
-			}
-			defer tx.Rollback()
-			open = append(open, tx)
-			which := round % 2
-			if conn == other {
-				which = 1 - which
-			}
-			var pid int
-			if err := tx.QueryRowContext(ctx, texts[which], 0).Scan(&pid); err != nil {
 				return pooled || isUnprepared(err), false
-			}
-			if last[conn] != pid {
-				pooled = true
-			}
-			last[conn] = pid
-		}
-		for _, tx := range open {
-			if err := tx.Commit(); err != nil {
-				return pooled, false
 			}
 		}
 	}
 	return pooled, true
+}
+
+// probeSessions opens transactions on all connections at once, and sends a text in each.
+// It reports whether another process than the last one has answered on a connection, and
+// updates last.
+func probeSessions(ctx context.Context, conns []*sql.Conn, last map[*sql.Conn]int, texts map[*sql.Conn]string) (moved bool, err error) {
+	var open []*sql.Tx
+	for _, conn := range conns {
+		tx, err := conn.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+		if err != nil {
+			return moved, err
+		}
+		defer tx.Rollback()
+		open = append(open, tx)
+		var pid int
+		if err := tx.QueryRowContext(ctx, texts[conn], 0).Scan(&pid); err != nil {
+			return moved, err
+		}
+		moved = moved || last[conn] != pid
+		last[conn] = pid
+	}
+	for _, tx := range open {
+		if err := tx.Commit(); err != nil {
+			return moved, err
+		}
+	}
+	return moved, nil
 }

@@ -78,7 +78,7 @@ func sqliteDSN(rest string) (string, error) {
 	}
 	given, err := url.ParseQuery(query)
 	if err != nil {
-		return "", errors.New("its parameters cannot be read")
+		return "", errParameters
 	}
 	for _, name := range []string{"immutable", "nolock"} {
 		if given.Has(name) && given.Get(name) != "0" {
