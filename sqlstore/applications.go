@@ -5,7 +5,7 @@ import (
 	"database/sql"
 )
 
-// ApplicationsOf implements [connect.Store], in one statement.
+// ApplicationsOf implements [connect.Store].
 func (s *Store) ApplicationsOf(ctx context.Context, userID string) ([]string, error) {
 	const doing = "list a user's applications"
 	if err := validKey("user id", userID); err != nil {
@@ -39,9 +39,8 @@ func queryStrings(ctx context.Context, r runner, query string, args ...any) ([]s
 	return all, rows.Err()
 }
 
-// Applications implements [connect.Store], in one statement for each application
-// and one more. The databases cannot skip along an index by themselves: DISTINCT
-// would read all of it.
+// Applications implements [connect.Store]. It sends a statement for each application and
+// one more, because DISTINCT would read a whole index.
 func (s *Store) Applications(ctx context.Context) ([]string, error) {
 	var ids []string
 	err := s.read(ctx, "list the applications", func(conn *sql.Conn) error {

@@ -9,10 +9,10 @@ import (
 )
 
 // utf8Charsets are the character sets that a connection to MySQL may have. With
-// interpolateParams the driver escapes quotes byte by byte. In gbk, big5, sjis and
-// others a letter's last byte can be a backslash, or take the escaping one for its
-// own, and then the text ends where its author wants. Among those in which that
-// cannot happen only UTF-8 is what the texts are.
+// interpolateParams the driver escapes quotes byte by byte. In gbk, big5, sjis and others
+// a character can end with the byte of a backslash, or swallow the one that escapes a
+// quote, so a string can end early: SQL injection. The remaining character sets are safe
+// but alter strings.
 var utf8Charsets = []string{"utf8mb4", "utf8mb3", "utf8"}
 
 func isUTF8(charset string) bool {
@@ -20,10 +20,10 @@ func isUTF8(charset string) bool {
 }
 
 var (
-	errCharset  = errors.New("its charset is not UTF-8: use charset=utf8mb4, or leave the parameter out")
-	errCollate  = errors.New("its collation is not one of UTF-8: use one of utf8mb4, or leave the parameter out")
+	errCharset  = errors.New("its charset is not UTF-8: use charset=utf8mb4, or remove the parameter")
+	errCollate  = errors.New("its collation is not one of UTF-8: use one of utf8mb4, or remove the parameter")
 	errSession  = errors.New("a parameter sets a character set or collation of the session: use charset=utf8mb4 instead")
-	errForeign  = errors.New("a parameter is neither one of the driver's nor a variable of the server: take it out")
+	errForeign  = errors.New("a parameter is neither the driver's nor a variable of the server: remove it")
 	errVariable = errors.New("a parameter is not name=value with a session variable's name and a single number, word or quoted string")
 )
 
@@ -34,9 +34,8 @@ var (
 	variableValue   = regexp.MustCompile(`^([A-Za-z0-9_.-]+|'[^'\\]*'|"[^"\\]*")$`)
 )
 
-// checkParameter refuses a parameter that can give the connection another
-// character set than UTF-8. What the driver does not know it sends as it is, as
-// SET name = value.
+// checkParameter returns an error if a parameter can give the connection another character
+// set than UTF-8. The driver sends a parameter that it does not know as SET name = value.
 func checkParameter(name, value string) error {
 	switch name {
 	case "charset":
@@ -53,7 +52,7 @@ func checkParameter(name, value string) error {
 		}
 		return nil
 	case "loc", "tls", "serverPubKey", "connectionAttributes":
-		return nil // The driver's own. They are no SQL.
+		return nil // The driver does not send them as SQL.
 	}
 	decoded, err := url.QueryUnescape(value)
 	switch {

@@ -168,7 +168,7 @@ func TestCharsetOfTheConnection(t *testing.T) {
 				func() error { return s.Migrate(t.Context()) }, func() error { return s.Verify(t.Context()) },
 			} {
 				err := check()
-				require.ErrorContains(t, err, "open the database with charset=utf8mb4")
+				require.ErrorContains(t, err, "use charset=utf8mb4 and no other setting")
 				require.ErrorContains(t, err, "character_set_client is ")
 				require.NotContains(t, err.Error(), "\n")
 			}

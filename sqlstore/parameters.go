@@ -11,26 +11,25 @@ import (
 	"strings"
 )
 
-// Connection strings that a host or another language's driver hands out have parameters
-// that the drivers of Go do not know: they would send them to the server as settings.
-// ParseURL translates those that mean something here, drops those that mean nothing, and
-// refuses the others. One about encryption is never dropped.
+// Hosts and drivers of other languages write parameters that Go's drivers do not know and
+// would send to the server as settings. ParseURL translates those that have a meaning here,
+// drops those that have none, and refuses the others. It never drops one about encryption.
 
-// plainName is how parameters of other drivers are compared: ssl-mode, ssl_mode and
-// sslMode are one.
+// plainName returns the name of a parameter for comparison: ssl-mode, ssl_mode and sslMode
+// have the same.
 func plainName(name string) string {
 	return strings.ToLower(strings.NewReplacer("-", "", "_", "").Replace(name))
 }
 
 const (
-	onPool    = "no driver of Go has it: take it out, and limit the pool with db.SetMaxOpenConns and its neighbors"
-	onPgxpool = "it is pgxpool's: use pgxpool.New and stdlib.OpenDBFromPool, or take it out"
+	onPool    = "Go's drivers do not have it: remove it, and limit the pool with db.SetMaxOpenConns and related methods"
+	onPgxpool = "it is for pgxpool: use pgxpool.New and stdlib.OpenDBFromPool, or remove it"
 	onTimeout = "the driver has no such parameter: give each ctx a deadline"
 	onTLS     = "it is about encryption, and the driver has no such parameter"
 	onMySQL   = onTLS + ": register a tls.Config with mysql.RegisterTLSConfig, and name it in tls="
 )
 
-// refusedByBoth are parameters of other drivers that neither driver can follow.
+// refusedByBoth are parameters of other drivers without an equivalent in either driver.
 var refusedByBoth = map[string]string{
 	"connectionlimit":           onPool,
 	"pooltimeout":               onPool,
@@ -61,7 +60,7 @@ var refusedByBoth = map[string]string{
 	"enabledtlsprotocols":       onTLS,
 }
 
-// refusedOn are those that one of the drivers knows, and the other cannot follow.
+// refusedOn are parameters without an equivalent in the driver of one dialect.
 var refusedOn = map[Dialect]map[string]string{
 	MySQL: {
 		"sslcert":         onMySQL,
@@ -69,8 +68,8 @@ var refusedOn = map[Dialect]map[string]string{
 		"sslpassword":     onMySQL,
 		"sslrootcert":     onMySQL,
 		"channelbinding":  onMySQL,
-		"schema":          "the database is the path of the URL: take it out",
-		"targetsessattrs": "the driver has no such parameter: name the server that takes writes",
+		"schema":          "the path of the URL names the database: remove it",
+		"targetsessattrs": "the driver has no such parameter: name the server that accepts writes",
 	},
 	PostgreSQL: {
 		"gssencmode":         onTLS,
@@ -79,18 +78,18 @@ var refusedOn = map[Dialect]map[string]string{
 		"keepalivesinterval": onTimeout,
 		"keepalivescount":    onTimeout,
 		"tcpusertimeout":     onTimeout,
-		"socket":             "PostgreSQL takes the folder of its socket as host=",
-		"charset":            "PostgreSQL calls it client_encoding, which must be UTF8: take it out",
+		"socket":             "use host= with the directory of the socket",
+		"charset":            "PostgreSQL calls it client_encoding, which must be UTF8: remove it",
 	},
 }
 
-// meaningless are parameters that change nothing here.
+// meaningless are parameters that are dropped because they change nothing here.
 var meaningless = map[Dialect][]string{
 	MySQL: {
 		"reconnect", "autoreconnect", // ClearDB: database/sql always does
 	},
 	PostgreSQL: {
-		"pgbouncer",        // Prisma, Supabase: it is what default_query_exec_mode=exec is for
+		"pgbouncer",        // Prisma, Supabase: see default_query_exec_mode=exec
 		"supa",             // Vercel and Supabase
 		"workaround",       // Vercel
 		"uselibpqcompat",   // node-postgres: pgx reads sslmode as libpq does
@@ -98,32 +97,34 @@ var meaningless = map[Dialect][]string{
 	},
 }
 
+// refuseForeign returns an error if the parameter is another driver's without an equivalent.
 func refuseForeign(d Dialect, name string) error {
 	plain := plainName(name)
 	for _, known := range []map[string]string{refusedByBoth, refusedOn[d]} {
 		if why, ok := known[plain]; ok {
-			// The name is one of the list, and no part of a password.
+			// A known name is no part of a password, so the error may contain it.
 			return fmt.Errorf("its parameter %s: %s", plain, why)
 		}
 	}
 	return nil
 }
 
-// tlsModes are the driver's tls= on MySQL, from the weakest on, and sslModes the
+// tlsModes are the values of tls= on MySQL, the weakest first, and sslModes those of
 // sslmode= on PostgreSQL. Of several parameters the strictest counts.
 var (
 	tlsModes = []string{"false", "preferred", "skip-verify", "true"}
 	sslModes = []string{"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
 )
 
-// invalid is for a parameter about encryption, whose value may be a piece of a password.
+// invalid returns an error without the value, which may be a part of a password.
 func invalid(plain string) error { return fmt.Errorf("its parameter %s is invalid", plain) }
 
-// tlsModeOf translates a parameter about encryption for MySQL.
+// tlsModeOf translates a parameter about encryption for MySQL. It reports whether the
+// parameter is one.
 func tlsModeOf(plain, value string) (mode string, ok bool, err error) {
 	value = strings.ToLower(value)
 	switch plain {
-	case "sslmode": // MySQL's own clients, DigitalOcean, Aiven, Azure; PostgreSQL's words too
+	case "sslmode": // MySQL's own clients, DigitalOcean, Aiven, Azure; also PostgreSQL's values
 		switch strings.ReplaceAll(value, "-", "_") {
 		case "disabled", "disable":
 			mode = "false"
@@ -141,7 +142,7 @@ func tlsModeOf(plain, value string) (mode string, ok bool, err error) {
 		case "accept_invalid_certs":
 			mode = "skip-verify"
 		}
-	case "ssl": // Node.js: a boolean, or an object in JSON
+	case "ssl": // Node.js: a boolean or a JSON object
 		switch value {
 		case "true", "1":
 			mode = "true"
@@ -172,7 +173,8 @@ func tlsModeOf(plain, value string) (mode string, ok bool, err error) {
 	return mode, true, nil
 }
 
-// sslModeOf translates a parameter about encryption for PostgreSQL.
+// sslModeOf translates a parameter about encryption for PostgreSQL. It reports whether the
+// parameter is one.
 func sslModeOf(plain, value string) (mode string, ok bool, err error) {
 	switch plain {
 	case "sslmode":
@@ -259,19 +261,18 @@ func postgresParameters(query string) (string, error) {
 	return strings.Join(all, "&"), nil
 }
 
-// mysqlURL is what mysqlParameters has read of a URL.
+// mysqlURL collects the parameters of a URL.
 type mysqlURL struct {
-	given     map[string]string // the driver's parameters and the variables
-	variables map[string]string // the variables, as judgeMySQL takes them
-	all       []string          // the parameters for the driver
-	tls       int               // the strictest of tlsModes that another driver's parameter asks for, or -1
+	given     map[string]string // those that are not another driver's
+	variables map[string]string // session variables, for judgeMySQL
+	all       []string          // all that the driver gets
+	tls       int               // the index in tlsModes that another driver's parameters ask for, or -1
 	socket    string
 }
 
 // mysqlParameters checks the parameters of a URL, translates those of other drivers, and
-// adds those that the store works best with. Like go-sql-driver/mysql it decodes no name,
-// and only some of the values. It also returns the path of a socket, if one takes the
-// place of the address.
+// adds the defaults of ParseURL. Like go-sql-driver/mysql it decodes no names and only some
+// values. It also returns the path of the socket that replaces the address, or "".
 func mysqlParameters(query string) (parameters, socket string, err error) {
 	if _, err := url.ParseQuery(query); err != nil {
 		return "", "", errParameters
@@ -289,7 +290,7 @@ func mysqlParameters(query string) (parameters, socket string, err error) {
 			return "", "", err
 		}
 	}
-	// The server would report the same, but not before the app connects.
+	// Verify would find these too, but only when the app connects.
 	if err := judgeMySQL(u.variables); err != nil {
 		return "", "", err
 	}
@@ -299,7 +300,7 @@ func mysqlParameters(query string) (parameters, socket string, err error) {
 	return strings.Join(u.all, "&"), u.socket, nil
 }
 
-// read checks one parameter and adds it, translated if it is another driver's.
+// read checks and adds one parameter. It translates another driver's.
 func (u *mysqlURL) read(parameter string) error {
 	name, value, found := strings.Cut(parameter, "=")
 	if !found {
@@ -332,7 +333,7 @@ func (u *mysqlURL) read(parameter string) error {
 	return nil
 }
 
-// complete adds the parameters that the URL does not give.
+// complete adds the parameters that the URL lacks.
 func (u *mysqlURL) complete() error {
 	if u.tls >= 0 {
 		if _, ok := u.given["tls"]; ok {
@@ -355,14 +356,15 @@ func (u *mysqlURL) complete() error {
 	return nil
 }
 
-// A foreignParameter is what one of another driver means to go-sql-driver/mysql.
+// A foreignParameter is another driver's parameter, translated for go-sql-driver/mysql.
 type foreignParameter struct {
 	tls       string // one of tlsModes
-	socket    string // the path of a socket, for the address
-	parameter string // another parameter, or none
+	socket    string // the path of a socket, or ""
+	parameter string // a parameter of the driver's, or ""
 }
 
-// foreignMySQL translates a parameter of another driver. It reports whether it is one.
+// foreignMySQL translates a parameter of another driver. It reports whether the parameter
+// is one.
 func foreignMySQL(name, rawValue string) (f foreignParameter, ok bool, err error) {
 	if name == "tls" {
 		return f, false, nil
@@ -372,13 +374,13 @@ func foreignMySQL(name, rawValue string) (f foreignParameter, ok bool, err error
 		return f, false, errVariable
 	}
 	if strings.EqualFold(name, "timezone") { // Node.js. MySQL's variable is time_zone.
-		return f, false, errors.New("its parameter timezone: the driver has none, and the store needs none: take it out")
+		return f, false, errors.New("its parameter timezone: the driver has none, and the store needs none: remove it")
 	}
 	plain := plainName(name)
 	switch plain {
 	case "socket", "unixsocket", "socketpath": // Cloud SQL, Prisma, Node.js
 		if !strings.HasPrefix(value, "/") || strings.ContainsAny(value, "()?") {
-			return f, true, errors.New("its socket is not a path from the root on")
+			return f, true, errors.New("its socket is not an absolute path")
 		}
 		f.socket = value
 		return f, true, nil
@@ -405,7 +407,7 @@ func foreignMySQL(name, rawValue string) (f foreignParameter, ok bool, err error
 	return f, false, refuseForeign(MySQL, name)
 }
 
-// driverParameters are those that go-sql-driver/mysql takes for itself.
+// driverParameters are the parameters of go-sql-driver/mysql. It sends others to the server.
 var driverParameters = []string{
 	"allowAllFiles", "allowCleartextPasswords", "allowFallbackToPlaintext", "allowNativePasswords", "allowOldPasswords", "charset",
 	"checkConnLiveness", "clientFoundRows", "collation", "columnsWithAlias", "compress", "connectionAttributes", "interpolateParams",

@@ -240,7 +240,7 @@ func TestWhatARoleMayDo(t *testing.T) {
 		"no grants and no policies": {says: []string{
 			"role :app lacks SELECT on connect_schema", "row level security may hide rows of connect_schema from role :app",
 		}},
-		"grants and no policies":            {owner: grants, says: []string{"row level security may hide rows of connect_schema from role :app (no policy for SELECT is plainly true)"}},
+		"grants and no policies":            {owner: grants, says: []string{"row level security may hide rows of connect_schema from role :app (no policy for SELECT is the expression true)"}},
 		"policies that are open":            {owner: join(grants, onTables(open, tableNames...))},
 		"policies for everybody":            {owner: join(grants, onTables("CREATE POLICY p ON %s USING (true)", tableNames...))},
 		"policies and no grants":            {owner: onTables(open, tableNames...), says: []string{"role :app lacks SELECT on connect_schema"}},
@@ -256,16 +256,16 @@ func TestWhatARoleMayDo(t *testing.T) {
 		})},
 		"the versions are hidden": {
 			owner: join(grants, onTables(open, tableNames[1:]...)),
-			says:  []string{"row level security may hide rows of connect_schema from role :app (no policy for SELECT is plainly true)"},
+			says:  []string{"row level security may hide rows of connect_schema from role :app (no policy for SELECT is the expression true)"},
 		},
-		"one table is hidden": {owner: openBut(), says: []string{tasks + "(no policy for SELECT, INSERT, UPDATE, DELETE is plainly true)"}},
+		"one table is hidden": {owner: openBut(), says: []string{tasks + "(no policy for SELECT, INSERT, UPDATE, DELETE is the expression true)"}},
 		"two tables are hidden": {
 			owner: join(grants, onTables(open, "schema", "pending", "connections")),
 			says:  []string{tasks, "row level security may hide rows of connect_disconnects from role :app "},
 		},
 		"a policy for reading": {
 			owner: openBut("CREATE POLICY p ON connect_tasks FOR SELECT TO :app USING (true)"),
-			says:  []string{tasks + "(no policy for INSERT, UPDATE, DELETE is plainly true)"},
+			says:  []string{tasks + "(no policy for INSERT, UPDATE, DELETE is the expression true)"},
 		},
 		"a policy for each command": {owner: openBut(
 			"CREATE POLICY a ON connect_tasks FOR SELECT TO :app USING (true)", "CREATE POLICY b ON connect_tasks FOR INSERT TO :app WITH CHECK (true)",
@@ -274,18 +274,18 @@ func TestWhatARoleMayDo(t *testing.T) {
 			owner: openBut(
 				"CREATE POLICY a ON connect_tasks FOR SELECT TO :app USING (true)", "CREATE POLICY b ON connect_tasks FOR INSERT TO :app WITH CHECK (true)",
 				"CREATE POLICY c ON connect_tasks FOR UPDATE TO :app USING (true) WITH CHECK (attempts < 3)", "CREATE POLICY d ON connect_tasks FOR DELETE TO :app USING (true)"),
-			says: []string{tasks + "(no policy for UPDATE is plainly true)"},
+			says: []string{tasks + "(no policy for UPDATE is the expression true)"},
 		},
 		"a policy that depends on the row": {
 			owner: openBut("CREATE POLICY p ON connect_tasks TO :app USING (user_id = 'anna')"),
-			says:  []string{tasks + "(no policy for SELECT, INSERT, UPDATE, DELETE is plainly true)"},
+			says:  []string{tasks + "(no policy for SELECT, INSERT, UPDATE, DELETE is the expression true)"},
 		},
 		"a policy that depends on who asks": {
 			owner: openBut("CREATE POLICY p ON connect_tasks TO :app USING (current_user = ':app')"), says: []string{tasks},
 		},
 		"a policy that checks what is written": {
 			owner: openBut("CREATE POLICY p ON connect_tasks TO :app USING (true) WITH CHECK (user_id <> '')"),
-			says:  []string{tasks + "(no policy for INSERT, UPDATE is plainly true)"},
+			says:  []string{tasks + "(no policy for INSERT, UPDATE is the expression true)"},
 		},
 		"a policy for another role": {owner: openBut("CREATE POLICY p ON connect_tasks TO :owner USING (true)"), says: []string{tasks}},
 		"a policy for a group of the role": {
@@ -298,15 +298,15 @@ func TestWhatARoleMayDo(t *testing.T) {
 		},
 		"a restrictive policy": {
 			owner: openBut("CREATE POLICY p ON connect_tasks TO :app USING (true)", `CREATE POLICY "Not ""x""" ON connect_tasks AS RESTRICTIVE USING (user_id <> 'x')`),
-			says:  []string{tasks + `(the restrictive policy "Not ""x""" is not plainly true)`},
+			says:  []string{tasks + `(the restrictive policy "Not ""x""" is not the expression true)`},
 		},
 		"a restrictive policy for deleting": {
 			owner: openBut("CREATE POLICY p ON connect_tasks TO :app USING (true)", `CREATE POLICY q ON connect_tasks AS RESTRICTIVE FOR DELETE TO :app USING (false)`),
-			says:  []string{tasks + `(the restrictive policy q is not plainly true)`},
+			says:  []string{tasks + `(the restrictive policy q is not the expression true)`},
 		},
 		"a restrictive policy that checks what is written": {
 			owner: openBut("CREATE POLICY p ON connect_tasks TO :app USING (true)", `CREATE POLICY q ON connect_tasks AS RESTRICTIVE TO :app USING (true) WITH CHECK (attempts = 0)`),
-			says:  []string{tasks + `(the restrictive policy q is not plainly true)`},
+			says:  []string{tasks + `(the restrictive policy q is not the expression true)`},
 		},
 		"a restrictive policy that restricts nothing": {
 			owner: openBut("CREATE POLICY p ON connect_tasks TO :app USING (true)", "CREATE POLICY q ON connect_tasks AS RESTRICTIVE TO :app USING (true)"),
@@ -473,7 +473,7 @@ func TestAViewIsNoTable(t *testing.T) {
 	_, err = conn.ExecContext(t.Context(), "SET search_path = "+first.schema+", "+second.schema)
 	require.NoError(t, err)
 	require.NoError(t, conn.Close())
-	require.ErrorContains(t, New(second.owner, PostgreSQL).Verify(t.Context()), "this user can see no table connect_tasks")
+	require.ErrorContains(t, New(second.owner, PostgreSQL).Verify(t.Context()), "this user sees no table connect_tasks")
 }
 
 // PostgreSQL itself says what random policies let through.

@@ -112,7 +112,7 @@ func TestMigrate(t *testing.T) {
 			_, err := s.db.Exec(prefixed(s, "INSERT INTO connect_schema (version) VALUES (7)"))
 			require.NoError(t, err)
 			require.EqualError(t, s.Migrate(t.Context()), "sqlstore: migrate: the tables "+s.prefix+
-				"… have schema version 7, and this release of sqlstore knows versions up to 3: use a newer one")
+				"… have schema version 7, and this release of sqlstore knows versions up to 3: use a newer release")
 			require.Equal(t, 4, scalar[int](t, s.db, prefixed(s, "SELECT COUNT(*) FROM connect_schema")))
 		})
 

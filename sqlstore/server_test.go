@@ -23,7 +23,7 @@ func TestEngine(t *testing.T) {
 		"PostgreSQL 19beta1":                                    {PostgreSQL, "PostgreSQL 19"},
 		"PostgreSQL 11.22 (Debian 11.22-1.pgdg120+1) on x86_64": {PostgreSQL, "is PostgreSQL 11, and this release of sqlstore needs PostgreSQL 12 or later"},
 		"PostgreSQL 9.6.24 on x86_64":                           {PostgreSQL, "is PostgreSQL 9, and this release of sqlstore needs PostgreSQL 12 or later"},
-		"CockroachDB CCL v24.1.0 (x86_64-pc-linux-gnu, built 2024/05/15 21:28:29, go1.22.2 X:nocoverageredesign)":           {PostgreSQL, "is CockroachDB, which this release of sqlstore does not serve"},
+		"CockroachDB CCL v24.1.0 (x86_64-pc-linux-gnu, built 2024/05/15 21:28:29, go1.22.2 X:nocoverageredesign)":           {PostgreSQL, "is CockroachDB, which this release of sqlstore does not support because"},
 		"PostgreSQL 11.2-YB-2.20.1.3-b0 on x86_64-pc-linux-gnu, compiled by clang version 16.0.6, 64-bit":                   {PostgreSQL, "is YugabyteDB"},
 		"PostgreSQL 15.2-YB-2.25.0.0-b0 on x86_64-pc-linux-gnu":                                                             {PostgreSQL, "is YugabyteDB"},
 		"PostgreSQL 8.0.2 on i686-pc-linux-gnu, compiled by GCC gcc (GCC) 3.4.2 20041017 (Red Hat 3.4.2-6.fc3), Redshift 1": {PostgreSQL, "is Amazon Redshift"},
@@ -44,7 +44,7 @@ func TestEngine(t *testing.T) {
 		"5.5.5-10.6.1-MariaDB x":                                       {MySQL, "MariaDB 10.6"},
 		"11.4.2-MariaDB-log Source distribution":                       {MySQL, "MariaDB 11.4"},
 		"10.5.23-MariaDB x":                                            {MySQL, "is MariaDB 10.5, and this release of sqlstore needs MariaDB 10.6 or later"},
-		"8.0.11-TiDB-v7.5.0 TiDB Server (Apache License 2.0)":          {MySQL, "is TiDB, which this release of sqlstore does not serve, because it parses SKIP LOCKED and locks nothing"},
+		"8.0.11-TiDB-v7.5.0 TiDB Server (Apache License 2.0)":          {MySQL, "is TiDB, which this release of sqlstore does not support because it parses SKIP LOCKED and locks nothing"},
 		"5.7.25-OceanBase-v4.2.1.0 OceanBase 4.2.1.0":                  {MySQL, "is OceanBase"},
 		"5.7.32 SingleStoreDB source distribution (compatible; MySQL)": {MySQL, "is SingleStore"},
 		"8.0.33 Dolt": {MySQL, "is Dolt"},
@@ -90,7 +90,7 @@ func TestJudgeMySQL(t *testing.T) {
 	}
 	galera := map[string]string{"wsrep_on": "ON", "wsrep_provider": "/usr/lib/libgalera_smm.so", "wsrep_sync_wait": "3"}
 	for says, changes := range map[string]map[string]string{
-		"has autocommit = 0, so that nothing that the store writes is ever committed: take autocommit out of the connection string": {"autocommit": "0"},
+		"has autocommit = 0, so no write is ever committed: remove autocommit from the connection string": {"autocommit": "0"},
 		"has completion_type = CHAIN":         {"completion_type": "CHAIN"},
 		"has completion_type = RELEASE":       {"completion_type": "RELEASE"},
 		"character_set_client is gbk":         {"character_set_client": "gbk"},
@@ -291,7 +291,7 @@ func TestSearchPath(t *testing.T) {
 
 	_, err = admin.Exec("DROP TABLE " + schemas[1] + "." + tenants[1].prefix + "tasks")
 	require.NoError(t, err)
-	require.ErrorContains(t, tenants[1].Verify(t.Context()), "can see no table "+tenants[1].prefix+"tasks", "the first tenant's is not taken for it")
+	require.ErrorContains(t, tenants[1].Verify(t.Context()), "sees no table "+tenants[1].prefix+"tasks", "the first tenant's is not taken for it")
 }
 
 func TestTablesWithoutTransactions(t *testing.T) {

@@ -105,7 +105,7 @@ func TestUnkeepableTexts(t *testing.T) {
 			return c
 		}
 		for what, odd := range map[string]string{
-			"holds a NUL byte":   "secret\x00",
+			"has a NUL byte":   "secret\x00",
 			"is not valid UTF-8": "secret\xff",
 			"has 256 bytes":      "secret" + strings.Repeat("x", 250),
 		} {
