@@ -105,7 +105,7 @@ func attack(letter string) string {
 // letters end, in UTF-8, with bytes that are the first of two in some charset.
 var letters = []string{"中", "é", "ü", "ß", "ァ", "表", "ソ", "한", "😀", "\u00ad", "\u07ff", "\uffee", "", `\`, "中\\"}
 
-func TestNoTextBreaksOutOfItsQuotes(t *testing.T) {
+func TestCharsetLetsNoTextBreakOutOfItsQuotes(t *testing.T) {
 	t.Parallel()
 	d := on(t, MySQL)
 	for _, row := range accepted {

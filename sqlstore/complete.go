@@ -37,22 +37,6 @@ func (s *Store) Complete(ctx context.Context, tokenHash string, c connect.Connec
 	return done, nil
 }
 
-// maxOvertaken is how often a call begins again because another call was faster. Each
-// time another one has succeeded, so this many calls may race.
-const maxOvertaken = 50
-
-// doOver is do for an operation that returns errOvertaken when another call was faster.
-func (s *Store) doOver(ctx context.Context, doing string, op func() error) error {
-	return s.do(ctx, doing, func() error {
-		for n := 1; ; n++ {
-			err := op()
-			if err != errOvertaken || n == maxOvertaken || !wait(ctx, min(n, 3)) {
-				return err
-			}
-		}
-	})
-}
-
 // completeAtOnce is Complete in one statement. If that stores nothing, two more statements
 // read the reason.
 func (s *Store) completeAtOnce(ctx context.Context, tokenHash string, c connect.Connection, how connect.Completion) (connect.Completed, error) {

@@ -163,7 +163,7 @@ func rowsOf(t *testing.T, s *Store, query string) (all []string) {
 }
 
 // Each round trip of each method fails once, at its place.
-func TestFaultAtEachStep(t *testing.T) {
+func TestRetryOfEachStep(t *testing.T) {
 	t.Parallel()
 	transient := map[Dialect]error{
 		SQLite:     sqliteError(5),
@@ -246,7 +246,7 @@ func empty(t *testing.T, s *Store) {
 	}
 }
 
-func TestDeadlock(t *testing.T) {
+func TestRetryAfterADeadlock(t *testing.T) {
 	t.Parallel()
 	for _, dialect := range []Dialect{PostgreSQL, MySQL} {
 		t.Run("a real deadlock is tried again, "+string(dialect), func(t *testing.T) {
@@ -314,7 +314,7 @@ func TestDeadlock(t *testing.T) {
 	}
 }
 
-func TestKilledConnection(t *testing.T) {
+func TestRetryAfterAKilledConnection(t *testing.T) {
 	t.Parallel()
 	const locked = "UPDATE connect_connections SET connected_at = connected_at WHERE user_id = 'anna'"
 	inTheWay := map[string]string{
@@ -364,7 +364,7 @@ func TestKilledConnection(t *testing.T) {
 
 // After a restart of the server every connection of the pool is dead, also one that
 // was used a moment ago.
-func TestDeadPool(t *testing.T) {
+func TestRetryInADeadPool(t *testing.T) {
 	t.Parallel()
 	onServers(t, func(t *testing.T, d *database) {
 		db := d.open(t, d.url(t))
@@ -398,7 +398,7 @@ func TestDeadPool(t *testing.T) {
 }
 
 // After a failover a pool holds sessions on a server that takes no writes any more.
-func TestReadOnlySessions(t *testing.T) {
+func TestRetryOnReadOnlySessions(t *testing.T) {
 	t.Parallel()
 	onServers(t, func(t *testing.T, d *database) {
 		db := d.open(t, d.url(t))
@@ -430,7 +430,7 @@ func TestReadOnlySessions(t *testing.T) {
 
 // A table that a migration changes must not fail the statements that were prepared
 // before.
-func TestCachedPlan(t *testing.T) {
+func TestRetryAfterACachedPlan(t *testing.T) {
 	t.Parallel()
 	d := on(t, PostgreSQL)
 	db, err := sql.Open("pgx", withParameters(d.url(t), "default_query_exec_mode=cache_statement"))
@@ -455,7 +455,7 @@ func TestCachedPlan(t *testing.T) {
 	}
 }
 
-func TestLockTimeout(t *testing.T) {
+func TestRetryAfterALockTimeout(t *testing.T) {
 	t.Parallel()
 	d := on(t, PostgreSQL)
 	s := d.emptyIn(t, d.open(t, withParameters(d.url(t), "lock_timeout=100")))
@@ -532,7 +532,7 @@ func kill(t *testing.T, d *database, id int64) {
 	require.NoError(t, err)
 }
 
-func TestPoolAndServerFaults(t *testing.T) {
+func TestContextLimitsEveryCall(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, d *database) {
 		t.Run("a closed pool is said at once", func(t *testing.T) {
@@ -640,7 +640,7 @@ func TestPoolAndServerFaults(t *testing.T) {
 	}
 }
 
-func TestCutOff(t *testing.T) {
+func TestContextEndsDuringAWrite(t *testing.T) {
 	t.Parallel()
 	onServers(t, func(t *testing.T, d *database) {
 		t.Run("a write that the server is working on when ctx ends is given the time to end", func(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-func TestSurplus(t *testing.T) {
+func TestBindSurplus(t *testing.T) {
 	t.Parallel()
 	live := func(tokenHash string) boundFlow { return boundFlow{tokenHash, false} }
 	spent := func(tokenHash string) boundFlow { return boundFlow{tokenHash, true} }
@@ -135,4 +135,27 @@ func TestBindBesideOthers(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestBindErrors(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d *database) {
+		t.Run("a token hash that would make room is bound already all the same", func(t *testing.T) {
+			t.Parallel()
+			s := d.migrated(t)
+			prepare(t, s)
+			before := contents(t, s)
+			err := s.Bind(t.Context(), flow("anna", "ended"), 1)
+			require.EqualError(t, err, "sqlstore: bind a flow: its token hash is bound already")
+			require.Equal(t, before, contents(t, s))
+		})
+
+		t.Run("that a token hash is bound already is said without quoting it", func(t *testing.T) {
+			t.Parallel()
+			s := d.migrated(t)
+			bind(t, s, flow("anna", "secret"))
+			err := s.Bind(t.Context(), flow("ben", "secret"), plenty)
+			require.EqualError(t, err, "sqlstore: bind a flow: its token hash is bound already")
+		})
+	})
 }

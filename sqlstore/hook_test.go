@@ -312,10 +312,10 @@ func TestHookOptions(t *testing.T) {
 	require.Equal(t, SchemaSince(SQLite, 1), SchemaSince(SQLite, 1, WithHook(idle)))
 }
 
-// TestKilledWithHook runs this test again in a process of its own, which changes
+// TestHookInAKilledProcess runs this test again in a process of its own, which changes
 // connections until it is killed in the midst of it. The app's table and the store's
 // never differ, however often that happens.
-func TestKilledWithHook(t *testing.T) {
+func TestHookInAKilledProcess(t *testing.T) {
 	const variable = "CONNECT_TEST_KILLED"
 	if which := os.Getenv(variable); which != "" {
 		dialect, rest, _ := strings.Cut(which, " ")
@@ -338,7 +338,7 @@ func TestKilledWithHook(t *testing.T) {
 		// A dozen kills, and more where little happens in between.
 		most, ended := 0, 0
 		for kills := 0; kills < 12 || kills < 60 && (most < 4 || ended == 0); kills++ {
-			child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKilledWithHook$")
+			child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHookInAKilledProcess$")
 			child.Env = append(os.Environ(), variable+"="+string(d.dialect)+" "+prefix+" "+databaseURL)
 			out, err := child.StdoutPipe()
 			require.NoError(t, err)

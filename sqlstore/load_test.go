@@ -34,7 +34,7 @@ func connectUser(ctx context.Context, s *Store, user string) error {
 	return s.Done(ctx, tag(user, "identity of "+user))
 }
 
-func TestManyFlows(t *testing.T) {
+func TestLoadOfManyFlows(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, d *database) {
 		t.Run("64 users connect at once, while others sweep and claim", func(t *testing.T) {
@@ -198,9 +198,9 @@ func TestManyFlows(t *testing.T) {
 	})
 }
 
-// TestSeveralProcesses runs this test again in processes of their own, all on
+// TestLoadOfSeveralProcesses runs this test again in processes of their own, all on
 // one SQLite file.
-func TestSeveralProcesses(t *testing.T) {
+func TestLoadOfSeveralProcesses(t *testing.T) {
 	const variable = "CONNECT_TEST_PROCESS"
 	const flows = 25
 	d := on(t, SQLite)
@@ -228,7 +228,7 @@ func TestSeveralProcesses(t *testing.T) {
 	var running sync.WaitGroup
 	for i := range processes {
 		running.Go(func() {
-			process := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestSeveralProcesses$")
+			process := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestLoadOfSeveralProcesses$")
 			process.Env = append(os.Environ(), variable+"="+databaseURL)
 			outputs[i], failures[i] = process.CombinedOutput()
 		})

@@ -21,7 +21,7 @@ func idle(context.Context, *sql.Tx, Change) error { return nil }
 
 // Random calls on few users, actors, identities and connections come out as they do
 // on a MemoryStore, which is the reference.
-func TestAgainstMemoryStore(t *testing.T) {
+func TestContractAgainstMemoryStore(t *testing.T) {
 	t.Parallel()
 	const calls, seed = 2000, 3
 	for name, options := range hooked {

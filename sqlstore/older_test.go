@@ -173,7 +173,7 @@ func (o *olderStore) connect(ctx context.Context, user, identity string) error {
 
 // An app that has been running with an older schema is brought up to date, while
 // replicas of its older release go on, and keep going on afterwards.
-func TestFromOlderVersions(t *testing.T) {
+func TestMigrateFromOlderVersions(t *testing.T) {
 	t.Parallel()
 	for _, version := range []int{1, 2} {
 		t.Run(fmt.Sprintf("from version %d", version), func(t *testing.T) {

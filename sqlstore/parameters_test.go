@@ -12,7 +12,7 @@ import (
 )
 
 // Connection strings as hosts and other languages' drivers hand them out.
-func TestForeignURLs(t *testing.T) {
+func TestParseURLTranslates(t *testing.T) {
 	t.Parallel()
 	const mysqlRest = "&charset=utf8mb4&interpolateParams=true"
 	for url, want := range map[string]string{
@@ -77,7 +77,7 @@ func TestForeignURLs(t *testing.T) {
 	}
 }
 
-func TestForeignURLsRefused(t *testing.T) {
+func TestParseURLRefusesParameters(t *testing.T) {
 	t.Parallel()
 	for parameters, says := range map[string]string{
 		"mysql ssl-ca=/secret.pem":                           "its parameter sslca: it is about encryption",
@@ -142,7 +142,7 @@ func TestForeignURLsRefused(t *testing.T) {
 }
 
 // What is translated does to the drivers what it says.
-func TestForeignEncryption(t *testing.T) {
+func TestParseURLEncryption(t *testing.T) {
 	t.Parallel()
 	config := func(parameters string) *tls.Config {
 		_, dsn, _, err := ParseURL("postgres://u@h/app?" + parameters)

@@ -61,6 +61,22 @@ func (s *Store) do(ctx context.Context, doing string, op func() error) error {
 	}
 }
 
+// maxOvertaken is how often a call begins again because another call was faster. Each
+// time another one has succeeded, so this many calls may race.
+const maxOvertaken = 50
+
+// doOver is do for an operation that returns errOvertaken when another call was faster.
+func (s *Store) doOver(ctx context.Context, doing string, op func() error) error {
+	return s.do(ctx, doing, func() error {
+		for n := 1; ; n++ {
+			err := op()
+			if err != errOvertaken || n == maxOvertaken || !wait(ctx, min(n, 3)) {
+				return err
+			}
+		}
+	})
+}
+
 // wait waits before the next attempt. It returns false if ctx ends first.
 func wait(ctx context.Context, attempt int) bool {
 	longest := min(firstWait<<(attempt-1), maxWait)

@@ -48,7 +48,7 @@ func (ncrucesCode) Temporary() bool       { return true }
 func (ncrucesExtended) Error() string     { return "SQLite has failed" }
 func (ncrucesExtended) Temporary() bool   { return true }
 
-func TestErrors(t *testing.T) {
+func TestRetryReactions(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
 		err                 error
@@ -127,7 +127,7 @@ type numberError struct{ Number string }
 
 func (numberError) Error() string { return "" }
 
-func TestDo(t *testing.T) {
+func TestRetry(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")
 
@@ -219,7 +219,7 @@ func TestDo(t *testing.T) {
 	})
 }
 
-func TestOutlive(t *testing.T) {
+func TestContextOfAWrite(t *testing.T) {
 	t.Parallel()
 	inBubble := func(name string, test func(t *testing.T, longer context.Context, end, cancel func())) {
 		t.Run(name, func(t *testing.T) {
@@ -252,7 +252,7 @@ func TestOutlive(t *testing.T) {
 }
 
 // The document lists every error that is retried, and those that cost the connection.
-func TestTheDocumentListsTheErrors(t *testing.T) {
+func TestRetryDocumentListsTheErrors(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../docs/databases.md")
 	require.NoError(t, err)
@@ -279,4 +279,43 @@ func TestTheDocumentListsTheErrors(t *testing.T) {
 	}
 	require.ElementsMatch(t, want, listed)
 	require.ElementsMatch(t, wantClosed, closed)
+}
+
+func TestRetryOfOvertakenCalls(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		overtaken int
+		then      error
+		attempts  int
+		says      string
+	}{
+		"as often as others are faster":         {overtaken: maxOvertaken - 1, attempts: maxOvertaken},
+		"until it fails in another way":         {overtaken: 20, then: errHook, attempts: 21, says: "sqlstore: try: " + errHook.Error()},
+		"until there is an answer":              {overtaken: 20, then: connect.ErrStateSpent, attempts: 21, says: connect.ErrStateSpent.Error()},
+		"and again after it has begun at first": {overtaken: 3 * maxOvertaken, attempts: 3*maxOvertaken + 1},
+		"but not without end":                   {overtaken: 1_000_000, attempts: 0, says: "sqlstore: try: overtaken by other transactions"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				attempts := 0
+				begun := time.Now()
+				err := new(Store).doOver(t.Context(), "try", func() error {
+					if attempts++; attempts <= row.overtaken {
+						return errOvertaken
+					}
+					return row.then
+				})
+				if row.says != "" {
+					require.EqualError(t, err, row.says)
+				} else {
+					require.NoError(t, err)
+				}
+				if row.attempts != 0 {
+					require.Equal(t, row.attempts, attempts)
+				}
+				require.Less(t, time.Since(begun), 10*time.Second)
+			})
+		})
+	}
 }

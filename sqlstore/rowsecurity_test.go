@@ -113,7 +113,7 @@ func requireDenied(t *testing.T, err error, statement string) {
 // What Supabase does to the tables of its schema "public".
 const platform = "ALTER DEFAULT PRIVILEGES FOR ROLE :owner IN SCHEMA :schema GRANT ALL ON TABLES TO :anon"
 
-func TestRoleOfAPlatform(t *testing.T) {
+func TestRowSecurityAgainstAPlatformsRole(t *testing.T) {
 	t.Parallel()
 	for name, makeTables := range map[string]func(t *testing.T, s *Store){
 		"Migrate": func(t *testing.T, s *Store) {},
@@ -216,7 +216,7 @@ func onTables(format string, tables ...string) (all []string) {
 	return all
 }
 
-func TestWhatARoleMayDo(t *testing.T) {
+func TestRowSecurityOfEachRole(t *testing.T) {
 	t.Parallel()
 	join := func(lists ...[]string) (all []string) {
 		for _, list := range lists {
@@ -370,7 +370,7 @@ func TestWhatARoleMayDo(t *testing.T) {
 }
 
 // What is found out is worth finding out: without a policy these do not fail.
-func TestHiddenRowsAreNoError(t *testing.T) {
+func TestRowSecurityHidesRowsWithoutAnError(t *testing.T) {
 	t.Parallel()
 	r := newRealm(t)
 	app := r.role(t, "app", "")
@@ -388,7 +388,7 @@ func TestHiddenRowsAreNoError(t *testing.T) {
 	requireTasks(t, s, tag("anna", "1"))
 }
 
-func TestForcedRowSecurity(t *testing.T) {
+func TestRowSecurityForced(t *testing.T) {
 	t.Parallel()
 	for _, forced := range tableNames {
 		t.Run(forced, func(t *testing.T) {
@@ -409,7 +409,7 @@ func TestForcedRowSecurity(t *testing.T) {
 
 // Version 1 had no row level security. A role of its own goes on when its policies
 // are there before.
-func TestPoliciesBeforeVersion2(t *testing.T) {
+func TestRowSecurityPoliciesBeforeVersion2(t *testing.T) {
 	t.Parallel()
 	r := newRealm(t)
 	app := r.role(t, "app", "")
@@ -435,7 +435,7 @@ func TestPoliciesBeforeVersion2(t *testing.T) {
 }
 
 // Only the tables that statements reach are looked at.
-func TestTablesOfAnotherSchema(t *testing.T) {
+func TestVerifyTablesOfAnotherSchema(t *testing.T) {
 	t.Parallel()
 	first, second := newRealm(t), newRealm(t)
 	for _, r := range []*realm{first, second} {
@@ -459,7 +459,7 @@ func TestTablesOfAnotherSchema(t *testing.T) {
 }
 
 // A view of the name is what statements reach, whatever is behind it.
-func TestAViewIsNoTable(t *testing.T) {
+func TestVerifyTakesNoViewForATable(t *testing.T) {
 	t.Parallel()
 	first, second := newRealm(t), newRealm(t)
 	for _, r := range []*realm{first, second} {
@@ -477,7 +477,7 @@ func TestAViewIsNoTable(t *testing.T) {
 }
 
 // PostgreSQL itself says what random policies let through.
-func TestPoliciesAsPostgreSQLSeesThem(t *testing.T) {
+func TestRowSecurityPoliciesAsPostgreSQLSeesThem(t *testing.T) {
 	t.Parallel()
 	r := newRealm(t)
 	app := r.role(t, "app", "")

@@ -266,7 +266,7 @@ func byHand(s *Store, schema string) error {
 }
 
 // Whichever way the tables are made, they are the same.
-func TestWaysToTheTables(t *testing.T) {
+func TestMigrateAndSchemaMakeTheSameTables(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, d *database) {
 		want := tables(t, d.migrated(t))

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestEngine(t *testing.T) {
+func TestVerifyVersions(t *testing.T) {
 	t.Parallel()
 	for said, row := range map[string]struct {
 		dialect Dialect
@@ -64,7 +64,7 @@ func TestEngine(t *testing.T) {
 	require.NoError(t, err, "a sign counts in its dialect alone")
 }
 
-func TestJudgeMySQL(t *testing.T) {
+func TestVerifySettingsOfMySQL(t *testing.T) {
 	t.Parallel()
 	// As MariaDB, and as MySQL.
 	sound := []map[string]string{
@@ -127,7 +127,7 @@ func with(settings map[string]string, name, value string) map[string]string {
 	return settings
 }
 
-func TestPathNames(t *testing.T) {
+func TestVerifySearchPathNames(t *testing.T) {
 	t.Parallel()
 	for path, want := range map[string][]string{
 		``:                            nil,
@@ -142,7 +142,7 @@ func TestPathNames(t *testing.T) {
 	}
 }
 
-func TestJudgePostgreSQL(t *testing.T) {
+func TestVerifySettingsOfPostgreSQL(t *testing.T) {
 	t.Parallel()
 	session := func(path, schema string) postgresSession {
 		return postgresSession{searchPath: path, schema: schema, role: "app", encoding: "UTF8", readOnly: "off"}
@@ -182,7 +182,7 @@ func requireUnservable(t *testing.T, s *Store, says string) {
 }
 
 // Sessions that would lose or mix rows, on real servers.
-func TestSessions(t *testing.T) {
+func TestVerifySessions(t *testing.T) {
 	t.Parallel()
 	for says, parameters := range map[string]string{
 		"has autocommit = 0":            "autocommit=0",
@@ -242,7 +242,7 @@ func TestSessions(t *testing.T) {
 	}
 }
 
-func TestSQLiteInMemory(t *testing.T) {
+func TestVerifySQLiteInMemory(t *testing.T) {
 	t.Parallel()
 	t.Run("a pool whose connections have a database each is refused", func(t *testing.T) {
 		t.Parallel()
@@ -263,7 +263,7 @@ func TestSQLiteInMemory(t *testing.T) {
 }
 
 // A tenant is a schema. Tables further along the search_path are another's.
-func TestSearchPath(t *testing.T) {
+func TestVerifySearchPath(t *testing.T) {
 	t.Parallel()
 	d := on(t, PostgreSQL)
 	admin, err := d.pool()
@@ -294,7 +294,7 @@ func TestSearchPath(t *testing.T) {
 	require.ErrorContains(t, tenants[1].Verify(t.Context()), "sees no table "+tenants[1].prefix+"tasks", "the first tenant's is not taken for it")
 }
 
-func TestTablesWithoutTransactions(t *testing.T) {
+func TestVerifyTablesWithoutTransactions(t *testing.T) {
 	t.Parallel()
 	s := on(t, MySQL).migrated(t)
 	_, err := s.db.Exec("ALTER TABLE " + s.prefix + "tasks ENGINE=MyISAM")

@@ -68,7 +68,7 @@ func TestVerify(t *testing.T) {
 }
 
 // What Verify looks at are the tables that the schema makes.
-func TestTableNames(t *testing.T) {
+func TestVerifyTableNames(t *testing.T) {
 	t.Parallel()
 	for _, d := range databases {
 		var made []string
@@ -85,7 +85,7 @@ func TestTableNames(t *testing.T) {
 	}
 }
 
-func TestWhatKeepsARoleFromATable(t *testing.T) {
+func TestVerifyRights(t *testing.T) {
 	t.Parallel()
 	all := policy{name: "p", permissive: true, command: "*", using: "true"}
 	with := func(change func(p *policy)) policy {
@@ -172,7 +172,7 @@ func mysqlUser(t *testing.T, d *database) (name string, db *sql.DB) {
 	return name, d.open(t, u.String())
 }
 
-func TestGrantsOnMySQL(t *testing.T) {
+func TestVerifyGrantsOnMySQL(t *testing.T) {
 	t.Parallel()
 	d := on(t, MySQL)
 	all := make(map[string]string)

@@ -15,7 +15,7 @@ import (
 
 // Behind a pooler in transaction mode these drivers write wrong rows, or fail when a
 // second process comes. Migrate and Verify must say so.
-func TestRefusedBehindPgBouncer(t *testing.T) {
+func TestPgBouncerRefusesDrivers(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
 		driver, parameters, says string
@@ -88,7 +88,7 @@ func (c *countingConn) ExecContext(ctx context.Context, query string, args []dri
 }
 
 // PgBouncer refuses parameters that it cannot keep apart for each client.
-func TestParametersThatPgBouncerRefuses(t *testing.T) {
+func TestPgBouncerRefusesParameters(t *testing.T) {
 	t.Parallel()
 	for _, driver := range []string{"pgx", "postgres"} {
 		for _, parameter := range []string{"search_path=tenant", "statement_timeout=1000"} {
@@ -102,7 +102,7 @@ func TestParametersThatPgBouncerRefuses(t *testing.T) {
 }
 
 // What ParseURL returns is right behind a pooler as it is.
-func TestParseURLBehindPgBouncer(t *testing.T) {
+func TestPgBouncerTakesWhatParseURLReturns(t *testing.T) {
 	t.Parallel()
 	name, dsn, d, err := sqlstore.ParseURL(need(t, pgbouncer))
 	require.NoError(t, err)
