@@ -15,9 +15,8 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// Each of these calls has begun, and waits for a lock, when another transaction
-// changes what it has looked at before. On SQLite that cannot be: there the
-// other one comes first as a whole.
+// Another transaction changes the rows that a call has read, while the call waits for a
+// lock. On SQLite the other transaction always comes first as a whole.
 func TestCompleteOvertaken(t *testing.T) {
 	t.Parallel()
 
@@ -27,17 +26,16 @@ func TestCompleteOvertaken(t *testing.T) {
 	)
 	for _, row := range []struct {
 		name string
-		// before makes what there is beside anna's flow, if anything.
+		// before creates the rows besides anna's flow. It may be nil.
 		before func(t *testing.T, s *Store)
-		// locked is what another transaction sends before and commits after, and
-		// then what else happens while the call waits for it.
+		// locked is what the other transaction sends before the call, and commits
+		// during it. then runs while the call waits.
 		locked []string
 		then   func(t *testing.T, s *Store)
-		// identity is what anna's flow is completed with, and how; tagged if it is
-		// zero.
+		// identity and how are the arguments of Complete. A zero how means tagged.
 		identity string
 		how      connect.Completion
-		// flow changes anna's flow, if it is set.
+		// flow changes anna's flow. It may be nil.
 		flow  func(p *connect.Pending)
 		want  error
 		after func(t *testing.T, s *Store)
@@ -430,9 +428,9 @@ func TestCompleteOvertaken(t *testing.T) {
 	}
 }
 
-// Another call comes before each step of one. Where it waits for a lock, the one
-// goes on meanwhile. In whatever order their steps are taken, no connection
-// outlives a Disconnect that came after its flow began.
+// Another call runs before each step of a call. If it waits for a lock, the first call goes
+// on meanwhile. In any order of their steps, no connection outlives a Disconnect that came
+// after its flow began.
 func TestDisconnectIsOutlivedByNoConnection(t *testing.T) {
 	t.Parallel()
 	type call func(ctx context.Context, s *Store) error
@@ -447,8 +445,7 @@ func TestDisconnectIsOutlivedByNoConnection(t *testing.T) {
 	}
 	both := func(ctx context.Context, s *Store) error { return errors.Join(bind(ctx, s), complete(ctx, s)) }
 	nothing := func(context.Context, *Store) error { return nil }
-	// disconnectOne ends the only connection there is, and spends the flow, which could
-	// renew it.
+	// disconnectOne ends the only connection, and spends the flow that could renew it.
 	disconnectOne := func(ctx context.Context, s *Store) error {
 		d := all("anna")
 		d.ConnectionID = idOf("anna", "0")
@@ -504,8 +501,8 @@ func TestDisconnectIsOutlivedByNoConnection(t *testing.T) {
 		}
 	}
 
-	// On MySQL the statement that finds the flow may have looked for a Disconnect
-	// before the flow was bound. A later statement looks again.
+	// On MySQL the statement that finds the flow may have looked for a Disconnect before
+	// the flow was bound. A later statement looks again.
 	t.Run("Disconnect when Complete has looked for one, on MySQL", func(t *testing.T) {
 		t.Parallel()
 		d := on(t, MySQL)
@@ -528,9 +525,9 @@ func TestDisconnectIsOutlivedByNoConnection(t *testing.T) {
 	})
 }
 
-// overtakenAt makes a call, and another one before its step. Where that one waits for a
-// lock, the call goes on meanwhile. If the call has no such step, the other one comes
-// after it, and there are no more steps.
+// overtakenAt runs a call, and another one before its step. If the other one waits for a
+// lock, the call goes on meanwhile. If the call has no such step, the other one runs after it,
+// and there are no more steps.
 func overtakenAt(w *traffic, step int, call, other func() error) (err, otherErr error, more bool) {
 	errs := make(chan error, 1)
 	sending := 0
@@ -570,8 +567,8 @@ func requireOnly(t *testing.T, err error, allowed ...error) {
 	}
 }
 
-// Disconnect locks flows, then the connection, then tasks. A Complete that took
-// them in another order could run into a deadlock with it.
+// Disconnect locks flows, then the connection, then tasks. A Complete with another order
+// could deadlock with it.
 func TestCompleteLocksAsDisconnectDoes(t *testing.T) {
 	t.Parallel()
 	for name, how := range map[string]connect.Completion{"any identity": tagged, "the user's identity": same} {
@@ -595,8 +592,8 @@ func TestCompleteLocksAsDisconnectDoes(t *testing.T) {
 	}
 }
 
-// The rows of a user's connections are locked by slot. On PostgreSQL they lie in
-// another order once one of them was changed.
+// A user's connections are locked in the order of slots. On PostgreSQL their physical order
+// differs once one of them was changed.
 func TestDisconnectAndCompleteLockConnectionsBySlot(t *testing.T) {
 	t.Parallel()
 	adding := flow("anna", "adding")

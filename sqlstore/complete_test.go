@@ -13,7 +13,7 @@ import (
 func TestCompletePlace(t *testing.T) {
 	t.Parallel()
 	c := connection("anna", "1")
-	// A flow of anna's, for her only connection unless a row says otherwise.
+	// Anna's flow is for her only connection unless a row changes it.
 	given := func(changes ...func(f *facts)) facts {
 		f := facts{known: true, flow: flow("anna", "")}
 		for _, change := range changes {
@@ -41,7 +41,7 @@ func TestCompletePlace(t *testing.T) {
 	expired := func(f *facts) { f.flow.ExpiresAt = noon }
 	retired := func(f *facts) { f.retired = true }
 	taken := func(f *facts) { f.taken = true }
-	// What is refused for a reason below is refused for all those above it first.
+	// Each reason comes before those below it.
 	upTo := func(n int) func(f *facts) {
 		return func(f *facts) {
 			for _, change := range []func(f *facts){names("unknown"), taken, retired, expired, disconnected}[:n] {
@@ -116,8 +116,8 @@ func TestCompletePlace(t *testing.T) {
 	}
 }
 
-// Of all tabs that add at once, as many succeed as the limit leaves room for. None
-// gives up because the others are faster.
+// Of the tabs that add at once, as many succeed as the limit allows. None gives up because
+// others are faster.
 func TestCompleteRacingAdds(t *testing.T) {
 	t.Parallel()
 	for name, options := range hooked {
@@ -166,5 +166,5 @@ func raceToAdd(t *testing.T, s *Store, limit int) {
 	require.Equal(t, added, scalar[int](t, s.db, prefixed(s, "SELECT COUNT(*) FROM connect_pending WHERE spent")))
 }
 
-// hooked are the options that the ways to make a change depend on.
+// hooked are the options on which the statements of a change depend.
 var hooked = map[string][]Option{"without a hook": nil, "with a hook": {WithHook(idle)}}

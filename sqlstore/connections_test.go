@@ -43,8 +43,8 @@ func TestSetHealthNews(t *testing.T) {
 	}
 }
 
-// MySQL counts a row that is set to what it was as none, unless a parameter of
-// the driver says otherwise.
+// MySQL does not count a row whose values stay the same, unless a parameter of the driver
+// changes that.
 func TestSetHealthOfAnUnchangedConnection(t *testing.T) {
 	t.Parallel()
 	for name, parameters := range map[string]string{
@@ -69,7 +69,7 @@ func TestSetHealthOfAnUnchangedConnection(t *testing.T) {
 			complete(t, s, other, "2")
 			requireTasks(t, s, deletion("anna", "1"), tag("anna", "2"))
 
-			// Somebody else's row that would be the same after all is not the user's.
+			// The same row of another user is not the user's.
 			bens := flow("ben", "bens")
 			bind(t, s, bens)
 			meanwhile(t, s, func() {

@@ -24,8 +24,7 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// calls are all methods of a store, on a user who is connected and has other
-// flows. Each is given a store in which everything is there for it to change.
+// calls are all methods of a store, each with arguments that change something after prepare.
 var calls = map[string]func(ctx context.Context, s *Store) error{
 	"Bind":    func(ctx context.Context, s *Store) error { return s.Bind(ctx, flow("anna", "new"), 1) },
 	"Pending": func(ctx context.Context, s *Store) error { _, err := s.Pending(ctx, "live"); return err },
@@ -113,7 +112,7 @@ func listed(ids []string, err error) error {
 	return err
 }
 
-// prepare makes a store what calls begin with.
+// prepare migrates a store and creates the rows for calls.
 func prepare(t *testing.T, s *Store) {
 	t.Helper()
 	require.NoError(t, s.Migrate(t.Context()))
@@ -125,7 +124,7 @@ func prepare(t *testing.T, s *Store) {
 	require.NoError(t, s.Spend(t.Context(), ended.TokenHash))
 }
 
-// contents are all rows of a store.
+// contents returns all rows of a store.
 func contents(t *testing.T, s *Store) (all []string) {
 	t.Helper()
 	for _, query := range []string{
@@ -162,7 +161,7 @@ func rowsOf(t *testing.T, s *Store, query string) (all []string) {
 	return all
 }
 
-// Each round trip of each method fails once, at its place.
+// Each round trip of each method fails once.
 func TestRetryOfEachStep(t *testing.T) {
 	t.Parallel()
 	transient := map[Dialect]error{
@@ -180,7 +179,7 @@ func TestRetryOfEachStep(t *testing.T) {
 		for name, call := range calls {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				// What it sends when nothing fails, and what comes of it.
+				// The statements without a fault, and their effect.
 				db, w := watched(t, d)
 				s := d.emptyIn(t, db)
 				prepare(t, s)
@@ -258,10 +257,9 @@ func TestRetryAfterADeadlock(t *testing.T) {
 			other, err := d.pool()
 			require.NoError(t, err)
 
-			// Disconnect locks the flows and then the connection; this one does
-			// it the other way round. Disconnect is the victim: on PostgreSQL
-			// because it looks for a deadlock first, on MySQL because it has
-			// changed less.
+			// Disconnect locks the flows and then the connection, this transaction in the
+			// opposite order. Disconnect is the victim: PostgreSQL chooses the one that
+			// detects the deadlock first, MySQL the one that has changed less.
 			tx, err := other.BeginTx(t.Context(), s.tx)
 			require.NoError(t, err)
 			defer tx.Rollback()
@@ -278,8 +276,7 @@ func TestRetryAfterADeadlock(t *testing.T) {
 			_, err = tx.Exec(prefixed(s, "UPDATE connect_connections SET connected_at = 1 WHERE user_id = 'anna'"))
 			require.NoError(t, err)
 
-			// The second attempt comes when the other one is over: it might be
-			// faster than that and run into it again.
+			// The second attempt must not begin before the other transaction has ended.
 			over := make(chan struct{})
 			begun := 0
 			w.setBefore(func(sending string) error {
@@ -362,8 +359,8 @@ func TestRetryAfterAKilledConnection(t *testing.T) {
 	})
 }
 
-// After a restart of the server every connection of the pool is dead, also one that
-// was used a moment ago.
+// After a restart of the server every connection of the pool is dead, even one that was used
+// a moment ago.
 func TestRetryInADeadPool(t *testing.T) {
 	t.Parallel()
 	onServers(t, func(t *testing.T, d *database) {
@@ -397,7 +394,7 @@ func TestRetryInADeadPool(t *testing.T) {
 	})
 }
 
-// After a failover a pool holds sessions on a server that takes no writes any more.
+// After a failover a pool has sessions on a server that does not accept writes any more.
 func TestRetryOnReadOnlySessions(t *testing.T) {
 	t.Parallel()
 	onServers(t, func(t *testing.T, d *database) {
@@ -428,8 +425,7 @@ func TestRetryOnReadOnlySessions(t *testing.T) {
 	})
 }
 
-// A table that a migration changes must not fail the statements that were prepared
-// before.
+// A migration must not break statements that were prepared before it.
 func TestRetryAfterACachedPlan(t *testing.T) {
 	t.Parallel()
 	d := on(t, PostgreSQL)
@@ -469,8 +465,8 @@ func TestRetryAfterALockTimeout(t *testing.T) {
 	}, "UPDATE connect_pending SET return_to = '/x' WHERE token_hash = 'live'")
 }
 
-// waiting returns the connection of a statement on the tables of s that waits for
-// a lock, as soon as there is one.
+// waiting waits until a statement on the tables of s waits for a lock, and returns its
+// connection.
 func waiting(t *testing.T, d *database, s *Store) (id int64) {
 	t.Helper()
 	admin, err := d.pool()
@@ -500,8 +496,7 @@ func waiting(t *testing.T, d *database, s *Store) (id int64) {
 
 var innoDBThread = regexp.MustCompile(`(?:MariaDB|MySQL) thread id (\d+)`)
 
-// requireAtRest requires that soon no statement on the tables of s is under way
-// any more.
+// requireAtRest requires that soon no statement on the tables of s is running.
 func requireAtRest(t *testing.T, d *database, s *Store) {
 	t.Helper()
 	if d.dialect == SQLite {
@@ -582,14 +577,14 @@ func TestContextLimitsEveryCall(t *testing.T) {
 					require.ErrorIs(t, calls[name](ctx, s), context.DeadlineExceeded, name)
 					require.Less(t, time.Since(begun), settle+3*time.Second, name)
 					if d.dialect == PostgreSQL {
-						// It is told to cancel what it was sent, in the background.
+						// The driver cancels the statement in the background.
 						requireAtRest(t, d, s)
 					}
 				}, "UPDATE connect_pending SET return_to = '/x' WHERE token_hash = 'live'")
 				requireAtRest(t, d, s)
 				if d.dialect == MySQL && name == "Spend" {
-					// The one that takes place after all: MySQL does not look
-					// whether its client is still there while it waits.
+					// This one takes effect: MySQL does not notice that its client has
+					// gone while it waits.
 					restore(t, s)
 					continue
 				}
@@ -765,7 +760,7 @@ func TestSQLiteLocks(t *testing.T) {
 	})
 }
 
-// atAddress is the URL of a database at another address.
+// atAddress returns the URL of a database at another address.
 func atAddress(t *testing.T, d *database, address net.Addr) string {
 	t.Helper()
 	u, err := url.Parse(d.url(t))
@@ -774,8 +769,7 @@ func atAddress(t *testing.T, d *database, address net.Addr) string {
 	return u.String()
 }
 
-// A relay stands before a server and can fall silent: it goes on reading, and
-// passes nothing on.
+// A relay is a proxy of a server. When it is silent, it reads but forwards nothing.
 type relay struct {
 	listener net.Listener
 	silent   atomic.Bool

@@ -17,7 +17,7 @@ import (
 	"github.com/anchorconnect/connect/storetest"
 )
 
-// A realm is a schema of PostgreSQL with roles of its own. They go after the test.
+// A realm is a schema of PostgreSQL with its own roles. They are dropped after the test.
 type realm struct {
 	d      *database
 	admin  *sql.DB
@@ -44,7 +44,7 @@ func newRealm(t *testing.T) *realm {
 	return r
 }
 
-// role makes a role that may use the schema, and opens a pool for it.
+// role creates a role that may use the schema, and opens a pool for it.
 func (r *realm) role(t *testing.T, name, attributes string) *sql.DB {
 	t.Helper()
 	u, err := url.Parse(r.d.url(t))
@@ -62,8 +62,8 @@ func (r *realm) role(t *testing.T, name, attributes string) *sql.DB {
 	return db
 }
 
-// migrated makes a store as the owner, with tables of its own. They go when t is
-// over, since a schema with thousands of tables cannot be dropped at once.
+// migrated returns a store of the owner with its own tables. They are dropped when t ends,
+// because a schema with thousands of tables cannot be dropped at once.
 func (r *realm) migrated(t *testing.T) *Store {
 	t.Helper()
 	s := New(r.owner, PostgreSQL, WithTablePrefix(randomPrefix()))
@@ -90,12 +90,12 @@ func (r *realm) named(statement string) string {
 	return strings.ReplaceAll(statement, " :", " "+r.schema+"_")
 }
 
-// documented returns the SQL of the README that admits a role, for the prefix of s.
+// documented returns the SQL of docs/databases.md for a role, with the prefix of s.
 func (r *realm) documented(t *testing.T, s *Store, role string) []string {
 	t.Helper()
-	text, err := os.ReadFile("README.md")
+	text, err := os.ReadFile("../docs/databases.md")
 	require.NoError(t, err)
-	_, block, found := strings.Cut(string(text), "```sql\n")
+	_, block, found := strings.Cut(string(text), "As the owner of the tables, run:\n\n```sql\n")
 	require.True(t, found)
 	block, _, _ = strings.Cut(block, "```")
 	block = strings.ReplaceAll(block, "TO app", "TO "+r.schema+"_"+role)
@@ -110,7 +110,7 @@ func requireDenied(t *testing.T, err error, statement string) {
 	require.Equal(t, "42501", denied.Code, statement)
 }
 
-// What Supabase does to the tables of its schema "public".
+// Supabase grants public roles all rights on the tables of its schema "public".
 const platform = "ALTER DEFAULT PRIVILEGES FOR ROLE :owner IN SCHEMA :schema GRANT ALL ON TABLES TO :anon"
 
 func TestRowSecurityAgainstAPlatformsRole(t *testing.T) {
@@ -180,7 +180,7 @@ func firstColumn(t *testing.T, db *sql.DB, table string) string {
 	return scalar[string](t, db, "SELECT attname FROM pg_attribute WHERE attrelid = $1::regclass AND attnum = 1", table)
 }
 
-// Both roles have a store that does all it should.
+// The suite passes for the owner and for another role.
 func TestContractWithRowSecurity(t *testing.T) {
 	t.Parallel()
 	t.Run("as the owner", func(t *testing.T) {
@@ -203,7 +203,7 @@ func TestContractWithRowSecurity(t *testing.T) {
 	})
 }
 
-// grants are those of the README, without its policies.
+// grants are those of docs/databases.md, without the policies.
 var grants = []string{
 	"GRANT SELECT ON connect_schema TO :app",
 	"GRANT SELECT, INSERT, UPDATE, DELETE ON connect_pending, connect_connections, connect_tasks, connect_disconnects TO :app",
@@ -356,7 +356,7 @@ func TestRowSecurityOfEachRole(t *testing.T) {
 			if hidden {
 				return
 			}
-			// The remedy is one, as it is written. Versions that are hidden are said first.
+			// The SQL in the error is enough. Hidden versions are reported first.
 			for range 2 {
 				if err := s.Verify(t.Context()); err != nil {
 					_, remedy, found := strings.Cut(err.Error(), ": as the owner of the tables run: ")
@@ -369,7 +369,7 @@ func TestRowSecurityOfEachRole(t *testing.T) {
 	}
 }
 
-// What is found out is worth finding out: without a policy these do not fail.
+// Without a policy these calls do not fail, so Verify must.
 func TestRowSecurityHidesRowsWithoutAnError(t *testing.T) {
 	t.Parallel()
 	r := newRealm(t)
@@ -407,8 +407,8 @@ func TestRowSecurityForced(t *testing.T) {
 	}
 }
 
-// Version 1 had no row level security. A role of its own goes on when its policies
-// are there before.
+// Version 1 had no row level security. A role keeps working during the migration if its
+// policies exist before.
 func TestRowSecurityPoliciesBeforeVersion2(t *testing.T) {
 	t.Parallel()
 	r := newRealm(t)
@@ -434,7 +434,7 @@ func TestRowSecurityPoliciesBeforeVersion2(t *testing.T) {
 	require.NoError(t, s.Verify(t.Context()))
 }
 
-// Only the tables that statements reach are looked at.
+// Verify checks only the tables that the store's statements reach.
 func TestVerifyTablesOfAnotherSchema(t *testing.T) {
 	t.Parallel()
 	first, second := newRealm(t), newRealm(t)
@@ -458,7 +458,7 @@ func TestVerifyTablesOfAnotherSchema(t *testing.T) {
 	}
 }
 
-// A view of the name is what statements reach, whatever is behind it.
+// A view with the name of a table hides the table.
 func TestVerifyTakesNoViewForATable(t *testing.T) {
 	t.Parallel()
 	first, second := newRealm(t), newRealm(t)
@@ -476,7 +476,7 @@ func TestVerifyTakesNoViewForATable(t *testing.T) {
 	require.ErrorContains(t, New(second.owner, PostgreSQL).Verify(t.Context()), "this user sees no table connect_tasks")
 }
 
-// PostgreSQL itself says what random policies let through.
+// The judgment of random policies is compared with what PostgreSQL lets through.
 func TestRowSecurityPoliciesAsPostgreSQLSeesThem(t *testing.T) {
 	t.Parallel()
 	r := newRealm(t)
