@@ -15,7 +15,7 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// connectUser is all that one user does to a store: begin, return, have the tag made.
+// connectUser makes all calls of one user's flow: it begins, returns and is tagged.
 func connectUser(ctx context.Context, s *Store, user string) error {
 	p := flow(user, "flow of "+user)
 	if err := s.Bind(ctx, p, plenty); err != nil {
@@ -121,7 +121,7 @@ func TestLoadOfManyFlows(t *testing.T) {
 			const tabs, rounds, limit = 8, 12, 2
 			var mu sync.Mutex
 			stored := make(map[string]bool)
-			// refused is an error that this user's other tabs may be the cause of.
+			// refused reports whether this user's other tabs may have caused an error.
 			refused := func(err error) bool {
 				return errors.Is(err, connect.ErrStateSpent) || errors.Is(err, connect.ErrStateUnknown) || errors.Is(err, connect.ErrNotConnected)
 			}
@@ -132,8 +132,8 @@ func TestLoadOfManyFlows(t *testing.T) {
 					for round := range rounds {
 						id := identityNumber(tab*rounds + round)
 						p := flow("anna", "flow of "+id)
-						// A flow expires like a second tab's, or as if it had been
-						// begun long ago, to be swept by others.
+						// A flow expires like one of a second tab, or as if it began
+						// long ago, so that others sweep it.
 						p.ExpiresAt = p.ExpiresAt.Add(time.Duration(round-tab) * time.Second)
 						steps := []func() error{
 							func() error { return s.Bind(t.Context(), p, limit) },
@@ -198,8 +198,7 @@ func TestLoadOfManyFlows(t *testing.T) {
 	})
 }
 
-// TestLoadOfSeveralProcesses runs this test again in processes of their own, all on
-// one SQLite file.
+// TestLoadOfSeveralProcesses runs itself in other processes, which share a SQLite file.
 func TestLoadOfSeveralProcesses(t *testing.T) {
 	const variable = "CONNECT_TEST_PROCESS"
 	const flows = 25

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Connection strings as hosts and other languages' drivers hand them out.
+// Connection strings of hosts and of other languages' drivers.
 func TestParseURLTranslates(t *testing.T) {
 	t.Parallel()
 	const mysqlRest = "&charset=utf8mb4&interpolateParams=true"
@@ -141,7 +141,7 @@ func TestParseURLRefusesParameters(t *testing.T) {
 	}
 }
 
-// What is translated does to the drivers what it says.
+// The drivers interpret the translated parameters as intended.
 func TestParseURLEncryption(t *testing.T) {
 	t.Parallel()
 	config := func(parameters string) *tls.Config {

@@ -9,7 +9,7 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// A task is queued for the owner that the identity has when the call comes to an end.
+// A task is queued for the owner that the identity has when the call ends.
 func TestQueueOvertaken(t *testing.T) {
 	t.Parallel()
 	tagOf := func(user, identity string) connect.Task {
@@ -81,8 +81,8 @@ func TestQueueOvertaken(t *testing.T) {
 		})
 	}
 
-	// Each step of one call has the other one before it. Either the identity is
-	// connected, or its deletion is queued.
+	// The other call runs before each step of a call. Either the identity is connected,
+	// or its deletion is queued.
 	for _, options := range [][]Option{nil, {WithHook(idle)}} {
 		t.Run(fmt.Sprintf("Queue of a deletion beside Complete, with %d options", len(options)), func(t *testing.T) {
 			t.Parallel()

@@ -19,15 +19,14 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// sqliteError has the shape of modernc.org/sqlite's error, which only the driver
-// can make.
+// sqliteError has the shape of modernc.org/sqlite's error, which only the driver can create.
 type sqliteError int
 
 func (sqliteError) Error() string { return "SQLite has failed" }
 func (e sqliteError) Code() int   { return int(e) }
 
-// mattnError, ncrucesError and ncrucesCode have the shapes of the errors of two other
-// drivers. The drivers themselves are tested in the module sqlstore/drivers.
+// mattnError, ncrucesError and ncrucesCode have the shapes of two other drivers' errors. The
+// module sqlstore/drivers tests the drivers.
 type (
 	mattnError struct {
 		Code         mattnCode
@@ -131,8 +130,8 @@ func TestRetry(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")
 
-	// try runs do with an operation that answers with errs, one after the other,
-	// and returns how often it was tried and how long it took.
+	// try runs do with an operation that returns errs, one after the other. It returns
+	// the number of attempts and how long they took.
 	try := func(ctx context.Context, takes time.Duration, errs ...error) (attempts int, took time.Duration, err error) {
 		begun := time.Now()
 		err = new(Store).do(ctx, "try", func() error {
@@ -251,7 +250,7 @@ func TestContextOfAWrite(t *testing.T) {
 	})
 }
 
-// The document lists every error that is retried, and those that cost the connection.
+// docs/databases.md lists every error that is retried, and those that close the connection.
 func TestRetryDocumentListsTheErrors(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../docs/databases.md")

@@ -66,7 +66,7 @@ func TestVerifyVersions(t *testing.T) {
 
 func TestVerifySettingsOfMySQL(t *testing.T) {
 	t.Parallel()
-	// As MariaDB, and as MySQL.
+	// The variables of MariaDB, and those of MySQL.
 	sound := []map[string]string{
 		{
 			"autocommit": "1", "completion_type": "NO_CHAIN", "sql_select_limit": "18446744073709551615", "unique_checks": "ON", "sql_safe_updates": "OFF",
@@ -168,9 +168,9 @@ func TestVerifySettingsOfPostgreSQL(t *testing.T) {
 	}
 }
 
-// requireUnservable requires that Migrate and Verify refuse a database in one line,
-// and that Migrate has made nothing.
-func requireUnservable(t *testing.T, s *Store, says string) {
+// requireRefused requires that Migrate and Verify refuse a database in one line, and that
+// Migrate has created nothing.
+func requireRefused(t *testing.T, s *Store, says string) {
 	t.Helper()
 	for _, err := range []error{s.Migrate(t.Context()), s.Verify(t.Context())} {
 		require.ErrorContains(t, err, says)
@@ -181,7 +181,7 @@ func requireUnservable(t *testing.T, s *Store, says string) {
 	require.Empty(t, found, "nothing was made")
 }
 
-// Sessions that would lose or mix rows, on real servers.
+// Real servers report sessions that would lose or mix rows.
 func TestVerifySessions(t *testing.T) {
 	t.Parallel()
 	for says, parameters := range map[string]string{
@@ -208,7 +208,7 @@ func TestVerifySessions(t *testing.T) {
 			if err := db.PingContext(t.Context()); err != nil && strings.Contains(err.Error(), "1193") {
 				return // MySQL has another name for it, or none.
 			}
-			requireUnservable(t, d.emptyIn(t, db), says)
+			requireRefused(t, d.emptyIn(t, db), says)
 		})
 	}
 	for says, parameters := range map[string]string{
@@ -223,7 +223,7 @@ func TestVerifySessions(t *testing.T) {
 			db, err := sql.Open("pgx", withParameters(d.url(t), parameters))
 			require.NoError(t, err)
 			t.Cleanup(func() { db.Close() })
-			requireUnservable(t, d.emptyIn(t, db), says)
+			requireRefused(t, d.emptyIn(t, db), says)
 		})
 	}
 	for says, parameters := range map[string]string{
@@ -237,7 +237,7 @@ func TestVerifySessions(t *testing.T) {
 			db, err := sql.Open("sqlite", withParameters(d.url(t), parameters))
 			require.NoError(t, err)
 			t.Cleanup(func() { db.Close() })
-			requireUnservable(t, New(db, SQLite), says)
+			requireRefused(t, New(db, SQLite), says)
 		})
 	}
 }
@@ -262,7 +262,7 @@ func TestVerifySQLiteInMemory(t *testing.T) {
 	})
 }
 
-// A tenant is a schema. Tables further along the search_path are another's.
+// A tenant is a schema. Tables later in the search_path are another tenant's.
 func TestVerifySearchPath(t *testing.T) {
 	t.Parallel()
 	d := on(t, PostgreSQL)
@@ -275,7 +275,7 @@ func TestVerifySearchPath(t *testing.T) {
 		_, err := admin.Exec("CREATE SCHEMA " + schema)
 		require.NoError(t, err)
 		t.Cleanup(func() { admin.Exec("DROP SCHEMA " + schema + " CASCADE") })
-		// The second tenant sees the first one's tables behind its own.
+		// The second tenant sees the first one's tables after its own.
 		path := strings.Join(append([]string{schema}, schemas[:i]...), ",")
 		tenants[i] = New(d.open(t, withParameters(d.url(t), "search_path="+path+",public")), PostgreSQL, prefix)
 	}

@@ -68,7 +68,7 @@ func TestTablePrefix(t *testing.T) {
 		t.Run("stores in one database share nothing", func(t *testing.T) {
 			t.Parallel()
 			one := d.migrated(t)
-			// The longest prefix there is.
+			// The longest valid prefix.
 			prefix := randomPrefix() + strings.Repeat("x", 18)
 			other := d.emptyIn(t, one.db, WithTablePrefix(prefix))
 			require.Len(t, other.prefix, 30)

@@ -16,7 +16,7 @@ func TestClaimIsOrdered(t *testing.T) {
 			t.Parallel()
 			s := d.migrated(t)
 			const n = listBatch + 7
-			// In another order than that of the keys.
+			// The order differs from that of the keys.
 			queueTags(t, s, n, func(i int) int { return i * 7919 % n })
 
 			tasks, err := s.Claim(t.Context(), application, noon, tagDue, n+1)
@@ -41,7 +41,7 @@ func TestClaimSkips(t *testing.T) {
 		t.Run("a claim leaves out only what another one is taking, and does not wait for it", func(t *testing.T) {
 			t.Parallel()
 			s := d.migrated(t)
-			// Here a planner had rather sort all tasks than walk along the index.
+			// Here a planner prefers to sort all tasks over using the index.
 			const n, first = 300, 100
 			queueTags(t, s, n, func(i int) int { return i })
 			tx, err := s.db.BeginTx(t.Context(), s.tx)

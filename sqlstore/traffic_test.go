@@ -10,14 +10,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// traffic is what goes between a pool and its database. Each entry is a round
-// trip: "begin", "commit", "rollback", or a statement.
+// traffic records the round trips between a pool and its database: "begin", "commit",
+// "rollback", or a statement.
 type traffic struct {
 	mu   sync.Mutex
 	sent []string
-	// opened is how many connections were opened.
+	// opened is the number of connections that were opened.
 	opened int
-	// before, if set, is asked before each round trip; its error is the answer.
+	// before, if set, is called before each round trip. Its error replaces the result.
 	before func(sending string) error
 }
 
@@ -31,14 +31,14 @@ func (w *traffic) send(sending string) error {
 	return nil
 }
 
-// unsend takes the last entry back, which a driver has refused to send.
+// unsend removes the last entry, which a driver has refused to send.
 func (w *traffic) unsend() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.sent = w.sent[:len(w.sent)-1]
 }
 
-// during returns what is sent while f runs.
+// during returns the round trips while f runs.
 func (w *traffic) during(f func()) []string {
 	w.mu.Lock()
 	w.sent = nil
@@ -67,13 +67,13 @@ func (w *traffic) setBefore(before func(sending string) error) {
 	w.before = before
 }
 
-// watched opens a pool whose traffic is recorded, of one connection.
+// watched opens a pool of one connection, and records its traffic.
 func watched(t *testing.T, d *database) (*sql.DB, *traffic) {
 	t.Helper()
 	return watchedAt(t, d.url(t))
 }
 
-// watchedAt is watched at a URL.
+// watchedAt is watched with a URL.
 func watchedAt(t *testing.T, databaseURL string) (*sql.DB, *traffic) {
 	t.Helper()
 	name, dsn, _, err := ParseURL(databaseURL)
@@ -107,8 +107,7 @@ func (c watchedConnector) Connect(context.Context) (driver.Conn, error) {
 	return &watchedConn{conn, c.w}, nil
 }
 
-// watchedConn passes everything on. The three drivers implement all that it
-// takes for granted.
+// watchedConn wraps a connection. All three drivers implement the interfaces that it uses.
 type watchedConn struct {
 	driver.Conn
 	w *traffic

@@ -67,7 +67,7 @@ func TestVerify(t *testing.T) {
 	})
 }
 
-// What Verify looks at are the tables that the schema makes.
+// Verify checks the tables that the schema creates.
 func TestVerifyTableNames(t *testing.T) {
 	t.Parallel()
 	for _, d := range databases {
@@ -151,14 +151,14 @@ func TestVerifyRights(t *testing.T) {
 	require.EqualError(t, asError([]finding{{"a", "A"}, {"b", "B"}}), "a; b: as the owner of the tables run: A; B")
 }
 
-// mysqlUser makes a user without rights, and returns its name in SQL and a pool.
+// mysqlUser creates a user without rights, and returns its name in SQL and a pool.
 func mysqlUser(t *testing.T, d *database) (name string, db *sql.DB) {
 	t.Helper()
 	admin, err := d.pool()
 	require.NoError(t, err)
 	u, err := url.Parse(d.url(t))
 	require.NoError(t, err)
-	// The server may be behind a proxy: it says where its clients come from.
+	// The server may be behind a proxy, so ask it for the client's host.
 	host := scalar[string](t, admin, "SELECT SUBSTRING_INDEX(USER(), '@', -1)")
 	user, password := randomPrefix(), rand.Text()
 	name = fmt.Sprintf("'%s'@'%s'", user, host)
