@@ -184,7 +184,7 @@ func sendWithList(ctx context.Context, r runner, query string, keys []string, ar
 func list(n int) string { return "(?" + strings.Repeat(", ?", n-1) + ")" }
 
 // settle is how long a write that has been sent may outlast its ctx. If it were abandoned,
-// nobody would know whether it takes effect.
+// it would be unknown whether it takes effect.
 const settle = 2 * time.Second
 
 // outlive returns a context that ends settle after ctx does.
