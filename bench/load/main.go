@@ -45,7 +45,7 @@ func main() {
 func compare(ctx context.Context, flows, atOnce int) error {
 	fmt.Printf("%s, %d cores, %d flows, %d at once.\n\n", runtime.Version(), runtime.NumCPU(), flows, atOnce)
 	columns := []string{
-		"flows a second", "start p50", "p99", "callback p50", "p99", "processor time of a flow", "peak memory",
+		"flows per second", "start p50", "p99", "callback p50", "p99", "processor time per flow", "peak memory",
 		"goroutines before, after", "heap before", "with the connections", "without them",
 	}
 	fmt.Println("| | " + strings.Join(columns, " | ") + " |")

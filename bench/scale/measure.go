@@ -14,8 +14,8 @@ import (
 
 var errEnough = errors.New("enough")
 
-// parallel does n things with so many workers, and returns how long each took.
-// errEnough ends a worker without being an error.
+// parallel calls do n times with this many workers, and returns the durations. errEnough
+// from do ends all workers without an error.
 func parallel(workers, n int, do func(i int) (time.Duration, error)) ([]time.Duration, error) {
 	var (
 		mu    sync.Mutex
@@ -60,14 +60,28 @@ feed:
 	return took, first
 }
 
-// header begins a table of what report says, by how many did it at once.
-func header() {
-	fmt.Println("| at once | p50 | p99 | a second | memory of the process |")
-	fmt.Println("|---:|---:|---:|---:|---:|")
+// header prints the header of report's rows. first is the first column's.
+func header(first string) {
+	align := "---:"
+	if first == "" {
+		align = "---"
+	} else {
+		first += " "
+	}
+	fmt.Println("| " + first + "| p50 | p99 | per second | process memory |")
+	fmt.Println("|" + align + "|---:|---:|---:|---:|")
 }
 
-// report does n things with so many workers, and prints a row of how long they
-// took.
+// timed returns a function that returns the duration of do.
+func timed(do func(i int) error) func(i int) (time.Duration, error) {
+	return func(i int) (time.Duration, error) {
+		begun := time.Now()
+		err := do(i)
+		return time.Since(begun), err
+	}
+}
+
+// report calls do n times with this many workers, and prints a row of the durations.
 func report(name string, workers, n int, do func(i int) (time.Duration, error)) error {
 	begun := time.Now()
 	took, err := parallel(workers, n, do)
@@ -79,7 +93,7 @@ func report(name string, workers, n int, do func(i int) (time.Duration, error)) 
 	return nil
 }
 
-// at returns a percentile, in milliseconds.
+// at formats a percentile in milliseconds.
 func at(took []time.Duration, percent int) string {
 	if len(took) == 0 {
 		return "none"
@@ -92,7 +106,7 @@ func percentile(took []time.Duration, percent int) time.Duration {
 	return sorted[min(len(sorted)*percent/100, len(sorted)-1)]
 }
 
-// memory is what the process holds of the machine's memory.
+// memory returns the resident memory of the process.
 func memory() string {
 	runtime.GC()
 	status, err := os.ReadFile("/proc/self/status")

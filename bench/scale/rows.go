@@ -10,9 +10,8 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// Users and identities have UUIDs here, and token hashes 64 digits, in no order:
-// what an app has, and what indexes like least. They are derived from a name and
-// a number, in Go and in the database alike.
+// IDs are UUIDs and token hashes are 64 digits, in random order, as in an app and as is
+// worst for indexes. Go and SQL derive the same ones from a name and a number.
 
 func id(name string, i int) string {
 	sum := md5.Sum([]byte(name + strconv.Itoa(i)))
@@ -20,7 +19,7 @@ func id(name string, i int) string {
 	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
 }
 
-// sqlID is id of an SQL expression and the column i.
+// sqlID returns the SQL of id, for an SQL expression and the column i.
 func sqlID(name string) string { return "md5(" + name + "::text || i)::uuid::text" }
 
 func tokenHash(name string, i int) string {
@@ -28,12 +27,12 @@ func tokenHash(name string, i int) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// sqlTokenHash is tokenHash of an SQL expression and the column i.
+// sqlTokenHash returns the SQL of tokenHash, for an SQL expression and the column i.
 func sqlTokenHash(name string) string {
 	return "encode(sha256(convert_to(" + name + "::text || i, 'UTF8')), 'hex')"
 }
 
-// connection is what the flow of that name and number is completed with.
+// connection returns the connection of the flow with this name and number.
 func connection(name string, i int, now time.Time) connect.Connection {
 	return connect.Connection{
 		ID:            id("connection "+name, i),

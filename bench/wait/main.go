@@ -81,7 +81,7 @@ func compare(ctx context.Context, s settings) error {
 }
 
 var columns = []string{
-	"an answer of Anchor's takes", "server", "start p50", "p99", "p50 ÷ answer", "callback p50", "p99", "p50 ÷ answer",
+	"Anchor's response time", "server", "start p50", "p99", "p50 ÷ response", "callback p50", "p99", "p50 ÷ response",
 	"callback and the next page p50", "p99", "flows",
 }
 
