@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"context"
 	"fmt"
 	"testing"
 
@@ -24,4 +25,20 @@ func TestApplicationsAreInTheOrderOfTheirNames(t *testing.T) {
 		names = append(names, a.Name())
 	}
 	require.Equal(t, want, names)
+}
+
+func TestHandlerWithoutApplicationIDSaysSoInARequest(t *testing.T) {
+	t.Parallel()
+	cfg := goodConfig()
+	cfg.Applications, cfg.ApplicationID = map[string]string{"mail": testApp}, ""
+	h, err := New(cfg)
+	require.NoError(t, err)
+
+	_, err = h.Connection(context.Background(), "ada")
+	require.ErrorContains(t, err, "Config.ApplicationID is not set: call the method of Handler.Application(name)")
+	_, err = h.NewSession(context.Background(), "ada")
+	require.ErrorContains(t, err, "Config.ApplicationID is not set: call the method of Handler.Application(name)")
+	_, err = h.Application("mail").Connection(context.Background(), "ada")
+	require.ErrorIs(t, err, ErrNotConnected)
+	require.Panics(t, func() { h.RequireIdentity(nil) }, "in an app's wiring")
 }

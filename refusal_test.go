@@ -1,10 +1,13 @@
 package connect
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -105,5 +108,37 @@ func TestErrorPageOfEveryCause(t *testing.T) {
 		require.Contains(t, w.Body.String(), "<h1>"+Explain(c).Title+"</h1>")
 		require.Contains(t, w.Body.String(), "<p>"+Explain(c).Help+"</p>")
 		require.LessOrEqual(t, strings.Count(w.Body.String(), "href="), 1)
+	}
+}
+
+func TestLogMessageOfEachErrorSaysWhoHasToAct(t *testing.T) {
+	t.Parallel()
+	unfinished := []error{
+		ErrNotSignedIn, ErrNotConnected, ErrNeedsSignIn, ErrCancelled, ErrNotFinished, ErrSignInFailed, ErrConnectionLimit, ErrWhichConnection,
+		ErrBadLabel, ErrNotAccepted, ErrConnectionChanged, ErrFramed, ErrStateExpired,
+	}
+	for _, c := range causes {
+		want := "level=WARN msg=\"connect: refused\""
+		switch {
+		case c.Status >= 500:
+			want = "level=ERROR msg=\"connect: fault\""
+		case slices.Contains(unfinished, error(c)):
+			want = "level=INFO msg=\"connect: not finished\""
+		}
+		var log strings.Builder
+		cfg := goodConfig()
+		cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		h, err := New(cfg)
+		require.NoError(t, err)
+		r := httptest.NewRequest(http.MethodGet, "/connect", nil)
+		h.Error(httptest.NewRecorder(), r, fmt.Errorf("doing something: %w", c))
+		require.Contains(t, log.String(), want)
+		require.Contains(t, log.String(), "code="+c.Code)
+
+		log.Reset()
+		gone, cancel := context.WithCancel(r.Context())
+		cancel()
+		h.Error(httptest.NewRecorder(), r.WithContext(gone), c)
+		require.Contains(t, log.String(), "level=INFO msg=\"connect: request cancelled\"")
 	}
 }
