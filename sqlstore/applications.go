@@ -5,15 +5,15 @@ import (
 	"database/sql"
 )
 
-// ApplicationsOf implements [connect.Store], in one statement.
+// ApplicationsOf implements [connect.Store].
 func (s *Store) ApplicationsOf(ctx context.Context, userID string) ([]string, error) {
 	const doing = "list a user's applications"
 	if err := validKey("user id", userID); err != nil {
 		return nil, failed(ctx, doing, err)
 	}
 	var ids []string
-	err := s.do(ctx, doing, func() (err error) {
-		ids, err = s.queryStrings(ctx, s.sql.applicationsOf, userID, userID)
+	err := s.read(ctx, doing, func(conn *sql.Conn) (err error) {
+		ids, err = queryStrings(ctx, conn, s.sql.applicationsOf, userID, userID)
 		return err
 	})
 	if err != nil {
@@ -22,8 +22,8 @@ func (s *Store) ApplicationsOf(ctx context.Context, userID string) ([]string, er
 	return ids, nil
 }
 
-func (s *Store) queryStrings(ctx context.Context, query string, args ...any) ([]string, error) {
-	rows, err := s.db.QueryContext(ctx, query, args...)
+func queryStrings(ctx context.Context, r runner, query string, args ...any) ([]string, error) {
+	rows, err := r.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -39,16 +39,15 @@ func (s *Store) queryStrings(ctx context.Context, query string, args ...any) ([]
 	return all, rows.Err()
 }
 
-// Applications implements [connect.Store], in one statement for each application
-// and one more. The databases cannot skip along an index by themselves: DISTINCT
-// would read all of it.
+// Applications implements [connect.Store]. It sends a statement for each application and
+// one more, because DISTINCT would read a whole index.
 func (s *Store) Applications(ctx context.Context) ([]string, error) {
 	var ids []string
-	err := s.do(ctx, "list the applications", func() error {
+	err := s.read(ctx, "list the applications", func(conn *sql.Conn) error {
 		ids = nil
 		var next sql.NullString
 		for {
-			err := s.db.QueryRowContext(ctx, s.sql.nextApplication, next.String, next.String).Scan(&next)
+			err := conn.QueryRowContext(ctx, s.sql.nextApplication, next.String, next.String).Scan(&next)
 			if err != nil || !next.Valid {
 				return err
 			}

@@ -38,24 +38,24 @@ func TestParseURLRefusesCharsets(t *testing.T) {
 		}
 	}
 	for _, parameter := range []string{
-		// Names that are more than a name.
+		// Names that contain SQL.
 		"ch%61rset=gbk", "%20charset=gbk", "session+character_set_client=gbk", "session%20character_set_client=gbk",
 		"session character_set_client=gbk", "@@character_set_client=gbk", "@@session.character_set_client=gbk", "session.character_set_client=gbk",
 		"@a=1,character_set_client=gbk", "`character_set_client`=gbk", "global init_connect='SET NAMES gbk'", "a,character_set_client=gbk",
 		"a/**/=1", "=gbk",
-		// Values that are more than a value.
+		// Values that contain SQL.
 		"autocommit=1,character_set_client=gbk", "autocommit=1%2Ccharacter_set_client=gbk", "autocommit=1,+names+gbk",
 		"sql_mode='',character_set_client='gbk'", "sql_mode=%27%27%2Ccharacter_set_client=gbk", `sql_mode='\',character_set_client=gbk%23'`,
 		"autocommit=(SELECT+1)", "autocommit=1,2", "autocommit=@@autocommit", "autocommit=1%23", "autocommit=1/**/", "autocommit=", "autocommit='", `sql_mode="`,
 		"timeout=5s,character_set_client=gbk",
-		// What the driver ignores.
+		// Parameters that the driver ignores.
 		"charset", "interpolateParams", "autocommit",
 	} {
 		refused(t, parameter, errVariable)
 	}
 }
 
-// refused requires that a parameter is refused at any place among others.
+// refused requires that a parameter is refused at any position among others.
 func refused(t *testing.T, parameter string, want error) {
 	t.Helper()
 	for _, format := range []string{"%s", "timeout=5s&%s", "%s&timeout=5s", "&%s&", "interpolateParams=false&%s"} {
@@ -74,8 +74,8 @@ func refused(t *testing.T, parameter string, want error) {
 	}
 }
 
-// accepted are parameters that leave a connection with UTF-8, and what the
-// driver's name for its character set then is.
+// accepted are parameters with which a connection has UTF-8, and the driver's name for its
+// character set.
 var accepted = []struct{ parameters, charset string }{
 	{"", "utf8mb4"},
 	{"charset=utf8mb4", "utf8mb4"},
@@ -96,16 +96,16 @@ var accepted = []struct{ parameters, charset string }{
 	{"time_zone=%27%2B02:00%27&loc=Europe%2FBerlin&timeout=1m0.5s&parseTime=true&connectionAttributes=program_name:a,b:c", "utf8mb4"},
 }
 
-// attack is what a user could put into return_to. Where its letter takes the
-// backslash before the quote, the rest is SQL: a pending flow of somebody else.
+// attack is a return_to of an attacker. If its letter swallows the backslash before the
+// quote, the rest is SQL that adds a pending flow of another user.
 func attack(letter string) string {
 	return "/" + letter + "',0,9,FALSE,SPACE(0)),(CHAR(102),0x6170706c69636174696f6e,0x76696374696d,CHAR(47),0,9,FALSE,SPACE(0))#"
 }
 
-// letters end, in UTF-8, with bytes that are the first of two in some charset.
+// letters end, in UTF-8, with bytes that begin a character of two bytes in some charset.
 var letters = []string{"中", "é", "ü", "ß", "ァ", "表", "ソ", "한", "😀", "\u00ad", "\u07ff", "\uffee", "", `\`, "中\\"}
 
-func TestNoTextBreaksOutOfItsQuotes(t *testing.T) {
+func TestCharsetLetsNoTextBreakOutOfItsQuotes(t *testing.T) {
 	t.Parallel()
 	d := on(t, MySQL)
 	for _, row := range accepted {
@@ -136,8 +136,8 @@ func TestNoTextBreaksOutOfItsQuotes(t *testing.T) {
 	}
 }
 
-// An app may open the database without ParseURL. What the server then says of the
-// connection is refused before anything is done.
+// An app may open the database without ParseURL. Migrate then refuses the connection by what
+// the server reports, before it changes anything.
 func TestCharsetOfTheConnection(t *testing.T) {
 	t.Parallel()
 	d := on(t, MySQL)
@@ -168,7 +168,7 @@ func TestCharsetOfTheConnection(t *testing.T) {
 				func() error { return s.Migrate(t.Context()) }, func() error { return s.Verify(t.Context()) },
 			} {
 				err := check()
-				require.ErrorContains(t, err, "open the database with charset=utf8mb4")
+				require.ErrorContains(t, err, "use charset=utf8mb4 and no other setting")
 				require.ErrorContains(t, err, "character_set_client is ")
 				require.NotContains(t, err.Error(), "\n")
 			}

@@ -10,17 +10,14 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// Complete implements [connect.Store]. It is one statement on PostgreSQL without a
-// hook, and otherwise a transaction of six, of seven if it replaces an identity, or on
-// SQLite if it adds to other connections. A call that stores nothing, refused or a
-// reload, is two or three statements, or four on PostgreSQL with a hook. On MySQL a
-// hook takes two more.
+// Complete implements [connect.Store]. On PostgreSQL without a hook it is one statement,
+// otherwise a transaction. The README of the module lists the number of statements.
 func (s *Store) Complete(ctx context.Context, tokenHash string, c connect.Connection, how connect.Completion) (connect.Completed, error) {
 	const doing = "complete a flow"
 	if err := cmp.Or(validKey("token hash", tokenHash), c.Validate()); err != nil {
 		return connect.Completed{}, failed(ctx, doing, err)
 	}
-	c.ConnectedAt, c.HealthAt = fromMicros(micros(c.ConnectedAt)), fromMicros(micros(c.HealthAt)) // As they are stored.
+	c.ConnectedAt, c.HealthAt = fromMicros(micros(c.ConnectedAt)), fromMicros(micros(c.HealthAt)) // as stored
 	how.MaxConnections = max(how.MaxConnections, 1)
 
 	var done connect.Completed
@@ -40,24 +37,8 @@ func (s *Store) Complete(ctx context.Context, tokenHash string, c connect.Connec
 	return done, nil
 }
 
-// maxOvertaken is how often a call looks again because others were faster. Each time
-// one of them has succeeded, so as many calls may race.
-const maxOvertaken = 50
-
-// doOver is do for a call that many others may overtake.
-func (s *Store) doOver(ctx context.Context, doing string, op func() error) error {
-	return s.do(ctx, doing, func() error {
-		for n := 1; ; n++ {
-			err := op()
-			if err != errOvertaken || n == maxOvertaken || !wait(ctx, min(n, 3)) {
-				return err
-			}
-		}
-	})
-}
-
-// completeAtOnce is Complete in one statement. If it has stored nothing, two more
-// read why.
+// completeAtOnce is Complete in one statement. If that stores nothing, two more statements
+// read the reason.
 func (s *Store) completeAtOnce(ctx context.Context, tokenHash string, c connect.Connection, how connect.Completion) (connect.Completed, error) {
 	done := connect.Completed{First: true, Connection: c}
 	var accepted connect.Connection
@@ -83,74 +64,52 @@ func (s *Store) completeAtOnce(ctx context.Context, tokenHash string, c connect.
 		return connect.Completed{}, err
 	}
 
-	mine, err := queryConnections(ctx, s.db, s.sql.connections, c.ApplicationID, c.UserID)
+	var f facts
+	err = s.onConn(ctx, func(conn *sql.Conn) error {
+		mine, err := queryConnections(ctx, conn, s.sql.connections, c.ApplicationID, c.UserID)
+		if err != nil {
+			return err
+		}
+		f, err = s.facts(ctx, conn, tokenHash, c)
+		f.mine = mine
+		return err
+	})
 	if err != nil {
 		return connect.Completed{}, err
 	}
-	f, err := s.facts(ctx, s.db, tokenHash, c)
-	if err != nil {
-		return connect.Completed{}, err
-	}
-	f.mine = mine
 	if to, err := f.place(c, how); err != nil || to.reload {
 		return connect.Completed{}, err
 	}
-	return connect.Completed{}, errOvertaken // Nothing speaks against it any more.
+	return connect.Completed{}, errOvertaken // The reason is gone by now.
 }
 
-// completeInSteps is Complete in a transaction that begins with a write. It is
-// committed if it returns no error.
+// completeInSteps is Complete in a transaction. The caller commits it if the error is nil.
 //
-// In READ COMMITTED each statement sees what others have committed by then, so what
-// an earlier one has read may have changed. What could matter is held by a lock or
-// caught by a unique key:
+// In READ COMMITTED each statement sees what others have committed by then. A lock or a
+// unique key guards every fact that must not change after it was read:
 //
-//   - The flow is locked first. A Disconnect has committed its moment before it looks
-//     for flows. If facts does not see that moment yet, the Disconnect finds this flow,
+//   - The flow is locked first. A Disconnect commits its moment before it looks for
+//     flows. If facts does not see that moment yet, the Disconnect finds this flow,
 //     waits for it, and then ends the connection.
-//   - The user's connections are locked before the facts are read, so they stay. One
-//     that is added meanwhile has the same slot, the smallest that was free.
-//   - Another user's connection with this identity has it in a unique key.
-//   - A deletion of this identity that is queued meanwhile is a task with its key.
+//   - The user's connections are locked before the facts are read. One that is added
+//     meanwhile takes the same slot, the smallest free one.
+//   - An identity is a unique key of the connections.
+//   - An identity is the key of the tasks, so a deletion that is queued meanwhile
+//     conflicts with the tag.
 //
-// A duplicate key is errOvertaken: the caller begins again, and sees what was stored.
+// A duplicate key is errOvertaken: the caller begins again.
 func (s *Store) completeInSteps(ctx context.Context, tx *sql.Tx, tokenHash string, c connect.Connection, how connect.Completion) (connect.Completed, error) {
 	spent, err := send(ctx, tx, s.sql.completeFlow, c.IdentityID, tokenHash)
 	if err != nil {
 		return connect.Completed{}, err
 	}
-	var mine []stored
-	if spent > 0 { // Otherwise the flow alone is reason enough.
-		mine, err = queryConnections(ctx, tx, s.sql.lockConnections, c.ApplicationID, c.UserID)
-		if err != nil {
-			return connect.Completed{}, err
-		}
-	}
-	f, err := s.facts(ctx, tx, tokenHash, c)
-	if err != nil {
-		return connect.Completed{}, err
-	}
-	if f.mine = mine; spent > 0 {
-		f.flow.Spent, f.flow.IdentityID = false, "" // as it was
-	}
-	to, err := f.place(c, how)
-	if err != nil && spent > 0 && s.dialect == PostgreSQL {
-		// There the lock does not return a row that was added while it was waited for.
-		f.mine, err = queryConnections(ctx, tx, s.sql.connections, c.ApplicationID, c.UserID)
-		if err != nil {
-			return connect.Completed{}, err
-		}
-		if to, err = f.place(c, how); err == nil {
-			err = errOvertaken
-		}
-	}
+	to, err := s.decide(ctx, tx, tokenHash, c, how, spent > 0)
 	if err != nil || to.reload {
 		return connect.Completed{}, err
 	}
 	if spent == 0 {
 		return connect.Completed{}, errOvertaken // It was swept, and then bound again.
 	}
-
 	done, change, err := s.put(ctx, tx, c, to)
 	if err != nil {
 		return connect.Completed{}, err
@@ -166,10 +125,43 @@ func (s *Store) completeInSteps(ctx context.Context, tx *sql.Tx, tokenHash strin
 	if _, err := sendUnique(ctx, tx, s.sql.queueTag, c.IdentityID, c.ApplicationID, c.UserID, micros(how.TagAfter)); err != nil {
 		return connect.Completed{}, err
 	}
-	return done, s.tell(ctx, tx, change)
+	return done, s.callHook(ctx, tx, change)
 }
 
-// put stores c in its place.
+// decide reads the facts inside the transaction and returns the place for c, or the
+// reason to refuse it. locked reports whether the transaction has just spent the flow.
+func (s *Store) decide(ctx context.Context, tx *sql.Tx, tokenHash string, c connect.Connection, how connect.Completion, locked bool) (place, error) {
+	var mine []stored
+	if locked { // Otherwise the flow alone is reason enough to refuse it.
+		var err error
+		if mine, err = queryConnections(ctx, tx, s.sql.lockConnections, c.ApplicationID, c.UserID); err != nil {
+			return place{}, err
+		}
+	}
+	f, err := s.facts(ctx, tx, tokenHash, c)
+	if err != nil {
+		return place{}, err
+	}
+	f.mine = mine
+	if locked {
+		f.flow.Spent, f.flow.IdentityID = false, "" // as it was
+	}
+	to, err := f.place(c, how)
+	if err == nil || !locked || s.dialect != PostgreSQL {
+		return to, err
+	}
+	// On PostgreSQL the lock does not return a connection that was added while it was
+	// waited for.
+	if f.mine, err = queryConnections(ctx, tx, s.sql.connections, c.ApplicationID, c.UserID); err != nil {
+		return place{}, err
+	}
+	if _, err = f.place(c, how); err == nil {
+		err = errOvertaken
+	}
+	return place{}, err
+}
+
+// put stores c, and returns what it stored and the change to call the hook with.
 func (s *Store) put(ctx context.Context, tx *sql.Tx, c connect.Connection, to place) (connect.Completed, Change, error) {
 	if to.renewed == nil {
 		if to.beside && s.sql.dropIndexOne != "" {
@@ -205,20 +197,20 @@ func sendUnique(ctx context.Context, r runner, query string, args ...any) (int64
 	return n, err
 }
 
-// facts are what a Complete is decided by.
+// facts are the rows that decide a Complete.
 type facts struct {
 	known bool
 	flow  connect.Pending // without TokenHash, Label, ReturnTo, BegunAt and IssuedAt
-	// disconnected reports whether the flow began before a Disconnect of all.
+	// disconnected reports whether the flow began before a Disconnect of all connections.
 	disconnected bool
-	// retired reports whether the deletion of the identity is queued, and taken
+	// retired reports whether the deletion of the identity is queued. taken reports
 	// whether another user has it.
 	retired, taken bool
 	// mine are the user's connections in the application.
 	mine []stored
 }
 
-// facts reads them, except for mine.
+// facts reads the facts, except for mine.
 func (s *Store) facts(ctx context.Context, r runner, tokenHash string, c connect.Connection) (f facts, err error) {
 	var expiresAt int64
 	err = r.QueryRowContext(ctx, s.sql.facts, c.IdentityID, c.IdentityID, c.ApplicationID, c.UserID, tokenHash).Scan(
@@ -234,17 +226,18 @@ func (s *Store) facts(ctx context.Context, r runner, tokenHash string, c connect
 
 // A place is where a connection is stored.
 type place struct {
-	// reload reports that it was stored before. The other fields are zero then.
+	// reload reports whether the flow was completed with this identity before. The
+	// other fields are zero then.
 	reload bool
-	// renewed is the connection that it renews. It is nil for one more connection.
+	// renewed is the connection to renew, or nil to add one.
 	renewed *stored
-	// beside reports whether one more comes beside others of the user.
+	// beside reports whether the user has other connections than the added one.
 	beside bool
 	slot   int
 }
 
-// place returns where c is to be stored, or the first reason to refuse it. The
-// statement completeAtOnce decides by the same rules.
+// place returns where to store c, or the first reason to refuse it. The statement
+// completeAtOnce has the same rules.
 func (f facts) place(c connect.Connection, how connect.Completion) (place, error) {
 	to, err := f.free(c, how)
 	if err != nil || to.reload || how.Accepted == nil {
@@ -260,7 +253,7 @@ func (f facts) place(c connect.Connection, how connect.Completion) (place, error
 	return to, nil
 }
 
-// free is place, whatever the app has accepted.
+// free is place without how.Accepted.
 func (f facts) free(c connect.Connection, how connect.Completion) (place, error) {
 	p := f.flow
 	same := f.find(func(m stored) bool { return m.IdentityID == c.IdentityID })
@@ -302,7 +295,7 @@ func (f facts) free(c connect.Connection, how connect.Completion) (place, error)
 	return place{beside: n > 0, slot: f.freeSlot()}, nil
 }
 
-// find returns one of the user's connections, or nil.
+// find returns the first of the user's connections for which is returns true, or nil.
 func (f facts) find(is func(stored) bool) *stored {
 	i := slices.IndexFunc(f.mine, is)
 	if i < 0 {
@@ -311,8 +304,8 @@ func (f facts) find(is func(stored) bool) *stored {
 	return &f.mine[i]
 }
 
-// freeSlot returns the smallest slot that none of the user's connections has. Calls
-// that race to add one find the same slot, and the primary key lets one of them pass.
+// freeSlot returns the smallest free slot of the user. Calls that race to add a connection
+// choose the same slot, and the primary key lets one of them succeed.
 func (f facts) freeSlot() int {
 	slot := 0
 	for f.find(func(m stored) bool { return m.slot == slot }) != nil {

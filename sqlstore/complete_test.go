@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"fmt"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -11,10 +10,10 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-func TestPlace(t *testing.T) {
+func TestCompletePlace(t *testing.T) {
 	t.Parallel()
 	c := connection("anna", "1")
-	// A flow of anna's, for her only connection unless a row says otherwise.
+	// Anna's flow is for her only connection unless a row changes it.
 	given := func(changes ...func(f *facts)) facts {
 		f := facts{known: true, flow: flow("anna", "")}
 		for _, change := range changes {
@@ -42,7 +41,7 @@ func TestPlace(t *testing.T) {
 	expired := func(f *facts) { f.flow.ExpiresAt = noon }
 	retired := func(f *facts) { f.retired = true }
 	taken := func(f *facts) { f.taken = true }
-	// What is refused for a reason below is refused for all those above it first.
+	// Each reason comes before those below it.
 	upTo := func(n int) func(f *facts) {
 		return func(f *facts) {
 			for _, change := range []func(f *facts){names("unknown"), taken, retired, expired, disconnected}[:n] {
@@ -117,9 +116,9 @@ func TestPlace(t *testing.T) {
 	}
 }
 
-// Of all tabs that add at once, as many succeed as the limit leaves room for. None
-// gives up because the others are faster.
-func TestRacingAdds(t *testing.T) {
+// Of the tabs that add at once, as many succeed as the limit allows. None gives up because
+// others are faster.
+func TestCompleteRacingAdds(t *testing.T) {
 	t.Parallel()
 	for name, options := range hooked {
 		for _, limit := range []int{3, 25} {
@@ -167,44 +166,5 @@ func raceToAdd(t *testing.T, s *Store, limit int) {
 	require.Equal(t, added, scalar[int](t, s.db, prefixed(s, "SELECT COUNT(*) FROM connect_pending WHERE spent")))
 }
 
-func TestDoOver(t *testing.T) {
-	t.Parallel()
-	for name, row := range map[string]struct {
-		overtaken int
-		then      error
-		attempts  int
-		says      string
-	}{
-		"as often as others are faster":         {overtaken: maxOvertaken - 1, attempts: maxOvertaken},
-		"until it fails in another way":         {overtaken: 20, then: errHook, attempts: 21, says: "sqlstore: try: " + errHook.Error()},
-		"until there is an answer":              {overtaken: 20, then: connect.ErrStateSpent, attempts: 21, says: connect.ErrStateSpent.Error()},
-		"and again after it has begun at first": {overtaken: 3 * maxOvertaken, attempts: 3*maxOvertaken + 1},
-		"but not without end":                   {overtaken: 1_000_000, attempts: 0, says: "sqlstore: try: overtaken by other transactions"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				attempts := 0
-				begun := time.Now()
-				err := new(Store).doOver(t.Context(), "try", func() error {
-					if attempts++; attempts <= row.overtaken {
-						return errOvertaken
-					}
-					return row.then
-				})
-				if row.says != "" {
-					require.EqualError(t, err, row.says)
-				} else {
-					require.NoError(t, err)
-				}
-				if row.attempts != 0 {
-					require.Equal(t, row.attempts, attempts)
-				}
-				require.Less(t, time.Since(begun), 10*time.Second)
-			})
-		})
-	}
-}
-
-// hooked are the options that the ways to make a change depend on.
+// hooked are the options on which the statements of a change depend.
 var hooked = map[string][]Option{"without a hook": nil, "with a hook": {WithHook(idle)}}

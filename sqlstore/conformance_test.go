@@ -14,7 +14,7 @@ func TestContract(t *testing.T) {
 	})
 }
 
-// With a hook every change takes a transaction. On MySQL most of them do anyway.
+// With a hook every change is a transaction. On MySQL most are anyway.
 func TestContractWithHook(t *testing.T) {
 	t.Parallel()
 	for _, dialect := range []Dialect{SQLite, PostgreSQL} {

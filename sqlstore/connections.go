@@ -12,8 +12,8 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// stored is a connection and its slot, which tells a user's connections apart in
-// the primary key.
+// stored is a connection and its slot, which distinguishes a user's connections in the
+// primary key.
 type stored struct {
 	connect.Connection
 	slot int
@@ -28,7 +28,7 @@ func scanConnection(row interface{ Scan(dest ...any) error }) (c stored, err err
 	return c, err
 }
 
-// queryConnections reads connections in the order of the database.
+// queryConnections returns connections in the order of the database.
 func queryConnections(ctx context.Context, r runner, query string, args ...any) ([]stored, error) {
 	rows, err := r.QueryContext(ctx, query, args...)
 	if err != nil {
@@ -46,7 +46,7 @@ func queryConnections(ctx context.Context, r runner, query string, args ...any) 
 	return all, rows.Err()
 }
 
-// older orders connections as [connect.Store] does.
+// older compares connections in the order of [connect.Store].
 func older(a, b stored) int {
 	return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), strings.Compare(a.ID, b.ID))
 }
@@ -63,15 +63,15 @@ func withoutSlots(all []stored) []connect.Connection {
 	return connections
 }
 
-// Connections implements [connect.Store], in one statement.
+// Connections implements [connect.Store].
 func (s *Store) Connections(ctx context.Context, applicationID, userID string) ([]connect.Connection, error) {
 	const doing = "look up connections"
 	if err := validUser(applicationID, userID); err != nil {
 		return nil, failed(ctx, doing, err)
 	}
 	var all []stored
-	err := s.do(ctx, doing, func() (err error) {
-		all, err = queryConnections(ctx, s.db, s.sql.connections, applicationID, userID)
+	err := s.read(ctx, doing, func(conn *sql.Conn) (err error) {
+		all, err = queryConnections(ctx, conn, s.sql.connections, applicationID, userID)
 		return err
 	})
 	if err != nil {
@@ -81,9 +81,8 @@ func (s *Store) Connections(ctx context.Context, applicationID, userID string) (
 	return withoutSlots(all), nil
 }
 
-// List implements [connect.Lister], in one statement. It walks along an index by
-// application and id: with q.Health it also reads those of another health that lie
-// between.
+// List implements [connect.Lister]. It reads an index of application and ID. With q.Health it
+// also reads the connections in between, of another health.
 func (s *Store) List(ctx context.Context, q connect.ListQuery) ([]connect.Connection, error) {
 	const doing = "list connections"
 	err := cmp.Or(validKey("application id", q.ApplicationID), validKey("id to list after", q.After))
@@ -99,8 +98,8 @@ func (s *Store) List(ctx context.Context, q connect.ListQuery) ([]connect.Connec
 		return nil, nil
 	}
 	var all []stored
-	err = s.do(ctx, doing, func() (err error) {
-		all, err = queryConnections(ctx, s.db, query, append(args, q.Limit)...)
+	err = s.read(ctx, doing, func(conn *sql.Conn) (err error) {
+		all, err = queryConnections(ctx, conn, query, append(args, q.Limit)...)
 		return err
 	})
 	if err != nil {
@@ -109,25 +108,24 @@ func (s *Store) List(ctx context.Context, q connect.ListQuery) ([]connect.Connec
 	return withoutSlots(all), nil
 }
 
-// WithIdentities implements [connect.Lister], in one statement for each 500
-// identities.
+// WithIdentities implements [connect.Lister], in one statement for each 500 identities.
 func (s *Store) WithIdentities(ctx context.Context, identityIDs []string) ([]connect.Connection, error) {
 	const doing = "look up connections by identity"
 	var ids []any
 	for _, id := range identityIDs {
-		if validNewKey("identity id", id) == nil { // No column holds another one.
+		if validNewKey("identity id", id) == nil { // No connection has an invalid one.
 			ids = append(ids, id)
 		}
 	}
 	var all []stored
-	err := s.do(ctx, doing, func() error {
+	err := s.read(ctx, doing, func(conn *sql.Conn) error {
 		all = nil
 		for batch := range slices.Chunk(ids, listBatch) {
 			query := s.sql.withIdentities + list(len(batch))
 			if s.dialect == PostgreSQL {
 				query = numbered(query)
 			}
-			found, err := queryConnections(ctx, s.db, query, batch...)
+			found, err := queryConnections(ctx, conn, query, batch...)
 			if err != nil {
 				return err
 			}
@@ -141,16 +139,20 @@ func (s *Store) WithIdentities(ctx context.Context, identityIDs []string) ([]con
 	return withoutSlots(all), nil
 }
 
-// SetHealth implements [connect.Store]. It is one look, and, if the news counts, one
-// statement more, in a transaction if there is a hook. That changes the connection as
-// it was seen, or nothing: then it looks again.
+// SetHealth implements [connect.Store]. It reads the connection and, if the news counts,
+// changes it, in a transaction if there is a hook. If the connection has changed in between,
+// it begins again.
 func (s *Store) SetHealth(ctx context.Context, identityID string, health connect.Health, at time.Time) (c connect.Connection, changed bool, err error) {
 	const doing = "set the health of a connection"
 	if err := cmp.Or(validNewKey("identity id", identityID), health.Validate()); err != nil {
 		return connect.Connection{}, false, failed(ctx, doing, err)
 	}
 	err = s.doOver(ctx, doing, func() error {
-		seen, err := scanConnection(s.db.QueryRowContext(ctx, s.sql.connectionWith, identityID))
+		var seen stored
+		err := s.onConn(ctx, func(conn *sql.Conn) (err error) {
+			seen, err = scanConnection(conn.QueryRowContext(ctx, s.sql.connectionWith, identityID))
+			return err
+		})
 		if errors.Is(err, sql.ErrNoRows) {
 			return connect.ErrNotConnected
 		}
@@ -167,10 +169,9 @@ func (s *Store) SetHealth(ctx context.Context, identityID string, health connect
 	return c, changed, nil
 }
 
-// afterNews returns c as news about its health leaves it: the same, if it does not
-// count.
+// afterNews returns c after news about its health, or c itself if the news does not count.
 func afterNews(c connect.Connection, health connect.Health, at time.Time) connect.Connection {
-	at = fromMicros(micros(at)) // As it would be stored, and compared with the next.
+	at = fromMicros(micros(at)) // as stored
 	worse := health == connect.HealthNeedsSignIn && c.Health == connect.HealthOK
 	if at.After(c.HealthAt) || at.Equal(c.HealthAt) && worse {
 		c.Health, c.HealthAt = health, at
@@ -178,15 +179,18 @@ func afterNews(c connect.Connection, health connect.Health, at time.Time) connec
 	return c
 }
 
-// SetLabel implements [connect.Store]. It is one look, and, if the label is another
-// one, one statement more, as in SetHealth.
+// SetLabel implements [connect.Store]. It works like SetHealth.
 func (s *Store) SetLabel(ctx context.Context, applicationID, userID, connectionID, label string) (c connect.Connection, err error) {
 	const doing = "set the label of a connection"
 	if err := cmp.Or(validUser(applicationID, userID), validLabel(label)); err != nil {
 		return connect.Connection{}, failed(ctx, doing, err)
 	}
 	err = s.doOver(ctx, doing, func() error {
-		all, err := queryConnections(ctx, s.db, s.sql.connections, applicationID, userID)
+		var all []stored
+		err := s.onConn(ctx, func(conn *sql.Conn) (err error) {
+			all, err = queryConnections(ctx, conn, s.sql.connections, applicationID, userID)
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -204,8 +208,8 @@ func (s *Store) SetLabel(ctx context.Context, applicationID, userID, connectionI
 	return c, nil
 }
 
-// change stores the Health, HealthAt and Label of after, if the connection is still
-// the one of before. Otherwise it returns errOvertaken.
+// change stores the Health, HealthAt and Label of after if the connection still equals
+// before. Otherwise it returns errOvertaken.
 func (s *Store) change(ctx context.Context, before, after connect.Connection) error {
 	if before == after {
 		return nil
@@ -226,26 +230,24 @@ func (s *Store) change(ctx context.Context, before, after connect.Connection) er
 		if err := change(ctx, tx); err != nil {
 			return err
 		}
-		return s.tell(ctx, tx, Change{Kind: ConnectionChanged, Before: before, After: after})
+		return s.callHook(ctx, tx, Change{Kind: ConnectionChanged, Before: before, After: after})
 	})
 }
 
-// Disconnect implements [connect.Store], in a transaction of two statements and two
-// for each connection that it ends. Before it, one statement remembers the moment if
-// all are to end.
+// Disconnect implements [connect.Store].
 func (s *Store) Disconnect(ctx context.Context, d connect.Disconnection) ([]connect.Connection, error) {
 	const doing = "disconnect a user"
 	if err := validNewUser(d.ApplicationID, d.UserID); err != nil {
 		return nil, failed(ctx, doing, err)
 	}
 	if validKey("connection id", d.ConnectionID) != nil {
-		return nil, connect.ErrConnectionUnknown // No column can hold it.
+		return nil, connect.ErrConnectionUnknown // No connection has an invalid ID.
 	}
 	var ended []stored
 	err := s.do(ctx, doing, func() error {
 		if d.ConnectionID == "" {
-			// This is committed first. A Complete that cannot see it yet has a flow
-			// that was bound before it, which the transaction below finds and spends.
+			// This is committed first. If a Complete does not see it yet, its flow was
+			// bound before, and the transaction below finds and spends that flow.
 			if _, err := s.write(ctx, s.sql.recordDisconnect, d.ApplicationID, d.UserID, micros(d.At)); err != nil {
 				return err
 			}
@@ -263,8 +265,8 @@ func (s *Store) Disconnect(ctx context.Context, d connect.Disconnection) ([]conn
 
 // end is the transaction of Disconnect.
 func (s *Store) end(ctx context.Context, tx *sql.Tx, d connect.Disconnection) ([]stored, error) {
-	// First the flows: who is completing one of them holds its row, and has stored
-	// the connection by the time that this goes on.
+	// Flows come first. A Complete holds the lock of its flow, so when this statement
+	// goes on, the connection is stored.
 	spend, args := s.sql.spendFlows, []any{d.ApplicationID, d.UserID}
 	if d.ConnectionID != "" {
 		spend, args = s.sql.spendFlowsFor, append(args, d.ConnectionID, d.ApplicationID, d.UserID, d.ConnectionID)
@@ -292,7 +294,7 @@ func (s *Store) end(ctx context.Context, tx *sql.Tx, d connect.Disconnection) ([
 		}
 	}
 	for _, c := range ending {
-		if err := s.tell(ctx, tx, Change{Kind: ConnectionEnded, Before: c.Connection}); err != nil {
+		if err := s.callHook(ctx, tx, Change{Kind: ConnectionEnded, Before: c.Connection}); err != nil {
 			return nil, err
 		}
 	}

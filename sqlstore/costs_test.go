@@ -10,8 +10,7 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// A round trip is what costs time, so their number is held here. What stands
-// for one is said at traffic.
+// Round trips take most of the time, so this test pins their number. See traffic.
 func TestRoundTrips(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, d *database) {
@@ -22,8 +21,8 @@ func TestRoundTrips(t *testing.T) {
 		justTheSame, onlyTheSame, spent := flow("anna", "just the same"), flow("anna", "only the same"), flow("anna", "spent")
 		bind(t, s, again, newer, justTheSame, onlyTheSame, spent)
 
-		// holds requires that f takes so many statements, and whether they are a
-		// transaction.
+		// holds requires the number of f's statements and how its transaction ends, if it
+		// has one.
 		holds := func(name string, statements int, transaction string, f func()) {
 			t.Helper()
 			sent := w.during(f)

@@ -17,14 +17,13 @@ import (
 	_ "modernc.org/sqlite"
 )
 
-// A database is one that the tests run on.
+// A database is a database that the tests run on.
 type database struct {
 	name    string
 	dialect Dialect
-	// variable is the environment variable with its URL; SQLite needs none.
+	// variable is the environment variable with the URL, or "" for SQLite.
 	variable string
-	// pool is the pool that the tests on a server share, so that they stay
-	// within its connections.
+	// pool returns the pool that the tests on a server share, to limit its connections.
 	pool func() (*sql.DB, error)
 }
 
@@ -54,8 +53,7 @@ func openURL(databaseURL string) (*sql.DB, error) {
 	return db, nil
 }
 
-// onEach runs a test on every database there is, and onServers on those that are
-// servers.
+// onEach runs a test on every database. onServers omits SQLite.
 func onEach(t *testing.T, test func(t *testing.T, d *database)) {
 	t.Helper()
 	onThese(t, databases, test)
@@ -77,7 +75,7 @@ func onThese(t *testing.T, databases []*database, test func(t *testing.T, d *dat
 	}
 }
 
-// on returns the database of a dialect, for tests of that one alone.
+// on returns the database of a dialect.
 func on(t *testing.T, dialect Dialect) *database {
 	t.Helper()
 	for _, d := range databases {
@@ -96,17 +94,17 @@ func (d *database) need(t *testing.T) {
 	}
 }
 
-// url is the URL of a database for one test; on SQLite it is a new one.
+// url returns the URL of the database. On SQLite it is a new database.
 func (d *database) url(t *testing.T) string {
 	t.Helper()
 	if d.variable == "" {
-		// The tests end without a power failure, and so need not wait for disks.
+		// The tests need not survive a power failure, so they do not wait for disks.
 		return "file:" + filepath.Join(t.TempDir(), "connect.db") + "?_pragma=synchronous(off)"
 	}
 	return os.Getenv(d.variable)
 }
 
-// open opens a pool for one test alone.
+// open opens a pool for one test.
 func (d *database) open(t *testing.T, databaseURL string) *sql.DB {
 	t.Helper()
 	db, err := openURL(databaseURL)
@@ -115,7 +113,7 @@ func (d *database) open(t *testing.T, databaseURL string) *sql.DB {
 	return db
 }
 
-// empty returns a store without tables, and drops those that the test makes.
+// empty returns a store without tables. Its tables are dropped after the test.
 func (d *database) empty(t *testing.T, options ...Option) *Store {
 	t.Helper()
 	if d.variable == "" {
@@ -126,7 +124,7 @@ func (d *database) empty(t *testing.T, options ...Option) *Store {
 	return d.emptyIn(t, db, options...)
 }
 
-// emptyIn is empty in a pool of the test.
+// emptyIn is empty with a given pool.
 func (d *database) emptyIn(t *testing.T, db *sql.DB, options ...Option) *Store {
 	t.Helper()
 	s := New(db, d.dialect, append([]Option{WithTablePrefix(randomPrefix())}, options...)...)
@@ -146,7 +144,7 @@ func (d *database) emptyIn(t *testing.T, db *sql.DB, options ...Option) *Store {
 
 func randomPrefix() string { return "t" + strings.ToLower(rand.Text()[:10]) + "_" }
 
-// migrated returns a store with tables of its own.
+// migrated returns a store with its own tables.
 func (d *database) migrated(t *testing.T, options ...Option) *Store {
 	t.Helper()
 	s := d.empty(t, options...)

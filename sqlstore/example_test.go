@@ -16,8 +16,27 @@ import (
 	"github.com/anchorconnect/connect/sqlstore"
 )
 
-// The address of the database is one environment variable. The app imports the
-// driver of the database, or several.
+// docs: sqlstore/README.md
+
+// openStore opens the database that DATABASE_URL names, and creates connect's tables.
+func openStore(ctx context.Context) (*sqlstore.Store, error) {
+	driver, dsn, dialect, err := sqlstore.ParseURL(os.Getenv("DATABASE_URL")) // file:…, postgres://… or mysql://…
+	if err != nil {
+		return nil, err
+	}
+	db, err := sql.Open(driver, dsn) // Import the driver.
+	if err != nil {
+		return nil, err
+	}
+	store := sqlstore.New(db, dialect)
+	if err := store.Migrate(ctx); err != nil {
+		return nil, err
+	}
+	return store, nil
+}
+
+// docs: end
+
 func Example() {
 	dir, err := os.MkdirTemp("", "")
 	if err != nil {
@@ -25,21 +44,11 @@ func Example() {
 	}
 	defer os.RemoveAll(dir)
 	os.Setenv("DATABASE_URL", "file:"+filepath.ToSlash(filepath.Join(dir, "app.db")))
-
-	driver, dsn, dialect, err := sqlstore.ParseURL(os.Getenv("DATABASE_URL"))
-	if err != nil {
-		log.Fatal(err)
-	}
-	db, err := sql.Open(driver, dsn)
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer db.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 
-	store := sqlstore.New(db, dialect) // for connect.Config's Store
-	if err := store.Migrate(ctx); err != nil {
+	store, err := openStore(ctx) // for connect.Config's Store
+	if err != nil {
 		log.Fatal(err)
 	}
 	connections, err := store.Connections(ctx, "0f2b1c1e-0000-4000-8000-00000000000a", "ada")
@@ -63,7 +72,7 @@ func ExampleParseURL() {
 	//    sqlstore: database URL: unknown scheme "redis": want file:…, postgres://…, postgresql://… or mysql://…
 }
 
-// What a migration tool of a team's own is given.
+// A migration tool runs this SQL.
 func ExampleSchema() {
 	schema := sqlstore.Schema(sqlstore.PostgreSQL, sqlstore.WithTablePrefix("staging_"))
 	for line := range strings.Lines(schema) {
@@ -79,8 +88,7 @@ func ExampleSchema() {
 	// CREATE TABLE IF NOT EXISTS staging_disconnects (
 }
 
-// A team that made the tables of version 1 with its own migration tool adds this
-// as the next migration.
+// The next migration of a team whose migration tool created the tables of version 1.
 func ExampleSchemaSince() {
 	schema := sqlstore.SchemaSince(sqlstore.PostgreSQL, 1)
 	for line := range strings.Lines(schema) {
@@ -98,8 +106,7 @@ func ExampleSchemaSince() {
 	// INSERT INTO connect_schema (version) VALUES (3) ON CONFLICT DO NOTHING;
 }
 
-// The app's other pools and tables are its own business: only the prefix tells
-// the stores of two stages apart.
+// The stores of two stages share a database.
 func ExampleWithTablePrefix() {
 	db, err := sql.Open("sqlite", ":memory:")
 	if err != nil {
@@ -121,7 +128,27 @@ func ExampleWithTablePrefix() {
 	// 5 tables
 }
 
-// The app's own table follows the connections, in the same transactions.
+// docs: sqlstore/README.md
+
+// follow keeps the app's own table users in step with the connections.
+func follow(ctx context.Context, tx *sql.Tx, change sqlstore.Change) error {
+	if change.Kind == sqlstore.ConnectionEnded {
+		c := change.Before
+		_, err := tx.ExecContext(ctx,
+			"UPDATE users SET reports_connection = NULL, reports_ok = FALSE WHERE id = $1 AND reports_connection = $2",
+			c.UserID, c.ID)
+		return err
+	}
+	c := change.After
+	_, err := tx.ExecContext(ctx,
+		"UPDATE users SET reports_connection = $1, reports_ok = $2 WHERE id = $3",
+		c.ID, c.Health == connect.HealthOK, c.UserID)
+	return err
+}
+
+// docs: end
+
+// The app's own table changes in the same transactions as the connections.
 func ExampleWithHook() {
 	dir, err := os.MkdirTemp("", "")
 	if err != nil {
@@ -135,20 +162,11 @@ func ExampleWithHook() {
 	defer db.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if _, err := db.ExecContext(ctx, "CREATE TABLE users (id TEXT PRIMARY KEY, connection TEXT); INSERT INTO users VALUES ('ada', NULL)"); err != nil {
+	if _, err := db.ExecContext(ctx, "CREATE TABLE users (id TEXT PRIMARY KEY, reports_connection TEXT, reports_ok BOOLEAN); INSERT INTO users VALUES ('ada', NULL, FALSE)"); err != nil {
 		log.Fatal(err)
 	}
 
-	store := sqlstore.New(db, sqlstore.SQLite, sqlstore.WithHook(
-		func(ctx context.Context, tx *sql.Tx, change sqlstore.Change) error {
-			if change.Kind == sqlstore.ConnectionEnded {
-				_, err := tx.ExecContext(ctx, "UPDATE users SET connection = NULL WHERE id = ?", change.Before.UserID)
-				return err
-			}
-			c := change.After
-			_, err := tx.ExecContext(ctx, "UPDATE users SET connection = ? WHERE id = ?", c.ID+", "+string(c.Health), c.UserID)
-			return err
-		}))
+	store := sqlstore.New(db, sqlstore.SQLite, sqlstore.WithHook(follow))
 	if err := store.Migrate(ctx); err != nil {
 		log.Fatal(err)
 	}
@@ -162,10 +180,11 @@ func ExampleWithHook() {
 	}
 	show := func(err error) {
 		var connection sql.NullString
-		if err := db.QueryRowContext(ctx, "SELECT connection FROM users").Scan(&connection); err != nil {
+		var ok bool
+		if err := db.QueryRowContext(ctx, "SELECT reports_connection, reports_ok FROM users").Scan(&connection, &ok); err != nil {
 			log.Fatal(err)
 		}
-		fmt.Printf("%q %v\n", connection.String, err)
+		fmt.Printf("%q %t %v\n", connection.String, ok, err)
 	}
 	show(store.Bind(ctx, p, 5))
 	_, err = store.Complete(ctx, p.TokenHash, c, connect.Completion{TagAfter: now})
@@ -175,8 +194,8 @@ func ExampleWithHook() {
 	_, err = store.Disconnect(ctx, connect.Disconnection{ApplicationID: "app", UserID: "ada", At: now, DeleteAfter: now})
 	show(err)
 	// Output:
-	// "" <nil>
-	// "c1, ok" <nil>
-	// "c1, needs_sign_in" <nil>
-	// "" <nil>
+	// "" false <nil>
+	// "c1" true <nil>
+	// "c1" false <nil>
+	// "" false <nil>
 }

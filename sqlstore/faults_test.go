@@ -24,8 +24,7 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// calls are all methods of a store, on a user who is connected and has other
-// flows. Each is given a store in which everything is there for it to change.
+// calls are all methods of a store, each with arguments that change something after prepare.
 var calls = map[string]func(ctx context.Context, s *Store) error{
 	"Bind":    func(ctx context.Context, s *Store) error { return s.Bind(ctx, flow("anna", "new"), 1) },
 	"Pending": func(ctx context.Context, s *Store) error { _, err := s.Pending(ctx, "live"); return err },
@@ -113,7 +112,7 @@ func listed(ids []string, err error) error {
 	return err
 }
 
-// prepare makes a store what calls begin with.
+// prepare migrates a store and creates the rows for calls.
 func prepare(t *testing.T, s *Store) {
 	t.Helper()
 	require.NoError(t, s.Migrate(t.Context()))
@@ -125,7 +124,7 @@ func prepare(t *testing.T, s *Store) {
 	require.NoError(t, s.Spend(t.Context(), ended.TokenHash))
 }
 
-// contents are all rows of a store.
+// contents returns all rows of a store.
 func contents(t *testing.T, s *Store) (all []string) {
 	t.Helper()
 	for _, query := range []string{
@@ -162,13 +161,17 @@ func rowsOf(t *testing.T, s *Store, query string) (all []string) {
 	return all
 }
 
-// Each round trip of each method fails once, at its place.
-func TestFaultAtEachStep(t *testing.T) {
+// Each round trip of each method fails once.
+func TestRetryOfEachStep(t *testing.T) {
 	t.Parallel()
 	transient := map[Dialect]error{
 		SQLite:     sqliteError(5),
 		PostgreSQL: &pgconn.PgError{Code: "40P01"},
 		MySQL:      &mysql.MySQLError{Number: 1213},
+	}
+	useless := map[Dialect]error{
+		PostgreSQL: &pgconn.PgError{Code: "57P05"},
+		MySQL:      &mysql.MySQLError{Number: 1047},
 	}
 	broken := errors.New("broken")
 
@@ -176,7 +179,7 @@ func TestFaultAtEachStep(t *testing.T) {
 		for name, call := range calls {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				// What it sends when nothing fails, and what comes of it.
+				// The statements without a fault, and their effect.
 				db, w := watched(t, d)
 				s := d.emptyIn(t, db)
 				prepare(t, s)
@@ -210,6 +213,17 @@ func TestFaultAtEachStep(t *testing.T) {
 					require.NoError(t, err, "broken off at %q", sent[i])
 					require.Equal(t, after, contents(t, s), "broken off at %q", sent[i])
 					restore(t, s)
+
+					if useless[d.dialect] == nil {
+						continue
+					}
+					failAt(useless[d.dialect])
+					opened := w.openedDuring(func() { err = call(t.Context(), s) })
+					w.setBefore(nil)
+					require.NoError(t, err, "on a useless connection at %q", sent[i])
+					require.Equal(t, 1, opened, "a useless connection at %q is closed", sent[i])
+					require.Equal(t, after, contents(t, s), "on a useless connection at %q", sent[i])
+					restore(t, s)
 				}
 			})
 		}
@@ -231,7 +245,7 @@ func empty(t *testing.T, s *Store) {
 	}
 }
 
-func TestDeadlock(t *testing.T) {
+func TestRetryAfterADeadlock(t *testing.T) {
 	t.Parallel()
 	for _, dialect := range []Dialect{PostgreSQL, MySQL} {
 		t.Run("a real deadlock is tried again, "+string(dialect), func(t *testing.T) {
@@ -243,10 +257,9 @@ func TestDeadlock(t *testing.T) {
 			other, err := d.pool()
 			require.NoError(t, err)
 
-			// Disconnect locks the flows and then the connection; this one does
-			// it the other way round. Disconnect is the victim: on PostgreSQL
-			// because it looks for a deadlock first, on MySQL because it has
-			// changed less.
+			// Disconnect locks the flows and then the connection, this transaction in the
+			// opposite order. Disconnect is the victim: PostgreSQL chooses the one that
+			// detects the deadlock first, MySQL the one that has changed less.
 			tx, err := other.BeginTx(t.Context(), s.tx)
 			require.NoError(t, err)
 			defer tx.Rollback()
@@ -263,8 +276,7 @@ func TestDeadlock(t *testing.T) {
 			_, err = tx.Exec(prefixed(s, "UPDATE connect_connections SET connected_at = 1 WHERE user_id = 'anna'"))
 			require.NoError(t, err)
 
-			// The second attempt comes when the other one is over: it might be
-			// faster than that and run into it again.
+			// The second attempt must not begin before the other transaction has ended.
 			over := make(chan struct{})
 			begun := 0
 			w.setBefore(func(sending string) error {
@@ -299,7 +311,7 @@ func TestDeadlock(t *testing.T) {
 	}
 }
 
-func TestKilledConnection(t *testing.T) {
+func TestRetryAfterAKilledConnection(t *testing.T) {
 	t.Parallel()
 	const locked = "UPDATE connect_connections SET connected_at = connected_at WHERE user_id = 'anna'"
 	inTheWay := map[string]string{
@@ -347,9 +359,9 @@ func TestKilledConnection(t *testing.T) {
 	})
 }
 
-// After a restart of the server every connection of the pool is dead, also one that
-// was used a moment ago.
-func TestDeadPool(t *testing.T) {
+// After a restart of the server every connection of the pool is dead, even one that was used
+// a moment ago.
+func TestRetryInADeadPool(t *testing.T) {
 	t.Parallel()
 	onServers(t, func(t *testing.T, d *database) {
 		db := d.open(t, d.url(t))
@@ -382,8 +394,8 @@ func TestDeadPool(t *testing.T) {
 	})
 }
 
-// After a failover a pool holds sessions on a server that takes no writes any more.
-func TestReadOnlySessions(t *testing.T) {
+// After a failover a pool has sessions on a server that does not accept writes any more.
+func TestRetryOnReadOnlySessions(t *testing.T) {
 	t.Parallel()
 	onServers(t, func(t *testing.T, d *database) {
 		db := d.open(t, d.url(t))
@@ -413,9 +425,8 @@ func TestReadOnlySessions(t *testing.T) {
 	})
 }
 
-// A table that a migration changes must not fail the statements that were prepared
-// before.
-func TestCachedPlan(t *testing.T) {
+// A migration must not break statements that were prepared before it.
+func TestRetryAfterACachedPlan(t *testing.T) {
 	t.Parallel()
 	d := on(t, PostgreSQL)
 	db, err := sql.Open("pgx", withParameters(d.url(t), "default_query_exec_mode=cache_statement"))
@@ -440,7 +451,7 @@ func TestCachedPlan(t *testing.T) {
 	}
 }
 
-func TestLockTimeout(t *testing.T) {
+func TestRetryAfterALockTimeout(t *testing.T) {
 	t.Parallel()
 	d := on(t, PostgreSQL)
 	s := d.emptyIn(t, d.open(t, withParameters(d.url(t), "lock_timeout=100")))
@@ -454,8 +465,8 @@ func TestLockTimeout(t *testing.T) {
 	}, "UPDATE connect_pending SET return_to = '/x' WHERE token_hash = 'live'")
 }
 
-// waiting returns the connection of a statement on the tables of s that waits for
-// a lock, as soon as there is one.
+// waiting waits until a statement on the tables of s waits for a lock, and returns its
+// connection.
 func waiting(t *testing.T, d *database, s *Store) (id int64) {
 	t.Helper()
 	admin, err := d.pool()
@@ -485,8 +496,7 @@ func waiting(t *testing.T, d *database, s *Store) (id int64) {
 
 var innoDBThread = regexp.MustCompile(`(?:MariaDB|MySQL) thread id (\d+)`)
 
-// requireAtRest requires that soon no statement on the tables of s is under way
-// any more.
+// requireAtRest requires that soon no statement on the tables of s is running.
 func requireAtRest(t *testing.T, d *database, s *Store) {
 	t.Helper()
 	if d.dialect == SQLite {
@@ -517,7 +527,7 @@ func kill(t *testing.T, d *database, id int64) {
 	require.NoError(t, err)
 }
 
-func TestPoolAndServerFaults(t *testing.T) {
+func TestContextLimitsEveryCall(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, d *database) {
 		t.Run("a closed pool is said at once", func(t *testing.T) {
@@ -567,14 +577,14 @@ func TestPoolAndServerFaults(t *testing.T) {
 					require.ErrorIs(t, calls[name](ctx, s), context.DeadlineExceeded, name)
 					require.Less(t, time.Since(begun), settle+3*time.Second, name)
 					if d.dialect == PostgreSQL {
-						// It is told to cancel what it was sent, in the background.
+						// The driver cancels the statement in the background.
 						requireAtRest(t, d, s)
 					}
 				}, "UPDATE connect_pending SET return_to = '/x' WHERE token_hash = 'live'")
 				requireAtRest(t, d, s)
 				if d.dialect == MySQL && name == "Spend" {
-					// The one that takes place after all: MySQL does not look
-					// whether its client is still there while it waits.
+					// This one takes effect: MySQL does not notice that its client has
+					// gone while it waits.
 					restore(t, s)
 					continue
 				}
@@ -625,7 +635,7 @@ func TestPoolAndServerFaults(t *testing.T) {
 	}
 }
 
-func TestCutOff(t *testing.T) {
+func TestContextEndsDuringAWrite(t *testing.T) {
 	t.Parallel()
 	onServers(t, func(t *testing.T, d *database) {
 		t.Run("a write that the server is working on when ctx ends is given the time to end", func(t *testing.T) {
@@ -750,7 +760,7 @@ func TestSQLiteLocks(t *testing.T) {
 	})
 }
 
-// atAddress is the URL of a database at another address.
+// atAddress returns the URL of a database at another address.
 func atAddress(t *testing.T, d *database, address net.Addr) string {
 	t.Helper()
 	u, err := url.Parse(d.url(t))
@@ -759,8 +769,7 @@ func atAddress(t *testing.T, d *database, address net.Addr) string {
 	return u.String()
 }
 
-// A relay stands before a server and can fall silent: it goes on reading, and
-// passes nothing on.
+// A relay is a proxy of a server. When it is silent, it reads but forwards nothing.
 type relay struct {
 	listener net.Listener
 	silent   atomic.Bool

@@ -13,19 +13,18 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// The tests stand still at one moment.
+// The times of the tests.
 var (
 	noon      = time.Date(2044, time.May, 17, 12, 0, 0, 123_456_000, time.UTC)
 	signedIn  = noon.Add(-3 * time.Second)
 	tagDue    = noon.Add(time.Minute)
 	deleteDue = noon.Add(2 * time.Minute)
-	// begun is when flows began. disconnectedAt is earlier: it ends none of them.
+	// begun is when flows began. disconnectedAt is earlier, so it ends none of them.
 	begun          = noon.Add(-2 * time.Minute)
 	disconnectedAt = noon.Add(-time.Hour)
 )
 
-// tagged completes with any identity, and its tag is due at tagDue. same allows
-// only the identity that the user has.
+// tagged allows any identity. same allows only the identity that the user has.
 var (
 	tagged = connect.Completion{TagAfter: tagDue, MaxConnections: 1}
 	same   = connect.Completion{TagAfter: tagDue, MaxConnections: 1, SameIdentity: true}
@@ -33,32 +32,33 @@ var (
 
 const (
 	application = "application"
-	// plenty is a limit of flows that no test reaches by the way.
+	// plenty is a limit of flows that no test reaches by accident.
 	plenty = 100
 )
 
-// olderColumns are those of a connection that releases before schema version 3 know.
+// olderColumns are the columns of connections before schema version 3.
 const olderColumns = "(application_id, user_id, identity_id, connected_at, health, health_at)"
 
-// insertConnection stores what connection is, as an older release does.
+// insertConnection returns SQL that stores connection(user, identity) as an older release
+// does.
 func insertConnection(user, identity string) string {
 	return fmt.Sprintf("INSERT INTO connect_connections %s VALUES ('application', '%s', '%s', %d, 'ok', %d)",
 		olderColumns, user, identity, micros(noon), micros(signedIn))
 }
 
-// insertOlder stores another one of before.
+// insertOlder returns SQL that stores an earlier connection.
 func insertOlder(user, identity string) string {
 	return fmt.Sprintf("INSERT INTO connect_connections %s VALUES ('application', '%s', '%s', 0, 'needs_sign_in', 0)",
 		olderColumns, user, identity)
 }
 
-// insertInSlot stores a connection beside others.
+// insertInSlot returns SQL that stores a connection in a slot.
 func insertInSlot(user, identity string, slot int) string {
 	return fmt.Sprintf("INSERT INTO connect_connections (id, application_id, user_id, identity_id, connected_at, health, health_at, slot) VALUES ('%s', 'application', '%s', '%s', 1, 'ok', 1, %d)",
 		idOf(user, identity), user, identity, slot)
 }
 
-// beside makes one more connection of a user who is connected, its tag done.
+// beside adds a connection of a user who has others, and does its tag.
 func beside(t *testing.T, s *Store, user, identity string) {
 	t.Helper()
 	p := flow(user, "flow of "+user+" beside, with "+identity)
@@ -84,7 +84,7 @@ func requireSlots(t *testing.T, s *Store, user string, slots ...int) {
 	require.ElementsMatch(t, slots, got)
 }
 
-// flow is a flow that is live at noon.
+// flow returns a flow that is live at noon.
 func flow(user, tokenHash string) connect.Pending {
 	return connect.Pending{
 		TokenHash:     tokenHash,
@@ -97,7 +97,7 @@ func flow(user, tokenHash string) connect.Pending {
 	}
 }
 
-// connection is what completes a flow of user at noon.
+// connection returns a connection that completes a flow of user at noon.
 func connection(user, identity string) connect.Connection {
 	return connect.Connection{
 		ID:            idOf(user, identity),
@@ -111,7 +111,7 @@ func connection(user, identity string) connect.Connection {
 	}
 }
 
-// idOf is the ID of a connection that begins with an identity.
+// idOf returns the ID of a connection that begins with an identity.
 func idOf(user, identity string) string { return "of " + user + " with " + identity }
 
 func tag(user, identity string) connect.Task {
@@ -131,7 +131,7 @@ func bind(t *testing.T, s *Store, flows ...connect.Pending) {
 	}
 }
 
-// complete completes a flow and requires that it is the first to.
+// complete completes a flow and requires that it is the first call to do so.
 func complete(t *testing.T, s *Store, p connect.Pending, identity string) connect.Connection {
 	t.Helper()
 	done, err := s.Complete(t.Context(), p.TokenHash, connection(p.UserID, identity), tagged)
@@ -140,7 +140,7 @@ func complete(t *testing.T, s *Store, p connect.Pending, identity string) connec
 	return done.Connection
 }
 
-// connected makes a user that is connected, its tag done.
+// connected connects a user, and does the tag.
 func connected(t *testing.T, s *Store, user, identity string) {
 	t.Helper()
 	p := flow(user, "flow of "+user+" with "+identity)
@@ -155,13 +155,14 @@ func disconnect(t *testing.T, s *Store, user string) {
 	require.NoError(t, err)
 }
 
-// all ends all connections of a user, but none of the flows that begin at begun.
+// all returns a Disconnection of all connections of a user. It ends no flow that began at
+// begun.
 func all(user string) connect.Disconnection {
 	return connect.Disconnection{ApplicationID: application, UserID: user, At: disconnectedAt, DeleteAfter: deleteDue}
 }
 
-// requireConnection requires that a user is connected with one identity, or with
-// none if it is empty. Which ID the connection has, and when it began, is not compared.
+// requireConnection requires that a user is connected with one identity, or not at all if it
+// is empty. It does not compare ID and CreatedAt.
 func requireConnection(t *testing.T, s *Store, user, identity string) connect.Connection {
 	t.Helper()
 	got, err := s.Connections(t.Context(), application, user)
@@ -178,7 +179,7 @@ func requireConnection(t *testing.T, s *Store, user, identity string) connect.Co
 	return got[0]
 }
 
-// requireTasks requires that exactly these tasks are queued. It claims them.
+// requireTasks claims all tasks, and requires that they are these.
 func requireTasks(t *testing.T, s *Store, want ...connect.Task) {
 	t.Helper()
 	got, err := s.Claim(t.Context(), application, noon.AddDate(1, 0, 0), noon.AddDate(2, 0, 0), 1000)
@@ -189,14 +190,14 @@ func requireTasks(t *testing.T, s *Store, want ...connect.Task) {
 	require.ElementsMatch(t, want, got)
 }
 
-// meanwhile runs f while another transaction holds the locks that the
-// statements take, requires that f waits for it, and then commits it.
+// meanwhile runs f while another transaction holds the locks of statements, requires that f
+// waits, and then commits the transaction.
 func meanwhile(t *testing.T, s *Store, f func(), statements ...string) {
 	t.Helper()
 	meanwhileThen(t, s, f, func() {}, statements...)
 }
 
-// meanwhileThen is meanwhile, with something else to be done before the commit.
+// meanwhileThen is meanwhile, and calls then before the commit.
 func meanwhileThen(t *testing.T, s *Store, f, then func(), statements ...string) {
 	t.Helper()
 	done := make(chan struct{})
@@ -220,7 +221,7 @@ func meanwhileThen(t *testing.T, s *Store, f, then func(), statements ...string)
 	}
 }
 
-// holding runs f while a transaction has sent statements and not committed.
+// holding runs f while a transaction has sent statements but not committed.
 func holding(t *testing.T, s *Store, f func(commit func()), statements ...string) {
 	t.Helper()
 	tx, err := s.db.BeginTx(context.Background(), s.tx)
@@ -233,7 +234,7 @@ func holding(t *testing.T, s *Store, f func(commit func()), statements ...string
 	f(func() { require.NoError(t, tx.Commit()) })
 }
 
-// prefixed puts the table prefix of s into a statement.
+// prefixed replaces the default table prefix in a statement with that of s.
 func prefixed(s *Store, statement string) string {
 	return strings.ReplaceAll(statement, defaultPrefix, s.prefix)
 }
@@ -245,7 +246,7 @@ func scalar[T any](t *testing.T, db runner, query string, args ...any) (value T)
 	return value
 }
 
-// identityNumber and number turn a number into an identity and back.
+// identityNumber converts a number to an identity, and number converts it back.
 func identityNumber(i int) string { return "identity " + strconv.Itoa(i) }
 
 func number(t *testing.T, identity string) int {
@@ -255,8 +256,8 @@ func number(t *testing.T, identity string) int {
 	return i
 }
 
-// queueTags queues n tags, due at so many microseconds since 1970, and lets the
-// planner know.
+// queueTags queues n tags that are due at these microseconds since 1970, and updates the
+// planner's statistics.
 func queueTags(t *testing.T, s *Store, n int, due func(i int) int) {
 	t.Helper()
 	tx, err := s.db.Begin()
@@ -274,7 +275,7 @@ func queueTags(t *testing.T, s *Store, n int, due func(i int) int) {
 	analyze(t, s, "tasks")
 }
 
-// analyze counts the rows of tables for the planner.
+// analyze updates the planner's statistics of tables.
 func analyze(t *testing.T, s *Store, tables ...string) {
 	t.Helper()
 	for _, table := range tables {

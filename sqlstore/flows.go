@@ -10,16 +10,15 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// micros and fromMicros are how a moment is kept, in every dialect: as an
-// integer of microseconds since 1970 in UTC. The databases' own types differ in
-// range, in rounding and in how a session's time zone or a driver's setting
-// shifts them; an integer does nothing of it, and compares as instants do.
+// micros and fromMicros convert a time to and from its column: an integer of microseconds
+// since 1970 in UTC. The databases' own types differ in range and rounding, and in how time
+// zones and drivers shift them.
 func micros(t time.Time) int64 { return t.UnixMicro() }
 
 func fromMicros(us int64) time.Time { return time.UnixMicro(us).UTC() }
 
-// beginning and fromBeginning do the same for when a flow began. 0 is unknown,
-// as in the rows of a release that does not know the column.
+// beginning and fromBeginning do the same for BegunAt. 0 is unknown, as in the rows of
+// releases that do not have the column.
 func beginning(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
@@ -34,9 +33,8 @@ func fromBeginning(us int64) time.Time {
 	return fromMicros(us)
 }
 
-// Bind implements [connect.Store]. It is one statement on PostgreSQL. Elsewhere
-// it is one look and one statement, or, when flows have to make room, a
-// transaction of up to three after the look.
+// Bind implements [connect.Store]. On PostgreSQL it is one statement. Elsewhere it is two,
+// the second one a transaction if older flows must make room.
 func (s *Store) Bind(ctx context.Context, p connect.Pending, limit int) error {
 	const doing = "bind a flow"
 	if err := p.Validate(); err != nil {
@@ -58,7 +56,11 @@ func (s *Store) Bind(ctx context.Context, p connect.Pending, limit int) error {
 			return err
 		}
 
-		flows, err := s.flowsOf(ctx, p.ApplicationID, p.UserID, p.ActorID)
+		var flows []boundFlow
+		err := s.onConn(ctx, func(conn *sql.Conn) (err error) {
+			flows, err = queryFlows(ctx, conn, s.sql.flowsOf, p.ApplicationID, p.UserID, p.ActorID)
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -67,7 +69,7 @@ func (s *Store) Bind(ctx context.Context, p connect.Pending, limit int) error {
 			return isAdded(s.write(ctx, s.sql.bind, args...))
 		}
 		return s.inTx(ctx, func(tx *sql.Tx) error {
-			// First, lest the token hash be one of those that are removed.
+			// This comes first, because the token hash may be one of those to remove.
 			if err := isAdded(send(ctx, tx, s.sql.bind, args...)); err != nil {
 				return err
 			}
@@ -81,7 +83,7 @@ func (s *Store) Bind(ctx context.Context, p connect.Pending, limit int) error {
 
 var errBound = errors.New("its token hash is bound already")
 
-// isAdded is given what came of adding a flow.
+// isAdded returns errBound if a flow was not added.
 func isAdded(n int64, err error) error {
 	if err == nil && n == 0 {
 		return errBound
@@ -89,15 +91,15 @@ func isAdded(n int64, err error) error {
 	return err
 }
 
-// boundFlow is what there is to know of a flow that may have to make room.
+// boundFlow is a flow that may have to make room.
 type boundFlow struct {
 	tokenHash string
 	spent     bool
 }
 
-// flowsOf reads the flows of a user and actor, the one that expires last first.
-func (s *Store) flowsOf(ctx context.Context, applicationID, userID, actorID string) ([]boundFlow, error) {
-	rows, err := s.db.QueryContext(ctx, s.sql.flowsOf, applicationID, userID, actorID)
+// queryFlows reads flows in the order of the database.
+func queryFlows(ctx context.Context, r runner, query string, args ...any) ([]boundFlow, error) {
+	rows, err := r.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -113,9 +115,8 @@ func (s *Store) flowsOf(ctx context.Context, applicationID, userID, actorID stri
 	return flows, rows.Err()
 }
 
-// surplus returns the token hashes of the flows that make room for one more, of
-// flows in the order of flowsOf: live ones are to be spent, and spent ones to be
-// removed.
+// surplus returns the token hashes of the flows that must make room for one more: live ones
+// to spend and spent ones to remove. The flow that expires last must come first in flows.
 func surplus(flows []boundFlow, limit int) (live, spent []string) {
 	liveRoom, spentRoom := limit-1, limit
 	for _, p := range flows {
@@ -138,8 +139,8 @@ func (s *Store) Pending(ctx context.Context, tokenHash string) (connect.Pending,
 	}
 	p := connect.Pending{TokenHash: tokenHash}
 	var begunAt, issuedAt, expiresAt int64
-	err := s.do(ctx, doing, func() error {
-		err := s.db.QueryRowContext(ctx, s.sql.pending, tokenHash).Scan(
+	err := s.read(ctx, doing, func(conn *sql.Conn) error {
+		err := conn.QueryRowContext(ctx, s.sql.pending, tokenHash).Scan(
 			&p.ApplicationID, &p.UserID, &p.ActorID, &p.ConnectionID, &p.Adds, &p.Label, &p.ReturnTo, &begunAt, &issuedAt, &expiresAt, &p.Spent, &p.IdentityID)
 		if errors.Is(err, sql.ErrNoRows) {
 			return connect.ErrStateUnknown
@@ -165,9 +166,8 @@ func (s *Store) Spend(ctx context.Context, tokenHash string) error {
 	})
 }
 
-// Sweep implements [connect.Store], in a transaction of two statements. It never
-// waits for a flow that somebody is completing, except on SQLite and, briefly,
-// on MySQL.
+// Sweep implements [connect.Store]. On PostgreSQL it skips rows that others have locked. On
+// SQLite and, briefly, on MySQL it may wait for a flow that is being completed.
 func (s *Store) Sweep(ctx context.Context, before time.Time, limit int) (int, error) {
 	const doing = "sweep flows"
 	if limit < 1 {

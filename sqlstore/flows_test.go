@@ -10,7 +10,7 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-func TestSurplus(t *testing.T) {
+func TestBindSurplus(t *testing.T) {
 	t.Parallel()
 	live := func(tokenHash string) boundFlow { return boundFlow{tokenHash, false} }
 	spent := func(tokenHash string) boundFlow { return boundFlow{tokenHash, true} }
@@ -55,7 +55,7 @@ func TestSurplus(t *testing.T) {
 	}
 }
 
-// A user who has very many flows all the same, more than a statement lists.
+// A user has more flows than one statement lists.
 func TestBindMakesRoomAmongMany(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, d *database) {
@@ -90,8 +90,7 @@ func TestBindMakesRoomAmongMany(t *testing.T) {
 func TestBindBesideOthers(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
-		// locked is what another transaction does to the live flow that has to
-		// make room.
+		// locked is what another transaction does to the live flow that must make room.
 		locked string
 		after  func(t *testing.T, s *Store)
 	}{
@@ -123,7 +122,7 @@ func TestBindBesideOthers(t *testing.T) {
 				var err error
 				call := func() { err = s.Bind(ctx, flow("anna", "new"), 1) }
 				if d.dialect == PostgreSQL {
-					// It waits for nobody.
+					// It does not wait for the other transaction.
 					holding(t, s, func(commit func()) { call(); commit() }, row.locked)
 				} else {
 					meanwhile(t, s, call, row.locked)
@@ -135,4 +134,27 @@ func TestBindBesideOthers(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestBindErrors(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d *database) {
+		t.Run("a token hash that would make room is bound already all the same", func(t *testing.T) {
+			t.Parallel()
+			s := d.migrated(t)
+			prepare(t, s)
+			before := contents(t, s)
+			err := s.Bind(t.Context(), flow("anna", "ended"), 1)
+			require.EqualError(t, err, "sqlstore: bind a flow: its token hash is bound already")
+			require.Equal(t, before, contents(t, s))
+		})
+
+		t.Run("that a token hash is bound already is said without quoting it", func(t *testing.T) {
+			t.Parallel()
+			s := d.migrated(t)
+			bind(t, s, flow("anna", "secret"))
+			err := s.Bind(t.Context(), flow("ben", "secret"), plenty)
+			require.EqualError(t, err, "sqlstore: bind a flow: its token hash is bound already")
+		})
+	})
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// FuzzTexts keeps any texts in every database there is: each comes back to the
-// byte or is refused, and nobody else's key finds it.
+// FuzzTexts stores any texts in every database. Each is returned exactly or refused, and
+// another user's key does not find it.
 func FuzzTexts(f *testing.F) {
 	type kept struct {
 		name  string
@@ -88,7 +88,7 @@ func FuzzTexts(f *testing.F) {
 				require.Error(t, err, "%s: another token's hash", k.name)
 			}
 
-			// Nothing is left for the next texts.
+			// Remove everything for the next texts.
 			d := all(user)
 			d.ApplicationID = application
 			_, err = k.store.Disconnect(ctx, d)

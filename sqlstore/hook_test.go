@@ -21,8 +21,8 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// mirror returns what makes a table of an app's own, and a hook that keeps it like
-// the store's: a row for each connection, and how often it was written.
+// mirror returns the SQL of an app's own table, and a hook that mirrors the connections in
+// it: a row for each connection, and how often it was written.
 func mirror(d *database, prefix string) (createTable string, hook Hook) {
 	table := prefix + "mirror"
 	var create, put, drop string
@@ -54,8 +54,8 @@ func mirror(d *database, prefix string) (createTable string, hook Hook) {
 	}
 }
 
-// mirrored returns a store with a hook that begins with mirror's, and then is
-// then. Its table goes after the test.
+// mirrored returns a store whose hook calls mirror's and then then. The app's table is
+// dropped after the test.
 func mirrored(t *testing.T, d *database, then Hook) *Store {
 	t.Helper()
 	prefix := randomPrefix()
@@ -83,8 +83,8 @@ func dropMirror(t *testing.T, d *database, s *Store) {
 	require.NoError(t, err)
 }
 
-// requireMirrored requires that the app's table holds what the store's does, in one
-// snapshot of both. It returns how many connections there are.
+// requireMirrored requires that the app's table equals the store's, in one snapshot of both.
+// It returns the number of connections.
 func requireMirrored(t *testing.T, s *Store) int {
 	t.Helper()
 	lines := rowsOf(t, s, `SELECT id, identity_id, label, health, 'connect' FROM connect_connections
@@ -101,7 +101,7 @@ func requireMirrored(t *testing.T, s *Store) int {
 	return len(ours)
 }
 
-// hookCalls are the calls that run a hook: see calls.
+// hookCalls are the names in calls that run a hook.
 var hookCalls = []string{"Complete", "Complete, one more", "SetHealth", "SetLabel", "Disconnect", "Disconnect, one"}
 
 func TestHook(t *testing.T) {
@@ -279,7 +279,7 @@ func TestHook(t *testing.T) {
 
 var errHook = errors.New("the app does not want it")
 
-// On MySQL a COMMIT succeeds after a deadlock, which has rolled back everything.
+// On MySQL a deadlock rolls back everything, and a COMMIT then succeeds.
 func TestHookThatIgnoresADeadlock(t *testing.T) {
 	t.Parallel()
 	ignores := false
@@ -312,10 +312,9 @@ func TestHookOptions(t *testing.T) {
 	require.Equal(t, SchemaSince(SQLite, 1), SchemaSince(SQLite, 1, WithHook(idle)))
 }
 
-// TestKilledWithHook runs this test again in a process of its own, which changes
-// connections until it is killed in the midst of it. The app's table and the store's
-// never differ, however often that happens.
-func TestKilledWithHook(t *testing.T) {
+// TestHookInAKilledProcess runs itself in another process, which changes connections until it
+// is killed. The app's table and the store's never differ.
+func TestHookInAKilledProcess(t *testing.T) {
 	const variable = "CONNECT_TEST_KILLED"
 	if which := os.Getenv(variable); which != "" {
 		dialect, rest, _ := strings.Cut(which, " ")
@@ -335,10 +334,10 @@ func TestKilledWithHook(t *testing.T) {
 		_, err := s.db.Exec(create)
 		require.NoError(t, err)
 
-		// A dozen kills, and more where little happens in between.
+		// A dozen kills, or more if few changes happen in between.
 		most, ended := 0, 0
 		for kills := 0; kills < 12 || kills < 60 && (most < 4 || ended == 0); kills++ {
-			child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKilledWithHook$")
+			child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHookInAKilledProcess$")
 			child.Env = append(os.Environ(), variable+"="+string(d.dialect)+" "+prefix+" "+databaseURL)
 			out, err := child.StdoutPipe()
 			require.NoError(t, err)
@@ -358,7 +357,7 @@ func TestKilledWithHook(t *testing.T) {
 	})
 }
 
-// changeUntilKilled makes random changes of the connections of some users.
+// changeUntilKilled changes connections of some users at random.
 func changeUntilKilled(t *testing.T, d *database, prefix, databaseURL string) {
 	t.Helper()
 	_, hook := mirror(d, prefix)

@@ -15,7 +15,7 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// connectUser is all that one user does to a store: begin, return, have the tag made.
+// connectUser makes all calls of one user's flow: it begins, returns and is tagged.
 func connectUser(ctx context.Context, s *Store, user string) error {
 	p := flow(user, "flow of "+user)
 	if err := s.Bind(ctx, p, plenty); err != nil {
@@ -34,7 +34,7 @@ func connectUser(ctx context.Context, s *Store, user string) error {
 	return s.Done(ctx, tag(user, "identity of "+user))
 }
 
-func TestManyFlows(t *testing.T) {
+func TestLoadOfManyFlows(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, d *database) {
 		t.Run("64 users connect at once, while others sweep and claim", func(t *testing.T) {
@@ -121,7 +121,7 @@ func TestManyFlows(t *testing.T) {
 			const tabs, rounds, limit = 8, 12, 2
 			var mu sync.Mutex
 			stored := make(map[string]bool)
-			// refused is an error that this user's other tabs may be the cause of.
+			// refused reports whether this user's other tabs may have caused an error.
 			refused := func(err error) bool {
 				return errors.Is(err, connect.ErrStateSpent) || errors.Is(err, connect.ErrStateUnknown) || errors.Is(err, connect.ErrNotConnected)
 			}
@@ -132,8 +132,8 @@ func TestManyFlows(t *testing.T) {
 					for round := range rounds {
 						id := identityNumber(tab*rounds + round)
 						p := flow("anna", "flow of "+id)
-						// A flow expires like a second tab's, or as if it had been
-						// begun long ago, to be swept by others.
+						// A flow expires like one of a second tab, or as if it began
+						// long ago, so that others sweep it.
 						p.ExpiresAt = p.ExpiresAt.Add(time.Duration(round-tab) * time.Second)
 						steps := []func() error{
 							func() error { return s.Bind(t.Context(), p, limit) },
@@ -198,9 +198,8 @@ func TestManyFlows(t *testing.T) {
 	})
 }
 
-// TestSeveralProcesses runs this test again in processes of their own, all on
-// one SQLite file.
-func TestSeveralProcesses(t *testing.T) {
+// TestLoadOfSeveralProcesses runs itself in other processes, which share a SQLite file.
+func TestLoadOfSeveralProcesses(t *testing.T) {
 	const variable = "CONNECT_TEST_PROCESS"
 	const flows = 25
 	d := on(t, SQLite)
@@ -228,7 +227,7 @@ func TestSeveralProcesses(t *testing.T) {
 	var running sync.WaitGroup
 	for i := range processes {
 		running.Go(func() {
-			process := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestSeveralProcesses$")
+			process := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestLoadOfSeveralProcesses$")
 			process.Env = append(os.Environ(), variable+"="+databaseURL)
 			outputs[i], failures[i] = process.CombinedOutput()
 		})

@@ -19,9 +19,9 @@ import (
 // idle is a hook that does nothing.
 func idle(context.Context, *sql.Tx, Change) error { return nil }
 
-// Random calls on few users, actors, identities and connections come out as they do
-// on a MemoryStore, which is the reference.
-func TestAgainstMemoryStore(t *testing.T) {
+// Random calls have the same results as on a MemoryStore. Few users, actors, identities and
+// connections make collisions likely.
+func TestContractAgainstMemoryStore(t *testing.T) {
 	t.Parallel()
 	const calls, seed = 2000, 3
 	for name, options := range hooked {
@@ -48,10 +48,10 @@ func TestAgainstMemoryStore(t *testing.T) {
 	}
 }
 
-// hashes is how many token hashes there are.
+// hashes is the number of token hashes.
 const hashes = 20
 
-// A model makes the same calls of two stores.
+// A model makes the same calls on two stores.
 type model struct {
 	*rand.Rand
 	want, got connect.Store
@@ -68,7 +68,7 @@ func newModel(r *rand.Rand, want, got connect.Store) *model {
 
 func pick[T any](m *model, from ...T) T { return from[m.IntN(len(from))] }
 
-// call makes one random call, and returns what has come of it on each side.
+// call makes one random call, and returns the result of each store.
 func (m *model) call(ctx context.Context) (what string, want, got any) {
 	m.n++
 	m.now = m.now.Add(time.Duration(m.IntN(3)) * time.Second)

@@ -17,8 +17,8 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// An olderStore writes to the tables as one with an older schema did: its
-// statements are in testdata, word by word, and its steps are below.
+// An olderStore writes to the tables as a release with an older schema does. Its statements
+// are in testdata, unchanged, and its steps are below.
 type olderStore struct {
 	*Store  // for transactions and repeated attempts, which are as they were
 	version int
@@ -39,7 +39,7 @@ func olderRelease(t *testing.T, s *Store, version int) *olderStore {
 	return o
 }
 
-// since adds arguments that only releases from a version on had.
+// since adds arguments that only releases from a version on have.
 func (o *olderStore) since(version int, args ...any) []any {
 	if o.version < version {
 		return nil
@@ -63,7 +63,7 @@ func (o *olderStore) bind(ctx context.Context, p connect.Pending) error {
 	return o.do(ctx, "bind", func() error { return isAdded(o.write(ctx, query, args...)) })
 }
 
-// complete requires that it is the first to.
+// complete completes a flow and requires that it is the first call to do so.
 func (o *olderStore) complete(ctx context.Context, tokenHash string, c connect.Connection) error {
 	connectedAt := micros(c.ConnectedAt)
 	return o.do(ctx, "complete", func() error {
@@ -111,7 +111,7 @@ func (o *olderStore) complete(ctx context.Context, tokenHash string, c connect.C
 	})
 }
 
-// identity returns that of a user's connection.
+// identity returns the identity of a user's connection.
 func (o *olderStore) identity(ctx context.Context, user string) (identity string, err error) {
 	err = o.do(ctx, "look up", func() error {
 		return o.db.QueryRowContext(ctx, o.texts["connection"], application, user).Scan(&identity, new(int64), new(string), new(int64))
@@ -162,7 +162,7 @@ func (o *olderStore) disconnect(ctx context.Context, user string) error {
 	})
 }
 
-// connect makes or replaces a connection.
+// connect adds or replaces a connection.
 func (o *olderStore) connect(ctx context.Context, user, identity string) error {
 	p := flow(user, "older flow of "+user+" with "+identity)
 	if err := o.bind(ctx, p); err != nil {
@@ -171,9 +171,9 @@ func (o *olderStore) connect(ctx context.Context, user, identity string) error {
 	return o.complete(ctx, p.TokenHash, connection(user, identity))
 }
 
-// An app that has been running with an older schema is brought up to date, while
-// replicas of its older release go on, and keep going on afterwards.
-func TestFromOlderVersions(t *testing.T) {
+// An app migrates from an older schema while replicas of the older release keep working, and
+// they keep working afterwards.
+func TestMigrateFromOlderVersions(t *testing.T) {
 	t.Parallel()
 	for _, version := range []int{1, 2} {
 		t.Run(fmt.Sprintf("from version %d", version), func(t *testing.T) {
@@ -207,7 +207,7 @@ func fromOlder(t *testing.T, s *Store, o *olderStore) {
 	before := rows()
 	require.Len(t, before, 3*users)
 
-	// Users of their own are busy on the older replica from before to after.
+	// Some users keep the older replica busy before, during and after the migration.
 	var stop atomic.Bool
 	var rounds atomic.Int64
 	const busy = 3
@@ -253,7 +253,7 @@ func fromOlder(t *testing.T, s *Store, o *olderStore) {
 	require.NoError(t, migrated)
 	require.NoError(t, errors.Join(errs...))
 
-	// The others are as they were, and have ids.
+	// The other connections are unchanged, and have IDs.
 	var after []string
 	for _, row := range rows() {
 		if !strings.Contains(row, "busy") {
@@ -280,7 +280,7 @@ func fromOlder(t *testing.T, s *Store, o *olderStore) {
 		require.Equal(t, noon, found[0].CreatedAt)
 	}
 
-	// What one release has begun the other one goes on with.
+	// Each release continues flows that the other one began.
 	for i := range 20 {
 		user := fmt.Sprint("user ", i)
 		was := requireOne(t, s, user)
@@ -321,7 +321,7 @@ func fromOlder(t *testing.T, s *Store, o *olderStore) {
 		require.Equal(t, "fourth of "+user, requireOne(t, s, user).IdentityID)
 	}
 
-	// Then there are no older replicas any more.
+	// No older replicas run any more.
 	beside(t, s, "user 30", "another of user 30")
 	requireSlots(t, s, "user 30", 0, 1)
 	require.NoError(t, s.Verify(ctx))

@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,26 +11,25 @@ import (
 	"strings"
 )
 
-// Connection strings that a host or another language's driver hands out have parameters
-// that the drivers of Go do not know: they would send them to the server as settings.
-// ParseURL translates those that mean something here, drops those that mean nothing, and
-// refuses the others. One about encryption is never dropped.
+// Hosts and drivers of other languages write parameters that Go's drivers do not know and
+// would send to the server as settings. ParseURL translates those that have a meaning here,
+// drops those that have none, and refuses the others. It never drops one about encryption.
 
-// plainName is how parameters of other drivers are compared: ssl-mode, ssl_mode and
-// sslMode are one.
+// plainName returns the name of a parameter for comparison: ssl-mode, ssl_mode and sslMode
+// have the same.
 func plainName(name string) string {
 	return strings.ToLower(strings.NewReplacer("-", "", "_", "").Replace(name))
 }
 
 const (
-	onPool    = "no driver of Go has it: take it out, and limit the pool with db.SetMaxOpenConns and its neighbors"
-	onPgxpool = "it is pgxpool's: use pgxpool.New and stdlib.OpenDBFromPool, or take it out"
+	onPool    = "Go's drivers do not have it: remove it, and limit the pool with db.SetMaxOpenConns and related methods"
+	onPgxpool = "it is for pgxpool: use pgxpool.New and stdlib.OpenDBFromPool, or remove it"
 	onTimeout = "the driver has no such parameter: give each ctx a deadline"
 	onTLS     = "it is about encryption, and the driver has no such parameter"
 	onMySQL   = onTLS + ": register a tls.Config with mysql.RegisterTLSConfig, and name it in tls="
 )
 
-// refusedByBoth are parameters of other drivers that neither driver can follow.
+// refusedByBoth are parameters of other drivers without an equivalent in either driver.
 var refusedByBoth = map[string]string{
 	"connectionlimit":           onPool,
 	"pooltimeout":               onPool,
@@ -60,7 +60,7 @@ var refusedByBoth = map[string]string{
 	"enabledtlsprotocols":       onTLS,
 }
 
-// refusedOn are those that one of the drivers knows, and the other cannot follow.
+// refusedOn are parameters without an equivalent in the driver of one dialect.
 var refusedOn = map[Dialect]map[string]string{
 	MySQL: {
 		"sslcert":         onMySQL,
@@ -68,8 +68,8 @@ var refusedOn = map[Dialect]map[string]string{
 		"sslpassword":     onMySQL,
 		"sslrootcert":     onMySQL,
 		"channelbinding":  onMySQL,
-		"schema":          "the database is the path of the URL: take it out",
-		"targetsessattrs": "the driver has no such parameter: name the server that takes writes",
+		"schema":          "the path of the URL names the database: remove it",
+		"targetsessattrs": "the driver has no such parameter: name the server that accepts writes",
 	},
 	PostgreSQL: {
 		"gssencmode":         onTLS,
@@ -78,18 +78,18 @@ var refusedOn = map[Dialect]map[string]string{
 		"keepalivesinterval": onTimeout,
 		"keepalivescount":    onTimeout,
 		"tcpusertimeout":     onTimeout,
-		"socket":             "PostgreSQL takes the folder of its socket as host=",
-		"charset":            "PostgreSQL calls it client_encoding, which must be UTF8: take it out",
+		"socket":             "use host= with the directory of the socket",
+		"charset":            "PostgreSQL calls it client_encoding, which must be UTF8: remove it",
 	},
 }
 
-// meaningless are parameters that change nothing here.
+// meaningless are parameters that are dropped because they change nothing here.
 var meaningless = map[Dialect][]string{
 	MySQL: {
 		"reconnect", "autoreconnect", // ClearDB: database/sql always does
 	},
 	PostgreSQL: {
-		"pgbouncer",        // Prisma, Supabase: it is what default_query_exec_mode=exec is for
+		"pgbouncer",        // Prisma, Supabase: see default_query_exec_mode=exec
 		"supa",             // Vercel and Supabase
 		"workaround",       // Vercel
 		"uselibpqcompat",   // node-postgres: pgx reads sslmode as libpq does
@@ -97,32 +97,34 @@ var meaningless = map[Dialect][]string{
 	},
 }
 
+// refuseForeign returns an error if the parameter is another driver's without an equivalent.
 func refuseForeign(d Dialect, name string) error {
 	plain := plainName(name)
 	for _, known := range []map[string]string{refusedByBoth, refusedOn[d]} {
 		if why, ok := known[plain]; ok {
-			// The name is one of the list, and no part of a password.
+			// A known name is no part of a password, so the error may contain it.
 			return fmt.Errorf("its parameter %s: %s", plain, why)
 		}
 	}
 	return nil
 }
 
-// tlsModes are the driver's tls= on MySQL, from the weakest on, and sslModes the
+// tlsModes are the values of tls= on MySQL, the weakest first, and sslModes those of
 // sslmode= on PostgreSQL. Of several parameters the strictest counts.
 var (
 	tlsModes = []string{"false", "preferred", "skip-verify", "true"}
 	sslModes = []string{"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
 )
 
-// invalid is for a parameter about encryption, whose value may be a piece of a password.
+// invalid returns an error without the value, which may be a part of a password.
 func invalid(plain string) error { return fmt.Errorf("its parameter %s is invalid", plain) }
 
-// tlsModeOf translates a parameter about encryption for MySQL.
+// tlsModeOf translates a parameter about encryption for MySQL. It reports whether the
+// parameter is one.
 func tlsModeOf(plain, value string) (mode string, ok bool, err error) {
 	value = strings.ToLower(value)
 	switch plain {
-	case "sslmode": // MySQL's own clients, DigitalOcean, Aiven, Azure; PostgreSQL's words too
+	case "sslmode": // MySQL's own clients, DigitalOcean, Aiven, Azure; also PostgreSQL's values
 		switch strings.ReplaceAll(value, "-", "_") {
 		case "disabled", "disable":
 			mode = "false"
@@ -140,7 +142,7 @@ func tlsModeOf(plain, value string) (mode string, ok bool, err error) {
 		case "accept_invalid_certs":
 			mode = "skip-verify"
 		}
-	case "ssl": // Node.js: a boolean, or an object in JSON
+	case "ssl": // Node.js: a boolean or a JSON object
 		switch value {
 		case "true", "1":
 			mode = "true"
@@ -171,7 +173,8 @@ func tlsModeOf(plain, value string) (mode string, ok bool, err error) {
 	return mode, true, nil
 }
 
-// sslModeOf translates a parameter about encryption for PostgreSQL.
+// sslModeOf translates a parameter about encryption for PostgreSQL. It reports whether the
+// parameter is one.
 func sslModeOf(plain, value string) (mode string, ok bool, err error) {
 	switch plain {
 	case "sslmode":
@@ -205,10 +208,15 @@ func sslModeOf(plain, value string) (mode string, ok bool, err error) {
 	return mode, true, nil
 }
 
+var (
+	errParameters = errors.New("its parameters cannot be read")
+	errTwice      = errors.New("it has one parameter twice")
+)
+
 // postgresParameters translates the parameters of a URL for pgx.
 func postgresParameters(query string) (string, error) {
 	if _, err := url.ParseQuery(query); err != nil {
-		return "", errors.New("its parameters cannot be read")
+		return "", errParameters
 	}
 	var all []string
 	seen := make(map[string]bool)
@@ -253,14 +261,110 @@ func postgresParameters(query string) (string, error) {
 	return strings.Join(all, "&"), nil
 }
 
-// A foreignParameter is what one of another driver means to go-sql-driver/mysql.
-type foreignParameter struct {
-	tls       string // one of tlsModes
-	socket    string // the path of a socket, for the address
-	parameter string // another parameter, or none
+// mysqlURL collects the parameters of a URL.
+type mysqlURL struct {
+	given     map[string]string // those that are not another driver's
+	variables map[string]string // session variables, for judgeMySQL
+	all       []string          // all that the driver gets
+	tls       int               // the index in tlsModes that another driver's parameters ask for, or -1
+	socket    string
 }
 
-// foreignMySQL translates a parameter of another driver. It reports whether it is one.
+// mysqlParameters checks the parameters of a URL, translates those of other drivers, and
+// adds the defaults of ParseURL. Like go-sql-driver/mysql it decodes no names and only some
+// values. It also returns the path of the socket that replaces the address, or "".
+func mysqlParameters(query string) (parameters, socket string, err error) {
+	if _, err := url.ParseQuery(query); err != nil {
+		return "", "", errParameters
+	}
+	u := mysqlURL{
+		given:     make(map[string]string),
+		variables: map[string]string{"character_set_client": utf8Charsets[0], "character_set_connection": utf8Charsets[0]},
+		tls:       -1,
+	}
+	for parameter := range strings.SplitSeq(query, "&") {
+		if parameter == "" {
+			continue
+		}
+		if err := u.read(parameter); err != nil {
+			return "", "", err
+		}
+	}
+	// Verify would find these too, but only when the app connects.
+	if err := judgeMySQL(u.variables); err != nil {
+		return "", "", err
+	}
+	if err := u.complete(); err != nil {
+		return "", "", err
+	}
+	return strings.Join(u.all, "&"), u.socket, nil
+}
+
+// read checks and adds one parameter. It translates another driver's.
+func (u *mysqlURL) read(parameter string) error {
+	name, value, found := strings.Cut(parameter, "=")
+	if !found {
+		return errVariable // The driver would ignore it.
+	}
+	foreign, ok, err := foreignMySQL(name, value)
+	if err != nil {
+		return err
+	}
+	if ok {
+		u.tls = max(u.tls, slices.Index(tlsModes, foreign.tls))
+		u.socket = cmp.Or(foreign.socket, u.socket)
+		if foreign.parameter != "" {
+			u.all = append(u.all, foreign.parameter)
+		}
+		return nil
+	}
+	if err := checkParameter(name, value); err != nil {
+		return err
+	}
+	if !slices.Contains(driverParameters, name) {
+		decoded, _ := url.QueryUnescape(value)
+		u.variables[strings.ToLower(name)] = strings.Trim(decoded, `'"`)
+	}
+	if _, twice := u.given[name]; twice {
+		return errTwice
+	}
+	u.given[name] = value
+	u.all = append(u.all, parameter)
+	return nil
+}
+
+// complete adds the parameters that the URL lacks.
+func (u *mysqlURL) complete() error {
+	if u.tls >= 0 {
+		if _, ok := u.given["tls"]; ok {
+			return errors.New("it has tls and another parameter about encryption: leave one of them out")
+		}
+		u.all = append(u.all, "tls="+tlsModes[u.tls])
+	}
+	if _, ok := u.given["charset"]; !ok {
+		charset, _, ok := strings.Cut(u.given["collation"], "_")
+		if !ok {
+			charset = utf8Charsets[0]
+		}
+		u.all = append(u.all, "charset="+charset)
+	}
+	_, interpolates := u.given["interpolateParams"]
+	_, multiplies := u.given["multiStatements"]
+	if !interpolates && !multiplies {
+		u.all = append(u.all, "interpolateParams=true")
+	}
+	return nil
+}
+
+// A foreignParameter is another driver's parameter, translated for go-sql-driver/mysql.
+type foreignParameter struct {
+	tls       string // one of tlsModes
+	socket    string // the path of a socket, or ""
+	parameter string // a parameter of the driver's, or ""
+}
+
+// foreignMySQL translates a parameter of another driver. It reports whether the parameter
+// is one.
 func foreignMySQL(name, rawValue string) (f foreignParameter, ok bool, err error) {
 	if name == "tls" {
 		return f, false, nil
@@ -270,13 +374,13 @@ func foreignMySQL(name, rawValue string) (f foreignParameter, ok bool, err error
 		return f, false, errVariable
 	}
 	if strings.EqualFold(name, "timezone") { // Node.js. MySQL's variable is time_zone.
-		return f, false, errors.New("its parameter timezone: the driver has none, and the store needs none: take it out")
+		return f, false, errors.New("its parameter timezone: the driver has none, and the store needs none: remove it")
 	}
 	plain := plainName(name)
 	switch plain {
 	case "socket", "unixsocket", "socketpath": // Cloud SQL, Prisma, Node.js
 		if !strings.HasPrefix(value, "/") || strings.ContainsAny(value, "()?") {
-			return f, true, errors.New("its socket is not a path from the root on")
+			return f, true, errors.New("its socket is not an absolute path")
 		}
 		f.socket = value
 		return f, true, nil
@@ -303,7 +407,7 @@ func foreignMySQL(name, rawValue string) (f foreignParameter, ok bool, err error
 	return f, false, refuseForeign(MySQL, name)
 }
 
-// driverParameters are those that go-sql-driver/mysql takes for itself.
+// driverParameters are the parameters of go-sql-driver/mysql. It sends others to the server.
 var driverParameters = []string{
 	"allowAllFiles", "allowCleartextPasswords", "allowFallbackToPlaintext", "allowNativePasswords", "allowOldPasswords", "charset",
 	"checkConnLiveness", "clientFoundRows", "collation", "columnsWithAlias", "compress", "connectionAttributes", "interpolateParams",

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Connection strings as hosts and other languages' drivers hand them out.
-func TestForeignURLs(t *testing.T) {
+// Connection strings of hosts and of other languages' drivers.
+func TestParseURLTranslates(t *testing.T) {
 	t.Parallel()
 	const mysqlRest = "&charset=utf8mb4&interpolateParams=true"
 	for url, want := range map[string]string{
@@ -77,7 +77,7 @@ func TestForeignURLs(t *testing.T) {
 	}
 }
 
-func TestForeignURLsRefused(t *testing.T) {
+func TestParseURLRefusesParameters(t *testing.T) {
 	t.Parallel()
 	for parameters, says := range map[string]string{
 		"mysql ssl-ca=/secret.pem":                           "its parameter sslca: it is about encryption",
@@ -96,9 +96,9 @@ func TestForeignURLsRefused(t *testing.T) {
 		"mysql pool_timeout=5":                               "limit the pool with db.SetMaxOpenConns",
 		"mysql socket_timeout=5":                             "give each ctx a deadline",
 		"mysql timezone=Z":                                   "its parameter timezone",
-		"mysql schema=secret":                                "the database is the path of the URL",
-		"mysql dateStrings=true":                             "neither one of the driver's nor a variable",
-		"mysql socket=secret":                                "not a path from the root on",
+		"mysql schema=secret":                                "the path of the URL names the database",
+		"mysql dateStrings=true":                             "neither the driver's nor a variable",
+		"mysql socket=secret":                                "not an absolute path",
 		"mysql connect_timeout=secret":                       "not a number of seconds",
 		"mysql autocommit=0":                                 "has autocommit = 0",
 		"mysql AUTOCOMMIT=OFF":                               "has autocommit = 0",
@@ -116,7 +116,7 @@ func TestForeignURLsRefused(t *testing.T) {
 		"postgres sslidentity=/secret":                       "its parameter sslidentity",
 		"postgres gssencmode=require":                        "its parameter gssencmode",
 		"postgres connection_limit=1":                        "limit the pool with db.SetMaxOpenConns",
-		"postgres pool_max_conns=10":                         "it is pgxpool's",
+		"postgres pool_max_conns=10":                         "it is for pgxpool",
 		"postgres keepalives_idle=10":                        "give each ctx a deadline",
 		"postgres default_query_exec_mode=describe_exec":     "use exec or cache_describe",
 		"postgres x=%zz":                                     "parameters cannot be read",
@@ -141,8 +141,8 @@ func TestForeignURLsRefused(t *testing.T) {
 	}
 }
 
-// What is translated does to the drivers what it says.
-func TestForeignEncryption(t *testing.T) {
+// The drivers interpret the translated parameters as intended.
+func TestParseURLEncryption(t *testing.T) {
 	t.Parallel()
 	config := func(parameters string) *tls.Config {
 		_, dsn, _, err := ParseURL("postgres://u@h/app?" + parameters)

@@ -9,10 +9,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// rows is how many each table holds here: enough for a planner to shun a scan.
+// rows is the number of rows of each table, enough for a planner to avoid a scan.
 var rows = map[Dialect]int{SQLite: 1000, PostgreSQL: 20_000, MySQL: 4000}
 
-// fill makes so many rows in each table, and lets the planner know.
+// fill adds rows to each table, and updates the planner's statistics.
 func fill(t *testing.T, s *Store) {
 	t.Helper()
 	text := func(prefix string) string { return "'" + prefix + " ' || n" }
@@ -40,14 +40,13 @@ func fill(t *testing.T, s *Store) {
 	analyze(t, s, "pending", "connections", "disconnects", "tasks")
 }
 
-// series is a query of the numbers from 1, for MySQL, whose limit on recursion
-// is lower than that.
+// series is a query for the numbers from 1. MySQL's limit on recursion is too low for it.
 func series() string {
 	digits := "(SELECT 0 d UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9)"
 	return fmt.Sprintf("SELECT 1 + a.d + 10 * b.d + 100 * c.d + 1000 * e.d AS seq FROM %[1]s a, %[1]s b, %[1]s c, %[1]s e HAVING seq <= %[2]d", digits, rows[MySQL])
 }
 
-// explain returns what a statement's plan says, a line for each step.
+// explain returns the plan of a statement, a line for each step.
 func explain(t *testing.T, s *Store, statement string, args []any) []string {
 	t.Helper()
 	how := map[Dialect]string{SQLite: "EXPLAIN QUERY PLAN ", PostgreSQL: "EXPLAIN ", MySQL: "EXPLAIN FORMAT=TRADITIONAL "}[s.dialect]
@@ -78,7 +77,7 @@ func explain(t *testing.T, s *Store, statement string, args []any) []string {
 	return plan
 }
 
-// No statement may read a whole table, however large it is.
+// No statement may read a whole table.
 func TestPlans(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, d *database) {

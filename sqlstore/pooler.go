@@ -14,20 +14,20 @@ import (
 type transport int
 
 const (
-	// oneTrip sends it at once. So does every driver that is not known here.
+	// oneTrip sends text and parameters at once. Unknown drivers count as this.
 	oneTrip transport = iota
-	// twoTrips sends its text, waits for the answer, and then sends the parameters. A
-	// pooler in transaction mode may give the second half to another session of the
-	// server, which runs whatever text another client has left there.
+	// twoTrips sends the text, waits for the answer, and then sends the parameters. A
+	// pooler in transaction mode may send the parameters to another session of the server,
+	// which runs the text that another client has sent there.
 	twoTrips
-	// prepared keeps statements by name in the session of the server, where a pooler in
-	// transaction mode gives them to other clients.
+	// prepared keeps statements by name in the session of the server. A pooler in
+	// transaction mode gives that session to other clients.
 	prepared
 )
 
-// transportOf looks at a driver's connection: at github.com/jackc/pgx/v5/stdlib's
-// query mode and github.com/lib/pq's binary_parameters. It knows them by their shape,
-// since importing a driver would import it into every app.
+// transportOf returns the transport of a driver's connection: by the query mode of
+// github.com/jackc/pgx/v5/stdlib, and by binary_parameters of github.com/lib/pq. Like
+// codeOf it recognizes them by their shape.
 func transportOf(driverConn any) transport {
 	v := reflect.ValueOf(driverConn)
 	s := reflect.Indirect(v)
@@ -59,7 +59,7 @@ func transportOf(driverConn any) transport {
 		case ok && mode.String() == "describe exec":
 			return twoTrips
 		}
-	default: // Drivers that trace or count embed another one's connection.
+	default: // Drivers for tracing or metrics embed another driver's connection.
 		if inner := s.FieldByName("Conn"); inner.Kind() == reflect.Interface && inner.CanInterface() {
 			return transportOf(inner.Interface())
 		}
@@ -67,7 +67,8 @@ func transportOf(driverConn any) transport {
 	return oneTrip
 }
 
-// result calls a method without parameters and with one result.
+// result returns the result of a method that has no parameters and one result. It returns
+// false for any other method.
 func result(method reflect.Value) (reflect.Value, bool) {
 	if !method.IsValid() || method.Type().NumIn() != 0 || method.Type().NumOut() != 1 {
 		return reflect.Value{}, false
@@ -75,19 +76,19 @@ func result(method reflect.Value) (reflect.Value, bool) {
 	return method.Call(nil)[0], true
 }
 
-// poolerPatience is how long checkPooler waits for two connections and their answers.
+// poolerPatience limits checkPooler.
 const poolerPatience = time.Second
 
 var (
-	errTwoTrips = errors.New("a pooler such as PgBouncer in transaction mode stands before the database, and the driver sends a statement in two round trips, so that the pooler can run another client's statement with these parameters: " +
+	errTwoTrips = errors.New("a pooler such as PgBouncer in transaction mode is in front of the database, and the driver sends a statement in two round trips, so the pooler can run another client's statement with these parameters: " +
 		"with pgx add default_query_exec_mode=exec to the connection string, with lib/pq binary_parameters=yes")
-	errPrepared = errors.New("a pooler such as PgBouncer in transaction mode stands before the database, and knows nothing of the statements that the driver has prepared: " +
+	errPrepared = errors.New("a pooler such as PgBouncer in transaction mode is in front of the database, and loses the statements that the driver has prepared: " +
 		"with pgx add default_query_exec_mode=exec to the connection string, or set max_prepared_statements of PgBouncer 1.21 or later")
 )
 
-// checkPooler refuses a driver that would write wrong rows or fail behind the pooler
-// that stands before PostgreSQL, if there is one. It takes two connections and only
-// reads. What it cannot find out in a second it lets pass.
+// checkPooler returns an error if there is a pooler in front of PostgreSQL, and the driver
+// would write wrong rows or fail behind it. It takes two connections and only reads. If it
+// has no result within poolerPatience, it returns nil.
 func (s *Store) checkPooler(ctx context.Context) error {
 	if s.db.Stats().MaxOpenConnections == 1 {
 		return nil
@@ -117,14 +118,14 @@ func (s *Store) checkPooler(ctx context.Context) error {
 	return nil
 }
 
-// probePooler reports whether the connections share the sessions of a server: a
-// connection to the server itself is always in the same session, and alone. It also
-// reports whether statements that are prepared in one session are found in the others.
+// probePooler reports whether the two connections share sessions of the server. A direct
+// connection keeps its session, and no other connection has it. It also reports whether a
+// statement that is prepared in one session is known in the others.
 func probePooler(ctx context.Context, one, other *sql.Conn) (pooled, kept bool) {
-	// Texts that nobody has prepared yet.
+	// No session has prepared these texts yet.
 	text := fmt.Sprintf("SELECT pg_backend_pid() + $1::integer /* sqlstore %d */", rand.Uint64())
 	texts := []string{text + " ", text + "  "}
-	last := make(map[*sql.Conn]int)
+	last := make(map[*sql.Conn]int) // the process that served a connection last
 	for _, conn := range []*sql.Conn{one, other} {
 		var pid int
 		if err := conn.QueryRowContext(ctx, text, 0).Scan(&pid); err != nil {
@@ -132,44 +133,45 @@ func probePooler(ctx context.Context, one, other *sql.Conn) (pooled, kept bool) 
 		}
 		last[conn] = pid
 	}
-	// Two connections to the server itself are never in one session.
 	if last[one] == last[other] {
 		return true, true
 	}
-	for round := range 4 {
-		// Each connection prepares, in its turn, what the other has prepared before. A
-		// pooler gives out the session that was returned last, or the one that was
-		// returned first.
-		conns := []*sql.Conn{one, other}
-		if round >= 2 {
-			conns[0], conns[1] = other, one
-		}
-		var open []*sql.Tx
-		for _, conn := range conns {
-			tx, err := conn.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	// Each connection prepares the text that the other has prepared before it. A pooler
+	// may give out the session that was returned last or first, so try both orders.
+	for _, order := range [][]*sql.Conn{{one, other}, {other, one}} {
+		for turn := range 2 {
+			moved, err := probeSessions(ctx, order, last, map[*sql.Conn]string{one: texts[turn], other: texts[1-turn]})
+			pooled = pooled || moved
 			if err != nil {
-				return pooled, false
-			}
-			defer tx.Rollback()
-			open = append(open, tx)
-			which := round % 2
-			if conn == other {
-				which = 1 - which
-			}
-			var pid int
-			if err := tx.QueryRowContext(ctx, texts[which], 0).Scan(&pid); err != nil {
 				return pooled || isUnprepared(err), false
-			}
-			if last[conn] != pid {
-				pooled = true
-			}
-			last[conn] = pid
-		}
-		for _, tx := range open {
-			if err := tx.Commit(); err != nil {
-				return pooled, false
 			}
 		}
 	}
 	return pooled, true
+}
+
+// probeSessions sends each connection its text, in transactions that are open at the same
+// time. It updates last, and reports whether the process of a connection has changed.
+func probeSessions(ctx context.Context, conns []*sql.Conn, last map[*sql.Conn]int, texts map[*sql.Conn]string) (moved bool, err error) {
+	var open []*sql.Tx
+	for _, conn := range conns {
+		tx, err := conn.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+		if err != nil {
+			return moved, err
+		}
+		defer tx.Rollback()
+		open = append(open, tx)
+		var pid int
+		if err := tx.QueryRowContext(ctx, texts[conn], 0).Scan(&pid); err != nil {
+			return moved, err
+		}
+		moved = moved || last[conn] != pid
+		last[conn] = pid
+	}
+	for _, tx := range open {
+		if err := tx.Commit(); err != nil {
+			return moved, err
+		}
+	}
+	return moved, nil
 }

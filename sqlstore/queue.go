@@ -8,8 +8,7 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// Queue implements [connect.Store], in a transaction of two statements, three for a
-// tag on SQLite.
+// Queue implements [connect.Store].
 func (s *Store) Queue(ctx context.Context, t connect.Task) error {
 	const doing = "queue a task"
 	if err := t.Validate(); err != nil {
@@ -42,8 +41,8 @@ func (s *Store) queueTag(ctx context.Context, tx *sql.Tx, t connect.Task) error 
 	return err
 }
 
-// queueDeletion queues first and looks afterwards. A Complete that has not queued its
-// tag yet is stopped by the task, and one that has is waited for and then seen.
+// queueDeletion queues the task before it looks for a connection. The task stops a Complete
+// that has not queued its tag yet. It waits for one that has, and then sees its connection.
 func (s *Store) queueDeletion(ctx context.Context, tx *sql.Tx, t connect.Task) error {
 	if _, err := send(ctx, tx, s.sql.queueDeletion, t.IdentityID, t.ApplicationID, t.UserID, micros(t.NotBefore)); err != nil {
 		return err

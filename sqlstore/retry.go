@@ -15,28 +15,26 @@ import (
 )
 
 const (
-	// maxAttempts is how often an operation is tried that the database breaks
-	// off for another's sake. No attempt begins later than patience after the
-	// first: a database that has waited for a lock that long itself would only
-	// do so again.
+	// maxAttempts is how often an operation is tried. No attempt begins later than
+	// patience after the first: a database that has itself waited for a lock that long
+	// would only do so again.
 	maxAttempts = 10
 	patience    = 5 * time.Second
-	// firstWait is the longest wait after the first attempt, doubling up to
-	// maxWait.
+	// firstWait is the longest wait after the first attempt. It doubles up to maxWait.
 	firstWait = 10 * time.Millisecond
 	maxWait   = 250 * time.Millisecond
 )
 
-// errOvertaken says that another transaction was faster and that the answer has
-// to be found anew.
+// errOvertaken is returned by an operation that must begin again because another
+// transaction was faster.
 var errOvertaken = errors.New("overtaken by other transactions")
 
-// do runs op, and again while the database breaks it off for another's sake. op
-// must have changed nothing when it returns an error.
+// do runs op, and retries it after the errors of reactions. If op returns an error, it must
+// have changed nothing.
 func (s *Store) do(ctx context.Context, doing string, op func() error) error {
 	begun := time.Now()
 	attempt := 1
-	stale := -1 // how many connections of the pool may be useless, unknown at first
+	stale := -1 // how many connections of the pool may be useless; -1 is unknown
 	for {
 		err := op()
 		if err == nil || isAnswer(err) {
@@ -47,8 +45,8 @@ func (s *Store) do(ctx context.Context, doing string, op func() error) error {
 			return failed(ctx, doing, err)
 		}
 		if how == tryElsewhere {
-			// After a restart or a failover every connection of the pool fails
-			// once. To go on to the next one is no reason to wait.
+			// After a restart or a failover every connection of the pool fails once.
+			// Trying the next one needs no wait.
 			if stale < 0 {
 				stale = s.db.Stats().OpenConnections
 			}
@@ -63,7 +61,23 @@ func (s *Store) do(ctx context.Context, doing string, op func() error) error {
 	}
 }
 
-// wait waits before the next attempt, and returns false when ctx ends first.
+// maxOvertaken is how often a call begins again because another call was faster. Each
+// time another one has succeeded, so this many calls may race.
+const maxOvertaken = 50
+
+// doOver is do for an operation that returns errOvertaken when another call was faster.
+func (s *Store) doOver(ctx context.Context, doing string, op func() error) error {
+	return s.do(ctx, doing, func() error {
+		for n := 1; ; n++ {
+			err := op()
+			if err != errOvertaken || n == maxOvertaken || !wait(ctx, min(n, 3)) {
+				return err
+			}
+		}
+	})
+}
+
+// wait waits before the next attempt. It returns false if ctx ends first.
 func wait(ctx context.Context, attempt int) bool {
 	longest := min(firstWait<<(attempt-1), maxWait)
 	timer := time.NewTimer(rand.N(longest))
@@ -76,8 +90,8 @@ func wait(ctx context.Context, attempt int) bool {
 	}
 }
 
-// failed says what could not be done. When ctx has ended that is the cause,
-// whatever the driver makes of it.
+// failed wraps err with what could not be done. If ctx has ended, it also wraps that
+// error, which the driver may have hidden.
 func failed(ctx context.Context, doing string, err error) error {
 	err = withRemedy(err)
 	if ended := ctx.Err(); ended != nil && !errors.Is(err, ended) {
@@ -86,52 +100,52 @@ func failed(ctx context.Context, doing string, err error) error {
 	return fmt.Errorf("sqlstore: %s: %w", doing, err)
 }
 
-// answers are the errors that a store answers "no" with.
+// answers are connect's errors, by which a store refuses a call. They are returned as they
+// are.
 var answers = []error{
 	connect.ErrStateUnknown, connect.ErrAnotherUser, connect.ErrStateSpent, connect.ErrStateExpired,
 	connect.ErrIdentityRetired, connect.ErrIdentityTaken, connect.ErrIdentityTooOld, connect.ErrNotConnected,
 	connect.ErrConnectionUnknown, connect.ErrIdentityConnected, connect.ErrConnectionLimit, connect.ErrConnectionChanged,
 }
 
-// isAnswer reports whether err is one of them.
+// isAnswer reports whether err is one of answers.
 func isAnswer(err error) bool { return slices.Contains(answers, err) }
 
-// A reaction is what the store does about an error of the database.
+// A reaction is what the store does after an error of the database.
 type reaction int
 
 const (
-	// giveUp returns the error: it would come again, or nobody knows whether the
-	// statement has taken place.
+	// giveUp returns the error. It would recur, or the statement may have taken effect.
 	giveUp reaction = iota
-	// tryAgain repeats the operation, on any connection. The database has undone the
-	// statement, and the transaction that it was part of is rolled back.
+	// tryAgain retries the operation on any connection. The database has undone the
+	// statement, and its transaction is rolled back.
 	tryAgain
-	// tryElsewhere does the same on another connection, because this one is closed or
-	// leads to a server that takes no writes.
+	// tryElsewhere discards the connection and retries on another one. This one is
+	// closed, or its server does not accept writes.
 	tryElsewhere
 )
 
-// reactions are all errors that the store tries again after, by their code in
-// codeOf. Each of them says that the statement has changed nothing: an error after
-// which a write may have taken place, such as a lost connection, is never among them.
+// reactions are the errors after which the store retries, by their code in codeOf. Each
+// means that the statement changed nothing. An error after which a write may have taken
+// effect, such as a lost connection, is never among them.
 var reactions = map[string]reaction{
 	// PostgreSQL rolls the transaction back.
 	"40001": tryAgain, // serialization_failure
 	"40P01": tryAgain, // deadlock_detected
 	"55P03": tryAgain, // lock_not_available: lock_timeout
-	// It closes the session and rolls back. None of them is reported once a commit has
-	// begun: from then on the connection is closed without a word. A session that was
-	// idle reports it in answer to the next statement, which it has not read.
+	// It closes the session and rolls back. It reports none of these once a commit has
+	// begun, but only closes the connection. A session that was idle reports it instead
+	// of reading the next statement.
 	"57P01": tryElsewhere, // admin_shutdown: a restart, a failover, pg_terminate_backend
 	"57P02": tryElsewhere, // crash_shutdown
 	"57P05": tryElsewhere, // idle_session_timeout
 	"25P03": tryElsewhere, // idle_in_transaction_session_timeout
-	// It lets nobody in, and was sent nothing.
+	// It accepts no connections, and was sent nothing.
 	"57P03": tryAgain, // cannot_connect_now: it is starting up or shutting down
 	// It refuses the write: after a failover the session is on a replica.
 	"25006": tryElsewhere, // read_only_sql_transaction
 
-	// MySQL and MariaDB. What the transaction did before is rolled back with it.
+	// MySQL and MariaDB. The whole transaction is rolled back.
 	"mysql 1213": tryAgain, // deadlock; on Galera also a conflict with another node
 	"mysql 1205": tryAgain, // lock wait timeout
 	"mysql 1020": tryAgain, // record changed since last read: MariaDB's innodb_snapshot_isolation
@@ -142,7 +156,7 @@ var reactions = map[string]reaction{
 	"mysql 1792": tryElsewhere,
 	"mysql 1290": tryElsewhere,
 	"mysql 1836": tryElsewhere,
-	// It closed the session, which was idle, before it read the statement.
+	// It closed the idle session before it read the statement.
 	"mysql 4031": tryElsewhere,
 	// The node of a Galera cluster is not ready, and has not run the statement.
 	"mysql 1047": tryElsewhere,
@@ -150,24 +164,27 @@ var reactions = map[string]reaction{
 	// SQLite has not run the statement.
 	"sqlite 5":  tryAgain, // busy; also SQLITE_BUSY_SNAPSHOT and SQLITE_BUSY_RECOVERY
 	"sqlite 6":  tryAgain, // locked, in a shared cache
-	"sqlite 15": tryAgain, // protocol: too many began to use the WAL at one moment
+	"sqlite 15": tryAgain, // protocol: too many connections opened the WAL at once
 }
 
-// reactionTo returns what to do about an error.
+// reactionTo returns what to do after an error.
 func reactionTo(err error) reaction {
-	if errors.Is(err, errOvertaken) || errors.Is(err, driver.ErrBadConn) { // ErrBadConn: nothing was sent
+	switch {
+	case errors.Is(err, errOvertaken):
 		return tryAgain
+	case errors.Is(err, driver.ErrBadConn): // Nothing was sent.
+		return tryElsewhere
 	}
 	code := codeOf(err)
-	// A migration has changed a column under a prepared statement. pgx forgets the
-	// statement by itself. The code alone means any feature that is missing.
+	// A migration changed a column of a prepared statement, which pgx then discards. The
+	// code alone means any missing feature.
 	if code == "0A000" && strings.Contains(err.Error(), "cached plan must not change result type") {
 		return tryAgain
 	}
 	return reactions[code]
 }
 
-// isDuplicate tells a row that a unique key has refused.
+// isDuplicate reports whether a unique key refused a row.
 func isDuplicate(err error) bool {
 	switch codeOf(err) {
 	case "23505", "mysql 1062":
@@ -176,8 +193,8 @@ func isDuplicate(err error) bool {
 	return false
 }
 
-// isRepeated reports whether a statement of a migration has been run before: its
-// column or index exists, or is gone. MySQL has no IF NOT EXISTS for them.
+// isRepeated reports whether a statement of a migration has been run before: the column or
+// index exists already, or is dropped already. MySQL has no IF NOT EXISTS for them.
 func isRepeated(err error) bool {
 	switch codeOf(err) {
 	case "mysql 1060", "mysql 1061", "mysql 1091":
@@ -186,11 +203,11 @@ func isRepeated(err error) bool {
 	return false
 }
 
-// isUnprepared reports whether a session has another set of prepared statements than
-// the driver believes.
+// isUnprepared reports whether the session's prepared statements are not those that the
+// driver expects.
 func isUnprepared(err error) bool {
 	switch codeOf(err) {
-	case "42P05", "26000": // It exists already, or does not exist.
+	case "42P05", "26000": // The statement exists already, or does not exist.
 		return true
 	case "08P01":
 		return strings.Contains(err.Error(), "prepared statement")
@@ -198,7 +215,7 @@ func isUnprepared(err error) bool {
 	return false
 }
 
-// withRemedy adds what to do to errors whose cause is far from what they say.
+// withRemedy adds a remedy to errors that do not name their cause.
 func withRemedy(err error) error {
 	remedy := ""
 	switch {
@@ -213,12 +230,12 @@ func withRemedy(err error) error {
 	return fmt.Errorf("%w (%s)", err, remedy)
 }
 
-// poolerRemedy is for prepared statements that a pooler gives to other sessions.
-const poolerRemedy = "a pooler such as PgBouncer in transaction mode seems to stand before the database: with pgx add default_query_exec_mode=exec to the connection string, with lib/pq binary_parameters=yes"
+// poolerRemedy is for prepared statements that are lost behind a pooler.
+const poolerRemedy = "there seems to be a pooler such as PgBouncer in transaction mode in front of the database: with pgx add default_query_exec_mode=exec to the connection string, with lib/pq binary_parameters=yes"
 
-// codeOf returns the database's code of an error: PostgreSQL's SQLSTATE, or the
-// number of MySQL or SQLite after its name. It knows the drivers' error types by
-// their shape alone, since importing one driver would import it into every app.
+// codeOf returns the database's code of an error: PostgreSQL's SQLSTATE, or "mysql" or
+// "sqlite" and the number. It recognizes the drivers' error types by their shape, because
+// importing a driver would add it to every app.
 func codeOf(err error) string {
 	var state interface{ SQLState() string } // pgx, lib/pq
 	if errors.As(err, &state) {
@@ -236,13 +253,13 @@ func codeOf(err error) string {
 	return ""
 }
 
-// sqliteCode drops what extends a result code of SQLite.
+// sqliteCode reduces an extended result code of SQLite to its primary one.
 func sqliteCode(code int64) string { return fmt.Sprint("sqlite ", code&0xff) }
 
-// codeByShape finds the code in errors that have no method for it, or one with a type
-// of the driver's own.
+// codeByShape returns the code of errors that have no method for it, or a method whose
+// result has a type of the driver's.
 func codeByShape(v reflect.Value) string {
-	// github.com/ncruces/go-sqlite3: an *Error, or one of its two kinds of codes alone.
+	// github.com/ncruces/go-sqlite3: an *Error, or one of its two types of codes.
 	if v.MethodByName("Temporary").IsValid() {
 		if v.Kind() == reflect.Uint8 || v.Kind() == reflect.Uint16 {
 			return sqliteCode(int64(v.Uint()))

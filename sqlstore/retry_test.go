@@ -19,15 +19,14 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// sqliteError has the shape of modernc.org/sqlite's error, which only the driver
-// can make.
+// sqliteError has the shape of modernc.org/sqlite's error, which only the driver can create.
 type sqliteError int
 
 func (sqliteError) Error() string { return "SQLite has failed" }
 func (e sqliteError) Code() int   { return int(e) }
 
-// mattnError, ncrucesError and ncrucesCode have the shapes of the errors of two other
-// drivers. The drivers themselves are tested in the module sqlstore/drivers.
+// mattnError, ncrucesError and ncrucesCode have the shapes of two other drivers' errors. The
+// module sqlstore/drivers tests the drivers.
 type (
 	mattnError struct {
 		Code         mattnCode
@@ -48,7 +47,7 @@ func (ncrucesCode) Temporary() bool       { return true }
 func (ncrucesExtended) Error() string     { return "SQLite has failed" }
 func (ncrucesExtended) Temporary() bool   { return true }
 
-func TestErrors(t *testing.T) {
+func TestRetryReactions(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
 		err                 error
@@ -101,7 +100,7 @@ func TestErrors(t *testing.T) {
 		"ncruces, nil":                      {err: (*ncrucesError)(nil)},
 		"SQLite, constraint":                {err: sqliteError(19)},
 		"SQLite, constraint, extended":      {err: sqliteError(19 | 5<<8)},
-		"a connection that was never used":  {err: driver.ErrBadConn, how: tryAgain},
+		"a connection that was never used":  {err: driver.ErrBadConn, how: tryElsewhere},
 		"overtaken":                         {err: errOvertaken, how: tryAgain},
 		"any other":                         {err: errors.New("1213")},
 		"none":                              {},
@@ -127,12 +126,12 @@ type numberError struct{ Number string }
 
 func (numberError) Error() string { return "" }
 
-func TestDo(t *testing.T) {
+func TestRetry(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")
 
-	// try runs do with an operation that answers with errs, one after the other,
-	// and returns how often it was tried and how long it took.
+	// try runs do with an operation that returns errs, one after the other. It returns
+	// the number of attempts and how long they took.
 	try := func(ctx context.Context, takes time.Duration, errs ...error) (attempts int, took time.Duration, err error) {
 		begun := time.Now()
 		err = new(Store).do(ctx, "try", func() error {
@@ -219,7 +218,7 @@ func TestDo(t *testing.T) {
 	})
 }
 
-func TestOutlive(t *testing.T) {
+func TestContextOfAWrite(t *testing.T) {
 	t.Parallel()
 	inBubble := func(name string, test func(t *testing.T, longer context.Context, end, cancel func())) {
 		t.Run(name, func(t *testing.T) {
@@ -251,8 +250,8 @@ func TestOutlive(t *testing.T) {
 	})
 }
 
-// The document lists every error that is retried, and those that cost the connection.
-func TestTheDocumentListsTheErrors(t *testing.T) {
+// docs/databases.md lists every error that is retried, and those that close the connection.
+func TestRetryDocumentListsTheErrors(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../docs/databases.md")
 	require.NoError(t, err)
@@ -279,4 +278,43 @@ func TestTheDocumentListsTheErrors(t *testing.T) {
 	}
 	require.ElementsMatch(t, want, listed)
 	require.ElementsMatch(t, wantClosed, closed)
+}
+
+func TestRetryOfOvertakenCalls(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		overtaken int
+		then      error
+		attempts  int
+		says      string
+	}{
+		"as often as others are faster":         {overtaken: maxOvertaken - 1, attempts: maxOvertaken},
+		"until it fails in another way":         {overtaken: 20, then: errHook, attempts: 21, says: "sqlstore: try: " + errHook.Error()},
+		"until there is an answer":              {overtaken: 20, then: connect.ErrStateSpent, attempts: 21, says: connect.ErrStateSpent.Error()},
+		"and again after it has begun at first": {overtaken: 3 * maxOvertaken, attempts: 3*maxOvertaken + 1},
+		"but not without end":                   {overtaken: 1_000_000, attempts: 0, says: "sqlstore: try: overtaken by other transactions"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				attempts := 0
+				begun := time.Now()
+				err := new(Store).doOver(t.Context(), "try", func() error {
+					if attempts++; attempts <= row.overtaken {
+						return errOvertaken
+					}
+					return row.then
+				})
+				if row.says != "" {
+					require.EqualError(t, err, row.says)
+				} else {
+					require.NoError(t, err)
+				}
+				if row.attempts != 0 {
+					require.Equal(t, row.attempts, attempts)
+				}
+				require.Less(t, time.Since(begun), 10*time.Second)
+			})
+		})
+	}
 }

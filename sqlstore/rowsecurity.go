@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// checkAccess checks what the current role may do with tables on PostgreSQL, and
-// whether it would see all of their rows.
+// checkAccess returns an error if the current role lacks a right on the tables, or if row
+// level security on PostgreSQL may hide rows from it.
 func (s *Store) checkAccess(ctx context.Context, r runner, tables []table) error {
 	var findings []finding
 	for _, t := range tables {
@@ -33,7 +33,7 @@ type policy struct {
 	using, check string
 }
 
-// policiesOn reads those of a table that apply to the current role.
+// policiesOn returns the policies of a table that apply to the current role.
 func policiesOn(ctx context.Context, r runner, oid int64) ([]policy, error) {
 	rows, err := r.QueryContext(ctx, findPolicies, oid)
 	if err != nil {
@@ -51,8 +51,8 @@ func policiesOn(ctx context.Context, r runner, oid int64) ([]policy, error) {
 	return all, rows.Err()
 }
 
-// findPolicies reads the policies as PostgreSQL itself chooses them: one that is
-// for PUBLIC, which has the number 0, or for a role whose rights this one has.
+// findPolicies selects policies as PostgreSQL does: those for PUBLIC, whose oid is 0, and
+// those for a role whose rights the current one has.
 const findPolicies = `SELECT quote_ident(p.polname), p.polpermissive,
 	CASE p.polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE' WHEN 'd' THEN 'DELETE' ELSE '*' END,
 	COALESCE(pg_get_expr(p.polqual, p.polrelid), ''), COALESCE(pg_get_expr(p.polwithcheck, p.polrelid), '')
@@ -61,14 +61,13 @@ WHERE p.polrelid = $1::bigint
 	AND EXISTS (SELECT 1 FROM unnest(p.polroles) AS role WHERE CASE role WHEN 0 THEN TRUE ELSE pg_has_role(role, 'USAGE') END)
 ORDER BY p.polname`
 
-// everyRow is the expression that lets every row through. Whether another one does
-// cannot be told.
+// everyRow is the only expression that certainly lets every row through.
 const everyRow = "true"
 
 func (p policy) appliesTo(right right) bool { return p.command == "*" || p.command == string(right) }
 
-// expressions returns what rows have to pass before and after the command. A
-// policy without WITH CHECK uses USING for both.
+// expressions returns the expressions for rows before and after the command. A policy
+// without WITH CHECK uses USING for both.
 func (p policy) expressions(right right) (before, after string) {
 	before, after = p.using, p.check
 	if after == "" {
@@ -83,8 +82,8 @@ func (p policy) expressions(right right) (before, after string) {
 	return before, after
 }
 
-// isOpen reports whether the permissive policies let every row through. One of
-// them is enough, and those for before and after need not be the same.
+// isOpen reports whether the permissive policies let every row through. One policy is
+// enough, and the ones for before and after may differ.
 func isOpen(policies []policy, right right) bool {
 	var openBefore, openAfter bool
 	for _, p := range policies {
@@ -97,8 +96,8 @@ func isOpen(policies []policy, right right) bool {
 	return openBefore && openAfter
 }
 
-// restricts reports whether a restrictive policy may be in the way. All of them
-// have to let a row through, and an expression that is not there does.
+// restricts reports whether p is a restrictive policy that may hide rows. An absent
+// expression hides none.
 func (p policy) restricts(right right) bool {
 	if p.permissive || !p.appliesTo(right) {
 		return false
@@ -107,10 +106,10 @@ func (p policy) restricts(right right) bool {
 	return before != everyRow && before != "" || after != everyRow && after != ""
 }
 
-// A finding is what is wrong with a table, and the SQL that mends it.
+// A finding is a problem with a table and the SQL that fixes it.
 type finding struct{ problem, remedy string }
 
-// judge returns what keeps the current role from reading and writing the table.
+// judge returns what may keep the current role from reading and writing the table.
 func (t table) judge(prefix string) (all []finding) {
 	name := prefix + t.name
 	if t.lacking != nil {
@@ -135,19 +134,19 @@ func (t table) judge(prefix string) (all []finding) {
 		return all
 	}
 	problem := fmt.Sprintf("row level security may hide rows of %s from role %s", name, t.role)
-	if t.owned { // It applies to an owner if it is forced.
+	if t.owned { // For owners it must have been forced.
 		return append(all, finding{problem + " though it owns the table", "ALTER TABLE " + name + " NO FORCE ROW LEVEL SECURITY"})
 	}
 	if closed != nil {
 		all = append(all, finding{
-			fmt.Sprintf("%s (no policy for %s is plainly true)", problem, joined(closed)),
+			fmt.Sprintf("%s (no policy for %s is the expression true)", problem, joined(closed)),
 			t.policyFor(name, closed),
 		})
 	}
 	for _, p := range t.policies {
 		if slices.ContainsFunc(restricted, p.restricts) {
 			all = append(all, finding{
-				fmt.Sprintf("%s (the restrictive policy %s is not plainly true)", problem, p.name),
+				fmt.Sprintf("%s (the restrictive policy %s is not the expression true)", problem, p.name),
 				fmt.Sprintf("DROP POLICY %s ON %s", p.name, name),
 			})
 		}
@@ -155,8 +154,8 @@ func (t table) judge(prefix string) (all []finding) {
 	return all
 }
 
-// policyFor returns the SQL of a policy that lets the role do all that the store
-// does. If there is one that covers a part of it, PostgreSQL combines the two.
+// policyFor returns the SQL of a policy that lets the role do all that the store does.
+// PostgreSQL combines it with existing policies.
 func (t table) policyFor(name string, closed []right) string {
 	command := ""
 	if t.name == "schema" {
@@ -173,7 +172,7 @@ func joined(rights []right) string {
 	return strings.Join(texts, ", ")
 }
 
-// asError puts all findings into one line, so that one round of SQL mends all.
+// asError returns one error of one line for all findings, or nil.
 func asError(findings []finding) error {
 	if len(findings) == 0 {
 		return nil

@@ -17,7 +17,7 @@ import (
 	"github.com/anchorconnect/connect/storetest"
 )
 
-// A realm is a schema of PostgreSQL with roles of its own. They go after the test.
+// A realm is a schema of PostgreSQL with its own roles. They are dropped after the test.
 type realm struct {
 	d      *database
 	admin  *sql.DB
@@ -44,7 +44,7 @@ func newRealm(t *testing.T) *realm {
 	return r
 }
 
-// role makes a role that may use the schema, and opens a pool for it.
+// role creates a role that may use the schema, and opens a pool for it.
 func (r *realm) role(t *testing.T, name, attributes string) *sql.DB {
 	t.Helper()
 	u, err := url.Parse(r.d.url(t))
@@ -62,8 +62,8 @@ func (r *realm) role(t *testing.T, name, attributes string) *sql.DB {
 	return db
 }
 
-// migrated makes a store as the owner, with tables of its own. They go when t is
-// over, since a schema with thousands of tables cannot be dropped at once.
+// migrated returns a store of the owner with its own tables. They are dropped when t ends,
+// because a schema with thousands of tables cannot be dropped at once.
 func (r *realm) migrated(t *testing.T) *Store {
 	t.Helper()
 	s := New(r.owner, PostgreSQL, WithTablePrefix(randomPrefix()))
@@ -90,12 +90,12 @@ func (r *realm) named(statement string) string {
 	return strings.ReplaceAll(statement, " :", " "+r.schema+"_")
 }
 
-// documented returns the SQL of the README that admits a role, for the prefix of s.
+// documented returns the SQL of docs/databases.md for a role, with the prefix of s.
 func (r *realm) documented(t *testing.T, s *Store, role string) []string {
 	t.Helper()
-	text, err := os.ReadFile("README.md")
+	text, err := os.ReadFile("../docs/databases.md")
 	require.NoError(t, err)
-	_, block, found := strings.Cut(string(text), "```sql\n")
+	_, block, found := strings.Cut(string(text), "As the owner of the tables, run:\n\n```sql\n")
 	require.True(t, found)
 	block, _, _ = strings.Cut(block, "```")
 	block = strings.ReplaceAll(block, "TO app", "TO "+r.schema+"_"+role)
@@ -110,10 +110,10 @@ func requireDenied(t *testing.T, err error, statement string) {
 	require.Equal(t, "42501", denied.Code, statement)
 }
 
-// What Supabase does to the tables of its schema "public".
+// Supabase grants public roles all rights on the tables of its schema "public".
 const platform = "ALTER DEFAULT PRIVILEGES FOR ROLE :owner IN SCHEMA :schema GRANT ALL ON TABLES TO :anon"
 
-func TestRoleOfAPlatform(t *testing.T) {
+func TestRowSecurityAgainstAPlatformsRole(t *testing.T) {
 	t.Parallel()
 	for name, makeTables := range map[string]func(t *testing.T, s *Store){
 		"Migrate": func(t *testing.T, s *Store) {},
@@ -180,7 +180,7 @@ func firstColumn(t *testing.T, db *sql.DB, table string) string {
 	return scalar[string](t, db, "SELECT attname FROM pg_attribute WHERE attrelid = $1::regclass AND attnum = 1", table)
 }
 
-// Both roles have a store that does all it should.
+// The suite passes for the owner and for another role.
 func TestContractWithRowSecurity(t *testing.T) {
 	t.Parallel()
 	t.Run("as the owner", func(t *testing.T) {
@@ -203,7 +203,7 @@ func TestContractWithRowSecurity(t *testing.T) {
 	})
 }
 
-// grants are those of the README, without its policies.
+// grants are those of docs/databases.md, without the policies.
 var grants = []string{
 	"GRANT SELECT ON connect_schema TO :app",
 	"GRANT SELECT, INSERT, UPDATE, DELETE ON connect_pending, connect_connections, connect_tasks, connect_disconnects TO :app",
@@ -216,7 +216,7 @@ func onTables(format string, tables ...string) (all []string) {
 	return all
 }
 
-func TestWhatARoleMayDo(t *testing.T) {
+func TestRowSecurityOfEachRole(t *testing.T) {
 	t.Parallel()
 	join := func(lists ...[]string) (all []string) {
 		for _, list := range lists {
@@ -240,7 +240,7 @@ func TestWhatARoleMayDo(t *testing.T) {
 		"no grants and no policies": {says: []string{
 			"role :app lacks SELECT on connect_schema", "row level security may hide rows of connect_schema from role :app",
 		}},
-		"grants and no policies":            {owner: grants, says: []string{"row level security may hide rows of connect_schema from role :app (no policy for SELECT is plainly true)"}},
+		"grants and no policies":            {owner: grants, says: []string{"row level security may hide rows of connect_schema from role :app (no policy for SELECT is the expression true)"}},
 		"policies that are open":            {owner: join(grants, onTables(open, tableNames...))},
 		"policies for everybody":            {owner: join(grants, onTables("CREATE POLICY p ON %s USING (true)", tableNames...))},
 		"policies and no grants":            {owner: onTables(open, tableNames...), says: []string{"role :app lacks SELECT on connect_schema"}},
@@ -256,16 +256,16 @@ func TestWhatARoleMayDo(t *testing.T) {
 		})},
 		"the versions are hidden": {
 			owner: join(grants, onTables(open, tableNames[1:]...)),
-			says:  []string{"row level security may hide rows of connect_schema from role :app (no policy for SELECT is plainly true)"},
+			says:  []string{"row level security may hide rows of connect_schema from role :app (no policy for SELECT is the expression true)"},
 		},
-		"one table is hidden": {owner: openBut(), says: []string{tasks + "(no policy for SELECT, INSERT, UPDATE, DELETE is plainly true)"}},
+		"one table is hidden": {owner: openBut(), says: []string{tasks + "(no policy for SELECT, INSERT, UPDATE, DELETE is the expression true)"}},
 		"two tables are hidden": {
 			owner: join(grants, onTables(open, "schema", "pending", "connections")),
 			says:  []string{tasks, "row level security may hide rows of connect_disconnects from role :app "},
 		},
 		"a policy for reading": {
 			owner: openBut("CREATE POLICY p ON connect_tasks FOR SELECT TO :app USING (true)"),
-			says:  []string{tasks + "(no policy for INSERT, UPDATE, DELETE is plainly true)"},
+			says:  []string{tasks + "(no policy for INSERT, UPDATE, DELETE is the expression true)"},
 		},
 		"a policy for each command": {owner: openBut(
 			"CREATE POLICY a ON connect_tasks FOR SELECT TO :app USING (true)", "CREATE POLICY b ON connect_tasks FOR INSERT TO :app WITH CHECK (true)",
@@ -274,18 +274,18 @@ func TestWhatARoleMayDo(t *testing.T) {
 			owner: openBut(
 				"CREATE POLICY a ON connect_tasks FOR SELECT TO :app USING (true)", "CREATE POLICY b ON connect_tasks FOR INSERT TO :app WITH CHECK (true)",
 				"CREATE POLICY c ON connect_tasks FOR UPDATE TO :app USING (true) WITH CHECK (attempts < 3)", "CREATE POLICY d ON connect_tasks FOR DELETE TO :app USING (true)"),
-			says: []string{tasks + "(no policy for UPDATE is plainly true)"},
+			says: []string{tasks + "(no policy for UPDATE is the expression true)"},
 		},
 		"a policy that depends on the row": {
 			owner: openBut("CREATE POLICY p ON connect_tasks TO :app USING (user_id = 'anna')"),
-			says:  []string{tasks + "(no policy for SELECT, INSERT, UPDATE, DELETE is plainly true)"},
+			says:  []string{tasks + "(no policy for SELECT, INSERT, UPDATE, DELETE is the expression true)"},
 		},
 		"a policy that depends on who asks": {
 			owner: openBut("CREATE POLICY p ON connect_tasks TO :app USING (current_user = ':app')"), says: []string{tasks},
 		},
 		"a policy that checks what is written": {
 			owner: openBut("CREATE POLICY p ON connect_tasks TO :app USING (true) WITH CHECK (user_id <> '')"),
-			says:  []string{tasks + "(no policy for INSERT, UPDATE is plainly true)"},
+			says:  []string{tasks + "(no policy for INSERT, UPDATE is the expression true)"},
 		},
 		"a policy for another role": {owner: openBut("CREATE POLICY p ON connect_tasks TO :owner USING (true)"), says: []string{tasks}},
 		"a policy for a group of the role": {
@@ -298,15 +298,15 @@ func TestWhatARoleMayDo(t *testing.T) {
 		},
 		"a restrictive policy": {
 			owner: openBut("CREATE POLICY p ON connect_tasks TO :app USING (true)", `CREATE POLICY "Not ""x""" ON connect_tasks AS RESTRICTIVE USING (user_id <> 'x')`),
-			says:  []string{tasks + `(the restrictive policy "Not ""x""" is not plainly true)`},
+			says:  []string{tasks + `(the restrictive policy "Not ""x""" is not the expression true)`},
 		},
 		"a restrictive policy for deleting": {
 			owner: openBut("CREATE POLICY p ON connect_tasks TO :app USING (true)", `CREATE POLICY q ON connect_tasks AS RESTRICTIVE FOR DELETE TO :app USING (false)`),
-			says:  []string{tasks + `(the restrictive policy q is not plainly true)`},
+			says:  []string{tasks + `(the restrictive policy q is not the expression true)`},
 		},
 		"a restrictive policy that checks what is written": {
 			owner: openBut("CREATE POLICY p ON connect_tasks TO :app USING (true)", `CREATE POLICY q ON connect_tasks AS RESTRICTIVE TO :app USING (true) WITH CHECK (attempts = 0)`),
-			says:  []string{tasks + `(the restrictive policy q is not plainly true)`},
+			says:  []string{tasks + `(the restrictive policy q is not the expression true)`},
 		},
 		"a restrictive policy that restricts nothing": {
 			owner: openBut("CREATE POLICY p ON connect_tasks TO :app USING (true)", "CREATE POLICY q ON connect_tasks AS RESTRICTIVE TO :app USING (true)"),
@@ -356,7 +356,7 @@ func TestWhatARoleMayDo(t *testing.T) {
 			if hidden {
 				return
 			}
-			// The remedy is one, as it is written. Versions that are hidden are said first.
+			// The SQL in the error is enough. Hidden versions are reported first.
 			for range 2 {
 				if err := s.Verify(t.Context()); err != nil {
 					_, remedy, found := strings.Cut(err.Error(), ": as the owner of the tables run: ")
@@ -369,8 +369,8 @@ func TestWhatARoleMayDo(t *testing.T) {
 	}
 }
 
-// What is found out is worth finding out: without a policy these do not fail.
-func TestHiddenRowsAreNoError(t *testing.T) {
+// Without a policy these calls do not fail, so Verify must.
+func TestRowSecurityHidesRowsWithoutAnError(t *testing.T) {
 	t.Parallel()
 	r := newRealm(t)
 	app := r.role(t, "app", "")
@@ -388,7 +388,7 @@ func TestHiddenRowsAreNoError(t *testing.T) {
 	requireTasks(t, s, tag("anna", "1"))
 }
 
-func TestForcedRowSecurity(t *testing.T) {
+func TestRowSecurityForced(t *testing.T) {
 	t.Parallel()
 	for _, forced := range tableNames {
 		t.Run(forced, func(t *testing.T) {
@@ -407,9 +407,9 @@ func TestForcedRowSecurity(t *testing.T) {
 	}
 }
 
-// Version 1 had no row level security. A role of its own goes on when its policies
-// are there before.
-func TestPoliciesBeforeVersion2(t *testing.T) {
+// Version 1 had no row level security. A role keeps working during the migration if its
+// policies exist before.
+func TestRowSecurityPoliciesBeforeVersion2(t *testing.T) {
 	t.Parallel()
 	r := newRealm(t)
 	app := r.role(t, "app", "")
@@ -434,8 +434,8 @@ func TestPoliciesBeforeVersion2(t *testing.T) {
 	require.NoError(t, s.Verify(t.Context()))
 }
 
-// Only the tables that statements reach are looked at.
-func TestTablesOfAnotherSchema(t *testing.T) {
+// Verify checks only the tables that the store's statements reach.
+func TestVerifyTablesOfAnotherSchema(t *testing.T) {
 	t.Parallel()
 	first, second := newRealm(t), newRealm(t)
 	for _, r := range []*realm{first, second} {
@@ -458,8 +458,8 @@ func TestTablesOfAnotherSchema(t *testing.T) {
 	}
 }
 
-// A view of the name is what statements reach, whatever is behind it.
-func TestAViewIsNoTable(t *testing.T) {
+// A view with the name of a table hides the table.
+func TestVerifyTakesNoViewForATable(t *testing.T) {
 	t.Parallel()
 	first, second := newRealm(t), newRealm(t)
 	for _, r := range []*realm{first, second} {
@@ -473,11 +473,11 @@ func TestAViewIsNoTable(t *testing.T) {
 	_, err = conn.ExecContext(t.Context(), "SET search_path = "+first.schema+", "+second.schema)
 	require.NoError(t, err)
 	require.NoError(t, conn.Close())
-	require.ErrorContains(t, New(second.owner, PostgreSQL).Verify(t.Context()), "this user can see no table connect_tasks")
+	require.ErrorContains(t, New(second.owner, PostgreSQL).Verify(t.Context()), "this user sees no table connect_tasks")
 }
 
-// PostgreSQL itself says what random policies let through.
-func TestPoliciesAsPostgreSQLSeesThem(t *testing.T) {
+// The judgment of random policies is compared with what PostgreSQL lets through.
+func TestRowSecurityPoliciesAsPostgreSQLSeesThem(t *testing.T) {
 	t.Parallel()
 	r := newRealm(t)
 	app := r.role(t, "app", "")

@@ -11,22 +11,21 @@ import (
 	"time"
 )
 
-// schemaFiles holds, for each dialect, a file with the tables of the latest
-// version and a folder of migrations. A migration's number is the version that it
-// leads to, and its last statement records that version. A migration that has
-// been released never changes. On MySQL each of its statements makes one change,
-// so that a migration that broke off can begin again.
+// schemaFiles has, for each dialect, a file with the tables of the latest version and a
+// directory of migrations. The number of a migration is the version that it leads to, and
+// its last statement records that version. A released migration never changes. On MySQL
+// each statement makes one change, so that an interrupted migration can begin again.
 //
 //go:embed schema
 var schemaFiles embed.FS
 
-// A migration leads from the schema version before it to its own. Its version is
-// its place in the list, from 1.
+// A migration leads from the previous schema version to its own, which is its position in
+// the list, counted from 1.
 type migration struct{ text string }
 
-// migrationsFor reads the migrations of a dialect, in order.
+// migrationsFor returns the migrations of a dialect, in order.
 func migrationsFor(d Dialect, prefix string) []migration {
-	// A pattern of ours over files of ours: neither call can fail.
+	// Neither the pattern nor the embedded files can fail.
 	names, _ := fs.Glob(schemaFiles, "schema/"+string(d)+"/*.sql")
 	var all []migration
 	for _, name := range names {
@@ -36,11 +35,11 @@ func migrationsFor(d Dialect, prefix string) []migration {
 }
 
 func readSchema(name, prefix string) string {
-	text, _ := schemaFiles.ReadFile(name) // It is embedded: this cannot fail.
+	text, _ := schemaFiles.ReadFile(name) // It is embedded, so this cannot fail.
 	return strings.ReplaceAll(string(text), defaultPrefix, prefix)
 }
 
-// statements splits a migration for drivers that take one at a time.
+// statements splits a migration for drivers that take one statement at a time.
 func (m migration) statements() []string {
 	var all []string
 	for _, statement := range strings.Split(m.text, ";\n") {
@@ -51,26 +50,23 @@ func (m migration) statements() []string {
 	return all
 }
 
-// Schema returns the SQL that makes all tables, for teams with a migration tool
-// of their own. It may be run more than once, and leaves the tables as
-// [Store.Migrate] does, which then finds nothing left to do. It fails on tables of
-// an older version, which [SchemaSince] brings up to date. [New] must be given the
+// Schema returns the SQL that creates all tables, for a migration tool. The result is the
+// same as that of [Store.Migrate], which then has nothing to do. The SQL may be run more
+// than once, but fails on tables of an older version: see [SchemaSince]. Give [New] the
 // same table prefix.
 //
-// It panics if d is unknown or an option is not valid.
+// Schema panics if d is unknown or an option is invalid.
 func Schema(d Dialect, options ...Option) string {
 	mustKnow(d)
 	return readSchema("schema/"+string(d)+".sql", tablePrefix(options))
 }
 
-// SchemaSince returns the SQL that brings tables of an older version up to date,
-// for teams with a migration tool of their own. Run it once: not every statement
-// can be repeated. It records the versions, so that [Store.Migrate] finds nothing
-// left to do. For the latest version it returns "". The table connect_schema holds
-// the version that a database has.
+// SchemaSince returns the SQL that migrates tables from an older version to the latest, for
+// a migration tool. Run it once: not every statement can be repeated. It records the
+// versions, so [Store.Migrate] then has nothing to do. For the latest version it returns "".
+// The table connect_schema contains the version of a database.
 //
-// It panics if d is unknown, an option is not valid, or this release does not know
-// the version.
+// SchemaSince panics if d or version is unknown or an option is invalid.
 func SchemaSince(d Dialect, version int, options ...Option) string {
 	mustKnow(d)
 	all := migrationsFor(d, tablePrefix(options))
@@ -84,15 +80,12 @@ func SchemaSince(d Dialect, version int, options ...Option) string {
 	return b.String()
 }
 
-// Migrate makes the tables, or brings older ones up to date. It does nothing but
-// read when they are, so it may be called whenever an app starts, by any number
-// of replicas at once: one migrates, the others wait for it.
+// Migrate creates the tables, or migrates older ones to the latest version, and then makes
+// the checks of [Store.Verify]. If the tables are up to date it only reads. Call it whenever
+// an app starts: if several replicas do, one migrates and the others wait.
 //
-// Tables of a newer schema than this release knows are an error, because it
-// cannot tell whether it may still write to them. To roll back an app that has
-// migrated, roll back to a release that knows the schema.
-//
-// It makes the checks of [Store.Verify] too.
+// Tables of a newer schema version than this release knows are an error, because it may not
+// be safe to write to them. To roll back an app, use a release that knows the schema.
 func (s *Store) Migrate(ctx context.Context) error {
 	if err := s.migrate(ctx, migrationsFor(s.dialect, s.prefix)); err != nil {
 		return err
@@ -100,8 +93,8 @@ func (s *Store) Migrate(ctx context.Context) error {
 	return s.do(ctx, "migrate", func() error { return s.checkTables(ctx) })
 }
 
-// migratePatience is how long a migration gives way to others. An app that starts can
-// wait longer than a request can.
+// migratePatience is how long Migrate retries. An app that starts can wait longer than a
+// request.
 const migratePatience = 30 * time.Second
 
 func (s *Store) migrate(ctx context.Context, all []migration) error {
@@ -118,23 +111,23 @@ func (s *Store) migrateOnce(ctx context.Context, all []migration) error {
 		if err := s.checkServer(ctx); err != nil {
 			return err
 		}
-		version, err := s.schemaVersion(ctx, s.db)
+		version, err := s.currentVersion(ctx)
 		if err != nil || version == len(all) {
 			return err
 		}
 		switch s.dialect {
 		case MySQL:
-			return s.migrateUnderLock(ctx, all)
+			return s.onConn(ctx, func(conn *sql.Conn) error { return s.migrateUnderLock(ctx, conn, all) })
 		default:
 			return s.inTx(ctx, func(tx *sql.Tx) error { return s.migrateInTx(ctx, tx, all) })
 		}
 	})
 }
 
-// migrateInTx migrates where tables can be made in a transaction.
+// migrateInTx migrates where tables can be created in a transaction.
 func (s *Store) migrateInTx(ctx context.Context, tx *sql.Tx, all []migration) error {
-	// On SQLite this reads first after all. When another process has migrated
-	// meanwhile, the first write fails as busy, and do begins again.
+	// On SQLite this reads before it writes, unlike other transactions. If another
+	// process has migrated meanwhile, the first write fails as busy, and do begins again.
 	if s.dialect == PostgreSQL {
 		if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", s.lockKey()); err != nil {
 			return err
@@ -143,23 +136,18 @@ func (s *Store) migrateInTx(ctx context.Context, tx *sql.Tx, all []migration) er
 	return s.runMigrations(ctx, tx, all)
 }
 
-// migrateUnderLock migrates on MySQL, which commits after each statement that
-// changes a table. One that was broken off is begun again: every statement can be
-// repeated (see isRepeated), and the last one records the version.
-func (s *Store) migrateUnderLock(ctx context.Context, all []migration) error {
-	conn, err := s.db.Conn(ctx) // The lock belongs to the connection.
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
+// migrateUnderLock migrates on MySQL, which commits after each statement that changes a
+// table. An interrupted migration begins again: every statement can be repeated (see
+// isRepeated), and the last one records the version. The lock belongs to conn.
+func (s *Store) migrateUnderLock(ctx context.Context, conn *sql.Conn, all []migration) error {
 	for {
-		// A second at a time, so that the server does not wait on for a client
-		// that has left. Vitess takes GET_LOCK in this form alone.
+		// The server waits a second at a time, since it does not notice that a client
+		// has gone. Vitess accepts GET_LOCK only in this form.
 		var locked sql.NullBool
 		err := conn.QueryRowContext(ctx, "SELECT GET_LOCK(?, 1)", s.lockName()).Scan(&locked)
 		if strings.HasPrefix(codeOf(err), "mysql ") && reactionTo(err) == giveUp {
-			// Percona XtraDB Cluster refuses it. Statements that can be repeated need no
-			// lock. It only keeps replicas from doing the work twice.
+			// Percona XtraDB Cluster refuses GET_LOCK. The lock only keeps replicas from
+			// doing the work twice: every statement can be repeated.
 			return s.runMigrations(ctx, conn, all)
 		}
 		if err != nil {
@@ -170,13 +158,13 @@ func (s *Store) migrateUnderLock(ctx context.Context, all []migration) error {
 		}
 	}
 	defer func() {
-		// A connection that is lost has given the lock back.
+		// A lost connection has released the lock.
 		_, _ = conn.ExecContext(context.WithoutCancel(ctx), "DO RELEASE_LOCK(?)", s.lockName())
 	}()
 	return s.runMigrations(ctx, conn, all)
 }
 
-// runMigrations runs what is missing. The caller holds a lock.
+// runMigrations runs the missing migrations. The caller holds the lock.
 func (s *Store) runMigrations(ctx context.Context, r runner, all []migration) error {
 	version, err := s.schemaVersion(ctx, r)
 	if err != nil {
@@ -195,13 +183,22 @@ func (s *Store) runMigrations(ctx context.Context, r runner, all []migration) er
 	return nil
 }
 
-// schemaVersion reads the version that the tables have, 0 when there are none.
+// currentVersion is schemaVersion on a connection of the pool.
+func (s *Store) currentVersion(ctx context.Context) (version int, err error) {
+	err = s.onConn(ctx, func(conn *sql.Conn) error {
+		version, err = s.schemaVersion(ctx, conn)
+		return err
+	})
+	return version, err
+}
+
+// schemaVersion returns the version of the tables, or 0 if there are none.
 func (s *Store) schemaVersion(ctx context.Context, r runner) (int, error) {
 	found, err := s.findTables(ctx, r, "schema")
 	if err != nil || len(found) == 0 {
 		return 0, err
 	}
-	// Where the versions are hidden it would read as version 0.
+	// If the rows are hidden, the version would be 0.
 	if err := s.checkAccess(ctx, r, found); err != nil {
 		return 0, err
 	}
@@ -210,10 +207,10 @@ func (s *Store) schemaVersion(ctx context.Context, r runner) (int, error) {
 	return version, s.explainDenial("schema", err)
 }
 
-// lockName names the lock that migrations are made under.
+// lockName returns the name of the lock for migrations.
 func (s *Store) lockName() string { return "connect sqlstore " + s.prefix }
 
-// lockKey is lockName for PostgreSQL, whose advisory locks have numbers.
+// lockKey returns lockName as a number, for PostgreSQL's advisory locks.
 func (s *Store) lockKey() int64 {
 	h := fnv.New64a()
 	h.Write([]byte(s.lockName()))

@@ -38,7 +38,7 @@ func TestSchemaFiles(t *testing.T) {
 	}
 }
 
-// requireReads requires that nothing but reads was sent.
+// requireReads requires that only reads were sent.
 func requireReads(t *testing.T, sent []string) {
 	t.Helper()
 	require.NotEmpty(t, sent)
@@ -58,8 +58,8 @@ func requireStatements(t *testing.T, statements []string) {
 	}
 }
 
-// requireOneChangeEach requires that no ALTER makes two changes. When it is
-// repeated, the first one would hide that the second was never made.
+// requireOneChangeEach requires that no ALTER makes two changes. If it were repeated, the
+// first one would hide that the second is missing.
 func requireOneChangeEach(t *testing.T, statements []string) {
 	t.Helper()
 	for _, statement := range statements {
@@ -112,7 +112,7 @@ func TestMigrate(t *testing.T) {
 			_, err := s.db.Exec(prefixed(s, "INSERT INTO connect_schema (version) VALUES (7)"))
 			require.NoError(t, err)
 			require.EqualError(t, s.Migrate(t.Context()), "sqlstore: migrate: the tables "+s.prefix+
-				"… have schema version 7, and this release of sqlstore knows versions up to 3: use a newer one")
+				"… have schema version 7, and this release of sqlstore knows versions up to 3: use a newer release")
 			require.Equal(t, 4, scalar[int](t, s.db, prefixed(s, "SELECT COUNT(*) FROM connect_schema")))
 		})
 
@@ -219,7 +219,7 @@ func TestMigrate(t *testing.T) {
 	}
 }
 
-// Percona XtraDB Cluster knows no GET_LOCK.
+// Percona XtraDB Cluster refuses GET_LOCK.
 func TestMigrateWithoutLock(t *testing.T) {
 	t.Parallel()
 	d := on(t, MySQL)
@@ -246,7 +246,7 @@ func TestMigrateWithoutLock(t *testing.T) {
 	connected(t, s, "anna", "1")
 }
 
-// withNote returns the migrations and one more, a step that cannot be made twice.
+// withNote returns the migrations and one more, which cannot be run twice.
 func withNote(s *Store) []migration {
 	all := migrationsFor(s.dialect, s.prefix)
 	return append(all, migration{prefixed(s, fmt.Sprintf(`
@@ -255,7 +255,7 @@ INSERT INTO connect_schema (version) VALUES (%d);
 `, len(all)+1))})
 }
 
-// byHand runs a schema as a migration tool does, and stops at the first error.
+// byHand runs a schema as a migration tool does, up to the first error.
 func byHand(s *Store, schema string) error {
 	for _, statement := range (migration{schema}).statements() {
 		if _, err := s.db.Exec(statement); err != nil {
@@ -265,8 +265,8 @@ func byHand(s *Store, schema string) error {
 	return nil
 }
 
-// Whichever way the tables are made, they are the same.
-func TestWaysToTheTables(t *testing.T) {
+// Migrate, Schema and SchemaSince create the same tables.
+func TestMigrateAndSchemaMakeTheSameTables(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, d *database) {
 		want := tables(t, d.migrated(t))
@@ -303,17 +303,17 @@ func TestWaysToTheTables(t *testing.T) {
 	})
 }
 
-// tables describes all there is to the tables of a store, with the default
-// prefix: a line for each table, column, index and policy, and for each version.
+// tables describes the tables of a store, with the default prefix: a line for each table,
+// column, index, policy and version.
 func tables(t *testing.T, s *Store) []string {
 	t.Helper()
 	var all []string
 	for _, query := range describe[s.dialect] {
-		lines, err := s.queryStrings(t.Context(), prefixed(s, query))
+		lines, err := queryStrings(t.Context(), s.db, prefixed(s, query))
 		require.NoError(t, err)
 		all = append(all, lines...)
 	}
-	// A migration leaves this one for older releases, and the store drops it.
+	// A migration keeps this one for older releases, and the store drops it.
 	all = slices.DeleteFunc(all, func(line string) bool { return strings.Contains(line, s.prefix+"connections_one") })
 	for i := range all {
 		all[i] = strings.ReplaceAll(all[i], s.prefix, defaultPrefix)

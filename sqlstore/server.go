@@ -11,14 +11,14 @@ import (
 	"strings"
 )
 
-// An engine is the kind of database and its version, as it reports them itself.
+// An engine is a kind of database and its version, as the server reports them.
 type engine struct {
-	kind         string
-	major, minor int
+	kind                string
+	major, minor, patch int
 }
 
-// The kinds that the store serves. MySQL includes Percona Server, Aurora and Vitess,
-// PostgreSQL the services that run PostgreSQL itself.
+// The supported kinds. MySQL includes Percona Server, Aurora and Vitess. PostgreSQL
+// includes services that run PostgreSQL itself.
 const (
 	kindSQLite     = "SQLite"
 	kindPostgreSQL = "PostgreSQL"
@@ -26,8 +26,8 @@ const (
 	kindMariaDB    = "MariaDB"
 )
 
-// refusedEngines are engines that speak a dialect and lack a part that the store
-// relies on. Each is found by a text in what the server says of its version.
+// refusedEngines are engines that speak a dialect but are not supported. Each is recognized
+// by a sign in the version that the server reports.
 var refusedEngines = []struct {
 	dialect         Dialect
 	sign, kind, why string
@@ -38,90 +38,96 @@ var refusedEngines = []struct {
 	{PostgreSQL, "Greenplum", "Greenplum", "it is not tested"},
 	{PostgreSQL, "openGauss", "openGauss", "it is not tested"},
 	{PostgreSQL, "GaussDB", "GaussDB", "it is not tested"},
-	{MySQL, "TiDB", "TiDB", "it parses SKIP LOCKED and locks nothing, so that a task is given out several times"},
+	{MySQL, "TiDB", "TiDB", "it parses SKIP LOCKED and locks nothing, so several workers would get the same task"},
 	{MySQL, "OceanBase", "OceanBase", "it is not tested"},
 	{MySQL, "SingleStore", "SingleStore", "it is not tested"},
 	{MySQL, "Dolt", "Dolt", "it parses FOR UPDATE and locks nothing"},
 }
 
-// servedBy is what to use instead of refusedEngines, each or later.
-var servedBy = map[Dialect]string{
+// supported names the versions to use instead of a refused engine.
+var supported = map[Dialect]string{
 	PostgreSQL: fmt.Sprint(minimalVersions[kindPostgreSQL]),
 	MySQL:      fmt.Sprintf("%s or %s,", minimalVersions[kindMySQL], minimalVersions[kindMariaDB]),
 }
 
 // minimalVersions are the first versions that understand the store's statements.
 var minimalVersions = map[string]engine{
-	kindSQLite:     {kindSQLite, 3, 37},
-	kindPostgreSQL: {kindPostgreSQL, 12, 0},
-	kindMySQL:      {kindMySQL, 8, 0},
-	kindMariaDB:    {kindMariaDB, 10, 6},
+	kindSQLite:     {kind: kindSQLite, major: 3, minor: 37},
+	kindPostgreSQL: {kind: kindPostgreSQL, major: 12},
+	kindMySQL:      {kind: kindMySQL, major: 8, minor: 0, patch: 13},
+	kindMariaDB:    {kind: kindMariaDB, major: 10, minor: 6},
 }
 
-var versionNumber = regexp.MustCompile(`\d+(\.\d+)?`)
+var versionNumber = regexp.MustCompile(`(\d+)(?:\.(\d+))?(?:\.(\d+))?`)
 
-// engineOf reads what a server says of its version. It refuses the engines and
-// versions that the store does not serve.
+// engineOf parses the version that a server reports. It returns an error if the engine or
+// the version is not supported.
 func engineOf(d Dialect, said string) (engine, error) {
 	for _, r := range refusedEngines {
 		if d == r.dialect && strings.Contains(said, r.sign) {
-			return engine{}, fmt.Errorf("the database is %s, which this release of sqlstore does not serve, because %s: use %s or later", r.kind, r.why, servedBy[d])
+			return engine{}, fmt.Errorf("the database is %s, which this release of sqlstore does not support because %s: use %s or later", r.kind, r.why, supported[d])
 		}
 	}
-	s := engine{kind: kindSQLite}
+	e := engine{kind: kindSQLite}
 	switch {
 	case d == PostgreSQL:
-		s.kind = kindPostgreSQL
+		e.kind = kindPostgreSQL
 	case d == MySQL && strings.Contains(said, "MariaDB"):
-		s.kind = kindMariaDB
+		e.kind = kindMariaDB
 		said = strings.TrimPrefix(said, "5.5.5-") // For clients that expect MySQL.
 	case d == MySQL:
-		s.kind = kindMySQL
+		e.kind = kindMySQL
 	}
-	major, minor, _ := strings.Cut(versionNumber.FindString(said), ".")
-	var err error
-	if s.major, err = strconv.Atoi(major); err != nil {
-		return s, nil // Nothing is known of it. Its own errors have to tell.
+	number := versionNumber.FindStringSubmatch(said)
+	if number == nil {
+		return e, nil // An unknown version is not refused.
 	}
-	s.minor, _ = strconv.Atoi(minor)
-	if least := minimalVersions[s.kind]; cmp.Or(cmp.Compare(s.major, least.major), cmp.Compare(s.minor, least.minor)) < 0 {
-		return s, fmt.Errorf("the database is %s, and this release of sqlstore needs %s or later: upgrade it", s, least)
+	e.major, _ = strconv.Atoi(number[1])
+	e.minor, _ = strconv.Atoi(number[2]) // An absent part is 0.
+	e.patch, _ = strconv.Atoi(number[3])
+	if least := minimalVersions[e.kind]; e.compare(least) < 0 {
+		return e, fmt.Errorf("the database is %s, and this release of sqlstore needs %s or later: upgrade it", e, least)
 	}
-	return s, nil
+	return e, nil
 }
 
-func (s engine) String() string {
-	if s.kind == kindPostgreSQL {
-		return fmt.Sprintf("%s %d", s.kind, s.major)
-	}
-	return fmt.Sprintf("%s %d.%d", s.kind, s.major, s.minor)
+// compare orders versions of one kind of database.
+func (e engine) compare(other engine) int {
+	return cmp.Or(cmp.Compare(e.major, other.major), cmp.Compare(e.minor, other.minor), cmp.Compare(e.patch, other.patch))
 }
 
-// checkServer refuses a server that the store does not serve, and a session in which
-// its statements would mean something else. It only reads, from one connection.
+func (e engine) String() string {
+	switch e.kind {
+	case kindPostgreSQL:
+		return fmt.Sprintf("%s %d", e.kind, e.major)
+	case kindMySQL:
+		return fmt.Sprintf("%s %d.%d.%d", e.kind, e.major, e.minor, e.patch)
+	}
+	return fmt.Sprintf("%s %d.%d", e.kind, e.major, e.minor)
+}
+
+// checkServer returns an error if the server is not supported, or if a setting of the
+// session would change what the store's statements do. It only reads.
 func (s *Store) checkServer(ctx context.Context) error {
 	if s.dialect == PostgreSQL {
 		if err := s.checkPooler(ctx); err != nil {
 			return err
 		}
 	}
-	conn, err := s.db.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	switch s.dialect {
-	case SQLite:
-		return s.checkSQLite(ctx, conn)
-	case PostgreSQL:
-		return s.checkPostgreSQL(ctx, conn)
-	default:
-		return s.checkMySQL(ctx, conn)
-	}
+	return s.onConn(ctx, func(conn *sql.Conn) error {
+		switch s.dialect {
+		case SQLite:
+			return checkSQLite(ctx, conn)
+		case PostgreSQL:
+			return checkPostgreSQL(ctx, conn)
+		default:
+			return checkMySQL(ctx, conn)
+		}
+	})
 }
 
-// checkSQLite reads the PRAGMAs that change what the store's statements do.
-func (s *Store) checkSQLite(ctx context.Context, conn *sql.Conn) error {
+// checkSQLite checks the PRAGMAs that change what the store's statements do.
+func checkSQLite(ctx context.Context, conn *sql.Conn) error {
 	var version string
 	if err := conn.QueryRowContext(ctx, "SELECT sqlite_version()").Scan(&version); err != nil {
 		return err
@@ -143,17 +149,17 @@ func (s *Store) checkSQLite(ctx context.Context, conn *sql.Conn) error {
 func judgeSQLite(settings map[string]string) error {
 	switch {
 	case strings.EqualFold(settings["journal_mode"], "off"):
-		return errors.New("the connection has journal_mode = OFF, so that nothing can be rolled back: use WAL, or leave the pragma out")
+		return errors.New("the connection has journal_mode = OFF, so nothing can be rolled back: use WAL, or remove the pragma")
 	case settings["query_only"] == "1":
-		return errors.New("the connection has query_only = 1, so that it writes nothing: leave the pragma out")
+		return errors.New("the connection has query_only = 1, so every write fails: remove the pragma")
 	case settings["read_uncommitted"] == "1":
-		return errors.New("the connection has read_uncommitted = 1, so that it reads what is never committed: leave the pragma out")
+		return errors.New("the connection has read_uncommitted = 1, so it reads rows that are never committed: remove the pragma")
 	}
 	return nil
 }
 
-// checkPostgreSQL reads the settings that change what the store's statements do.
-func (s *Store) checkPostgreSQL(ctx context.Context, conn *sql.Conn) error {
+// checkPostgreSQL checks the settings that change what the store's statements do.
+func checkPostgreSQL(ctx context.Context, conn *sql.Conn) error {
 	var version string
 	if err := conn.QueryRowContext(ctx, "SELECT version()").Scan(&version); err != nil {
 		return err
@@ -171,10 +177,10 @@ func (s *Store) checkPostgreSQL(ctx context.Context, conn *sql.Conn) error {
 	return p.judge()
 }
 
-// A postgresSession is what is looked at of a session on PostgreSQL.
+// A postgresSession holds the settings of a PostgreSQL session that matter to the store.
 type postgresSession struct {
 	searchPath string
-	schema     string // the schema in which tables are made, or "" if there is none
+	schema     string // the schema in which tables are created, or ""
 	role       string
 	encoding   string
 	readOnly   string
@@ -183,31 +189,27 @@ type postgresSession struct {
 func (p postgresSession) judge() error {
 	switch {
 	case p.readOnly == "on":
-		return errors.New("the session is read-only, as on a replica or with default_transaction_read_only: open the server that takes writes, for example with target_session_attrs=read-write")
+		return errors.New("the session is read-only, as on a replica or with default_transaction_read_only: connect to the server that accepts writes, for example with target_session_attrs=read-write")
 	case p.encoding != "UTF8" && p.encoding != "SQL_ASCII":
-		return fmt.Errorf("the session's client_encoding is %s, which alters texts: leave the parameter out, or use UTF8", p.encoding)
+		return fmt.Errorf("the session's client_encoding is %s, which alters strings: remove the parameter, or use UTF8", p.encoding)
 	case p.schema == "":
 		return fmt.Errorf("the search_path %s names no schema that exists and that this role may use: create the schema, or grant USAGE on it", p.searchPath)
 	}
-	// PostgreSQL passes over a schema that does not exist or may not be used. The
-	// tables would be made in the next one, which other tenants may share.
-	for i, name := range pathNames(p.searchPath) {
-		if i == 0 && name == "$user" {
-			if p.schema == p.role {
-				return nil
-			}
-			continue
-		}
-		if name != p.schema {
-			return fmt.Errorf("the search_path %s begins with the schema %s, which does not exist or which this role may not use, and the tables would be in %s: create the schema or grant USAGE on it, or take it out of the search_path",
+	// PostgreSQL skips a schema that does not exist or may not be used. The tables would
+	// be created in the next one, which other tenants may share.
+	for _, name := range pathNames(p.searchPath) {
+		switch {
+		case name == p.schema, name == "$user" && p.role == p.schema:
+			return nil
+		case name != "$user": // A role need not have a schema of its own.
+			return fmt.Errorf("the search_path %s begins with the schema %s, which does not exist or which this role may not use, and the tables would be in %s: create the schema or grant USAGE on it, or remove it from the search_path",
 				p.searchPath, name, p.schema)
 		}
-		return nil
 	}
 	return nil
 }
 
-// pathNames splits a search_path as PostgreSQL writes it.
+// pathNames splits a search_path in PostgreSQL's notation.
 func pathNames(path string) (names []string) {
 	for path != "" {
 		path = strings.TrimLeft(path, " ,")
@@ -234,8 +236,8 @@ func pathNames(path string) (names []string) {
 	return names
 }
 
-// mysqlEverywhere are variables that every server has, and mysqlSomewhere those that
-// have several names or that only some servers have.
+// mysqlEverywhere reads variables that every server has. mysqlSomewhere reads those that
+// some servers lack or name differently.
 const (
 	mysqlEverywhere = `SELECT VERSION(), @@version_comment, @@autocommit, @@sql_mode, @@sql_select_limit,
 	@@character_set_client, @@character_set_connection`
@@ -244,8 +246,8 @@ const (
 	'log_bin', 'binlog_format', 'wsrep_on', 'wsrep_provider', 'wsrep_sync_wait')`
 )
 
-// checkMySQL reads the variables that change what the store's statements do.
-func (s *Store) checkMySQL(ctx context.Context, conn *sql.Conn) error {
+// checkMySQL checks the variables that change what the store's statements do.
+func checkMySQL(ctx context.Context, conn *sql.Conn) error {
 	var version, comment, autocommit, mode, limit, client, connection string
 	err := conn.QueryRowContext(ctx, mysqlEverywhere).Scan(&version, &comment, &autocommit, &mode, &limit, &client, &connection)
 	if err != nil {
@@ -279,11 +281,11 @@ func (s *Store) checkMySQL(ctx context.Context, conn *sql.Conn) error {
 	return judgeMySQL(variables)
 }
 
-// leastSelectLimit is a sql_select_limit that no query of the store comes near to.
+// leastSelectLimit is more rows than any query of the store returns.
 const leastSelectLimit = 1 << 20
 
-// judgeMySQL returns the first variable that would lose data, mix it up or make a
-// statement fail.
+// judgeMySQL returns an error for the first variable that would lose data, mix it up or
+// make a statement fail.
 func judgeMySQL(v map[string]string) error {
 	is := func(name string, values ...string) bool {
 		value, known := v[name]
@@ -298,40 +300,40 @@ func judgeMySQL(v map[string]string) error {
 	refuse := func(setting, effect, remedy string) error {
 		return fmt.Errorf("the session has %s, %s: %s", setting, effect, remedy)
 	}
-	leaveOut := func(name string) string {
-		return "take " + name + " out of the connection string, or out of the server's init_connect or configuration"
+	remove := func(name string) string {
+		return "remove " + name + " from the connection string, or from the server's init_connect or configuration"
 	}
 	switch {
 	case is("autocommit", off...):
-		return refuse("autocommit = 0", "so that nothing that the store writes is ever committed", leaveOut("autocommit"))
+		return refuse("autocommit = 0", "so no write is ever committed", remove("autocommit"))
 	case is("completion_type", "CHAIN", "1", "RELEASE", "2"):
-		return refuse("completion_type = "+v["completion_type"], "so that the statement after a COMMIT is not committed, or the connection is closed", leaveOut("completion_type"))
+		return refuse("completion_type = "+v["completion_type"], "so the statement after a COMMIT is not committed, or the connection is closed", remove("completion_type"))
 	case !isUTF8(v["character_set_client"]) || v["character_set_client"] != v["character_set_connection"]:
-		return fmt.Errorf("the connection's character_set_client is %s and its character_set_connection %s, which lets texts break out of their quotes or alters them: open the database with charset=utf8mb4 and no other setting of a character set",
+		return fmt.Errorf("the connection's character_set_client is %s and its character_set_connection %s, which can let a string break out of its quotes or alter it: use charset=utf8mb4 and no other setting of a character set",
 			v["character_set_client"], v["character_set_connection"])
 	case is("tx_isolation", "READ-UNCOMMITTED"), is("transaction_isolation", "READ-UNCOMMITTED"):
-		return refuse("isolation level READ UNCOMMITTED", "so that it reads what is never committed", leaveOut("transaction_isolation"))
+		return refuse("isolation level READ UNCOMMITTED", "so it reads rows that are never committed", remove("transaction_isolation"))
 	case is("unique_checks", off...):
-		return refuse("unique_checks = 0", "so that two users could be given one identity", leaveOut("unique_checks"))
+		return refuse("unique_checks = 0", "so two users could get the same identity", remove("unique_checks"))
 	case is("sql_safe_updates", "1", "ON"):
-		return refuse("sql_safe_updates = 1", "so that deletions fail when the server chooses not to use an index", leaveOut("sql_safe_updates"))
+		return refuse("sql_safe_updates = 1", "so deletions fail when the server uses no index", remove("sql_safe_updates"))
 	case is("tx_read_only", "1", "ON"), is("transaction_read_only", "1", "ON"):
-		return refuse("transaction_read_only = 1", "so that it writes nothing", leaveOut("transaction_read_only"))
+		return refuse("transaction_read_only = 1", "so every write fails", remove("transaction_read_only"))
 	case v["read_only"] != "" && !is("read_only", off...), is("innodb_read_only", "1", "ON"):
-		return errors.New("the server is read-only, as a replica is: open the server that takes writes")
+		return errors.New("the server is read-only, as a replica is: connect to the server that accepts writes")
 	case is("log_bin", "1", "ON") && is("sql_log_bin", off...):
-		return refuse("sql_log_bin = 0", "so that replicas never receive what it writes", leaveOut("sql_log_bin"))
+		return refuse("sql_log_bin = 0", "so replicas never receive its writes", remove("sql_log_bin"))
 	case is("log_bin", "1", "ON") && is("binlog_format", "STATEMENT"):
 		return refuse("binlog_format = STATEMENT", "which READ COMMITTED does not allow", "set binlog_format to ROW or MIXED")
 	}
 	for mode := range strings.SplitSeq(v["sql_mode"], ",") {
 		switch mode {
 		case "EMPTY_STRING_IS_NULL", "ORACLE":
-			return refuse("sql_mode "+mode, "in which '' is no text or the store's statements mean something else", "take it out of sql_mode")
+			return refuse("sql_mode "+mode, "which treats '' as NULL or changes what the store's statements do", "remove it from sql_mode")
 		}
 	}
 	if limit, err := strconv.ParseUint(v["sql_select_limit"], 10, 64); err == nil && limit < leastSelectLimit {
-		return refuse("sql_select_limit = "+v["sql_select_limit"], "so that the store misses rows", leaveOut("sql_select_limit"))
+		return refuse("sql_select_limit = "+v["sql_select_limit"], "so the store would miss rows", remove("sql_select_limit"))
 	}
 	return judgeGalera(v)
 }
@@ -343,20 +345,20 @@ const (
 	waitOnUpdate = 2
 )
 
-// judgeGalera judges the node of a Galera cluster, be it of MariaDB or Percona XtraDB
-// Cluster. A pool may have connections to several nodes, and a flow that was bound on
-// one of them must be found on the others.
+// judgeGalera checks a node of a Galera cluster, of MariaDB or Percona XtraDB Cluster. A
+// pool may have connections to several nodes, and a flow that was bound on one must be
+// found on the others.
 func judgeGalera(v map[string]string) error {
 	provider := v["wsrep_provider"]
 	if provider == "" || provider == "none" {
 		return nil
 	}
 	if on := v["wsrep_on"]; on != "ON" && on != "1" {
-		return errors.New("the session has wsrep_on = OFF on a node of a Galera cluster, so that other nodes never receive what it writes: set it to ON")
+		return errors.New("the session has wsrep_on = OFF on a node of a Galera cluster, so other nodes never receive its writes: set it to ON")
 	}
 	const both = waitOnRead | waitOnUpdate
 	if bits, err := strconv.Atoi(v["wsrep_sync_wait"]); err != nil || bits&both != both {
-		return fmt.Errorf("the server is a node of a Galera cluster and the session has wsrep_sync_wait = %s, so that it misses what was just written on another node: add wsrep_sync_wait=3 to the connection string, or set it on all nodes",
+		return fmt.Errorf("the server is a node of a Galera cluster and the session has wsrep_sync_wait = %s, so it misses what was just written on another node: add wsrep_sync_wait=3 to the connection string, or set it on all nodes",
 			v["wsrep_sync_wait"])
 	}
 	return nil

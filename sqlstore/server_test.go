@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestEngine(t *testing.T) {
+func TestVerifyVersions(t *testing.T) {
 	t.Parallel()
 	for said, row := range map[string]struct {
 		dialect Dialect
@@ -23,24 +23,28 @@ func TestEngine(t *testing.T) {
 		"PostgreSQL 19beta1":                                    {PostgreSQL, "PostgreSQL 19"},
 		"PostgreSQL 11.22 (Debian 11.22-1.pgdg120+1) on x86_64": {PostgreSQL, "is PostgreSQL 11, and this release of sqlstore needs PostgreSQL 12 or later"},
 		"PostgreSQL 9.6.24 on x86_64":                           {PostgreSQL, "is PostgreSQL 9, and this release of sqlstore needs PostgreSQL 12 or later"},
-		"CockroachDB CCL v24.1.0 (x86_64-pc-linux-gnu, built 2024/05/15 21:28:29, go1.22.2 X:nocoverageredesign)":           {PostgreSQL, "is CockroachDB, which this release of sqlstore does not serve"},
+		"CockroachDB CCL v24.1.0 (x86_64-pc-linux-gnu, built 2024/05/15 21:28:29, go1.22.2 X:nocoverageredesign)":           {PostgreSQL, "is CockroachDB, which this release of sqlstore does not support because"},
 		"PostgreSQL 11.2-YB-2.20.1.3-b0 on x86_64-pc-linux-gnu, compiled by clang version 16.0.6, 64-bit":                   {PostgreSQL, "is YugabyteDB"},
 		"PostgreSQL 15.2-YB-2.25.0.0-b0 on x86_64-pc-linux-gnu":                                                             {PostgreSQL, "is YugabyteDB"},
 		"PostgreSQL 8.0.2 on i686-pc-linux-gnu, compiled by GCC gcc (GCC) 3.4.2 20041017 (Red Hat 3.4.2-6.fc3), Redshift 1": {PostgreSQL, "is Amazon Redshift"},
 		"PostgreSQL 12.12 (Greenplum Database 7.0.0 build commit:0a7a3566873325aca1789ae6f818c80f17a9402d) on x86_64":       {PostgreSQL, "is Greenplum"},
 		"an engine that reports no number": {PostgreSQL, "PostgreSQL 0"},
 
-		"8.0.36 MySQL Community Server - GPL":                          {MySQL, "MySQL 8.0"},
-		"9.2.0 Homebrew":                                               {MySQL, "MySQL 9.2"},
-		"8.0.28 Source distribution":                                   {MySQL, "MySQL 8.0"},
-		"8.0.36-28.1 Percona XtraDB Cluster (GPL), Release rel28":      {MySQL, "MySQL 8.0"},
-		"8.0.30-Vitess Version: 20.0.0":                                {MySQL, "MySQL 8.0"},
-		"5.7.44 MySQL Community Server (GPL)":                          {MySQL, "is MySQL 5.7, and this release of sqlstore needs MySQL 8.0 or later"},
+		"8.0.36 MySQL Community Server - GPL":                          {MySQL, "MySQL 8.0.36"},
+		"8.0.13 MySQL Community Server - GPL":                          {MySQL, "MySQL 8.0.13"},
+		"8.0.12 MySQL Community Server - GPL":                          {MySQL, "is MySQL 8.0.12, and this release of sqlstore needs MySQL 8.0.13 or later"},
+		"8.0.0-dmr MySQL Community Server (GPL)":                       {MySQL, "is MySQL 8.0.0, and this release of sqlstore needs MySQL 8.0.13 or later"},
+		"8.4.0 MySQL Community Server - GPL":                           {MySQL, "MySQL 8.4.0"},
+		"9.2.0 Homebrew":                                               {MySQL, "MySQL 9.2.0"},
+		"8.0.28 Source distribution":                                   {MySQL, "MySQL 8.0.28"},
+		"8.0.36-28.1 Percona XtraDB Cluster (GPL), Release rel28":      {MySQL, "MySQL 8.0.36"},
+		"8.0.30-Vitess Version: 20.0.0":                                {MySQL, "MySQL 8.0.30"},
+		"5.7.44 MySQL Community Server (GPL)":                          {MySQL, "is MySQL 5.7.44, and this release of sqlstore needs MySQL 8.0.13 or later"},
 		"10.11.19-MariaDB-0+deb12u1 Debian 12":                         {MySQL, "MariaDB 10.11"},
 		"5.5.5-10.6.1-MariaDB x":                                       {MySQL, "MariaDB 10.6"},
 		"11.4.2-MariaDB-log Source distribution":                       {MySQL, "MariaDB 11.4"},
 		"10.5.23-MariaDB x":                                            {MySQL, "is MariaDB 10.5, and this release of sqlstore needs MariaDB 10.6 or later"},
-		"8.0.11-TiDB-v7.5.0 TiDB Server (Apache License 2.0)":          {MySQL, "is TiDB, which this release of sqlstore does not serve, because it parses SKIP LOCKED and locks nothing"},
+		"8.0.11-TiDB-v7.5.0 TiDB Server (Apache License 2.0)":          {MySQL, "is TiDB, which this release of sqlstore does not support because it parses SKIP LOCKED and locks nothing"},
 		"5.7.25-OceanBase-v4.2.1.0 OceanBase 4.2.1.0":                  {MySQL, "is OceanBase"},
 		"5.7.32 SingleStoreDB source distribution (compatible; MySQL)": {MySQL, "is SingleStore"},
 		"8.0.33 Dolt": {MySQL, "is Dolt"},
@@ -60,9 +64,9 @@ func TestEngine(t *testing.T) {
 	require.NoError(t, err, "a sign counts in its dialect alone")
 }
 
-func TestJudgeMySQL(t *testing.T) {
+func TestVerifySettingsOfMySQL(t *testing.T) {
 	t.Parallel()
-	// As MariaDB, and as MySQL.
+	// The variables of MariaDB, and those of MySQL.
 	sound := []map[string]string{
 		{
 			"autocommit": "1", "completion_type": "NO_CHAIN", "sql_select_limit": "18446744073709551615", "unique_checks": "ON", "sql_safe_updates": "OFF",
@@ -86,7 +90,7 @@ func TestJudgeMySQL(t *testing.T) {
 	}
 	galera := map[string]string{"wsrep_on": "ON", "wsrep_provider": "/usr/lib/libgalera_smm.so", "wsrep_sync_wait": "3"}
 	for says, changes := range map[string]map[string]string{
-		"has autocommit = 0, so that nothing that the store writes is ever committed: take autocommit out of the connection string": {"autocommit": "0"},
+		"has autocommit = 0, so no write is ever committed: remove autocommit from the connection string": {"autocommit": "0"},
 		"has completion_type = CHAIN":         {"completion_type": "CHAIN"},
 		"has completion_type = RELEASE":       {"completion_type": "RELEASE"},
 		"character_set_client is gbk":         {"character_set_client": "gbk"},
@@ -123,7 +127,7 @@ func with(settings map[string]string, name, value string) map[string]string {
 	return settings
 }
 
-func TestPathNames(t *testing.T) {
+func TestVerifySearchPathNames(t *testing.T) {
 	t.Parallel()
 	for path, want := range map[string][]string{
 		``:                            nil,
@@ -138,7 +142,7 @@ func TestPathNames(t *testing.T) {
 	}
 }
 
-func TestJudgePostgreSQL(t *testing.T) {
+func TestVerifySettingsOfPostgreSQL(t *testing.T) {
 	t.Parallel()
 	session := func(path, schema string) postgresSession {
 		return postgresSession{searchPath: path, schema: schema, role: "app", encoding: "UTF8", readOnly: "off"}
@@ -149,6 +153,7 @@ func TestJudgePostgreSQL(t *testing.T) {
 		session(`"$user", public, extensions`, "public"),
 		session(`tenant,public`, "tenant"),
 		session(`"Tenant 7", public`, "Tenant 7"),
+		{searchPath: "public", schema: "public", role: "app", encoding: "SQL_ASCII", readOnly: "off"},
 	} {
 		require.NoError(t, sound.judge())
 	}
@@ -163,9 +168,9 @@ func TestJudgePostgreSQL(t *testing.T) {
 	}
 }
 
-// requireUnservable requires that Migrate and Verify refuse a database in one line,
-// and that Migrate has made nothing.
-func requireUnservable(t *testing.T, s *Store, says string) {
+// requireRefused requires that Migrate and Verify refuse a database in one line, and that
+// Migrate has created nothing.
+func requireRefused(t *testing.T, s *Store, says string) {
 	t.Helper()
 	for _, err := range []error{s.Migrate(t.Context()), s.Verify(t.Context())} {
 		require.ErrorContains(t, err, says)
@@ -176,8 +181,8 @@ func requireUnservable(t *testing.T, s *Store, says string) {
 	require.Empty(t, found, "nothing was made")
 }
 
-// Sessions that would lose or mix rows, on real servers.
-func TestSessions(t *testing.T) {
+// Real servers report sessions that would lose or mix rows.
+func TestVerifySessions(t *testing.T) {
 	t.Parallel()
 	for says, parameters := range map[string]string{
 		"has autocommit = 0":            "autocommit=0",
@@ -203,7 +208,7 @@ func TestSessions(t *testing.T) {
 			if err := db.PingContext(t.Context()); err != nil && strings.Contains(err.Error(), "1193") {
 				return // MySQL has another name for it, or none.
 			}
-			requireUnservable(t, d.emptyIn(t, db), says)
+			requireRefused(t, d.emptyIn(t, db), says)
 		})
 	}
 	for says, parameters := range map[string]string{
@@ -218,7 +223,7 @@ func TestSessions(t *testing.T) {
 			db, err := sql.Open("pgx", withParameters(d.url(t), parameters))
 			require.NoError(t, err)
 			t.Cleanup(func() { db.Close() })
-			requireUnservable(t, d.emptyIn(t, db), says)
+			requireRefused(t, d.emptyIn(t, db), says)
 		})
 	}
 	for says, parameters := range map[string]string{
@@ -232,12 +237,12 @@ func TestSessions(t *testing.T) {
 			db, err := sql.Open("sqlite", withParameters(d.url(t), parameters))
 			require.NoError(t, err)
 			t.Cleanup(func() { db.Close() })
-			requireUnservable(t, New(db, SQLite), says)
+			requireRefused(t, New(db, SQLite), says)
 		})
 	}
 }
 
-func TestSQLiteInMemory(t *testing.T) {
+func TestVerifySQLiteInMemory(t *testing.T) {
 	t.Parallel()
 	t.Run("a pool whose connections have a database each is refused", func(t *testing.T) {
 		t.Parallel()
@@ -257,8 +262,8 @@ func TestSQLiteInMemory(t *testing.T) {
 	})
 }
 
-// A tenant is a schema. Tables further along the search_path are another's.
-func TestSearchPath(t *testing.T) {
+// A tenant is a schema. Tables later in the search_path are another tenant's.
+func TestVerifySearchPath(t *testing.T) {
 	t.Parallel()
 	d := on(t, PostgreSQL)
 	admin, err := d.pool()
@@ -270,7 +275,7 @@ func TestSearchPath(t *testing.T) {
 		_, err := admin.Exec("CREATE SCHEMA " + schema)
 		require.NoError(t, err)
 		t.Cleanup(func() { admin.Exec("DROP SCHEMA " + schema + " CASCADE") })
-		// The second tenant sees the first one's tables behind its own.
+		// The second tenant sees the first one's tables after its own.
 		path := strings.Join(append([]string{schema}, schemas[:i]...), ",")
 		tenants[i] = New(d.open(t, withParameters(d.url(t), "search_path="+path+",public")), PostgreSQL, prefix)
 	}
@@ -286,10 +291,10 @@ func TestSearchPath(t *testing.T) {
 
 	_, err = admin.Exec("DROP TABLE " + schemas[1] + "." + tenants[1].prefix + "tasks")
 	require.NoError(t, err)
-	require.ErrorContains(t, tenants[1].Verify(t.Context()), "can see no table "+tenants[1].prefix+"tasks", "the first tenant's is not taken for it")
+	require.ErrorContains(t, tenants[1].Verify(t.Context()), "sees no table "+tenants[1].prefix+"tasks", "the first tenant's is not taken for it")
 }
 
-func TestTablesWithoutTransactions(t *testing.T) {
+func TestVerifyTablesWithoutTransactions(t *testing.T) {
 	t.Parallel()
 	s := on(t, MySQL).migrated(t)
 	_, err := s.db.Exec("ALTER TABLE " + s.prefix + "tasks ENGINE=MyISAM")

@@ -1,6 +1,5 @@
-// Package sqlstore keeps what connect must not forget in a SQL database, by
-// database/sql: SQLite, PostgreSQL, and MySQL or MariaDB. It imports no driver,
-// so an app brings the one it uses anyway.
+// Package sqlstore implements [connect.Store] with database/sql, for SQLite, PostgreSQL,
+// MySQL and MariaDB. It imports no driver: the app imports the one it uses.
 //
 //	driver, dsn, dialect, err := sqlstore.ParseURL(os.Getenv("DATABASE_URL"))
 //	…
@@ -11,26 +10,24 @@
 //		return err
 //	}
 //
-// The drivers it is tested with are modernc.org/sqlite, github.com/mattn/go-sqlite3,
-// github.com/ncruces/go-sqlite3, github.com/jackc/pgx/v5 (its stdlib package),
-// github.com/lib/pq and github.com/go-sql-driver/mysql. Others work if their errors
-// have the shape of one of these.
+// It is tested with modernc.org/sqlite, github.com/mattn/go-sqlite3,
+// github.com/ncruces/go-sqlite3, github.com/jackc/pgx/v5/stdlib, github.com/lib/pq and
+// github.com/go-sql-driver/mysql. Another driver works if its errors have the shape of one
+// of these.
 //
 // # Time
 //
-// A [Store] sets no time limits of its own: a method takes as long as its ctx
-// allows, be it that the pool is exhausted, a lock is held or the server is
-// gone. Give every ctx a deadline. When it ends a method returns at once, except
-// that a write which the database is working on is given two seconds more to end
-// in one way or the other, and that SQLite waits for a lock until its
-// busy_timeout is over. When the answer to a write is lost, because those two
-// seconds or the connection have come to an end, it may have taken place, or do
-// so later. Every method may then be called again.
+// A [Store] has no timeouts of its own: a method waits for the pool, a lock or the server
+// until its ctx ends. Give every ctx a deadline. When ctx ends, a method returns at once,
+// with two exceptions. A write that has been sent gets two more seconds to finish, and
+// SQLite waits for a lock until its busy_timeout ends.
 //
-// The store retries a few times, after short random waits, what the database has
-// certainly not done: it broke the statement off for another transaction (a deadlock,
-// a lock timeout, SQLite's "database is locked"), closed the session, or is a replica
-// since a failover.
+// If the answer to a write is lost, because those two seconds or the connection ended, the
+// write may have taken effect, or may do so later. Every method may then be called again.
+//
+// The store retries an operation a few times, after short random waits, if the database
+// certainly did not do it: after a deadlock, a lock timeout, SQLite's "database is
+// locked", a closed session, or a failover that made the server a replica.
 package sqlstore
 
 import (
@@ -47,32 +44,31 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// A Dialect is the SQL that a database understands.
+// A Dialect is the SQL of a database.
 type Dialect string
 
-// The dialects. MySQL serves MariaDB too.
+// The dialects. MariaDB uses MySQL.
 const (
 	SQLite     Dialect = "sqlite"
 	PostgreSQL Dialect = "postgres"
 	MySQL      Dialect = "mysql"
 )
 
-// Store is a [connect.Store] in a SQL database. The pool stays the app's to
-// configure and to close. A Store may be used by any number of goroutines, and
-// any number of processes may use the same tables.
+// Store is a [connect.Store] and a [connect.Lister] in a SQL database. The app configures
+// and closes the pool. A Store is safe for concurrent use, and any number of processes may
+// use the same tables.
 type Store struct {
 	db      *sql.DB
 	dialect Dialect
 	prefix  string
 	sql     statements
 	hook    Hook // nil if there is none
-	// tx asks for READ COMMITTED where a server has more than one isolation
-	// level: a statement then sees what was committed while it, or the one
-	// before it, waited for a lock, and MySQL locks rows but no gaps.
+	// tx asks servers for READ COMMITTED. A statement then sees what others committed
+	// while the transaction waited for a lock, and MySQL locks rows but no gaps.
 	tx *sql.TxOptions
-	// turn holds what a writer takes on SQLite, which has one writer at a time.
-	// Writers of one process wait here in order, and as long as their ctx
-	// allows; SQLite lets them try, and the unlucky starve. It is nil elsewhere.
+	// turn is held by the one writer of this process on SQLite, and nil elsewhere.
+	// Writers wait for it in order, until their ctx ends. Waiting in SQLite is not
+	// fair: some would starve.
 	turn chan struct{}
 }
 
@@ -81,10 +77,10 @@ var (
 	_ connect.Lister = (*Store)(nil)
 )
 
-// New returns a store in db, which speaks d. It sends nothing: [Store.Migrate]
-// makes the tables, or a team's own migration tool does, with [Schema].
+// New returns a store in db, a database of dialect d. It sends nothing. To create the
+// tables, call [Store.Migrate], or give [Schema] to a migration tool.
 //
-// It panics if db is nil, d is unknown or an option is not valid.
+// New panics if db is nil, d is unknown or an option is invalid.
 func New(db *sql.DB, d Dialect, options ...Option) *Store {
 	if db == nil {
 		panic("sqlstore: the *sql.DB is nil")
@@ -106,7 +102,7 @@ func New(db *sql.DB, d Dialect, options ...Option) *Store {
 	return s
 }
 
-// mustKnow panics if d is none of the dialects.
+// mustKnow panics if d is not one of the dialects.
 func mustKnow(d Dialect) {
 	switch d {
 	case SQLite, PostgreSQL, MySQL:
@@ -115,7 +111,7 @@ func mustKnow(d Dialect) {
 	}
 }
 
-// An Option is for [New]. [Schema] and [SchemaSince] follow [WithTablePrefix] alone.
+// An Option configures [New]. [Schema] and [SchemaSince] use only [WithTablePrefix].
 type Option func(*settings)
 
 type settings struct {
@@ -123,14 +119,15 @@ type settings struct {
 	hook   Hook
 }
 
-// defaultPrefix is what the schema files and the statements are written with.
+// defaultPrefix is the prefix in the texts of schema files and statements.
 const defaultPrefix = "connect_"
 
 var validPrefix = regexp.MustCompile(`^[a-z][a-z0-9_]{0,29}$`)
 
-// WithTablePrefix names tables and indexes with another prefix than "connect_",
-// so that several stores share a database. It is 1 to 30 letters, digits and
-// underscores, lower case, a letter first; all three panic at anything else.
+// WithTablePrefix replaces the prefix "connect_" of tables and indexes, so that several
+// stores can share a database. A prefix has 1 to 30 lower-case letters, digits and
+// underscores, and begins with a letter. With any other prefix, [New], [Schema] and
+// [SchemaSince] panic.
 func WithTablePrefix(prefix string) Option {
 	return func(s *settings) { s.prefix = prefix }
 }
@@ -143,7 +140,7 @@ func settingsFrom(options []Option) settings {
 		set(&s)
 	}
 	if !validPrefix.MatchString(s.prefix) {
-		panic(fmt.Sprintf("sqlstore: table prefix %q: want 1 to 30 of a-z, 0-9 and _, a letter first", s.prefix))
+		panic(fmt.Sprintf("sqlstore: table prefix %q: want 1 to 30 of a-z, 0-9 and _, beginning with a letter", s.prefix))
 	}
 	return s
 }
@@ -155,7 +152,7 @@ type runner interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// send sends a statement and returns how many rows it has changed.
+// send sends a statement and returns how many rows it changed.
 func send(ctx context.Context, r runner, query string, args ...any) (int64, error) {
 	result, err := r.ExecContext(ctx, query, args...)
 	if err != nil {
@@ -164,12 +161,12 @@ func send(ctx context.Context, r runner, query string, args ...any) (int64, erro
 	return result.RowsAffected()
 }
 
-// listBatch is how many keys one statement lists, well within the number of
-// parameters that any database takes.
+// listBatch is how many keys one statement lists, well within each database's limit on
+// parameters.
 const listBatch = 500
 
-// sendWithList sends a statement whose text ends before a list of keys: once, or
-// more often for more keys than one list takes, or never for none.
+// sendWithList sends a statement whose text ends before a list of keys, once for each
+// listBatch of keys.
 func sendWithList(ctx context.Context, r runner, query string, keys []string, args ...any) error {
 	for batch := range slices.Chunk(keys, listBatch) {
 		args := slices.Clone(args)
@@ -183,14 +180,14 @@ func sendWithList(ctx context.Context, r runner, query string, keys []string, ar
 	return nil
 }
 
-// list returns a list of n parameters, of which there is at least one.
+// list returns a list of n parameters. n is at least 1.
 func list(n int) string { return "(?" + strings.Repeat(", ?", n-1) + ")" }
 
-// settle is how much longer than its ctx a write may take that the server has
-// been sent. To leave then would leave open whether it takes place after all.
+// settle is how long a write that has been sent may outlast its ctx. If it were abandoned,
+// it would be unknown whether it takes effect.
 const settle = 2 * time.Second
 
-// outlive returns a context that ends when ctx has ended for as long as settle.
+// outlive returns a context that ends settle after ctx does.
 func outlive(ctx context.Context) (context.Context, context.CancelFunc) {
 	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
@@ -203,8 +200,29 @@ func outlive(ctx context.Context) (context.Context, context.CancelFunc) {
 	}
 }
 
-// writing runs f on a connection for writing. The ctx that f is given outlives
-// the one that the connection was awaited with.
+// onConn runs f on a connection of the pool, and discards the connection if f's error
+// calls for another one. f must not wait for a second connection: the pool may have only
+// one.
+func (s *Store) onConn(ctx context.Context, f func(conn *sql.Conn) error) error {
+	conn, err := s.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	err = f(conn)
+	if reactionTo(err) == tryElsewhere {
+		// The pool closes a connection that this error is returned for.
+		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+	}
+	return err
+}
+
+// read is do for an operation that only reads, on one connection.
+func (s *Store) read(ctx context.Context, doing string, op func(conn *sql.Conn) error) error {
+	return s.do(ctx, doing, func() error { return s.onConn(ctx, op) })
+}
+
+// writing runs f on a connection for writing. f's ctx outlives the given one.
 func (s *Store) writing(ctx context.Context, f func(ctx context.Context, conn *sql.Conn) error) error {
 	if s.turn != nil {
 		select {
@@ -214,23 +232,14 @@ func (s *Store) writing(ctx context.Context, f func(ctx context.Context, conn *s
 			return ctx.Err()
 		}
 	}
-	conn, err := s.db.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	longer, cancel := outlive(ctx)
-	defer cancel()
-	err = f(longer, conn)
-	if reactionTo(err) == tryElsewhere {
-		// The pool closes a connection that this error is returned for.
-		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
-	}
-	return err
+	return s.onConn(ctx, func(conn *sql.Conn) error {
+		longer, cancel := outlive(ctx)
+		defer cancel()
+		return f(longer, conn)
+	})
 }
 
-// write sends a statement that commits itself, and returns how many rows it has
-// changed.
+// write sends a statement outside of a transaction, and returns how many rows it changed.
 func (s *Store) write(ctx context.Context, query string, args ...any) (n int64, err error) {
 	err = s.writing(ctx, func(ctx context.Context, conn *sql.Conn) error {
 		n, err = send(ctx, conn, query, args...)
@@ -239,11 +248,10 @@ func (s *Store) write(ctx context.Context, query string, args ...any) (n int64, 
 	return n, err
 }
 
-// inTx runs f in a transaction, and commits it unless f returns an error. When
-// ctx ends before the commit is sent, nothing is committed.
+// inTx runs f in a transaction, and commits it unless f returns an error or ctx has ended.
 //
-// On SQLite f must write before it reads, else a transaction that was opened
-// without _txlock=immediate could find that what it has read is out of date.
+// On SQLite f must write before it reads. Otherwise a transaction without
+// _txlock=immediate could fail because what it has read is out of date.
 func (s *Store) inTx(ctx context.Context, f func(tx *sql.Tx) error) error {
 	return s.writing(ctx, func(longer context.Context, conn *sql.Conn) error {
 		tx, err := conn.BeginTx(longer, s.tx)

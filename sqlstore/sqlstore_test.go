@@ -68,7 +68,7 @@ func TestTablePrefix(t *testing.T) {
 		t.Run("stores in one database share nothing", func(t *testing.T) {
 			t.Parallel()
 			one := d.migrated(t)
-			// The longest prefix there is.
+			// The longest valid prefix.
 			prefix := randomPrefix() + strings.Repeat("x", 18)
 			other := d.emptyIn(t, one.db, WithTablePrefix(prefix))
 			require.Len(t, other.prefix, 30)
@@ -94,7 +94,7 @@ func TestTablePrefix(t *testing.T) {
 	})
 }
 
-func TestUnkeepableTexts(t *testing.T) {
+func TestTextsThatCannotBeStored(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, d *database) {
 		db, w := watched(t, d)
@@ -105,7 +105,7 @@ func TestUnkeepableTexts(t *testing.T) {
 			return c
 		}
 		for what, odd := range map[string]string{
-			"holds a NUL byte":   "secret\x00",
+			"has a NUL byte":     "secret\x00",
 			"is not valid UTF-8": "secret\xff",
 			"has 256 bytes":      "secret" + strings.Repeat("x", 250),
 		} {
@@ -151,7 +151,7 @@ func TestUnkeepableTexts(t *testing.T) {
 	})
 }
 
-func TestUnusableArguments(t *testing.T) {
+func TestArgumentsRefused(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, d *database) {
 		t.Run("a limit of flows below one, an empty user or a health that is none is refused before anything is sent", func(t *testing.T) {
@@ -182,55 +182,6 @@ func TestUnusableArguments(t *testing.T) {
 				require.ErrorContains(t, err, `sqlstore: set the health of a connection: Health is "ill"`)
 			})
 			require.Empty(t, sent)
-		})
-	})
-}
-
-func TestBindErrors(t *testing.T) {
-	t.Parallel()
-	onEach(t, func(t *testing.T, d *database) {
-		t.Run("a token hash that would make room is bound already all the same", func(t *testing.T) {
-			t.Parallel()
-			s := d.migrated(t)
-			prepare(t, s)
-			before := contents(t, s)
-			err := s.Bind(t.Context(), flow("anna", "ended"), 1)
-			require.EqualError(t, err, "sqlstore: bind a flow: its token hash is bound already")
-			require.Equal(t, before, contents(t, s))
-		})
-
-		t.Run("that a token hash is bound already is said without quoting it", func(t *testing.T) {
-			t.Parallel()
-			s := d.migrated(t)
-			bind(t, s, flow("anna", "secret"))
-			err := s.Bind(t.Context(), flow("ben", "secret"), plenty)
-			require.EqualError(t, err, "sqlstore: bind a flow: its token hash is bound already")
-		})
-	})
-}
-
-func TestClaimIsOrdered(t *testing.T) {
-	t.Parallel()
-	onEach(t, func(t *testing.T, d *database) {
-		t.Run("a claim returns the longest due first, and any number", func(t *testing.T) {
-			t.Parallel()
-			s := d.migrated(t)
-			const n = listBatch + 7
-			// In another order than that of the keys.
-			queueTags(t, s, n, func(i int) int { return i * 7919 % n })
-
-			tasks, err := s.Claim(t.Context(), application, noon, tagDue, n+1)
-			require.NoError(t, err)
-			require.Len(t, tasks, n)
-			for i, task := range tasks {
-				require.Equal(t, i, number(t, task.IdentityID)*7919%n)
-				require.Equal(t, tagDue, task.NotBefore)
-				require.Equal(t, 1, task.Attempts)
-			}
-			tasks, err = s.Claim(t.Context(), application, tagDue, tagDue, n+1)
-			require.NoError(t, err)
-			require.Len(t, tasks, n, "all are leased until then, and due again")
-			require.Equal(t, 2, tasks[n-1].Attempts)
 		})
 	})
 }

@@ -5,58 +5,56 @@ import (
 	"strings"
 )
 
-// statements are the texts that a store sends. A text that a dialect does not need
-// is empty there.
+// statements are the SQL texts that a store sends. A text that a dialect does not need is
+// empty.
 type statements struct {
 	pending, spend, sweep string
 
-	// bindAtOnce is all of Bind in one statement, on PostgreSQL. Elsewhere flowsOf
-	// reads which flows may have to make room, bind adds the new one, and removeSome
-	// and spendSome are for those that have. Their texts end before the list of token
-	// hashes.
+	// bindAtOnce is Bind in one statement, on PostgreSQL. Elsewhere flowsOf reads the
+	// older flows, bind adds the new one, and removeSome and spendSome make room. Their
+	// texts end before the list of token hashes.
 	bindAtOnce, flowsOf, bind, removeSome, spendSome string
 
-	// completeAtOnce is all of Complete in one statement, on PostgreSQL without a
-	// hook. Otherwise completeFlow spends the flow, lockConnections and facts read
-	// what the call is decided by, addConnection or renewConnection stores it, and
-	// queueDeletion, dropTag and queueTag queue the tasks. dropIndexOne comes before
-	// addConnection on SQLite.
+	// completeAtOnce is Complete in one statement, on PostgreSQL without a hook.
+	// Otherwise completeFlow spends the flow, lockConnections and facts read what decides
+	// the call, addConnection or renewConnection stores the connection, and queueDeletion,
+	// dropTag and queueTag queue the tasks. dropIndexOne precedes addConnection on SQLite.
 	completeAtOnce, completeFlow, lockConnections, facts string
 	addConnection, renewConnection, dropTag, queueTag    string
 	dropIndexOne                                         string
 
-	// connections reads those of a user, connectionWith the one that has an identity,
-	// and list and listHealth a page of those of an application. changeConnection
-	// sets health and label if the connection is as it was read.
+	// connections reads a user's connections, connectionWith the one with an identity,
+	// and list and listHealth a page of an application's. changeConnection sets health and
+	// label if the connection is still as it was read.
 	connections, connectionWith, withIdentities, list, listHealth, changeConnection string
 
-	// recordDisconnect, spendFlows or spendFlowsFor, lockConnections, dropConnection
-	// and queueDeletion are Disconnect. forgetDisconnects is the second statement of
+	// Disconnect is recordDisconnect, spendFlows or spendFlowsFor, lockConnections,
+	// dropConnection and queueDeletion. forgetDisconnects is the second statement of
 	// Sweep.
 	recordDisconnect, spendFlows, spendFlowsFor, dropConnection, queueDeletion, forgetDisconnects string
 
 	// nextApplication returns the application after a given one, or NULL.
 	applicationsOf, nextApplication string
 
-	// Queue begins with beginWriting on SQLite. It needs lockConnectionWith and
-	// replaceTag for a tag, queueDeletion and isConnected for a deletion.
+	// Queue is lockConnectionWith and replaceTag for a tag, after beginWriting on SQLite,
+	// and queueDeletion and isConnected for a deletion.
 	beginWriting, lockConnectionWith, replaceTag, isConnected string
 
-	// claimAtOnce is all of Claim in one statement, on PostgreSQL. Elsewhere due
-	// returns a row if there is a task to claim, pick locks tasks and lease sets their
-	// new NotBefore; its text ends before the list of their identities. claimAtOnce and
-	// pick return the NotBefore that was and the new Attempts.
+	// claimAtOnce is Claim in one statement, on PostgreSQL. Elsewhere due returns a row if
+	// a task is due, pick locks tasks and lease sets their new NotBefore. Its text ends
+	// before the list of identities. claimAtOnce and pick return the old NotBefore and the
+	// new Attempts.
 	claimAtOnce, due, pick, lease string
 	done, postpone                string
 }
 
-// selectConnection begins every statement that reads connections: see
-// scanConnection.
+// selectConnection begins every statement that reads connections. scanConnection reads its
+// columns.
 const selectConnection = `
 SELECT id, application_id, user_id, actor_id, identity_id, label, COALESCE(created_at, connected_at), connected_at, health, health_at, slot
 FROM connect_connections `
 
-// statementsFor puts a dialect's texts together.
+// statementsFor returns the statements of a dialect.
 func statementsFor(d Dialect, prefix string) statements {
 	s := statements{
 		pending: `
@@ -93,7 +91,7 @@ VALUES (?, 'tag', ?, ?, ?, 0)`,
 
 		connections: selectConnection + `WHERE application_id = ? AND user_id = ?`,
 
-		// In one order, so that no two calls wait for each other.
+		// The order prevents deadlocks.
 		lockConnections: selectConnection + `WHERE application_id = ? AND user_id = ?
 ORDER BY user_id, application_id, slot
 FOR UPDATE`,
@@ -111,7 +109,7 @@ ORDER BY id LIMIT ?`,
 		listHealth: selectConnection + `WHERE application_id = ? AND id > ? AND health = ?
 ORDER BY id LIMIT ?`,
 
-		// All that can change is compared, so that the caller knows the row before and
+		// Everything that can change is compared, so the caller knows the row before and
 		// after.
 		changeConnection: `
 UPDATE connect_connections SET health = ?, health_at = ?, label = ?
@@ -121,19 +119,20 @@ WHERE application_id = ? AND user_id = ? AND id = ?
 		dropConnection: `
 DELETE FROM connect_connections WHERE application_id = ? AND user_id = ? AND id = ?`,
 
-		// Without its identity a completed flow is no reload any more.
+		// A completed flow loses its identity, so that a reload is not successful any more.
 		spendFlows: `
 UPDATE connect_pending SET spent = TRUE, identity_id = ''
 WHERE application_id = ? AND user_id = ? AND (NOT spent OR identity_id <> '')`,
 
-		// Those that could renew one connection, and that which made it.
+		// The flows that could renew the connection, and the one that was completed with
+		// its identity.
 		spendFlowsFor: `
 UPDATE connect_pending SET spent = TRUE, identity_id = ''
 WHERE application_id = ? AND user_id = ? AND (NOT spent OR identity_id <> '')
 	AND (connection_id = ? OR connection_id = '' AND NOT adds OR identity_id = (
 		SELECT c.identity_id FROM connect_connections c WHERE c.application_id = ? AND c.user_id = ? AND c.id = ?))`,
 
-		// The deletion takes the place of the tag.
+		// The deletion replaces the tag.
 		queueDeletion: `
 INSERT INTO connect_tasks (identity_id, kind, application_id, user_id, not_before, attempts)
 VALUES (?, 'delete', ?, ?, ?, 0)` + replacingTask,
@@ -181,7 +180,7 @@ UPDATE connect_tasks SET not_before = ? WHERE identity_id = ? AND kind = ?`,
 	return s
 }
 
-// all are the addresses of all texts.
+// all returns pointers to all texts.
 func (s *statements) all() []*string {
 	return []*string{
 		&s.pending, &s.spend, &s.sweep,
@@ -196,8 +195,8 @@ func (s *statements) all() []*string {
 	}
 }
 
-// numbered turns ?, ? into PostgreSQL's $1, $2. No text has a question mark that
-// is no parameter.
+// numbered replaces each ? with PostgreSQL's $1, $2 and so on. No text has a question mark
+// that is not a parameter.
 func numbered(query string) string {
 	var b strings.Builder
 	for n := 1; ; n++ {
@@ -211,20 +210,20 @@ func numbered(query string) string {
 	}
 }
 
-// disconnected is the condition that the flow p began before a Disconnect of its
-// user. begun_at is 0 when it is not known.
+// disconnected is the condition that the flow p began before a Disconnect of its user. An
+// unknown begun_at is 0.
 const disconnected = `EXISTS (
 		SELECT 1 FROM connect_disconnects d
 		WHERE d.application_id = p.application_id AND d.user_id = p.user_id AND p.begun_at <> 0 AND p.begun_at < d.ended_at)`
 
-// replacingTask ends an INSERT that replaces the task of an identity. MySQL has
-// words of its own for it.
+// replacingTask ends an INSERT that replaces the task of an identity. MySQL has another
+// syntax.
 const replacingTask = `
 ON CONFLICT (identity_id) DO UPDATE SET
 	kind = EXCLUDED.kind, application_id = EXCLUDED.application_id, user_id = EXCLUDED.user_id,
 	not_before = EXCLUDED.not_before, attempts = 0`
 
-// Texts of SQLite and MySQL.
+// Texts that SQLite and MySQL share.
 const (
 	due = `
 SELECT 1 FROM connect_tasks WHERE application_id = ? AND not_before <= ? LIMIT 1`
@@ -244,9 +243,8 @@ UPDATE connect_pending SET spent = TRUE WHERE application_id = ? AND user_id = ?
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, FALSE, '')`
 )
 
-// forSQLite adds what SQLite writes in its own way. There is one writer at a
-// time, so nothing can happen between two statements of a transaction that has
-// written: no row needs a lock.
+// forSQLite adds the texts for SQLite. It has one writer at a time, so after its first
+// write a transaction needs no locks.
 func (s *statements) forSQLite() {
 	s.flowsOf, s.removeSome, s.spendSome, s.due = flowsOf, removeSome, spendSome, due
 	s.lockConnections, s.lockConnectionWith = s.connections, s.connectionWith
@@ -259,7 +257,7 @@ ON CONFLICT (token_hash) DO NOTHING`
 DELETE FROM connect_pending WHERE token_hash IN (
 	SELECT token_hash FROM connect_pending WHERE expires_at < ? ORDER BY expires_at LIMIT ?)`
 
-	// A migration leaves it for older releases: see schema/sqlite/0003_accounts.sql.
+	// The migration keeps it for older releases: see schema/sqlite/0003_accounts.sql.
 	s.dropIndexOne = `
 DROP INDEX IF EXISTS connect_connections_one`
 
@@ -271,12 +269,12 @@ ON CONFLICT (user_id, application_id) DO UPDATE SET ended_at = MAX(ended_at, EXC
 DELETE FROM connect_disconnects WHERE (user_id, application_id) IN (
 	SELECT user_id, application_id FROM connect_disconnects WHERE ended_at < ? ORDER BY ended_at LIMIT ?)`
 
-	// A write that changes nothing makes this transaction the writer.
+	// A write that changes nothing makes the transaction the writer.
 	s.beginWriting = `
 UPDATE connect_tasks SET attempts = attempts WHERE FALSE`
 
-	// It begins with a write, as every transaction on SQLite must, and so leaves
-	// the old not_before for lease to replace.
+	// A transaction on SQLite must begin with a write. This one leaves not_before as it
+	// was, and lease replaces it.
 	s.pick = `
 UPDATE connect_tasks SET attempts = attempts + 1 WHERE identity_id IN (
 	SELECT identity_id FROM connect_tasks WHERE application_id = ? AND not_before <= ? ORDER BY not_before LIMIT ?)
@@ -286,8 +284,8 @@ RETURNING identity_id, kind, application_id, user_id, not_before, attempts`
 UPDATE connect_tasks SET not_before = ? WHERE identity_id IN `
 }
 
-// forPostgreSQL adds what PostgreSQL writes in its own way. Its own texts number
-// their parameters where they need one twice.
+// forPostgreSQL adds the texts for PostgreSQL. Those that use a parameter twice number
+// their parameters.
 func (s *statements) forPostgreSQL() {
 	s.sweep = `
 DELETE FROM connect_pending WHERE token_hash = ANY (ARRAY(
@@ -298,17 +296,16 @@ DELETE FROM connect_pending WHERE token_hash = ANY (ARRAY(
 INSERT INTO connect_disconnects AS d (application_id, user_id, ended_at) VALUES (?, ?, ?)
 ON CONFLICT (user_id, application_id) DO UPDATE SET ended_at = GREATEST(d.ended_at, EXCLUDED.ended_at)`
 
-	// A ctid is the place of a row. One that was changed meanwhile has moved, and is
-	// not deleted.
+	// A ctid is the location of a row. A row that was changed meanwhile has another one,
+	// and is not deleted.
 	s.forgetDisconnects = `
 DELETE FROM connect_disconnects WHERE ctid = ANY (ARRAY(
 	SELECT ctid FROM connect_disconnects WHERE ended_at < ? ORDER BY ended_at LIMIT ?
 	FOR UPDATE SKIP LOCKED))`
 
-	// Every part sees the flows as they were when the statement began: the new
-	// one is never among them. Those that somebody else is changing right now are
-	// left for the next time, so that nobody waits here. One that has the new
-	// one's token hash already is not removed, else the key might let it pass.
+	// Every part sees the flows as they were when the statement began, without the new
+	// one. Flows that another transaction has locked are skipped until the next time. A
+	// flow with the new token hash is not removed: it must fail as a duplicate key.
 	s.bindAtOnce = `
 WITH removed AS (
 	DELETE FROM connect_pending WHERE token_hash = ANY (ARRAY(
@@ -327,23 +324,20 @@ INSERT INTO connect_pending
 	(token_hash, application_id, user_id, actor_id, connection_id, adds, label, return_to, begun_at, issued_at, expires_at, spent, identity_id)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, FALSE, '')`
 
-	// Every part sees the tables as they were when the statement began. What
-	// has changed since, while it waited for a lock, is caught by the locks and
-	// the unique keys, in this order:
+	// Every part sees the tables as they were when the statement began. Locks and unique
+	// keys guard against changes since then, in this order:
 	//
-	//  - flow locks the flow, and returns it as it is by now. A Disconnect that
-	//    cannot be seen yet will find the flow, and waits for it.
-	//  - mine locks the user's connections, and returns them as they are by now. The
-	//    join in tag has it do so before anything is written: the order of the locks
-	//    is that of Disconnect.
-	//  - place is the connection that is renewed, or a free slot for one more; see
-	//    facts.place. If there is neither, no other part does anything.
-	//  - tag stores nothing over a deletion; without it no other part does
-	//    anything. The caller looks again.
-	//  - A connection that mine cannot see yet makes added fail if it has the same
-	//    slot, and an identity that somebody else has connected makes added or renewed
-	//    fail, as a duplicate key. That undoes all of the statement, and the caller
-	//    looks again.
+	//  - flow locks the flow, and returns its current state. A Disconnect that is not
+	//    visible yet finds the flow and waits for it.
+	//  - mine locks the user's connections, and returns their current state. The join in
+	//    tag makes it run before any write, so the order of locks is that of Disconnect.
+	//  - place is the connection to renew, or a free slot: see facts.place. If it is
+	//    empty, the other parts do nothing.
+	//  - tag does not replace a deletion. If it is empty, the other parts do nothing, and
+	//    the caller reads the reason.
+	//  - A connection that mine does not see yet has the same slot as added, and another
+	//    user's has the same identity as added or renewed. Either is a duplicate key,
+	//    which undoes the statement, and the caller begins again.
 	s.completeAtOnce = `
 WITH flow AS MATERIALIZED (
 	SELECT application_id, user_id, actor_id, connection_id, adds, begun_at, expires_at, spent FROM connect_pending WHERE token_hash = $1
@@ -371,7 +365,6 @@ WITH flow AS MATERIALIZED (
 		AND (NOT $9::boolean OR EXISTS (SELECT 1 FROM mine WHERE identity_id = $4))
 		AND (NOT $14::boolean OR place.id = $15::text AND place.identity_id = $16::text)
 		AND NOT ` + disconnected + `
-		AND NOT EXISTS (SELECT 1 FROM connect_tasks t WHERE t.identity_id = $4 AND t.kind = 'delete')
 		AND NOT EXISTS (SELECT 1 FROM connect_connections c WHERE c.identity_id = $4 AND NOT (c.application_id = $2 AND c.user_id = $3))
 	ON CONFLICT (identity_id) DO UPDATE SET
 		application_id = EXCLUDED.application_id, user_id = EXCLUDED.user_id,
@@ -411,13 +404,12 @@ FROM due WHERE t.identity_id = due.identity_id
 RETURNING t.identity_id, t.kind, t.application_id, t.user_id, due.not_before, t.attempts`
 }
 
-// forMySQL adds what MySQL and MariaDB write in their own way, in words that
-// both know.
+// forMySQL adds the texts for MySQL and MariaDB, in syntax that both have.
 func (s *statements) forMySQL() {
 	s.flowsOf, s.removeSome, s.spendSome, s.due = flowsOf, removeSome, spendSome, due
 
-	// What IGNORE would let through beside a duplicate, such as a text that is
-	// too long, has been refused before.
+	// IGNORE also ignores other errors, such as a string that is too long. Validation has
+	// refused those before.
 	s.bind = `
 INSERT IGNORE` + bindInto
 
@@ -438,7 +430,7 @@ ON DUPLICATE KEY UPDATE
 	not_before = VALUES(not_before), attempts = 0`)
 	}
 
-	// The index is forced because sorting a small table would lock all of it.
+	// Without the index, sorting a small table would lock all of it.
 	s.pick = `
 SELECT identity_id, kind, application_id, user_id, not_before, attempts + 1
 FROM connect_tasks FORCE INDEX (connect_tasks_due)

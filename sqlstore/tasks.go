@@ -11,9 +11,8 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// Claim implements [connect.Store], in one statement on PostgreSQL. Elsewhere it is
-// one look and, if a task is due, a transaction. The answer is ordered, the longest due
-// first.
+// Claim implements [connect.Store]. The longest due tasks come first. On PostgreSQL it is one
+// statement, elsewhere a query and, if a task is due, a transaction.
 func (s *Store) Claim(ctx context.Context, applicationID string, now, until time.Time, limit int) ([]connect.Task, error) {
 	const doing = "claim tasks"
 	if limit < 1 {
@@ -30,9 +29,11 @@ func (s *Store) Claim(ctx context.Context, applicationID string, now, until time
 				return err
 			})
 		}
-		// Most calls find nothing. A transaction would then only lock out other writers
-		// on SQLite, and fail while one of them holds the lock.
-		err = s.db.QueryRowContext(ctx, s.sql.due, applicationID, micros(now)).Scan(new(int))
+		// Most calls find no task. On SQLite a transaction would block other writers for
+		// nothing.
+		err = s.onConn(ctx, func(conn *sql.Conn) error {
+			return conn.QueryRowContext(ctx, s.sql.due, applicationID, micros(now)).Scan(new(int))
+		})
 		if errors.Is(err, sql.ErrNoRows) {
 			tasks = nil
 			return nil
@@ -64,7 +65,7 @@ func (s *Store) Claim(ctx context.Context, applicationID string, now, until time
 	return tasks, nil
 }
 
-// queryTasks reads tasks with the NotBefore that they had.
+// queryTasks returns tasks with their old NotBefore.
 func queryTasks(ctx context.Context, r runner, query string, args ...any) ([]connect.Task, error) {
 	rows, err := r.QueryContext(ctx, query, args...)
 	if err != nil {

@@ -10,12 +10,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// traffic is what goes between a pool and its database. Each entry is a round
-// trip: "begin", "commit", "rollback", or a statement.
+// traffic records the round trips between a pool and its database: "begin", "commit",
+// "rollback", or a statement.
 type traffic struct {
 	mu   sync.Mutex
 	sent []string
-	// before, if set, is asked before each round trip; its error is the answer.
+	// opened is the number of connections that were opened.
+	opened int
+	// before, if set, is called before each round trip. Its error replaces the result.
 	before func(sending string) error
 }
 
@@ -29,14 +31,14 @@ func (w *traffic) send(sending string) error {
 	return nil
 }
 
-// unsend takes the last entry back, which a driver has refused to send.
+// unsend removes the last entry, which a driver has refused to send.
 func (w *traffic) unsend() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.sent = w.sent[:len(w.sent)-1]
 }
 
-// during returns what is sent while f runs.
+// during returns the round trips while f runs.
 func (w *traffic) during(f func()) []string {
 	w.mu.Lock()
 	w.sent = nil
@@ -47,19 +49,31 @@ func (w *traffic) during(f func()) []string {
 	return w.sent
 }
 
+// openedDuring returns how many connections are opened while f runs.
+func (w *traffic) openedDuring(f func()) int {
+	opened := func() int {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.opened
+	}
+	before := opened()
+	f()
+	return opened() - before
+}
+
 func (w *traffic) setBefore(before func(sending string) error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.before = before
 }
 
-// watched opens a pool whose traffic is recorded, of one connection.
+// watched opens a pool of one connection, and records its traffic.
 func watched(t *testing.T, d *database) (*sql.DB, *traffic) {
 	t.Helper()
 	return watchedAt(t, d.url(t))
 }
 
-// watchedAt is watched at a URL.
+// watchedAt is watched with a URL.
 func watchedAt(t *testing.T, databaseURL string) (*sql.DB, *traffic) {
 	t.Helper()
 	name, dsn, _, err := ParseURL(databaseURL)
@@ -87,11 +101,13 @@ func (c watchedConnector) Connect(context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	c.w.opened++
 	return &watchedConn{conn, c.w}, nil
 }
 
-// watchedConn passes everything on. The three drivers implement all that it
-// takes for granted.
+// watchedConn wraps a connection. All three drivers implement the interfaces that it uses.
 type watchedConn struct {
 	driver.Conn
 	w *traffic

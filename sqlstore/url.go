@@ -10,38 +10,35 @@ import (
 	"strings"
 )
 
-// ParseURL turns the URL of a database, as an environment variable holds it,
-// into what [database/sql.Open] and [New] take. The app imports the driver:
+// ParseURL converts the URL of a database to the arguments of [database/sql.Open] and
+// [New]. The app imports the driver:
 //
 //	file:connect.db                            "sqlite" (modernc.org/sqlite)
 //	postgres://user:password@host:5432/name    "pgx" (github.com/jackc/pgx/v5/stdlib), also postgresql://
 //	mysql://user:password@host:3306/name       "mysql" (github.com/go-sql-driver/mysql)
 //
-// What has a meaning in a URL is percent-encoded in the user and the password.
-// Parameters after a question mark are the driver's own and are kept. ParseURL adds
-// what the store works best with, unless it is given:
+// Percent-encode special characters in the user and the password. ParseURL keeps the
+// driver's parameters, and adds these unless they are given:
 //
 //   - On SQLite _txlock=immediate, write-ahead logging and a busy_timeout of 2 seconds.
-//   - On PostgreSQL default_query_exec_mode=exec, with which pgx works behind a pooler
-//     such as PgBouncer. Without a pooler, cache_statement is faster.
-//   - On MySQL charset=utf8mb4, and interpolateParams=true, which saves a round trip for
-//     each statement, and is left out if multiStatements is given.
+//   - On PostgreSQL default_query_exec_mode=exec, so that pgx works behind a pooler such as
+//     PgBouncer. Without a pooler, cache_statement is faster.
+//   - On MySQL charset=utf8mb4. Also interpolateParams=true, which saves a round trip for
+//     each statement, unless multiStatements is given.
 //
-// Parameters of other languages' drivers that PlanetScale, DigitalOcean, Aiven, ClearDB,
-// Cloud SQL, Neon, Supabase, Prisma or Node.js write are translated if they have a
-// meaning here, such as sslaccept=strict, ssl-mode=REQUIRED or socket=. The others are
-// refused by name. A parameter about encryption is never ignored; of several, the
-// strictest counts.
+// It translates parameters that hosts and drivers of other languages write, such as
+// sslaccept=strict, ssl-mode=REQUIRED or socket=, and refuses those without an equivalent
+// by name. It never ignores a parameter about encryption. Of several, the strictest counts.
 //
-// ParseURL refuses what [Store.Verify] would refuse, such as autocommit=0. On MySQL it
-// also refuses every charset and collation but those of UTF-8. With interpolateParams
-// the driver quotes texts itself, and gbk, big5, sjis or cp932 let a text break out of
-// its quotes, which is SQL injection. For the same reason a session variable must not
-// set a character set, and its value must be a single number, word or quoted string.
+// ParseURL refuses settings that [Store.Verify] would refuse, such as autocommit=0. On
+// MySQL it also refuses character sets and collations other than UTF-8. With
+// interpolateParams the driver quotes strings itself, and in gbk, big5, sjis or cp932 a
+// string can break out of its quotes: SQL injection. For the same reason a session variable
+// must not set a character set, and its value must be a single number, word or quoted
+// string.
 //
-// An error says what is wrong in one line. It holds no part of the URL but the
-// scheme and names of known parameters, because a piece of a broken URL could be a
-// piece of the password.
+// An error is one line. It contains no part of the URL but the scheme and names of known
+// parameters, because any other part could belong to the password.
 func ParseURL(databaseURL string) (driver, dsn string, d Dialect, err error) {
 	scheme, rest, _ := strings.Cut(databaseURL, ":")
 	switch strings.ToLower(scheme) {
@@ -66,11 +63,10 @@ func ParseURL(databaseURL string) (driver, dsn string, d Dialect, err error) {
 	return driver, dsn, d, nil
 }
 
-// validScheme tells a scheme from what else can stand before a colon.
+// validScheme matches a scheme, rather than other text before a colon.
 var validScheme = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*$`)
 
-// sqliteDSN adds the parameters that SQLite needs to be written to by several
-// connections.
+// sqliteDSN adds the parameters with which several connections can write.
 func sqliteDSN(rest string) (string, error) {
 	path, query, _ := strings.Cut(rest, "?")
 	if path == "" {
@@ -78,15 +74,15 @@ func sqliteDSN(rest string) (string, error) {
 	}
 	given, err := url.ParseQuery(query)
 	if err != nil {
-		return "", errors.New("its parameters cannot be read")
+		return "", errParameters
 	}
 	for _, name := range []string{"immutable", "nolock"} {
 		if given.Has(name) && given.Get(name) != "0" {
-			return "", fmt.Errorf("with %s several connections damage the file: leave it out", name)
+			return "", fmt.Errorf("with %s several connections damage the file: remove it", name)
 		}
 	}
 	if given.Get("mode") == "ro" {
-		return "", errors.New("with mode=ro nothing can be written: leave it out")
+		return "", errors.New("with mode=ro nothing can be written: remove it")
 	}
 	dsn := "file:" + path
 	add := func(parameter string) {
@@ -110,7 +106,7 @@ func sqliteDSN(rest string) (string, error) {
 	return dsn, nil
 }
 
-// hasPragma looks for _pragma=name(value) and _pragma=name=value.
+// hasPragma reports whether a parameter is _pragma=name(value) or _pragma=name=value.
 func hasPragma(given url.Values, name string) bool {
 	return slices.ContainsFunc(given["_pragma"], func(pragma string) bool {
 		return strings.HasPrefix(strings.ToLower(strings.TrimSpace(pragma)), name)
@@ -126,9 +122,7 @@ func parseServerURL(databaseURL string) (*url.URL, error) {
 	return u, nil
 }
 
-// postgresDSN has pgx send each statement in one round trip, and leave nothing behind
-// in the server's session: behind a pooler in transaction mode the other modes fail, or
-// run another client's statement.
+// postgresDSN returns the URL with parameters for pgx.
 func postgresDSN(databaseURL string) (string, error) {
 	u, err := parseServerURL(databaseURL)
 	if err != nil {
@@ -142,8 +136,8 @@ func postgresDSN(databaseURL string) (string, error) {
 	return base + "?" + parameters, nil
 }
 
-// mysqlDSN writes a URL the way of go-sql-driver/mysql, which takes users and
-// passwords as they are.
+// mysqlDSN converts a URL to the format of go-sql-driver/mysql, in which users and passwords
+// are not encoded.
 func mysqlDSN(databaseURL string) (string, error) {
 	u, err := parseServerURL(databaseURL)
 	if err != nil {
@@ -159,7 +153,7 @@ func mysqlDSN(databaseURL string) (string, error) {
 	case name == "":
 		return "", errors.New("it names no database")
 	case strings.Contains(u.User.Username(), ":"):
-		return "", errors.New("its user holds a colon, which the driver cannot take")
+		return "", errors.New("its user contains a colon, which the driver does not support")
 	}
 
 	var dsn strings.Builder
@@ -180,7 +174,7 @@ func mysqlDSN(databaseURL string) (string, error) {
 		dsn.WriteString("tcp(" + net.JoinHostPort(u.Hostname(), port) + ")/")
 	}
 	dsn.WriteString(url.PathEscape(name))
-	// The driver looks for the last slash of all.
+	// The driver splits at the last slash.
 	dsn.WriteString("?" + strings.ReplaceAll(parameters, "/", "%2F"))
 	return dsn.String(), nil
 }

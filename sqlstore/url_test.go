@@ -101,7 +101,7 @@ func TestParseURL(t *testing.T) {
 
 	t.Run("SQLite's driver does as the parameters say", func(t *testing.T) {
 		t.Parallel()
-		// With a space and a percent sign, as a URL has them.
+		// An encoded space and percent sign.
 		file := "file:" + (&url.URL{Path: filepath.Join(t.TempDir(), "my 100% app.db")}).EscapedPath()
 		driver, dsn, _, err := ParseURL(file)
 		require.NoError(t, err)

@@ -8,15 +8,14 @@ import (
 )
 
 const (
-	// maxKeyBytes is the longest text that a key column keeps.
+	// maxKeyBytes is the size of a key column.
 	maxKeyBytes = 255
 	// maxLabel is the longest label, in characters.
 	maxLabel = 100
 )
 
-// validKey refuses a text that no column can hold, so that looking for it is an
-// error in every dialect rather than a row not found in some. It never quotes
-// the text.
+// validKey returns an error if no column can hold the text. So looking one up is an error in
+// every dialect, rather than a missing row in some. The error does not contain the text.
 func validKey(name, text string) error {
 	if len(text) > maxKeyBytes {
 		return fmt.Errorf("the %s has %d bytes, over the limit of %d", name, len(text), maxKeyBytes)
@@ -24,7 +23,7 @@ func validKey(name, text string) error {
 	return validText(name, text)
 }
 
-// validNewKey is validKey for a text that must not be empty.
+// validNewKey is validKey for a text that must not be empty either.
 func validNewKey(name, text string) error {
 	if text == "" {
 		return fmt.Errorf("the %s is empty", name)
@@ -42,14 +41,14 @@ func validLabel(label string) error {
 func validText(name, text string) error {
 	switch {
 	case strings.Contains(text, "\x00"):
-		return fmt.Errorf("the %s holds a NUL byte", name)
+		return fmt.Errorf("the %s has a NUL byte", name)
 	case !utf8.ValidString(text):
 		return fmt.Errorf("the %s is not valid UTF-8", name)
 	}
 	return nil
 }
 
-// validNewUser is validUser for a user of whom something is to be stored.
+// validNewUser is validUser for IDs that must not be empty either.
 func validNewUser(applicationID, userID string) error {
 	return cmp.Or(validNewKey("application id", applicationID), validNewKey("user id", userID))
 }

@@ -13,7 +13,7 @@ import (
 // tableNames are the tables of the latest schema version, without the prefix.
 var tableNames = []string{"schema", "pending", "connections", "tasks", "disconnects"}
 
-// A right is a command that the store sends to a table.
+// A right is a command that the store uses on a table.
 type right string
 
 const (
@@ -23,7 +23,7 @@ const (
 	rightDelete right = "DELETE"
 )
 
-// rightsOn returns what the store does with a table once it is migrated.
+// rightsOn returns the rights that the store needs on a table after migration.
 func rightsOn(table string) []right {
 	if table == "schema" {
 		return []right{rightSelect}
@@ -31,35 +31,34 @@ func rightsOn(table string) []right {
 	return []right{rightSelect, rightInsert, rightUpdate, rightDelete}
 }
 
-// Verify returns an error if the store cannot work in its database: if tables are
-// missing or have another schema version than this release, or if the database does
-// not let this user read and write all of their rows. The error says what to do, on
-// one line. [Store.Migrate] makes the same checks; call Verify when an app starts
-// that does not migrate. It only reads.
+// Verify returns an error if the store cannot work in its database: if tables are missing or
+// have another schema version than this release, or if this user may not read and write all
+// of their rows. The error is one line and names the remedy. Verify only reads.
+// [Store.Migrate] makes the same checks. Call Verify when an app starts that does not
+// migrate.
 //
-// On PostgreSQL the tables have row level security, so that roles with grants that
-// a platform has added see nothing. If it hides rows from the role of the store
-// itself, most methods do not fail: [Store.Connections] finds nobody connected, and
-// [Store.Claim] no task. Verify requires, for each command, a policy whose
-// expression is true, unless the role is exempt from row level security, as owners
-// and superusers are. It cannot judge other expressions, and refuses them.
+// On PostgreSQL the tables have row level security, so that roles with grants that a
+// platform has added see no rows. If it hides rows from the store's own role, most methods
+// do not fail: [Store.Connections] returns no connections, and [Store.Claim] no tasks. Unless
+// the role is exempt, as owners and superusers are, Verify requires for each command a
+// policy whose expression is true. It cannot judge other expressions, and refuses them.
 //
-// It also refuses servers that it does not serve, and sessions whose settings would
-// lose writes, mix users up or make statements fail, such as autocommit=0 on MySQL, a
-// search_path whose first schema does not exist, or a character set other than UTF-8.
-// The README of the module lists them. Verify looks at one connection of the pool, or at two.
+// Verify also refuses servers that are not supported, and sessions whose settings would lose
+// writes, mix users up or make statements fail. Examples are autocommit=0 on MySQL, a
+// search_path whose first schema does not exist, and a character set other than UTF-8. The
+// page docs/databases.md lists them. Verify checks one or two connections of the pool.
 func (s *Store) Verify(ctx context.Context) error {
 	return s.do(ctx, "verify", func() error {
 		if err := s.checkServer(ctx); err != nil {
 			return err
 		}
-		version, err := s.schemaVersion(ctx, s.db)
+		version, err := s.currentVersion(ctx)
 		if err != nil {
 			return err
 		}
 		switch latest := len(migrationsFor(s.dialect, s.prefix)); {
 		case version == 0:
-			return s.noTables(ctx)
+			return s.onConn(ctx, func(conn *sql.Conn) error { return s.noTables(ctx, conn) })
 		case version < latest:
 			return fmt.Errorf("the tables %s… have schema version %d, and this release needs %d: call Migrate, or run what SchemaSince returns for version %d",
 				s.prefix, version, latest, version)
@@ -70,15 +69,16 @@ func (s *Store) Verify(ctx context.Context) error {
 	})
 }
 
-func (s *Store) noTables(ctx context.Context) error {
+// noTables returns the error for a database without tables.
+func (s *Store) noTables(ctx context.Context, r runner) error {
 	if s.dialect == PostgreSQL {
 		var there, here string
-		err := s.db.QueryRowContext(ctx, `SELECT n.nspname::text, current_schema()::text
+		err := r.QueryRowContext(ctx, `SELECT n.nspname::text, current_schema()::text
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relname = '`+s.prefix+`schema' AND n.nspname = ANY (current_schemas(false)) LIMIT 1`).Scan(&there, &here)
 		switch {
 		case err == nil:
-			return fmt.Errorf("there are tables %s… in the schema %s, but none in %s, which comes first in the search_path: set the search_path to the one that is meant, or call Migrate to make tables in %s",
+			return fmt.Errorf("there are tables %s… in the schema %s, but none in %s, which is first in the search_path: correct the search_path, or call Migrate to create tables in %s",
 				s.prefix, there, here, here)
 		case !errors.Is(err, sql.ErrNoRows):
 			return err
@@ -87,14 +87,23 @@ WHERE c.relname = '`+s.prefix+`schema' AND n.nspname = ANY (current_schemas(fals
 	return fmt.Errorf("there are no tables %s… that this user can see: call Migrate, or run what Schema returns", s.prefix)
 }
 
+// newer returns the error for tables of a later release.
 func (s *Store) newer(version, latest int) error {
-	return fmt.Errorf("the tables %s… have schema version %d, and this release of sqlstore knows versions up to %d: use a newer one",
+	return fmt.Errorf("the tables %s… have schema version %d, and this release of sqlstore knows versions up to %d: use a newer release",
 		s.prefix, version, latest)
 }
 
 // checkTables checks tables of the latest version.
 func (s *Store) checkTables(ctx context.Context) error {
-	found, err := s.findTables(ctx, s.db, tableNames...)
+	err := s.onConn(ctx, func(conn *sql.Conn) error { return s.checkTablesOn(ctx, conn) })
+	if err == nil && s.dialect == SQLite {
+		err = s.checkMemory(ctx)
+	}
+	return err
+}
+
+func (s *Store) checkTablesOn(ctx context.Context, r runner) error {
+	found, err := s.findTables(ctx, r, tableNames...)
 	if err != nil {
 		return err
 	}
@@ -105,26 +114,23 @@ func (s *Store) checkTables(ctx context.Context) error {
 		}
 	}
 	if missing != nil {
-		return fmt.Errorf("this user can see no table %s, though the schema version is recorded: restore what was dropped, or grant the user its rights",
+		return fmt.Errorf("this user sees no table %s, although the schema version is recorded: restore the table, or grant the user its rights",
 			strings.Join(missing, ", "))
 	}
-	if err := s.checkAccess(ctx, s.db, found); err != nil {
+	if err := s.checkAccess(ctx, r, found); err != nil {
 		return err
 	}
-	switch s.dialect {
-	case SQLite:
-		return s.checkMemory(ctx)
-	case MySQL:
-		if err := s.checkEngines(ctx); err != nil {
+	if s.dialect == MySQL {
+		if err := s.checkEngines(ctx, r); err != nil {
 			return err
 		}
-		return s.checkGrants(ctx)
+		return s.checkGrants(ctx, r)
 	}
 	return nil
 }
 
-// checkMemory refuses a pool in which each connection to SQLite is a database of its
-// own, as of ":memory:". It asks two connections for the tables at once.
+// checkMemory returns an error if each connection of the pool is a separate SQLite database,
+// as with ":memory:". It looks for the tables on two connections at once.
 func (s *Store) checkMemory(ctx context.Context) error {
 	if s.db.Stats().MaxOpenConnections == 1 {
 		return nil
@@ -146,18 +152,18 @@ func (s *Store) checkMemory(ctx context.Context) error {
 	defer other.Close()
 	for _, conn := range []*sql.Conn{one, other} {
 		if found, err := s.findTables(ctx, conn, tableNames...); err != nil || len(found) < len(tableNames) {
-			return cmp.Or(err, errors.New("each connection of the pool has a database of its own in memory, so that the store finds and misses its rows at random: use a file, or db.SetMaxOpenConns(1)"))
+			return cmp.Or(err, errors.New("each connection of the pool has its own in-memory database, so rows are found or missing at random: use a file, or db.SetMaxOpenConns(1)"))
 		}
 	}
 	return nil
 }
 
-// checkEngines refuses tables on MySQL that are not transactional: ROLLBACK would
-// leave half of a change. A server or a tool may have replaced InnoDB.
-func (s *Store) checkEngines(ctx context.Context) error {
+// checkEngines returns an error for a table on MySQL whose engine is not InnoDB: a ROLLBACK
+// would leave half of a change.
+func (s *Store) checkEngines(ctx context.Context, r runner) error {
 	var name, engine string
 	list := "'" + s.prefix + strings.Join(tableNames, "', '"+s.prefix) + "'"
-	err := s.db.QueryRowContext(ctx, `SELECT table_name, engine FROM information_schema.tables
+	err := r.QueryRowContext(ctx, `SELECT table_name, engine FROM information_schema.tables
 WHERE table_schema = DATABASE() AND table_name IN (`+list+`) AND engine <> 'InnoDB' LIMIT 1`).Scan(&name, &engine)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
@@ -165,7 +171,7 @@ WHERE table_schema = DATABASE() AND table_name IN (`+list+`) AND engine <> 'Inno
 	return cmp.Or(err, fmt.Errorf("the table %s has the engine %s, which cannot roll back: ALTER TABLE %s ENGINE=InnoDB", name, engine, name))
 }
 
-// A table is one that was found. What follows the name is for PostgreSQL.
+// A table is a table that exists. All fields but the name are for PostgreSQL.
 type table struct {
 	name     string // without the prefix
 	oid      int64
@@ -176,7 +182,7 @@ type table struct {
 	policies []policy
 }
 
-// findTables returns those of the tables that there are.
+// findTables returns the tables of these names that exist.
 func (s *Store) findTables(ctx context.Context, r runner, names ...string) ([]table, error) {
 	list := make([]string, len(names))
 	for i, name := range names {
@@ -205,13 +211,13 @@ func (s *Store) findTables(ctx context.Context, r runner, names ...string) ([]ta
 	return all, rows.Err()
 }
 
-// findTables are the texts of findTables, with a gap for a list of names.
+// findTables are the statements of findTables, with %s for a list of names.
 var findTables = map[Dialect]string{
 	SQLite: `SELECT name, 0, '', TRUE, '', FALSE FROM sqlite_master WHERE type = 'table' AND name IN (%s)`,
 	MySQL:  `SELECT table_name, 0, '', TRUE, '', FALSE FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name IN (%s)`,
-	// Not to_regclass: its cache may not know yet what was committed while this
-	// transaction waited for the lock. A function that does not find the table of
-	// an oid returns NULL, which lacks nothing.
+	// to_regclass may not know yet what was committed while this transaction waited for
+	// the lock. If a table is dropped meanwhile, the functions return NULL, which means
+	// that no right is missing.
 	PostgreSQL: `SELECT t.relname::text, t.oid::bigint, quote_ident(current_user), pg_has_role(t.relowner, 'USAGE'),
 	concat_ws(', ',
 		CASE WHEN NOT has_table_privilege(t.oid, 'SELECT') THEN 'SELECT' END,
@@ -224,9 +230,9 @@ WHERE t.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 
 	AND t.relname IN (%s) AND t.relkind IN ('r', 'p')`,
 }
 
-// checkGrants asks MySQL whether the user may do all that the store does. To
-// explain a statement takes the rights that running it takes.
-func (s *Store) checkGrants(ctx context.Context) error {
+// checkGrants returns an error if the user lacks a right on MySQL. EXPLAIN needs the same
+// rights as the statement.
+func (s *Store) checkGrants(ctx context.Context, r runner) error {
 	for _, name := range tableNames[1:] {
 		table := s.prefix + name
 		for _, statement := range []string{
@@ -234,7 +240,7 @@ func (s *Store) checkGrants(ctx context.Context) error {
 			"UPDATE " + table + " SET user_id = user_id WHERE FALSE",
 			"DELETE FROM " + table + " WHERE FALSE",
 		} {
-			if _, err := s.db.ExecContext(ctx, "EXPLAIN "+statement); err != nil {
+			if _, err := r.ExecContext(ctx, "EXPLAIN "+statement); err != nil {
 				return s.explainDenial(name, err)
 			}
 		}
@@ -242,7 +248,7 @@ func (s *Store) checkGrants(ctx context.Context) error {
 	return nil
 }
 
-// explainDenial adds the remedy to an error by which MySQL refuses a right.
+// explainDenial adds the remedy to MySQL's error for a missing right.
 func (s *Store) explainDenial(name string, err error) error {
 	if !isDenied(err) {
 		return err
@@ -250,7 +256,7 @@ func (s *Store) explainDenial(name string, err error) error {
 	return fmt.Errorf("this user lacks a right, so GRANT %s ON %s%s TO it: %w", joined(rightsOn(name)), s.prefix, name, err)
 }
 
-// isDenied reports whether the database has refused a right.
+// isDenied reports whether the user lacks a right.
 func isDenied(err error) bool {
 	switch codeOf(err) {
 	case "mysql 1142", "mysql 1143":

@@ -49,7 +49,7 @@ func TestVerify(t *testing.T) {
 			_, err := s.db.Exec(prefixed(s, "INSERT INTO connect_schema (version) VALUES (7)"))
 			require.NoError(t, err)
 			require.EqualError(t, s.Verify(t.Context()), "sqlstore: verify: the tables "+s.prefix+
-				"… have schema version 7, and this release of sqlstore knows versions up to 3: use a newer one")
+				"… have schema version 7, and this release of sqlstore knows versions up to 3: use a newer release")
 		})
 
 		for _, name := range tableNames[1:] {
@@ -59,16 +59,16 @@ func TestVerify(t *testing.T) {
 				_, err := s.db.Exec("DROP TABLE " + s.prefix + name)
 				require.NoError(t, err)
 				for doing, check := range map[string]error{"verify": s.Verify(t.Context()), "migrate": s.Migrate(t.Context())} {
-					require.EqualError(t, check, "sqlstore: "+doing+": this user can see no table "+s.prefix+name+
-						", though the schema version is recorded: restore what was dropped, or grant the user its rights")
+					require.EqualError(t, check, "sqlstore: "+doing+": this user sees no table "+s.prefix+name+
+						", although the schema version is recorded: restore the table, or grant the user its rights")
 				}
 			})
 		}
 	})
 }
 
-// What Verify looks at are the tables that the schema makes.
-func TestTableNames(t *testing.T) {
+// Verify checks the tables that the schema creates.
+func TestVerifyTableNames(t *testing.T) {
 	t.Parallel()
 	for _, d := range databases {
 		var made []string
@@ -85,7 +85,7 @@ func TestTableNames(t *testing.T) {
 	}
 }
 
-func TestWhatKeepsARoleFromATable(t *testing.T) {
+func TestVerifyRights(t *testing.T) {
 	t.Parallel()
 	all := policy{name: "p", permissive: true, command: "*", using: "true"}
 	with := func(change func(p *policy)) policy {
@@ -103,28 +103,28 @@ func TestWhatKeepsARoleFromATable(t *testing.T) {
 		"none": {
 			table{name: "tasks", secured: true},
 			[]finding{{
-				"row level security may hide rows of x_tasks from role app (no policy for SELECT, INSERT, UPDATE, DELETE is plainly true)",
+				"row level security may hide rows of x_tasks from role app (no policy for SELECT, INSERT, UPDATE, DELETE is the expression true)",
 				"CREATE POLICY connect_store ON x_tasks TO app USING (true)",
 			}},
 		},
 		"none for the versions": {
 			table{name: "schema", secured: true},
 			[]finding{{
-				"row level security may hide rows of x_schema from role app (no policy for SELECT is plainly true)",
+				"row level security may hide rows of x_schema from role app (no policy for SELECT is the expression true)",
 				"CREATE POLICY connect_store ON x_schema FOR SELECT TO app USING (true)",
 			}},
 		},
 		"an expression that is not plain": {
 			table{name: "schema", secured: true, policies: []policy{with(func(p *policy) { p.using = "(1 = 1)" })}},
 			[]finding{{
-				"row level security may hide rows of x_schema from role app (no policy for SELECT is plainly true)",
+				"row level security may hide rows of x_schema from role app (no policy for SELECT is the expression true)",
 				"CREATE POLICY connect_store ON x_schema FOR SELECT TO app USING (true)",
 			}},
 		},
 		"a restrictive one beside it": {
 			table{name: "tasks", secured: true, policies: []policy{all, restrictive}},
 			[]finding{{
-				"row level security may hide rows of x_tasks from role app (the restrictive policy q is not plainly true)",
+				"row level security may hide rows of x_tasks from role app (the restrictive policy q is not the expression true)",
 				"DROP POLICY q ON x_tasks",
 			}},
 		},
@@ -151,14 +151,14 @@ func TestWhatKeepsARoleFromATable(t *testing.T) {
 	require.EqualError(t, asError([]finding{{"a", "A"}, {"b", "B"}}), "a; b: as the owner of the tables run: A; B")
 }
 
-// mysqlUser makes a user without rights, and returns its name in SQL and a pool.
+// mysqlUser creates a user without rights, and returns its name in SQL and a pool.
 func mysqlUser(t *testing.T, d *database) (name string, db *sql.DB) {
 	t.Helper()
 	admin, err := d.pool()
 	require.NoError(t, err)
 	u, err := url.Parse(d.url(t))
 	require.NoError(t, err)
-	// The server may be behind a proxy: it says where its clients come from.
+	// The server may be behind a proxy, so ask it for the client's host.
 	host := scalar[string](t, admin, "SELECT SUBSTRING_INDEX(USER(), '@', -1)")
 	user, password := randomPrefix(), rand.Text()
 	name = fmt.Sprintf("'%s'@'%s'", user, host)
@@ -172,7 +172,7 @@ func mysqlUser(t *testing.T, d *database) (name string, db *sql.DB) {
 	return name, d.open(t, u.String())
 }
 
-func TestGrantsOnMySQL(t *testing.T) {
+func TestVerifyGrantsOnMySQL(t *testing.T) {
 	t.Parallel()
 	d := on(t, MySQL)
 	all := make(map[string]string)

@@ -31,7 +31,7 @@ func parallel(workers, n int, do func(i int) (time.Duration, error)) ([]time.Dur
 				d, err := do(i)
 				mu.Lock()
 				if err != nil {
-					if err != errEnough && first == nil {
+					if !errors.Is(err, errEnough) && first == nil {
 						first = err
 					}
 					select {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html/template"
 	"io"
@@ -42,7 +43,7 @@ func TestMain(m *testing.M) {
 func newPerson(t *testing.T) *chromium.Tab {
 	t.Helper()
 	browser, err := start()
-	if err == chromium.ErrNotInstalled {
+	if errors.Is(err, chromium.ErrNotInstalled) {
 		t.Skip(err)
 	}
 	require.NoError(t, err)

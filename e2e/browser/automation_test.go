@@ -94,6 +94,6 @@ func TestDemoRunsAnAutomationWithoutScripts(t *testing.T) {
 	var read []string
 	tab.JSON(subjects, &read)
 	require.Equal(t, []string{"We found the bug", "Your ticket to New York"}, read)
-	require.Equal(t, 960.0, tab.Number(`document.querySelector("img").naturalWidth`))
+	require.Equal(t, 960, int(tab.Number(`document.querySelector("img").naturalWidth`)))
 	require.Empty(t, tab.Problems())
 }

@@ -44,33 +44,33 @@ var targets = []target{
 	{
 		dir: ".",
 		functions: []string{
-			// The eight proofs, and what they are made of.
-			"proveStart", "proveIdentity", "isUsable", "isFresh", "ownedBy",
+			// The eight proofs.
+			"proveFlow", "proveIdentity", "isUsable", "isFresh", "ownedBy",
 			"readOutcome", "isCancel",
 			"stateCookies.find", "sameState", "stateCookies.open", "stateCookies.sent", "stateCookies.isName", "isHex", "isBase32",
 			"unpack",
-			"Handler.callback", "Handler.connect", "Handler.refuse", "isOf", "Handler.gatherFixed", "ofAnother", "answerFirst", "canFlush", "Handler.gatherFor",
+			"Handler.callback", "Handler.finish", "Handler.connect", "Handler.refuseFlow", "Handler.refuse", "isOf", "Handler.gatherFixed", "Handler.gatherCandidates", "flowEvidence.candidates", "ofAnother", "answerFirst", "canFlush", "Handler.gatherFor",
 			"stateCookies.all", "stateCookies.dropReturn", "stateCookies.keptReturn", "returned.says", "returned.known",
 			// The store's part of them.
-			"MemoryStore.Complete", "MemoryStore.SetHealth", "MemoryStore.Disconnect", "MemoryStore.SetLabel", "MemoryStore.Queue",
+			"MemoryStore.Complete", "MemoryStore.completable", "MemoryStore.add", "MemoryStore.renew", "MemoryStore.SetHealth", "MemoryStore.Disconnect", "MemoryStore.SetLabel", "MemoryStore.Queue",
 			// Which connection, and whether it is accepted.
 			"Pending.place", "Application.plan", "Handler.ask", "endsFlow", "Handler.discard", "cleanLabel", "Application.setLabel",
 			"Application.disconnect", "Application.DisconnectByID", "first",
 			// What is learned about a connection, and what is deleted at Anchor.
 			"learnedAt", "Handler.verifyApplication", "Handler.Check", "Application.refused", "Handler.isElsewhere", "Completion.agrees", "identityEvidence.isDisposable", "isUnmarked", "Handler.clearUp", "Handler.queueDeletion",
 			"isOrphanAge", "reconciler.connection", "reconciler.identitiesOf", "reconciler.identity", "reconciler.found",
-			"Application.Adopt", "Handler.proveAdopted", "startEvidence.refusal",
+			"Application.Adopt", "Handler.storeAdopted", "Handler.proveAdopted", "flowEvidence.refusal",
 			// Where a request comes from and leads to.
 			"Handler.fromOurPages", "newHosts", "hosts.parse", "hosts.at", "hosts.verify", "TenantUserID", "isFramed", "stateCookies.try", "isLocalPath", "sendTo", "inASCII", "parsePublicURL", "parseDestination", "hasControls", "isLoopback", "withReturnTo",
 			"Handler.signedIn", "Application.require",
 			// Tokens whose clocks disagree.
-			"Handler.start",
+			"Handler.start", "Handler.begin", "Application.issue",
 			// The application an identity belongs to.
 			"project.ask", "namesApplication", "Application.holds", "listing.holds", "listing.search", "listing.find",
 			// Who is nobody, and what is no secret.
 			"isNobody", "isZero", "looksRandom", "webhookSecretProblem",
-			// What ends, and what is owed.
-			"Handler.Disconnect", "Handler.disconnectUnserved", "Handler.logUnserved", "Application.workOn", "lane.run", "pace.limit", "pace.note", "isRefused", "taskDelay",
+			// What ends, and tasks.
+			"Handler.DisconnectAll", "Handler.disconnectUnserved", "Handler.logUnserved", "Application.workOn", "lane.run", "pace.limit", "pace.note", "isRefused", "taskDelay",
 			// What is bounded.
 			"clip", "clipError", "Handler.compareClocks", "logRate.allows", "Event.share", "events.add",
 			// Events.
@@ -79,7 +79,7 @@ var targets = []target{
 		fields: map[string]string{
 			"HttpOnly": "false", "Secure": "false", "SameSite": "http.SameSiteNoneMode",
 		},
-		quick: "^Test(EveryProof|AnswerTo|AnswerComes|RunKeeps|FixedCallback|AnUnfinished|AKeptReturn|AnIdentityOfAnApp|TheProject|AnIdentityThatIsRefusedAnyway|AStartCosts|AListWithout|AProject|Clip|LooksRandom|ALogRate|Disconnect|WhatNobody|TheDelay|SessionUser|Clocks|MoreEvents|ARefusalSays|ARefusalBy|WhoIsNotSignedIn|ATaskThat|ARequestFills|AGateways|WhatACallbackSays|AReturnPath|ADestination|WhatAnEvent|AState|AnAltered|ABrowserHolds|New|WhoIs|RequireIdentity|Routes|MemoryStoreContract|Which|TheFirst|AConnection|AColleague|ALabel|Accept|AnAccept|Renewing|ThePersonIs|ARefusal|TwoTabs|AtTheLimit|Disconnecting|AnActor|BehindAFixed|WhenNews|WhatAStatus|ACheck|ASignIn|AnOldReturn|Reconcile|AMapping|AnAdoption|ASession|ARefused|TheAppIsTold|AHost|ATenants|TenantUser|UsersOfTwo|APageOfOne|ALookUpOf|VerifyAsks|AFlowThatBegan|AFlowReturns|AFlowDoesNot|AScriptsFlow|OnlyOur|NewChecks)",
+		quick: "^Test(Accept|Actor|Adopt|All|Answer|Application|Ask|Callback|Check|Client|Clip|Compare|Connect|Cookie|Discard|DisconnectOf|Error|Event|Explain|Failed|Find|First|Fixed|Flow|Framed|From|Gather|HTMX|Handler|Host|Is|Label|Language|Learned|Limit|Listing|Log|Looks|Memory|New|Next|On|Pages|Parse|Place|Popup|Post|Proofs|Read|Reconcile|Require|Return|Routes|Send|Session|Settle|Sign|State|Status|Store|Sweep|Tagged|Task|Template|Tenant|Text|Upstream|User|Validate|Verify|Webhook)",
 	},
 	{
 		dir: "anchorhttp",

@@ -2,12 +2,11 @@
 //
 //	go run ./e2e/release v0.1.0
 //
-// All modules of the repository get the same version. In the repository their
-// go.mod files require each other at v0.0.0 and replace that by a folder, which is
-// of use here alone: a program that requires sqlstore would look for connect
-// v0.0.0, and go install refuses a command whose module replaces anything. So the
-// commit of a release has other go.mod files. It is a child of HEAD that only the
-// tags point at: branches stay as they are. Nothing is pushed.
+// All modules of the repository get the same version. On a branch, their go.mod
+// files require each other at v0.0.0 and replace that by a folder. Neither works for
+// users: connect v0.0.0 does not exist, and go install refuses a command whose module
+// replaces others. So the commit of a release has other go.mod files. It is a child of
+// HEAD that only the tags point at; branches do not change. Nothing is pushed.
 package main
 
 import (
@@ -66,9 +65,9 @@ func (m module) tag(version string) string { return path.Join(m.dir, version) }
 // Modules of major version 2 and above need other import paths.
 var releasable = regexp.MustCompile(`^v[01]\.(0|[1-9]\d*)\.(0|[1-9]\d*)$`)
 
-// release commits the go.mod files of version on top of repository's HEAD and tags
-// the commit for every module. It returns the tags. Files that are not committed
-// are an error, as is a tag that exists.
+// release commits the go.mod files of version on top of the repository's HEAD, and
+// tags the commit for every module. It returns the tags. It fails if a file is not
+// committed, or if one of the tags exists.
 func release(repository, version string) ([]string, error) {
 	if !releasable.MatchString(version) {
 		return nil, fmt.Errorf("%q is no version like v0.1.0, of major version 0 or 1", version)
@@ -102,8 +101,8 @@ func release(repository, version string) ([]string, error) {
 	}
 	worktree := filepath.Join(scratch, "worktree")
 	defer func() {
-		output(repository, "git", "worktree", "remove", "--force", worktree)
-		os.RemoveAll(scratch)
+		_, _ = output(repository, "git", "worktree", "remove", "--force", worktree)
+		_ = os.RemoveAll(scratch)
 	}()
 	if _, err := output(repository, "git", "worktree", "add", "--detach", worktree); err != nil {
 		return nil, err
@@ -144,8 +143,8 @@ func modulesOf(repository string) ([]module, error) {
 	return modules, nil
 }
 
-// setVersion has the go.mod file in dir require modules at version, and replace
-// none of them.
+// setVersion edits the go.mod file in dir: what it requires of modules it requires at
+// version, and it replaces none of them.
 func setVersion(dir string, modules []module, version string) error {
 	file, err := readGoMod(dir)
 	if err != nil {
@@ -164,7 +163,7 @@ func setVersion(dir string, modules []module, version string) error {
 	return err
 }
 
-// A goMod is what release needs to know of a go.mod file.
+// A goMod is the part of a go.mod file that release reads.
 type goMod struct {
 	Module  struct{ Path string }
 	Require []struct{ Path, Version string }
@@ -185,8 +184,7 @@ func readJSON(value any, dir, name string, args ...string) error {
 	return json.Unmarshal([]byte(printed), value)
 }
 
-// output runs a command in dir and returns what it prints, without white space
-// around it.
+// output runs a command in dir and returns its output, trimmed.
 func output(dir, name string, args ...string) (string, error) {
 	return outputWith(nil, dir, name, args...)
 }

@@ -78,7 +78,7 @@ func TestUserDeletedDuringTheCallbackIsNotConnected(t *testing.T) {
 		err = connectAs(t, db, u.ID, oneIdentity)
 		require.Error(t, err)
 		for _, answer := range []error{connect.ErrStateSpent, connect.ErrStateUnknown, connect.ErrAnotherUser} {
-			require.False(t, errors.Is(err, answer), "it is a fault")
+			require.NotErrorIs(t, err, answer, "it is a fault")
 		}
 		connections, err := db.store.Connections(t.Context(), application, u.ID)
 		require.NoError(t, err)

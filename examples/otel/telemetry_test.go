@@ -255,7 +255,7 @@ func TestExportHasNoSecrets(t *testing.T) {
 	exported := inJSON(t, s.spans.GetSpans()) + inJSON(t, s.collect())
 	raw := inJSON(t, s.raw.GetSpans())
 	for name, secret := range secrets {
-		require.False(t, strings.Contains(exported, secret), name)
+		require.NotContains(t, exported, secret, name)
 	}
 	require.NotContains(t, exported, "identity_id")
 	require.NotContains(t, exported, "madeup")

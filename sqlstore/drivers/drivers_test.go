@@ -20,7 +20,7 @@ import (
 	_ "github.com/lib/pq"
 )
 
-// A way is a driver with parameters, and where it leads to.
+// A way is a driver with parameters and a database.
 type way struct {
 	name    string
 	dialect sqlstore.Dialect
@@ -36,7 +36,7 @@ const (
 	mysql     = "CONNECT_TEST_MYSQL"
 )
 
-// ways are those that sqlstore's own tests do not take.
+// ways are those that sqlstore's own tests do not use.
 var ways = []way{
 	{"pgx, cache_statement", sqlstore.PostgreSQL, "pgx", postgres, ""},
 	{"pgx, cache_describe", sqlstore.PostgreSQL, "pgx", postgres, "default_query_exec_mode=cache_describe"},
@@ -62,7 +62,7 @@ func need(t *testing.T, variable string) string {
 	return address
 }
 
-// open opens the database in one way.
+// open opens the database.
 func (w way) open(t *testing.T) *sql.DB {
 	t.Helper()
 	dsn := need(t, w.variable)
@@ -83,7 +83,7 @@ func (w way) open(t *testing.T) *sql.DB {
 	return db
 }
 
-// fast does without waiting for disks: the tests end without a power failure.
+// fast does not wait for disks: the tests need not survive a power failure.
 func fast(dsn string) string { return withParameters(dsn, "synchronous_commit=off") }
 
 func withParameters(dsn, parameters string) string {
@@ -96,8 +96,8 @@ func withParameters(dsn, parameters string) string {
 	return dsn + "?" + parameters
 }
 
-// tables are sets of tables in one database. A test takes one for itself, and leaves it
-// empty for the next: to make tables takes longer than most tests.
+// tables are sets of tables in one database. A test takes one, and empties it for the next
+// test: creating tables takes longer than most tests.
 type tables struct {
 	db      *sql.DB
 	dialect sqlstore.Dialect
@@ -106,7 +106,7 @@ type tables struct {
 	free []string // prefixes
 }
 
-// newTables drops all sets when t ends.
+// newTables returns no sets yet. All sets are dropped when t ends.
 func newTables(t *testing.T, db *sql.DB, d sqlstore.Dialect) *tables {
 	all := &tables{db: db, dialect: d}
 	t.Cleanup(func() {
@@ -140,7 +140,7 @@ func (all *tables) store(t *testing.T) connect.Store {
 	return s
 }
 
-// newStore makes tables of its own, and drops them in the end.
+// newStore returns a store with its own tables. They are dropped after the test.
 func newStore(t *testing.T, db *sql.DB, d sqlstore.Dialect) *sqlstore.Store {
 	t.Helper()
 	prefix := randomPrefix()

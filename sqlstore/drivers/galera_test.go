@@ -18,7 +18,7 @@ import (
 	"github.com/anchorconnect/connect/storetest"
 )
 
-// galera holds the URLs of two nodes of one cluster, with a comma between.
+// galera names the variable with the URLs of two nodes of one cluster, separated by a comma.
 const galera = "CONNECT_TEST_GALERA"
 
 // nodes connects to the nodes of a cluster in turn, as a balancer does.
@@ -68,13 +68,13 @@ func TestGalera(t *testing.T) {
 	})
 	t.Run("what is written on one node is found on the other at once", func(t *testing.T) {
 		t.Parallel()
-		// Each statement has a connection of its own, to the other node than the last one.
+		// Each statement has a new connection, to the other node than the last one.
 		alternating := openNodes(t, "wsrep_sync_wait=3")
 		alternating.SetMaxIdleConns(-1)
 		s := newStore(t, alternating, sqlstore.MySQL)
 		now := time.Now()
 		for i := range 300 {
-			hash := fmt.Sprint("start ", i)
+			hash := fmt.Sprint("flow ", i)
 			require.NoError(t, s.Bind(t.Context(), connect.Pending{
 				TokenHash: hash, ApplicationID: "application", UserID: hash, ReturnTo: "/", IssuedAt: now, ExpiresAt: now.Add(time.Hour),
 			}, 10))

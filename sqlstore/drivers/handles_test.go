@@ -18,7 +18,7 @@ import (
 	"github.com/anchorconnect/connect/storetest"
 )
 
-// The store shares the handle that an app's own library owns.
+// The store shares the handle of an app's own library.
 func TestHandles(t *testing.T) {
 	t.Parallel()
 	for name, open := range map[string]func(t *testing.T, address string) *sql.DB{

@@ -23,7 +23,7 @@ import (
 	"github.com/anchorconnect/connect/sqlstore"
 )
 
-// migrated is a database of a server for one test, with a prefix of its own.
+// migrated is a database of a server for one test, with its own prefix.
 type migrated struct {
 	dialect sqlstore.Dialect
 	db      *sql.DB
@@ -51,7 +51,7 @@ func onBoth(t *testing.T, parameters string, test func(t *testing.T, m migrated)
 	}
 }
 
-// requireComplete requires that the tool has left nothing to do.
+// requireComplete requires that Migrate has nothing to do after the tool.
 func (m migrated) requireComplete(t *testing.T) {
 	t.Helper()
 	s := sqlstore.New(m.db, m.dialect, m.option)
@@ -59,8 +59,8 @@ func (m migrated) requireComplete(t *testing.T) {
 	require.NoError(t, s.Migrate(t.Context()))
 }
 
-// goose splits a file into statements by itself. Only PostgreSQL's has a statement with
-// semicolons inside, so that it is one for goose.
+// goose splits a file into statements. Only PostgreSQL's has a statement that contains
+// semicolons, so goose must take the whole file as one.
 func TestGoose(t *testing.T) {
 	t.Parallel()
 	onBoth(t, "", func(t *testing.T, m migrated) {
@@ -77,8 +77,8 @@ func TestGoose(t *testing.T) {
 	})
 }
 
-// golang-migrate sends a file in one Exec. On MySQL that needs multiStatements in the
-// handle that it is given, which need not be the app's.
+// golang-migrate sends a file in one Exec. On MySQL its handle needs multiStatements, but it
+// need not be the app's handle.
 func TestGolangMigrate(t *testing.T) {
 	t.Parallel()
 	up := func(t *testing.T, m migrated) error {
@@ -110,8 +110,7 @@ func TestGolangMigrate(t *testing.T) {
 	})
 }
 
-// A declarative diff of Atlas knows nothing of the store's tables, and drops them unless
-// they are excluded.
+// A declarative diff of Atlas drops the store's tables unless they are excluded.
 func TestAtlas(t *testing.T) {
 	t.Parallel()
 	onBoth(t, "", func(t *testing.T, m migrated) {
@@ -135,7 +134,7 @@ func TestAtlas(t *testing.T) {
 		}
 		require.NoError(t, err)
 		dropped := func(exclude ...string) (all []string) {
-			// Of all that other tests make in the meantime only this one's tables count.
+			// Ignore the tables of tests that run at the same time.
 			is, err := target.InspectSchema(t.Context(), name, &schema.InspectOptions{Mode: schema.InspectSchemas | schema.InspectTables, Exclude: exclude})
 			require.NoError(t, err)
 			changes, err := target.SchemaDiff(is, schema.New(name))

@@ -13,9 +13,9 @@ import (
 	"github.com/anchorconnect/connect/sqlstore"
 )
 
-// Behind a pooler in transaction mode these drivers write wrong rows, or fail when a
-// second process comes. Migrate and Verify must say so.
-func TestRefusedBehindPgBouncer(t *testing.T) {
+// Behind a pooler in transaction mode these drivers write wrong rows, or fail when a second
+// process connects. Migrate and Verify must refuse them.
+func TestPgBouncerRefusesDrivers(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
 		driver, parameters, says string
@@ -52,15 +52,15 @@ func requireRefused(t *testing.T, db *sql.DB, says string) {
 	t.Helper()
 	s := sqlstore.New(db, sqlstore.PostgreSQL, sqlstore.WithTablePrefix(randomPrefix()))
 	for _, err := range []error{s.Migrate(t.Context()), s.Verify(t.Context())} {
-		// When others keep the pooler busy, a statement that was prepared may not be found
-		// out. The next one then fails, and says the same.
+		// If other tests keep the pooler busy, the probe may miss a prepared statement. The
+		// next statement then fails with an error that names the same remedy.
 		require.ErrorContains(t, err, "a pooler such as PgBouncer in transaction mode")
 		require.ErrorContains(t, err, says)
 		require.NotContains(t, err.Error(), "\n")
 	}
 }
 
-// counting embeds another driver's connections, as those do that trace or count.
+// counting embeds another driver's connections, as drivers for tracing or metrics do.
 type counting struct {
 	driver driver.Driver
 	dsn    string
@@ -87,8 +87,8 @@ func (c *countingConn) ExecContext(ctx context.Context, query string, args []dri
 	return c.Conn.(driver.ExecerContext).ExecContext(ctx, query, args)
 }
 
-// PgBouncer refuses parameters that it cannot keep apart for each client.
-func TestParametersThatPgBouncerRefuses(t *testing.T) {
+// PgBouncer refuses parameters that it cannot track for each client.
+func TestPgBouncerRefusesParameters(t *testing.T) {
 	t.Parallel()
 	for _, driver := range []string{"pgx", "postgres"} {
 		for _, parameter := range []string{"search_path=tenant", "statement_timeout=1000"} {
@@ -101,8 +101,8 @@ func TestParametersThatPgBouncerRefuses(t *testing.T) {
 	}
 }
 
-// What ParseURL returns is right behind a pooler as it is.
-func TestParseURLBehindPgBouncer(t *testing.T) {
+// ParseURL's result works behind a pooler.
+func TestPgBouncerTakesWhatParseURLReturns(t *testing.T) {
 	t.Parallel()
 	name, dsn, d, err := sqlstore.ParseURL(need(t, pgbouncer))
 	require.NoError(t, err)

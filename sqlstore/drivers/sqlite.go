@@ -1,6 +1,5 @@
 // Package drivers tests sqlstore with the drivers, poolers, handles and migration tools
-// that apps use. It is in a module of its own, so that nobody who uses sqlstore builds
-// them.
+// that apps use. It is a module of its own, so that users of sqlstore do not download them.
 package drivers
 
 import (
@@ -17,8 +16,8 @@ import (
 	"github.com/anchorconnect/connect/storetest"
 )
 
-// SQLite runs the suite of the store with a driver of SQLite. Two of them register the
-// same name, so each has a test program of its own.
+// SQLite runs the suite of the store with a driver of SQLite. Two of the drivers register the
+// same name, so each has its own test program.
 func SQLite(t *testing.T, driver, parameters string) {
 	t.Run("the suite", func(t *testing.T) {
 		t.Parallel()
@@ -30,8 +29,7 @@ func SQLite(t *testing.T, driver, parameters string) {
 		})
 	})
 
-	// Forty processes start at once on an empty file. "database is locked" must be
-	// recognized for what it is.
+	// Forty pools migrate an empty file at once. "database is locked" must be recognized.
 	for _, parameters := range []string{parameters, "", "_txlock=deferred&_busy_timeout=1&_pragma=busy_timeout(1)"} {
 		t.Run("racing migrations with "+parameters, func(t *testing.T) {
 			t.Parallel()

@@ -104,7 +104,7 @@ func kill(ctx context.Context, pid int, dir string) bool {
 	if err != nil {
 		return false
 	}
-	defer handle.Release()
+	defer func() { _ = handle.Release() }()
 	running, err := processes(ctx)
 	if err != nil {
 		return false

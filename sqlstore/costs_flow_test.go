@@ -15,8 +15,7 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// What a person's whole way through costs, counted between the handler and the
-// database.
+// The statements of a user's whole flow, counted between the handler and the database.
 func TestRoundTripsOfAFlow(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, d *database) {
@@ -50,9 +49,8 @@ func TestRoundTripsOfAFlow(t *testing.T) {
 		require.NoError(t, err)
 		client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-		// costs makes a request and requires what it costs: so many statements,
-		// and whether some of them are a transaction. It returns where the answer
-		// leads to.
+		// costs makes a request, requires its number of statements and whether it has a
+		// transaction, and returns the Location of the response.
 		costs := func(name, method, address string, statements int, transaction bool) string {
 			t.Helper()
 			var location string

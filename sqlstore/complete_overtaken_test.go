@@ -15,10 +15,9 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// Each of these calls has begun, and waits for a lock, when another transaction
-// changes what it has looked at before. On SQLite that cannot be: there the
-// other one comes first as a whole.
-func TestOvertaken(t *testing.T) {
+// Another transaction changes the rows that a call has read, while the call waits for a
+// lock. On SQLite the other transaction always comes first as a whole.
+func TestCompleteOvertaken(t *testing.T) {
 	t.Parallel()
 
 	const (
@@ -27,17 +26,16 @@ func TestOvertaken(t *testing.T) {
 	)
 	for _, row := range []struct {
 		name string
-		// before makes what there is beside anna's flow, if anything.
+		// before creates the rows besides anna's flow. It may be nil.
 		before func(t *testing.T, s *Store)
-		// locked is what another transaction sends before and commits after, and
-		// then what else happens while the call waits for it.
+		// locked is what the other transaction sends before the call, and commits
+		// during it. then runs while the call waits.
 		locked []string
 		then   func(t *testing.T, s *Store)
-		// identity is what anna's flow is completed with, and how; tagged if it is
-		// zero.
+		// identity and how are the arguments of Complete. A zero how means tagged.
 		identity string
 		how      connect.Completion
-		// flow changes anna's flow, if it is set.
+		// flow changes anna's flow. It may be nil.
 		flow  func(p *connect.Pending)
 		want  error
 		after func(t *testing.T, s *Store)
@@ -430,10 +428,10 @@ func TestOvertaken(t *testing.T) {
 	}
 }
 
-// Another call comes before each step of one. Where it waits for a lock, the one
-// goes on meanwhile. In whatever order their steps are taken, no connection
-// outlives a Disconnect that came after its flow began.
-func TestNoConnectionOutlivesADisconnect(t *testing.T) {
+// Another call runs before each step of a call. If it waits for a lock, the first call goes
+// on meanwhile. In any order of their steps, no connection outlives a Disconnect that came
+// after its flow began.
+func TestDisconnectIsOutlivedByNoConnection(t *testing.T) {
 	t.Parallel()
 	type call func(ctx context.Context, s *Store) error
 	disconnect := func(ctx context.Context, s *Store) error {
@@ -447,8 +445,7 @@ func TestNoConnectionOutlivesADisconnect(t *testing.T) {
 	}
 	both := func(ctx context.Context, s *Store) error { return errors.Join(bind(ctx, s), complete(ctx, s)) }
 	nothing := func(context.Context, *Store) error { return nil }
-	// disconnectOne ends the only connection there is, and spends the flow, which could
-	// renew it.
+	// disconnectOne ends the only connection, and spends the flow that could renew it.
 	disconnectOne := func(ctx context.Context, s *Store) error {
 		d := all("anna")
 		d.ConnectionID = idOf("anna", "0")
@@ -504,8 +501,8 @@ func TestNoConnectionOutlivesADisconnect(t *testing.T) {
 		}
 	}
 
-	// On MySQL the statement that finds the flow may have looked for a Disconnect
-	// before the flow was bound. A later statement looks again.
+	// On MySQL the statement that finds the flow may have looked for a Disconnect before
+	// the flow was bound. A later statement looks again.
 	t.Run("Disconnect when Complete has looked for one, on MySQL", func(t *testing.T) {
 		t.Parallel()
 		d := on(t, MySQL)
@@ -528,9 +525,9 @@ func TestNoConnectionOutlivesADisconnect(t *testing.T) {
 	})
 }
 
-// overtakenAt makes a call, and another one before its step. Where that one waits for a
-// lock, the call goes on meanwhile. If the call has no such step, the other one comes
-// after it, and there are no more steps.
+// overtakenAt runs a call, and another one before its step. If the other one waits for a
+// lock, the call goes on meanwhile. If the call has no such step, the other one runs after it,
+// and there are no more steps.
 func overtakenAt(w *traffic, step int, call, other func() error) (err, otherErr error, more bool) {
 	errs := make(chan error, 1)
 	sending := 0
@@ -570,9 +567,9 @@ func requireOnly(t *testing.T, err error, allowed ...error) {
 	}
 }
 
-// Disconnect locks flows, then the connection, then tasks. A Complete that took
-// them in another order could run into a deadlock with it.
-func TestOrderOfLocks(t *testing.T) {
+// Disconnect locks flows, then the connection, then tasks. A Complete with another order
+// could deadlock with it.
+func TestCompleteLocksAsDisconnectDoes(t *testing.T) {
 	t.Parallel()
 	for name, how := range map[string]connect.Completion{"any identity": tagged, "the user's identity": same} {
 		t.Run("Complete with "+name+" waits for the connection before it queues a task, on PostgreSQL", func(t *testing.T) {
@@ -595,9 +592,9 @@ func TestOrderOfLocks(t *testing.T) {
 	}
 }
 
-// The rows of a user's connections are locked by slot. On PostgreSQL they lie in
-// another order once one of them was changed.
-func TestOrderOfConnections(t *testing.T) {
+// A user's connections are locked in the order of slots. On PostgreSQL their physical order
+// differs once one of them was changed.
+func TestDisconnectAndCompleteLockConnectionsBySlot(t *testing.T) {
 	t.Parallel()
 	adding := flow("anna", "adding")
 	adding.Adds = true
@@ -636,299 +633,5 @@ func TestOrderOfConnections(t *testing.T) {
 				})
 			})
 		}
-	}
-}
-
-func TestDisconnectOvertaken(t *testing.T) {
-	t.Parallel()
-	onEach(t, func(t *testing.T, d *database) {
-		t.Run("a disconnect waits for a return under way and then ends its connection", func(t *testing.T) {
-			t.Parallel()
-			s := d.migrated(t)
-			annas := flow("anna", "annas")
-			bind(t, s, annas)
-			var ended []connect.Connection
-			var err error
-			meanwhile(t, s, func() { ended, err = s.Disconnect(t.Context(), all("anna")) },
-				"UPDATE connect_pending SET spent = TRUE, identity_id = '1' WHERE token_hash = 'annas'",
-				"INSERT INTO connect_tasks VALUES ('1', 'tag', 'application', 'anna', 0, 0)",
-				insertConnection("anna", "1"),
-			)
-			require.NoError(t, err)
-			require.Len(t, ended, 1)
-			require.Equal(t, "1", ended[0].IdentityID)
-			requireConnection(t, s, "anna", "")
-			requireTasks(t, s, deletion("anna", "1"))
-			_, err = s.Complete(t.Context(), "annas", connection("anna", "1"), tagged)
-			require.ErrorIs(t, err, connect.ErrStateSpent)
-		})
-
-		t.Run("two disconnects of one user end the connection once", func(t *testing.T) {
-			t.Parallel()
-			s := d.migrated(t)
-			connected(t, s, "anna", "1")
-			var ended []connect.Connection
-			var err error
-			meanwhile(t, s, func() { ended, err = s.Disconnect(t.Context(), all("anna")) },
-				"UPDATE connect_pending SET identity_id = '' WHERE user_id = 'anna'",
-				"DELETE FROM connect_connections WHERE user_id = 'anna'",
-				"INSERT INTO connect_tasks VALUES ('1', 'delete', 'application', 'anna', 0, 5)",
-			)
-			require.NoError(t, err)
-			require.Empty(t, ended)
-			first := deletion("anna", "1")
-			first.Attempts = 6
-			requireTasks(t, s, first)
-		})
-
-		t.Run("two disconnects of one user end the connection once, when all flows were swept", func(t *testing.T) {
-			t.Parallel()
-			s := d.migrated(t)
-			connected(t, s, "anna", "1")
-			_, err := s.Sweep(t.Context(), noon.AddDate(1, 0, 0), 10)
-			require.NoError(t, err)
-			var ended []connect.Connection
-			meanwhile(t, s, func() { ended, err = s.Disconnect(t.Context(), all("anna")) },
-				"DELETE FROM connect_connections WHERE user_id = 'anna'",
-				"INSERT INTO connect_tasks VALUES ('1', 'delete', 'application', 'anna', 0, 5)",
-			)
-			require.NoError(t, err)
-			require.Empty(t, ended)
-			first := deletion("anna", "1")
-			first.Attempts = 6
-			requireTasks(t, s, first)
-		})
-	})
-}
-
-func TestSetHealthOvertaken(t *testing.T) {
-	t.Parallel()
-	later := noon.Add(time.Minute)
-	set := func(health connect.Health, at time.Time) string {
-		return fmt.Sprintf("UPDATE connect_connections SET health = '%s', health_at = %d WHERE identity_id = '1'", health, micros(at))
-	}
-	for name, row := range map[string]struct {
-		// locked is what another transaction does to anna's connection with the
-		// identity 1, when an event of noon says that it needs signing in.
-		locked  string
-		changed bool
-		want    func(c *connect.Connection)
-		err     error
-	}{
-		"by the same event": {
-			locked: set(connect.HealthNeedsSignIn, noon),
-			want:   func(c *connect.Connection) { c.Health, c.HealthAt = connect.HealthNeedsSignIn, noon },
-		},
-		"by a later event": {
-			locked: set(connect.HealthOK, later),
-			want:   func(c *connect.Connection) { c.HealthAt = later },
-		},
-		"by another event of that moment": {
-			locked:  set(connect.HealthOK, noon),
-			changed: true,
-			want:    func(c *connect.Connection) { c.Health, c.HealthAt = connect.HealthNeedsSignIn, noon },
-		},
-		"by an earlier event that says the same": {
-			locked: set(connect.HealthNeedsSignIn, noon.Add(-time.Second)),
-			want:   func(c *connect.Connection) { c.Health, c.HealthAt = connect.HealthNeedsSignIn, noon },
-		},
-		"by the same identity, connected again before the event": {
-			locked:  fmt.Sprintf("UPDATE connect_connections SET connected_at = %d WHERE identity_id = '1'", micros(later)),
-			changed: true,
-			want: func(c *connect.Connection) {
-				c.ConnectedAt, c.Health, c.HealthAt = later, connect.HealthNeedsSignIn, noon
-			},
-		},
-		"by another identity in its place": {
-			locked: "UPDATE connect_connections SET identity_id = '2' WHERE identity_id = '1'",
-			err:    connect.ErrNotConnected,
-		},
-		"by the end of the connection": {
-			locked: "DELETE FROM connect_connections WHERE identity_id = '1'",
-			err:    connect.ErrNotConnected,
-		},
-	} {
-		t.Run("an event is overtaken "+name, func(t *testing.T) {
-			t.Parallel()
-			onEach(t, func(t *testing.T, d *database) {
-				s := d.migrated(t)
-				connected(t, s, "anna", "1")
-				var c connect.Connection
-				var changed bool
-				var err error
-				meanwhile(t, s, func() {
-					c, changed, err = s.SetHealth(t.Context(), "1", connect.HealthNeedsSignIn, noon)
-				}, row.locked)
-
-				require.ErrorIs(t, err, row.err)
-				require.Equal(t, row.changed, changed)
-				if row.err != nil {
-					require.Zero(t, c)
-					return
-				}
-				want := connection("anna", "1")
-				row.want(&want)
-				require.Equal(t, want, c)
-				connections, err := s.Connections(t.Context(), application, "anna")
-				require.NoError(t, err)
-				require.Equal(t, []connect.Connection{want}, connections)
-			})
-		})
-	}
-}
-
-func TestClaimSkips(t *testing.T) {
-	t.Parallel()
-	onServers(t, func(t *testing.T, d *database) {
-		t.Run("a claim leaves out only what another one is taking, and does not wait for it", func(t *testing.T) {
-			t.Parallel()
-			s := d.migrated(t)
-			// Here a planner had rather sort all tasks than walk along the index.
-			const n, first = 300, 100
-			queueTags(t, s, n, func(i int) int { return i })
-			tx, err := s.db.BeginTx(t.Context(), s.tx)
-			require.NoError(t, err)
-			defer tx.Rollback()
-			var taking []connect.Task
-			if d.dialect == PostgreSQL {
-				taking, err = queryTasks(t.Context(), tx, s.sql.claimAtOnce, application, micros(tagDue), micros(deleteDue), first)
-			} else {
-				taking, err = queryTasks(t.Context(), tx, s.sql.pick, application, micros(tagDue), first)
-			}
-			require.NoError(t, err)
-			require.Len(t, taking, first)
-
-			begun := time.Now()
-			others, err := s.Claim(t.Context(), application, tagDue, deleteDue, n)
-			require.NoError(t, err)
-			require.Less(t, time.Since(begun), 2*time.Second)
-			require.Len(t, others, n-first)
-			require.NoError(t, tx.Commit())
-			taken := make(map[string]bool)
-			for _, task := range append(taking, others...) {
-				taken[task.IdentityID] = true
-			}
-			require.Len(t, taken, n)
-		})
-	})
-}
-
-// A task is queued for the owner that the identity has when the call comes to an end.
-func TestQueueOvertaken(t *testing.T) {
-	t.Parallel()
-	tagOf := func(user, identity string) connect.Task {
-		task := tag(user, identity)
-		task.NotBefore = tagDue
-		return task
-	}
-	for name, row := range map[string]struct {
-		before func(t *testing.T, s *Store)
-		task   connect.Task
-		locked []string
-		want   error
-		after  []connect.Task
-	}{
-		"a tag, by the end of the connection": {
-			before: func(t *testing.T, s *Store) { connected(t, s, "anna", "1") },
-			task:   tagOf("anna", "1"),
-			locked: []string{
-				"DELETE FROM connect_connections WHERE identity_id = '1'",
-				"INSERT INTO connect_tasks VALUES ('1', 'delete', 'application', 'anna', 0, 0)",
-			},
-			want:  connect.ErrNotConnected,
-			after: []connect.Task{deletion("anna", "1")},
-		},
-		"a tag, by another identity in its place": {
-			before: func(t *testing.T, s *Store) { connected(t, s, "anna", "1") },
-			task:   tagOf("anna", "1"),
-			locked: []string{"UPDATE connect_connections SET identity_id = '2' WHERE identity_id = '1'"},
-			want:   connect.ErrNotConnected,
-		},
-		"a tag, by nothing that matters": {
-			before: func(t *testing.T, s *Store) { connected(t, s, "anna", "1") },
-			task:   tagOf("anna", "1"),
-			locked: []string{"UPDATE connect_connections SET label = 'work' WHERE identity_id = '1'"},
-			after:  []connect.Task{tag("anna", "1")},
-		},
-		"a deletion, by a connection that gets the identity": {
-			before: func(t *testing.T, s *Store) {},
-			task:   deletion("anna", "1"),
-			locked: []string{
-				insertConnection("ben", "1"),
-				"INSERT INTO connect_tasks VALUES ('1', 'tag', 'application', 'ben', 0, 0)",
-			},
-			want:  connect.ErrIdentityTaken,
-			after: []connect.Task{tag("ben", "1")},
-		},
-		"a deletion, by another one": {
-			before: func(t *testing.T, s *Store) {},
-			task:   deletion("anna", "1"),
-			locked: []string{"INSERT INTO connect_tasks VALUES ('1', 'delete', 'application', 'ben', 0, 7)"},
-			after:  []connect.Task{deletion("anna", "1")},
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			onEach(t, func(t *testing.T, d *database) {
-				s := d.migrated(t)
-				row.before(t, s)
-				task := row.task
-				task.Attempts = 7
-				if task.NotBefore.IsZero() {
-					task.NotBefore = deleteDue
-				}
-				var err error
-				meanwhile(t, s, func() { err = s.Queue(t.Context(), task) }, row.locked...)
-				require.ErrorIs(t, err, row.want)
-				requireTasks(t, s, row.after...)
-			})
-		})
-	}
-
-	// Each step of one call has the other one before it. Either the identity is
-	// connected, or its deletion is queued.
-	for _, options := range [][]Option{nil, {WithHook(idle)}} {
-		t.Run(fmt.Sprintf("Queue of a deletion beside Complete, with %d options", len(options)), func(t *testing.T) {
-			t.Parallel()
-			onEach(t, func(t *testing.T, d *database) {
-				databaseURL := d.url(t)
-				db, w := watchedAt(t, databaseURL)
-				s := d.emptyIn(t, db, options...)
-				besides := New(d.open(t, databaseURL), d.dialect, append(options, WithTablePrefix(s.prefix))...)
-				require.NoError(t, besides.Migrate(t.Context()))
-				queue := func(s *Store) error {
-					task := deletion("anna", "1")
-					task.NotBefore = deleteDue
-					return s.Queue(t.Context(), task)
-				}
-				complete := func(s *Store) error {
-					_, err := s.Complete(t.Context(), "annas", connection("anna", "1"), tagged)
-					return err
-				}
-				for i, calls := range [][2]func(s *Store) error{{queue, complete}, {complete, queue}} {
-					for step, more := 0, true; more; step++ {
-						empty(t, besides)
-						bind(t, besides, flow("anna", "annas"))
-						var err, other error
-						err, other, more = overtakenAt(w, step,
-							func() error { return calls[0](s) }, func() error { return calls[1](besides) })
-						queued, completed := err, other
-						if i == 1 {
-							queued, completed = other, err
-						}
-						if queued == nil {
-							require.ErrorIs(t, completed, connect.ErrIdentityRetired)
-							requireConnection(t, besides, "anna", "")
-							requireTasks(t, besides, deletion("anna", "1"))
-						} else {
-							require.ErrorIs(t, queued, connect.ErrIdentityTaken)
-							require.NoError(t, completed)
-							requireConnection(t, besides, "anna", "1")
-							requireTasks(t, besides, tag("anna", "1"))
-						}
-					}
-				}
-			})
-		})
 	}
 }
