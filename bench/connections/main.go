@@ -1,8 +1,7 @@
-// Connections measures what bursts of calls to Anchor cost over TLS: how many
-// connections are dialed, how many handshakes that takes, and how long a call takes.
-// It compares http.DefaultTransport with the transport that anchorhttp.New brings,
-// over HTTP/1.1 and over HTTP/2. Between client and server is a network with a round
-// trip time of its own, since a handshake over loopback costs next to nothing.
+// Connections measures the cost of bursts of calls to Anchor over TLS: connections,
+// handshakes, and the duration of a call. It compares http.DefaultTransport with the
+// default transport of anchorhttp.New, over HTTP/1.1 and HTTP/2. It simulates a network
+// with a round-trip time, since a handshake over loopback costs almost nothing.
 //
 //	go run ./bench/connections
 package main
@@ -20,10 +19,10 @@ import (
 
 func main() {
 	var s settings
-	flag.IntVar(&s.calls, "calls", 64, "how many calls at once")
-	flag.IntVar(&s.bursts, "bursts", 20, "how many bursts of them")
-	flag.DurationVar(&s.pause, "pause", 100*time.Millisecond, "how long between two bursts")
-	flag.DurationVar(&s.answer, "answer", 50*time.Millisecond, "how long each answer of Anchor takes")
+	flag.IntVar(&s.calls, "calls", 64, "the number of concurrent calls")
+	flag.IntVar(&s.bursts, "bursts", 20, "the number of bursts")
+	flag.DurationVar(&s.pause, "pause", 100*time.Millisecond, "the pause between bursts")
+	flag.DurationVar(&s.answer, "answer", 50*time.Millisecond, "Anchor's response time")
 	flag.DurationVar(&s.roundTrip, "rtt", 20*time.Millisecond, "the network's round trip time")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -50,7 +49,7 @@ func compare(ctx context.Context, s settings) error {
 			})
 		}
 	}
-	fmt.Printf("%s, %d calls at once, an answer takes %v and a round trip %v.\n\n", report.Machine(), s.calls, s.answer, s.roundTrip)
+	fmt.Printf("%s, %d calls at once, a response takes %v and a round trip %v.\n\n", report.Machine(), s.calls, s.answer, s.roundTrip)
 	fmt.Print(report.Table([]string{"", "calls", "TCP connections", "TLS handshakes", "call p50", "p99"}, rows))
 	return nil
 }

@@ -28,21 +28,17 @@ const (
 	ownTransport     = "`anchorhttp.New` without a transport"
 )
 
-// A result is what all bursts through one transport came to.
+// A result is the result of all bursts through one transport.
 type result struct {
 	took                    []time.Duration
 	connections, handshakes int64
 }
 
-// measure makes bursts of calls to a server of its own.
-func measure(ctx context.Context, s settings, http2 bool, transport string) (r result, err error) {
-	fake := anchortest.New()
-	fake.Fault(anchortest.Fault{Latency: s.answer})
-	identity := fake.PutIdentity(anchortest.Identity{})
-	var connections, handshakes atomic.Int64
+// serve serves a fake over TLS. It counts connections and handshakes.
+func serve(fake *anchortest.Server, http2 bool, connections, handshakes *atomic.Int64) *httptest.Server {
 	server := httptest.NewUnstartedServer(fake)
 	server.EnableHTTP2 = http2
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // Dials that are not needed any more are dropped.
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // net/http abandons dials that it no longer needs.
 	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		if state == http.StateNew {
 			connections.Add(1)
@@ -53,10 +49,20 @@ func measure(ctx context.Context, s settings, http2 bool, transport string) (r r
 		return nil
 	}}
 	server.StartTLS()
-	defer server.Close()
 	fake.SetURL(server.URL)
+	return server
+}
 
-	// A transport with Go's own settings, but for the network and the certificate.
+// measure makes bursts of calls to a server of its own.
+func measure(ctx context.Context, s settings, http2 bool, transport string) (r result, err error) {
+	fake := anchortest.New()
+	fake.Fault(anchortest.Fault{Latency: s.answer})
+	identity := fake.PutIdentity(anchortest.Identity{})
+	var connections, handshakes atomic.Int64
+	server := serve(fake, http2, &connections, &handshakes)
+	defer server.Close()
+
+	// Go's default transport, except for the network and the certificate.
 	before := http.DefaultTransport
 	t := before.(*http.Transport).Clone()
 	defer func() {
@@ -91,7 +97,7 @@ func measure(ctx context.Context, s settings, http2 bool, transport string) (r r
 	return r, nil
 }
 
-// burst makes n calls at once and returns how long each took.
+// burst makes n concurrent calls and returns the duration of each.
 func burst(ctx context.Context, n int, call func() error) ([]time.Duration, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

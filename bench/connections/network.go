@@ -7,11 +7,10 @@ import (
 	"time"
 )
 
-// dialFar returns a dial function for connections over a network with this round
-// trip time.
+// dialFar returns a dial function for a network with this round-trip time.
 func dialFar(roundTrip time.Duration) func(ctx context.Context, network, addr string) (net.Conn, error) {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		select { // TCP's own handshake.
+		select { // TCP's handshake.
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-time.After(roundTrip):
@@ -27,14 +26,14 @@ func dialFar(roundTrip time.Duration) func(ctx context.Context, network, addr st
 	}
 }
 
-// A packet is underway until it is due.
+// A packet is in transit until it is due.
 type packet struct {
 	data []byte
 	due  time.Time
 }
 
-// forward copies from one connection to another until either ends. What it copies
-// arrives later, but is not slowed down.
+// forward copies from one connection to another until either ends. It adds latency but
+// does not limit the throughput.
 func forward(to io.WriteCloser, from io.Reader, delay time.Duration) {
 	underway := make(chan packet, 1024)
 	go func() {
@@ -52,7 +51,7 @@ func forward(to io.WriteCloser, from io.Reader, delay time.Duration) {
 	}()
 	for p := range underway {
 		time.Sleep(time.Until(p.due))
-		_, _ = to.Write(p.data) // Once it is closed, the other direction closes from.
+		_, _ = to.Write(p.data) // If to is closed, the other direction closes from.
 	}
 	to.Close()
 }

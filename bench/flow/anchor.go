@@ -14,9 +14,8 @@ import (
 
 const applicationID = "0a1b2c3d-0000-4000-8000-00000000aaaa"
 
-// anchor is Anchor's API in this very process: a transport with canned answers,
-// so that what is measured is our work and not a network's. It is for one
-// goroutine.
+// anchor is Anchor's API in this process: a transport with canned responses, so that the
+// network is not measured. It is not safe for concurrent use.
 type anchor struct {
 	header      http.Header
 	tokenEnd    string // of the answer with a token, after what is each token's own
@@ -77,7 +76,7 @@ func (a *anchor) RoundTrip(r *http.Request) (*http.Response, error) {
 	return canned(r, a.header, body), nil
 }
 
-// canned is the answer to a request, with status 200.
+// canned returns a response with status 200.
 func canned(r *http.Request, header http.Header, body []byte) *http.Response {
 	if r.Body != nil {
 		r.Body.Close()

@@ -23,11 +23,11 @@ const (
 func userID(i int) string     { return fmt.Sprintf("user-%06d", i) }
 func identityID(i int) string { return fmt.Sprintf("abcdefab-0000-4000-8000-%012x", i) }
 
-// A visit is a request of a browser's to the app.
+// A visit is a request from a browser to the app.
 type visit struct {
 	method string
 	url    *url.URL
-	line   string // what of the address stands in the request's first line
+	line   string // the request target
 	user   string
 	cookie string // all of the header
 }
@@ -41,8 +41,8 @@ func newVisit(method, address, user string, cookies ...string) visit {
 	return visit{method: method, url: u, line: u.RequestURI(), user: user, cookie: strings.Join(cookies, "; ")}
 }
 
-// traffic makes the requests of visits, and takes the answers. Both it uses again
-// and again, so that they cost next to nothing.
+// traffic sends the requests of visits. It reuses the request and the response writer, so
+// that they cost almost nothing.
 type traffic struct {
 	post, get, request http.Request
 	header             http.Header // of the answer
@@ -72,7 +72,7 @@ func newTraffic() *traffic {
 	}
 }
 
-// send has a handler answer a visit, and tells whether the status was this one.
+// send sends a visit to a handler. It returns an error if the status is another one.
 func (t *traffic) send(v visit, h http.Handler, status int) error {
 	if v.method == http.MethodPost {
 		t.request = t.post
@@ -107,8 +107,8 @@ func (t *traffic) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// begin starts a flow and returns where the browser is sent, and the cookies
-// that it is given, as it sends them back.
+// begin starts a flow and returns the URL of the redirect and the Cookie header of the
+// browser's next request.
 func begin(h http.Handler, v visit, status int) (*url.URL, []string, error) {
 	t := newTraffic()
 	if err := t.send(v, h, status); err != nil {
@@ -129,13 +129,13 @@ func begin(h http.Handler, v visit, status int) (*url.URL, []string, error) {
 	return location, cookies, nil
 }
 
-// answering has a handler answer prepared visits with this status.
+// answering returns a function that sends prepared visits and requires a status.
 func answering(h http.Handler, status int, visits []visit) func(i int) error {
 	t := newTraffic()
 	return func(i int) error { return t.send(visits[i], h, status) }
 }
 
-// newConnect is connect, as an app sets it up.
+// newConnect returns connect, configured as in an app.
 func newConnect(a *anchor) (*connect.Handler, *connect.MemoryStore, error) {
 	store := connect.NewMemoryStore()
 	h, err := connect.New(connect.Config{
@@ -161,7 +161,7 @@ func newBare(a *anchor) *bare.Handler {
 	}
 }
 
-// visitsOf makes n visits.
+// visitsOf returns n visits.
 func visitsOf(n int, make func(i int) visit) []visit {
 	var visits []visit
 	for i := range n {
@@ -170,14 +170,13 @@ func visitsOf(n int, make func(i int) visit) []visit {
 	return visits
 }
 
-// startVisits are n presses of the button.
+// startVisits returns n visits that start a flow.
 func startVisits(n int) []visit {
 	return visitsOf(n, func(i int) visit { return newVisit(http.MethodPost, publicURL+"/connect", userID(i)) })
 }
 
 var (
-	// startCall and callbackCalls are what the two steps of both ask of Anchor,
-	// and nothing else.
+	// startCall and callbackCalls are only the calls to Anchor of the two steps.
 	startCall = step{"Anchor's call alone", func(int) (func(int) error, error) {
 		client := newAnchor().client()
 		return func(int) error {
@@ -233,7 +232,7 @@ var (
 			visits = append(visits, newVisit(http.MethodGet, back, start.user, cookies...))
 		}
 		do := answering(h, http.StatusSeeOther, visits)
-		// The first callback of a process asks Anchor for the application.
+		// The first callback of a process reads the application.
 		return do, do(n)
 	}}
 

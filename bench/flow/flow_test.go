@@ -9,7 +9,7 @@ import (
 
 var tables = map[string][]row{"Start": startRows, "Callback": callbackRows, "Guard": guardRows}
 
-// Benchmark is the same steps for a profile of one:
+// Benchmark runs the same steps, to profile one of them:
 //
 //	go test ./bench/flow -run - -bench '/Callback/connect$' -cpu 1 -benchtime 20000x -cpuprofile cpu.out
 func Benchmark(b *testing.B) {
@@ -24,7 +24,7 @@ func Benchmark(b *testing.B) {
 	}
 }
 
-// Not parallel: goth's providers and its session store are the process's.
+// Not parallel: goth's providers and session store are global.
 func TestStepsDoWhatIsMeasured(t *testing.T) {
 	for name, rows := range tables {
 		for _, r := range rows {

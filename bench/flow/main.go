@@ -1,8 +1,7 @@
-// Flow measures what connecting costs beside the calls to Anchor: the start and
-// the callback of connect against a bare handler that proves nothing, and
-// against two libraries that sign users in, and RequireIdentity against two that
-// keep sessions. Whatever would be a call over the network is answered in the
-// process. It prints the tables that bench/README.md shows.
+// Flow measures the cost of connecting, without the network. It compares connect's start
+// and callback with a bare handler that checks nothing and with two libraries that sign
+// users in, and RequireIdentity with two session libraries. All network calls are answered
+// in the process. It prints the tables of bench/README.md.
 //
 //	go run ./bench/flow
 package main
@@ -16,8 +15,8 @@ import (
 )
 
 func main() {
-	rounds := flag.Int("rounds", 21, "how often everything takes its turn; the best counts")
-	times := flag.Int("times", 2000, "how often it is done in a turn")
+	rounds := flag.Int("rounds", 21, "the number of rounds; the best counts")
+	times := flag.Int("times", 2000, "repetitions per round")
 	flag.Parse()
 	if err := run(*rounds, *times); err != nil {
 		fmt.Fprintln(os.Stderr, "flow:", err)
@@ -25,10 +24,10 @@ func main() {
 	}
 }
 
-// A row is a step, and the upstream calls in it.
+// A row is a step and its upstream calls.
 type row struct {
 	step
-	calls string // the name of the step that is these alone; empty where there are none
+	calls string // the name of the step with only these calls; "" without any
 }
 
 var (

@@ -15,19 +15,18 @@ import (
 // A step is one thing that is measured.
 type step struct {
 	name string
-	// prepare gets everything ready for doing the step n times, for flows 0 to
-	// n-1, outside of what is measured.
+	// prepare prepares the step for flows 0 to n-1. It is not measured.
 	prepare func(n int) (do func(i int) error, err error)
 }
 
-// run is the step as a benchmark. It returns what went wrong, since a benchmark
-// outside of go test keeps that to itself.
+// run runs the step as a benchmark. It returns the error, which a benchmark outside of go
+// test does not report.
 func (s step) run(b *testing.B) error {
 	do, err := s.prepare(b.N)
 	if err != nil {
 		return fmt.Errorf("%s: %w", s.name, err)
 	}
-	runtime.GC() // What the preparation left behind is not the step's to sweep up.
+	runtime.GC() // So that the garbage of the preparation is not measured.
 	b.ReportAllocs()
 	b.ResetTimer()
 	before := usage.Process()
@@ -40,23 +39,22 @@ func (s step) run(b *testing.B) error {
 	return nil
 }
 
-// cpuMetric is the time that the process took of a processor. The machine's other
-// work changes it less than the time of day.
+// cpuMetric is the processor time of the process. The machine's other work affects it less
+// than the elapsed time.
 const cpuMetric = "cpu-ns/op"
 
-// A figure is what a step costs.
+// A figure is the cost of a step.
 type figure struct{ ns, allocs, bytes int64 }
 
 func (f figure) minus(g figure) figure {
 	return figure{f.ns - g.ns, f.allocs - g.allocs, f.bytes - g.bytes}
 }
 
-// measure does every step a number of times in each of some rounds, and returns
-// the least that each took in a round: whatever else the machine does can only
-// add to that. The steps take turns, so that it happens to all of them.
+// measure runs every step in each round, and returns the lowest cost of each: the
+// machine's other work can only add to it. The steps take turns, so that it affects all of
+// them.
 func measure(steps []step, rounds, times int) (map[string]figure, error) {
-	// With one processor the collector does no more than it has to, and whatever it
-	// does counts.
+	// With one processor, all garbage collection is in the processor time.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	testing.Init()
 	if err := flag.Set("test.benchtime", strconv.Itoa(times)+"x"); err != nil {

@@ -20,7 +20,7 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 )
 
-// A peer is a library with the same two steps: begin, and come back.
+// A peer is a library with the same two steps: start and callback.
 type peer struct {
 	begin, finish http.Handler
 	beginURL      string
@@ -32,7 +32,7 @@ func (p peer) beginVisits(n int) []visit {
 	return visitsOf(n, func(i int) visit { return newVisit(http.MethodGet, p.beginURL, userID(i)) })
 }
 
-// startOf measures how a peer begins.
+// startOf returns the step of a peer's start.
 func startOf(name string, make func() (peer, error)) step {
 	return step{name, func(n int) (func(int) error, error) {
 		p, err := make()
@@ -43,7 +43,7 @@ func startOf(name string, make func() (peer, error)) step {
 	}}
 }
 
-// callbackOf measures how a peer finishes.
+// callbackOf returns the step of a peer's callback.
 func callbackOf(name string, make func() (peer, error)) step {
 	return step{name, func(n int) (func(int) error, error) {
 		p, err := make()
@@ -60,12 +60,12 @@ func callbackOf(name string, make func() (peer, error)) step {
 			visits = append(visits, newVisit(http.MethodGet, back, v.user, cookies...))
 		}
 		do := answering(p.finish, http.StatusSeeOther, visits)
-		// The first callback of a process asks for the provider's keys.
+		// The first callback of a process reads the provider's keys.
 		return do, do(n)
 	}}
 }
 
-// newGoth is goth with its own OpenID Connect provider and a cookie store.
+// newGoth returns goth with its OpenID Connect provider and a cookie store.
 func newGoth() (peer, error) {
 	op, err := newProvider()
 	if err != nil {
@@ -96,8 +96,8 @@ func newGoth() (peer, error) {
 	}, nil
 }
 
-// newZitadel is the relying party of zitadel/oidc with its sealed state cookie,
-// as in its own example. It checks the ID token unless it is OAuth 2 only.
+// newZitadel returns the relying party of zitadel/oidc with its sealed state cookie, as in
+// its example. It checks the ID token unless it is only OAuth 2.
 func newZitadel(oauthOnly, pkce bool) func() (peer, error) {
 	return func() (peer, error) {
 		op, err := newProvider()
@@ -137,8 +137,8 @@ func newZitadel(oauthOnly, pkce bool) func() (peer, error) {
 }
 
 var (
-	// exchangeCall and exchangeCalls are what the peers ask of their provider, and
-	// nothing else: the code exchange, and for goth the user's claims too.
+	// exchangeCall and exchangeCalls are only the peers' calls to their provider: the code
+	// exchange, and for goth also the user's claims.
 	exchangeCall = step{"a provider's code exchange alone", func(int) (func(int) error, error) {
 		op, err := newProvider()
 		if err != nil {
@@ -156,7 +156,7 @@ var (
 		return func(int) error { return errors.Join(op.exchange(config), op.userInfo()) }, nil
 	}}
 
-	// gorillaSession reads and writes a session cookie of gorilla's, sealed.
+	// gorillaSession reads and writes a sealed session cookie of gorilla.
 	gorillaSession = step{"gorilla `CookieStore`, `Get` and `Save`", func(n int) (func(int) error, error) {
 		store := sessions.NewCookieStore(bytes.Repeat([]byte("s"), 32), bytes.Repeat([]byte("e"), 32))
 		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -178,8 +178,8 @@ var (
 		return answering(h, http.StatusOK, visits), err
 	}}
 
-	// scsSession loads a session from scs's memory store. Nothing in it changes,
-	// so nothing is saved: its cheapest case.
+	// scsSession loads a session from scs's memory store. Nothing changes, so nothing is
+	// saved: the cheapest case.
 	scsSession = step{"scs `LoadAndSave`, memory store", func(n int) (func(int) error, error) {
 		manager := scs.New()
 		manager.Cookie.Name = "app"
@@ -197,7 +197,7 @@ var (
 	}}
 )
 
-// withSessions makes n visits that bring the session which h gave them before.
+// withSessions returns n visits with a session that h has created.
 func withSessions(h http.Handler, n int) ([]visit, error) {
 	var visits []visit
 	for i := range n {

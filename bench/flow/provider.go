@@ -20,8 +20,8 @@ const (
 	secret   = "secret"
 )
 
-// provider is an OpenID provider in this very process, for the libraries that
-// want one: a transport with canned answers, like [anchor].
+// provider is an OpenID provider in this process: a transport with canned responses, like
+// [anchor].
 type provider struct {
 	header  http.Header
 	answers map[string][]byte // by path
@@ -91,14 +91,14 @@ func (p *provider) RoundTrip(r *http.Request) (*http.Response, error) {
 	return canned(r, p.header, body), nil
 }
 
-// exchange is the code exchange as both libraries make it, and nothing else.
+// exchange makes the code exchange of both libraries.
 func (p *provider) exchange(config *oauth2.Config) error {
 	ctx := context.WithValue(context.Background(), oauth2.HTTPClient, p.client())
 	_, err := config.Exchange(ctx, "code")
 	return err
 }
 
-// userInfo asks for the claims of a user.
+// userInfo requests the claims of a user.
 func (p *provider) userInfo() error {
 	r, err := http.NewRequest(http.MethodGet, issuer+"/userinfo", nil)
 	if err != nil {

@@ -20,22 +20,22 @@ import (
 
 const userHeader = "X-User"
 
-// figures is what an app tells of itself.
+// figures are an app's measurements of itself.
 type figures struct {
 	Goroutines int
 	Heap       uint64        // bytes, after a collection
-	Peak       uint64        // bytes, of the machine's memory
-	Processor  time.Duration // that it took of processors
+	Peak       uint64        // bytes of resident memory
+	Processor  time.Duration // processor time
 }
 
-// serveApp is the app, until its standard input ends. It prints its address.
+// serveApp serves the app until standard input ends. It prints the app's URL.
 func serveApp(ctx context.Context, kind string) error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	// Anchor itself is spoken to over HTTP/2, on one connection. The fake speaks
-	// HTTP/1.1, where the default keeps two connections and dials the others anew.
+	// Anchor speaks HTTP/2, on one connection. The fake speaks HTTP/1.1, for which the
+	// default transport keeps only two idle connections.
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = 1000, 1000
 	app := &app{kind: kind, publicURL: "http://" + listener.Addr().String(), transport: transport}
@@ -57,7 +57,7 @@ func serveApp(ctx context.Context, kind string) error {
 	mux.Handle("/", app)
 	server := &http.Server{Handler: mux}
 	go func() {
-		_, _ = os.Stdin.Read(make([]byte, 1)) // Ends with whoever started this.
+		_, _ = os.Stdin.Read(make([]byte, 1)) // Ends with the parent process.
 		server.Close()
 	}()
 	fmt.Println(app.publicURL)
@@ -75,10 +75,10 @@ type app struct {
 
 	mu      sync.RWMutex
 	handler http.Handler
-	stop    func() // ends what handler does beside requests
+	stop    func() // ends the handler's background work
 }
 
-// renew begins with an empty store, and forgets the one before.
+// renew replaces the store with an empty one.
 func (a *app) renew(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -130,12 +130,12 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.ServeHTTP(w, r)
 }
 
-// figures tells what is in use when nothing is under way but this request.
+// figures measures the process while only this request is in progress.
 func (a *app) figures(w http.ResponseWriter, r *http.Request) {
 	used := figures{Processor: usage.Process(), Peak: usage.PeakMemory()} // Before the collections.
 	a.transport.CloseIdleConnections()
 	runtime.GC()
-	runtime.GC() // What finalizers and pools kept through the first.
+	runtime.GC() // Frees what finalizers and pools kept the first time.
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	used.Goroutines, used.Heap = runtime.NumGoroutine(), m.HeapAlloc

@@ -17,7 +17,7 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// result is what was found out about one kind of app.
+// result is the result for one kind of app.
 type result struct {
 	took              time.Duration
 	starts, callbacks []time.Duration
@@ -27,14 +27,14 @@ type result struct {
 	emptied figures // with none again
 }
 
-// measure starts a fake and an app of its own, and has users connect.
+// measure starts a fake and an app, and connects users.
 func measure(ctx context.Context, kind string, flows, atOnce int) (r result, err error) {
 	fake, err := anchortest.Start()
 	if err != nil {
 		return r, err
 	}
 	defer fake.Close()
-	fake.SetCallbackStyle(anchortest.OlderCallback) // The bare app knows no other.
+	fake.SetCallbackStyle(anchortest.OlderCallback) // The bare app supports only this style.
 	app, end, err := startApp(ctx, kind, fake)
 	if err != nil {
 		return r, err
@@ -60,7 +60,7 @@ func measure(ctx context.Context, kind string, flows, atOnce int) (r result, err
 	return r, err
 }
 
-// startApp runs this program as the app, and returns its address and what ends it.
+// startApp runs this program as the app. It returns its URL and a function that ends it.
 func startApp(ctx context.Context, kind string, fake *anchortest.Server) (address string, end func() error, err error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -85,7 +85,7 @@ func startApp(ctx context.Context, kind string, fake *anchortest.Server) (addres
 	end = func() error { return errors.Join(in.Close(), cmd.Wait()) }
 	address, err = bufio.NewReader(out).ReadString('\n')
 	if err != nil {
-		return "", nil, errors.Join(fmt.Errorf("the app said no address: %w", err), end())
+		return "", nil, errors.Join(fmt.Errorf("the app printed no URL: %w", err), end())
 	}
 	return strings.TrimSpace(address), end, nil
 }
@@ -105,8 +105,7 @@ func newBrowsers(app string, fake *anchortest.Server, atOnce int) *browsers {
 	}}
 }
 
-// connect has so many users connect, each a new one, and returns how long their
-// two requests took.
+// connect connects n new users, and returns the durations of their two requests.
 func (b *browsers) connect(ctx context.Context, flows int) (starts, callbacks []time.Duration, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -134,7 +133,7 @@ func (b *browsers) connect(ctx context.Context, flows int) (starts, callbacks []
 	return starts, callbacks, context.Cause(ctx)
 }
 
-// flow is what one person does.
+// flow goes through one user's flow.
 func (b *browsers) flow(ctx context.Context, user string) (start, callback time.Duration, err error) {
 	began := time.Now()
 	res, err := b.do(ctx, http.MethodPost, b.app+"/connect", user, "", http.StatusSeeOther)
@@ -156,8 +155,7 @@ func (b *browsers) flow(ctx context.Context, user string) (start, callback time.
 	return start, time.Since(began), err
 }
 
-// do makes a request, reads the answer to its end and tells whether it has this
-// status.
+// do makes a request, reads the response to its end and requires a status.
 func (b *browsers) do(ctx context.Context, method, address, user, cookies string, status int) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, method, address, nil)
 	if err != nil {
@@ -186,7 +184,7 @@ func (b *browsers) do(ctx context.Context, method, address, user, cookies string
 	return res, nil
 }
 
-// renewed has the app begin with an empty store, and returns its figures.
+// renewed gives the app an empty store and returns its figures.
 func (b *browsers) renewed(ctx context.Context, goroutines int) (figures, error) {
 	if _, err := b.do(ctx, http.MethodPost, b.app+"/renew", "", "", http.StatusOK); err != nil {
 		return figures{}, err
@@ -194,8 +192,8 @@ func (b *browsers) renewed(ctx context.Context, goroutines int) (figures, error)
 	return b.figures(ctx, goroutines)
 }
 
-// figures returns the app's when it is down to so many goroutines, or, where
-// they are not known or it does not come to that, after a while.
+// figures returns the app's figures once it has only this many goroutines, or after a
+// timeout.
 func (b *browsers) figures(ctx context.Context, goroutines int) (f figures, err error) {
 	b.client.CloseIdleConnections()
 	for range 50 {

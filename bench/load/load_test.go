@@ -12,7 +12,7 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// TestMain is the app, too: measure starts the program that it is in once more.
+// TestMain is also the app: measure starts its own program again.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == "-serve" {
 		if err := serveApp(context.Background(), os.Args[2]); err != nil {

@@ -1,9 +1,7 @@
-// Load runs whole flows over loopback sockets, many at once: a browser's start,
-// the sign-in on the fake's hosted page, and the browser's callback, first
-// against a bare handler that proves nothing and then against connect. The app is
-// a process of its own, whose memory and processor time are its alone; browsers
-// and the fake share the other one. It prints the table that bench/README.md
-// shows, and stops by itself.
+// Load runs many concurrent flows over loopback: a start, the sign-in on the fake's hosted
+// page, and the callback. It compares a bare handler that checks nothing with connect. The
+// app is a process of its own, so that its memory and processor time can be measured; the
+// browsers and the fake share this process. It prints the table of bench/README.md.
 //
 //	go run ./bench/load
 package main
@@ -21,8 +19,8 @@ import (
 )
 
 func main() {
-	flows := flag.Int("flows", 20_000, "how many users connect")
-	atOnce := flag.Int("at-once", 64, "how many of them at once")
+	flows := flag.Int("flows", 20_000, "the number of users")
+	atOnce := flag.Int("at-once", 64, "the number of concurrent flows")
 	limit := flag.Duration("limit", 5*time.Minute, "when to give up")
 	serve := flag.String("serve", "", "be the app: bare or connect (the program starts this by itself)")
 	flag.Parse()

@@ -10,19 +10,18 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// A phase is what Anchor is like.
+// A phase is a state of Anchor.
 type phase string
 
 const (
-	preparing  phase = "preparing" // Answers take no time.
+	preparing  phase = "preparing" // Responses take no time.
 	calm       phase = "before"
 	writesFail phase = "writes fail"
 	down       phase = "everything fails"
 	recovering phase = "recovery"
 )
 
-// worse returns the phase that a request belongs to if it began in one and ended in
-// the other.
+// worse returns the phase of a request that began in one phase and ended in another.
 func worse(began, ended phase) phase {
 	for _, p := range []phase{down, writesFail, recovering} {
 		if began == p || ended == p {
@@ -32,7 +31,7 @@ func worse(began, ended phase) phase {
 	return began
 }
 
-// anchor is the fake with an outage and a rate limit in front of it.
+// anchor is the fake behind an outage and a rate limit.
 type anchor struct {
 	fake   *anchortest.Server
 	answer time.Duration
@@ -42,10 +41,10 @@ type anchor struct {
 	bucket  bucket
 	written map[write]bool
 	counts  map[phase]map[int]int // by status
-	seconds map[int64]int         // calls that were refused by the limit, by second
+	seconds map[int64]int         // calls refused by the limit, by second
 }
 
-// A write is a call that changed an identity.
+// A write is a call that changes an identity.
 type write struct{ method, identityID string }
 
 func newAnchor(s settings) *anchor {
@@ -73,7 +72,7 @@ func (a *anchor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer := &statusWriter{ResponseWriter: w, status: http.StatusOK}
 	switch {
 	case p == recovering && !a.allowed():
-		// A limit answers at once.
+		// The limit responds without delay.
 		w.Header().Set("Retry-After", "1")
 		answer.WriteHeader(http.StatusTooManyRequests)
 	default:
@@ -118,14 +117,14 @@ func (a *anchor) has(w write) bool {
 	return a.written[w]
 }
 
-// statuses returns how many calls of a phase were answered with each status.
+// statuses returns the number of calls in a phase by response status.
 func (a *anchor) statuses(p phase) map[int]int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return maps.Clone(a.counts[p])
 }
 
-// mostRefused returns how many calls the limit refused in its worst second.
+// mostRefused returns the largest number of calls that the limit refused in one second.
 func (a *anchor) mostRefused() (most int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -159,7 +158,7 @@ func (b *bucket) take(now time.Time) bool {
 	return true
 }
 
-// A statusWriter remembers the status.
+// A statusWriter records the status.
 type statusWriter struct {
 	http.ResponseWriter
 	status int

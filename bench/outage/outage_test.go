@@ -120,8 +120,8 @@ func TestTables(t *testing.T) {
 	}.String()
 	for _, want := range []string{
 		"| large | 3 | 10 | 2.0 s | never |\n", "| small | 2 | 1 | 1.0 s | 1.5 s |\n",
-		"It took 4.0 s; at this limit it takes 3.0 s at least.", "400 calls were allowed, 100 a second", "7 were refused (429), 5 in the worst second",
-		"the large one had 6 of 13", "Never written within half a minute after that: 1.",
+		"Recovery took 4.0 s; the limit alone makes it take at least 3.0 s.", "Anchor allowed 400 calls, 100 per second", "refused 7 with 429, at most 5 in one second",
+		"the large one had 6 of 13", "Writes missing half a minute later: 1.",
 		"| everything fails: start | 0 | 4 | | |\n",
 	} {
 		require.Contains(t, text, want)

@@ -13,22 +13,22 @@ import (
 	"github.com/anchorconnect/connect/bench/internal/report"
 )
 
-// A result is what a run showed.
+// A result is the result of a run.
 type result struct {
 	database     string
-	queued       map[string]queue         // when the outage ended, by application
-	half, all    map[string]time.Duration // from then on; zero: not within the limit
-	largeLeft    int                      // of the large application when the small one had none
+	queued       map[string]queue         // at the end of the outage, by application
+	half, all    map[string]time.Duration // time until then; zero: not within the limit
+	largeLeft    int                      // for the large application when the small one had none
 	took         time.Duration            // the recovery
-	best         time.Duration            // that the limit allows; zero: users alone exceed it
+	best         time.Duration            // the shortest recovery at the limit; zero: users alone exceed it
 	statuses     map[int]int              // of the calls during the recovery
-	mostRefused  int                      // calls in a second
+	mostRefused  int                      // calls in one second
 	perSecond    int
 	waits        map[kind]waits
-	neverWritten int // long after
+	neverWritten int // long afterwards
 }
 
-// run goes through the phases.
+// run measures an outage.
 func run(ctx context.Context, s settings) (r result, err error) {
 	a := newAnchor(s)
 	server := httptest.NewServer(a)
@@ -48,30 +48,9 @@ func run(ctx context.Context, s settings) (r result, err error) {
 		return r, err
 	}
 
-	arriving, stop := context.WithCancel(ctx)
-	var background sync.WaitGroup
-	defer background.Wait()
-	defer stop()
-	background.Go(func() { u.arrive(arriving, s.rate) })
-	a.begin(calm)
-	sleep(ctx, s.calm)
-
-	a.begin(writesFail)
-	// Until some seconds before the end: a disconnect waits for retries.
-	background.Go(func() { u.leave(ctx, leaving, max(s.outage-3*time.Second, s.outage/2)) })
-	sleep(ctx, s.outage/2)
-	a.begin(down)
-	sleep(ctx, s.outage-s.outage/2)
-
-	a.begin(recovering)
-	r = recovery(ctx, s, u)
+	r = outage(ctx, s, a, u, leaving)
 	r.database, r.perSecond = apps.database, s.perSecond
-	r.statuses, r.mostRefused = a.statuses(recovering), a.mostRefused()
-	r.waits = u.waited()
-	stop()
-	background.Wait()
-
-	// Those who connected last may have a tag queued.
+	// The last users to connect may have a tag queued.
 	for range 300 {
 		if r.neverWritten = len(u.queued()); r.neverWritten == 0 || ctx.Err() != nil {
 			break
@@ -81,8 +60,32 @@ func run(ctx context.Context, s settings) (r result, err error) {
 	return r, ctx.Err()
 }
 
-// prepare connects the users who are to disconnect: n of the large application and a
-// tenth of that of the small one.
+// outage goes through the phases while users connect and disconnect.
+func outage(ctx context.Context, s settings, a *anchor, u *users, leaving []*user) result {
+	arriving, stop := context.WithCancel(ctx)
+	var background sync.WaitGroup
+	defer background.Wait()
+	defer stop()
+	background.Go(func() { u.arrive(arriving, s.rate) })
+	a.begin(calm)
+	sleep(ctx, s.calm)
+
+	a.begin(writesFail)
+	// The last disconnects start some seconds before the end, since they wait for retries.
+	background.Go(func() { u.leave(ctx, leaving, max(s.outage-3*time.Second, s.outage/2)) })
+	sleep(ctx, s.outage/2)
+	a.begin(down)
+	sleep(ctx, s.outage-s.outage/2)
+
+	a.begin(recovering)
+	r := recovery(ctx, s, u)
+	r.statuses, r.mostRefused = a.statuses(recovering), a.mostRefused()
+	r.waits = u.waited()
+	return r
+}
+
+// prepare connects the users who disconnect later: n of the large application and n/10 of
+// the small one.
 func prepare(ctx context.Context, u *users, n int) (leaving []*user, err error) {
 	var mu sync.Mutex
 	var group sync.WaitGroup
@@ -112,7 +115,7 @@ func prepare(ctx context.Context, u *users, n int) (leaving []*user, err error) 
 	return leaving, err
 }
 
-// recovery waits until what is queued now has been written.
+// recovery waits until all queued calls have been made.
 func recovery(ctx context.Context, s settings, u *users) result {
 	began := time.Now()
 	queued := u.queued()
@@ -120,8 +123,8 @@ func recovery(ctx context.Context, s settings, u *users) result {
 		queued: map[string]queue{"": queuedFor("", queued), small: queuedFor(small, queued)},
 		half:   make(map[string]time.Duration), all: make(map[string]time.Duration),
 	}
-	// Each user who connects needs three calls, a tag two, a deletion one. A second's
-	// calls are allowed at once.
+	// A user who connects needs three calls, a tag two, a deletion one. The limit allows
+	// a burst of one second's calls.
 	if spare := float64(s.perSecond - 3*s.rate); spare > 0 {
 		calls := max(len(queued)+r.queued[""].tags+r.queued[small].tags-s.perSecond, 0)
 		r.best = time.Duration(float64(calls) / spare * float64(time.Second))
@@ -146,7 +149,7 @@ func recovery(ctx context.Context, s settings, u *users) result {
 	return r
 }
 
-// still returns those of queued that are.
+// still returns the users of queued whose call is still queued.
 func (u *users) still(queued []user) (left []user) {
 	for _, one := range queued {
 		if !u.anchor.has(one.write()) {
@@ -171,12 +174,12 @@ func (r result) String() string {
 			allowed += n
 		}
 	}
-	fmt.Fprintf(&b, "\nIt took %.1f s; at this limit it takes %s at least. %d calls were allowed, %.0f a second with a limit of %d, and %d were refused (429), %d in the worst second.\n",
+	fmt.Fprintf(&b, "\nRecovery took %.1f s; the limit alone makes it take at least %s. Anchor allowed %d calls, %.0f per second with a limit of %d, and refused %d with 429, at most %d in one second.\n",
 		r.took.Seconds(), seconds(r.best), allowed, float64(allowed)/r.took.Seconds(), r.perSecond, refused, r.mostRefused)
 	if r.all[small] > 0 {
 		fmt.Fprintf(&b, "When the small application had nothing queued, the large one had %d of %d.\n", r.largeLeft, r.queued[""].size())
 	}
-	fmt.Fprintf(&b, "Never written within half a minute after that: %d.\n\n", r.neverWritten)
+	fmt.Fprintf(&b, "Writes missing half a minute later: %d.\n\n", r.neverWritten)
 
 	rows = nil
 	for _, p := range []phase{calm, writesFail, down, recovering} {

@@ -19,20 +19,19 @@ const (
 	disconnect = "disconnect"
 )
 
-// A kind of request, by what Anchor was like meanwhile.
+// A kind is a request in a phase.
 type kind struct {
 	phase   phase
 	request string
 }
 
-// waits are how long requests took that were answered as hoped for, and how many
-// were not.
+// waits has the durations of successful requests and the number of failed ones.
 type waits struct {
 	took   []time.Duration
 	failed int
 }
 
-// A user who is connected, or was.
+// A user is a user who has connected an account.
 type user struct {
 	id, application, identityID string
 	disconnected                bool
@@ -57,7 +56,7 @@ func newUsers(app string, a *anchor) *users {
 	}}
 }
 
-// connect has a new user connect to an application. It reports whether that worked.
+// connect connects a new user to an application. It reports whether it succeeded.
 func (u *users) connect(ctx context.Context, application string) (*user, bool) {
 	id := fmt.Sprintf("user-%07d", u.number.Add(1))
 	started, ok := u.do(ctx, start, http.MethodPost, u.app+"/connect"+suffix(application), id, nil)
@@ -90,7 +89,7 @@ func (u *users) disconnect(ctx context.Context, leaving *user) {
 	}
 }
 
-// suffix is what an application's routes end with.
+// suffix returns the suffix of an application's routes.
 func suffix(application string) string {
 	if application == "" {
 		return ""
@@ -98,7 +97,7 @@ func suffix(application string) string {
 	return "/" + application
 }
 
-// do makes a request and reports whether it was answered with a redirect.
+// do makes a request and reports whether the response is a redirect.
 func (u *users) do(ctx context.Context, request, method, address, id string, cookies []*http.Cookie) (*http.Response, bool) {
 	r, err := http.NewRequestWithContext(ctx, method, address, nil)
 	if err != nil {
@@ -142,8 +141,8 @@ func (u *users) record(k kind, took time.Duration, ok bool) {
 	}
 }
 
-// arrive has so many users a second connect, to both applications in turn, until ctx
-// ends. It returns when the last one has finished.
+// arrive connects rate users per second, to both applications in turn, until ctx ends. It
+// returns when the last one has finished.
 func (u *users) arrive(ctx context.Context, rate int) {
 	var connecting sync.WaitGroup
 	defer connecting.Wait()
@@ -160,8 +159,8 @@ func (u *users) arrive(ctx context.Context, rate int) {
 	}
 }
 
-// leave has users disconnect, spread evenly over a time, and returns when the last
-// one has finished.
+// leave disconnects users, spread evenly over a time. It returns when the last one has
+// finished.
 func (u *users) leave(ctx context.Context, leaving []*user, over time.Duration) {
 	var group sync.WaitGroup
 	defer group.Wait()
@@ -176,12 +175,12 @@ func (u *users) leave(ctx context.Context, leaving []*user, over time.Duration) 
 	}
 }
 
-// A queue is the calls that Anchor has yet to get.
+// A queue counts the calls that Anchor has not received yet.
 type queue struct{ tags, deletions int }
 
 func (q queue) size() int { return q.tags + q.deletions }
 
-// queued returns the users whose identity has yet to be tagged, or deleted.
+// queued returns the users whose identity is not tagged or deleted yet.
 func (u *users) queued() (queued []user) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -193,7 +192,7 @@ func (u *users) queued() (queued []user) {
 	return queued
 }
 
-// write is the call that the user's identity needs.
+// write returns the call that the user's identity needs.
 func (one user) write() write {
 	if one.disconnected {
 		return write{http.MethodDelete, one.identityID}
@@ -215,7 +214,7 @@ func queuedFor(application string, queued []user) (q queue) {
 	return q
 }
 
-// waited returns what users have waited for so far.
+// waited returns the durations so far.
 func (u *users) waited() map[kind]waits {
 	u.mu.Lock()
 	defer u.mu.Unlock()

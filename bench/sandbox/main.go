@@ -1,13 +1,12 @@
-// Sandbox measures how long an automation waits for its first page in the sandbox:
-// from Handler.NewSession until chromedp has read an inbox that only a signed-in
-// browser sees. It compares that with the least that there is, a browser that
-// chromedp starts by itself and that reads the sign-in page.
+// Sandbox measures how long an automation waits for its first page in the sandbox: from
+// Handler.NewSession until chromedp has read an inbox that only a signed-in browser sees.
+// The baseline is a browser that chromedp starts and that reads the sign-in page.
 //
 //	go run ./bench/sandbox
 //
-// Both use the same Chromium and the same site, and take turns, so that the machine's
-// other work affects both. A browser is closed before the next one is started. The
-// program prints the table that bench/README.md shows.
+// Both use the same Chromium and the same site, and take turns, so that the machine's other
+// work affects both. A browser is closed before the next one starts. The program prints
+// the table of bench/README.md.
 package main
 
 import (
@@ -34,7 +33,7 @@ import (
 const userID = "user-1"
 
 func main() {
-	rounds := flag.Int("rounds", 30, "how many browsers of each kind to start")
+	rounds := flag.Int("rounds", 30, "the number of browsers of each kind")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -68,7 +67,7 @@ func compare(ctx context.Context, rounds int) (table string, err error) {
 		if err != nil {
 			return "", err
 		}
-		if round > 0 { // The first of each has the program read from the disk.
+		if round > 0 { // The first of each warms up the file cache.
 			bare, signedIn = append(bare, b), append(signedIn, s)
 		}
 	}
@@ -121,7 +120,7 @@ func connected(ctx context.Context, anchor *sandbox.Server) (h *connect.Handler,
 	return h, app.Close, nil
 }
 
-// startBare starts a browser by chromedp alone and opens a page of the site.
+// startBare starts a browser with chromedp and opens a page of the site.
 func startBare(ctx context.Context, anchor *sandbox.Server) (took time.Duration, err error) {
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(anchor.BrowserPath()))
 	if os.Geteuid() == 0 {
@@ -160,7 +159,7 @@ func end(ctx context.Context, client *anchorhttp.Client, session anchorhttp.Sess
 	return client.EndSession(context.WithoutCancel(ctx), session.ID)
 }
 
-// read opens a page and wants a condition of it.
+// read opens a page and requires a condition of it.
 func read(ctx context.Context, address, condition string) error {
 	if err := chromedp.Do(ctx, chromedp.Navigate(address)); err != nil {
 		return err

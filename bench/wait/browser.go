@@ -15,7 +15,7 @@ import (
 
 const userHeader = "X-User"
 
-// A browser has connections of its own and keeps them alive.
+// A browser has its own connections and keeps them alive.
 type browser struct {
 	app    string
 	fake   *anchortest.Server
@@ -29,13 +29,13 @@ func newBrowser(app string, fake *anchortest.Server) *browser {
 	}}
 }
 
-// visits returns a subject of people who use an app.
+// visits returns a subject whose users connect to an app.
 func visits(name, app string, fake *anchortest.Server) subject {
 	return subject{name, func() func(context.Context, string) (waits, error) { return newBrowser(app, fake).flow }}
 }
 
-// flow is what a person does: they press the button, sign in on the hosted page in
-// no time, come back and see the page that they are sent to.
+// flow goes through a user's flow: the start, an immediate sign-in on the hosted page, the
+// callback, and the page to which it redirects.
 func (b *browser) flow(ctx context.Context, user string) (w waits, err error) {
 	began := time.Now()
 	started, err := b.do(ctx, http.MethodPost, b.app+"/connect", user, nil, http.StatusSeeOther)
@@ -67,7 +67,7 @@ func (b *browser) flow(ctx context.Context, user string) (w waits, err error) {
 	return w, err
 }
 
-// do makes a request, reads the answer to its end and checks the status.
+// do makes a request, reads the response to its end and checks the status.
 func (b *browser) do(ctx context.Context, method, address, user string, cookies []*http.Cookie, status int) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, method, address, nil)
 	if err != nil {
@@ -97,8 +97,8 @@ func (b *browser) do(ctx context.Context, method, address, user string, cookies 
 	return res, nil
 }
 
-// anchorAlone makes the one call to Anchor that a start and the published callback
-// wait for, without a server in between.
+// anchorAlone makes only the call to Anchor for which a start and the published callback
+// wait.
 func anchorAlone(fake *anchortest.Server) subject {
 	return subject{"Anchor alone", func() func(context.Context, string) (waits, error) {
 		client := fake.Client()

@@ -1,21 +1,20 @@
-// Wait measures how long a person waits: for the redirect to the hosted page after
-// pressing the button, for the redirect after coming back, and for the page that
-// this leads to. 32 browsers use three servers over loopback sockets while the fake
-// Anchor takes 0, 50 and 200 ms for each answer:
+// Wait measures how long a user waits: for the redirect to the hosted page, for the
+// callback's redirect, and for the page after it. 32 browsers use three servers over
+// loopback while a fake Anchor takes 0, 50 and 200 ms for each response:
 //
 //   - connect, the handler with a memory store;
 //   - bare Go, the least code that does what the Express example does;
 //   - Express, Anchor's own example with the official Node SDK.
 //
-// A row with the call to Anchor alone shows what no server can be faster than.
-// Servers take turns, so that the machine's other work affects all of them. Each is
-// a process of its own; the browsers and the fake share this one.
+// A row with only the call to Anchor shows the lower bound. Servers take turns, so that the
+// machine's other work affects all of them. Each is a process of its own; the browsers and
+// the fake share this one.
 //
 //	npm ci --prefix bench/wait/express
 //	go run ./bench/wait
 //
-// Express is left out if Node.js or its packages are not installed. The program
-// prints the table that bench/README.md shows.
+// Express is omitted if Node.js or its packages are not installed. The program prints the
+// table of bench/README.md.
 package main
 
 import (
@@ -32,10 +31,10 @@ import (
 
 func main() {
 	var s settings
-	delays := flag.String("delays", "0,50ms,200ms", "how long each answer of Anchor takes, with commas between")
-	flag.IntVar(&s.browsers, "browsers", 32, "how many browsers at once")
-	flag.IntVar(&s.rounds, "rounds", 5, "how many turns each server gets for each delay")
-	flag.DurationVar(&s.turn, "turn", 2*time.Second, "how long a turn takes")
+	delays := flag.String("delays", "0,50ms,200ms", "Anchor's response times, separated by commas")
+	flag.IntVar(&s.browsers, "browsers", 32, "the number of browsers")
+	flag.IntVar(&s.rounds, "rounds", 5, "turns per server and response time")
+	flag.DurationVar(&s.turn, "turn", 2*time.Second, "the duration of a turn")
 	flag.StringVar(&s.express, "express", "bench/wait/express", "the `directory` of the Express example")
 	serve := flag.String("serve", "", "be a server: "+connectKind+" or "+bareKind+" (the program starts these by itself)")
 	flag.Parse()
@@ -62,7 +61,7 @@ func parseDelays(s string) (delays []time.Duration, err error) {
 	for _, text := range strings.Split(s, ",") {
 		d, err := time.ParseDuration(strings.TrimSpace(text))
 		if err != nil || d < 0 {
-			return nil, fmt.Errorf("-delays: %q is no duration, such as 50ms", text)
+			return nil, fmt.Errorf("-delays: %q is not a duration, such as 50ms", text)
 		}
 		delays = append(delays, d)
 	}
@@ -101,7 +100,7 @@ func table(results []result) string {
 	return report.Table(columns, rows)
 }
 
-// ratio is empty when an answer takes no time.
+// ratio returns "" if the delay is zero.
 func ratio(took []time.Duration, delay time.Duration) string {
 	if len(took) == 0 || delay == 0 {
 		return ""

@@ -20,20 +20,20 @@ type settings struct {
 	express  string
 }
 
-// waits are how long one person waited.
+// waits are the durations of one user's flow.
 type waits struct {
 	start, callback time.Duration
 	page            time.Duration // the callback and the page after it; zero if there is none
 }
 
-// A result is what one server showed at one delay.
+// A result is the result of one server at one delay.
 type result struct {
 	delay  time.Duration
 	server string
 	waits  []waits
 }
 
-// column returns the waits of one kind that there are.
+// column returns the waits of one kind.
 func (r result) column(of func(waits) time.Duration) (took []time.Duration) {
 	for _, w := range r.waits {
 		if d := of(w); d > 0 {
@@ -43,23 +43,23 @@ func (r result) column(of func(waits) time.Duration) (took []time.Duration) {
 	return took
 }
 
-// A subject is what persons use in turns.
+// A subject is a server, or Anchor alone, that users visit in turns.
 type subject struct {
 	name string
-	// newVisit returns what a person with a browser of their own does, for a user
-	// that has not been here before.
+	// newVisit returns a function that goes through a new user's flow, in a browser of
+	// their own.
 	newVisit func() func(ctx context.Context, user string) (waits, error)
 }
 
-// measure starts the servers and gives each its turns. It writes to notes which
-// ones it leaves out.
+// measure starts the servers and gives each its turns. It writes to notes which ones it
+// omits.
 func measure(ctx context.Context, s settings, notes io.Writer) (results []result, err error) {
 	fake, err := anchortest.Start()
 	if err != nil {
 		return nil, err
 	}
 	defer fake.Close()
-	fake.SetCallbackStyle(anchortest.OlderCallback) // The published example knows no other.
+	fake.SetCallbackStyle(anchortest.OlderCallback) // The published example supports only this style.
 
 	subjects := []subject{anchorAlone(fake)}
 	for _, kind := range []string{connectKind, bareKind, expressKind} {
@@ -76,7 +76,7 @@ func measure(ctx context.Context, s settings, notes io.Writer) (results []result
 		defer func() { err = errors.Join(err, end()) }()
 		subjects = append(subjects, visits(kind, address, fake))
 	}
-	for _, subject := range subjects { // A process is slow at first, Node.js for thousands of calls.
+	for _, subject := range subjects { // A process is slow at first; Node.js for thousands of calls.
 		if _, err := turn(ctx, subject, s.browsers, 2*s.turn, 0); err != nil {
 			return nil, fmt.Errorf("%s: warm up: %w", subject.name, err)
 		}
@@ -87,7 +87,7 @@ func measure(ctx context.Context, s settings, notes io.Writer) (results []result
 		ofDelay := make([]result, len(subjects))
 		for round := range s.rounds {
 			for i := range subjects {
-				i = (i + round) % len(subjects) // Another one begins each round.
+				i = (i + round) % len(subjects) // Each round begins with another subject.
 				waits, err := turn(ctx, subjects[i], s.browsers, s.turn, delay)
 				if err != nil {
 					return nil, fmt.Errorf("%s: %w", subjects[i].name, err)
@@ -103,12 +103,12 @@ func measure(ctx context.Context, s settings, notes io.Writer) (results []result
 	return results, nil
 }
 
-// users numbers the people, each of whom connects once.
+// users numbers the users, each of whom connects once.
 var users atomic.Int64
 
-// turn has so many people use a subject until the time is over. They begin spread
-// over the time of two answers: if all pressed the button in the same millisecond,
-// the figures would show how many of them the machine's processors can serve in it.
+// turn makes users visit a subject until the turn is over. Their starts are spread over
+// the time of two responses: if all started in the same millisecond, the figures would
+// show how many the processors can serve in it.
 func turn(ctx context.Context, s subject, browsers int, length, delay time.Duration) (all []waits, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -28,10 +28,10 @@ const (
 	expressKind = "Express"
 )
 
-// successURL is where every server's callback redirects to.
+// successURL is the page to which every server's callback redirects.
 const successURL = "/dashboard?connected=true"
 
-// expressMissing says what the Express example lacks, or nothing.
+// expressMissing returns what the Express example lacks, or "".
 func expressMissing(dir string) string {
 	if _, err := exec.LookPath("node"); err != nil {
 		return "Node.js is not installed"
@@ -42,7 +42,7 @@ func expressMissing(dir string) string {
 	return ""
 }
 
-// nodeVersion is "none" without Node.js.
+// nodeVersion returns the version of Node.js, or "none".
 func nodeVersion(ctx context.Context) string {
 	version, err := exec.CommandContext(ctx, "node", "--version").Output()
 	if err != nil {
@@ -51,7 +51,7 @@ func nodeVersion(ctx context.Context) string {
 	return strings.TrimSpace(string(version))
 }
 
-// startServer starts a process and returns its address and what ends it.
+// startServer starts a process. It returns its URL and a function that ends it.
 func startServer(ctx context.Context, kind, express string, fake *anchortest.Server) (address string, end func() error, err error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -85,8 +85,7 @@ func startServer(ctx context.Context, kind, express string, fake *anchortest.Ser
 	return strings.TrimSpace(address), end, nil
 }
 
-// serveApp is one of the servers in Go. It prints its address and serves until its
-// standard input ends.
+// serveApp serves one of the servers in Go until standard input ends. It prints its URL.
 func serveApp(kind string) error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -134,8 +133,8 @@ func serveApp(kind string) error {
 	return nil
 }
 
-// bare is the least code that does what the Express example does. It believes
-// whatever the browser brings. Do not use it.
+// bare is the least code that does what the Express example does. It trusts all parameters
+// of the callback. Do not use it.
 type bare struct {
 	anchor                   *anchorhttp.Client
 	applicationID, publicURL string

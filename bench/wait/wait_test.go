@@ -15,7 +15,7 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// TestMain is also the servers in Go: they are this program, started once more.
+// TestMain is also the servers in Go: they run this program.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == "-serve" {
 		if err := serveApp(os.Args[2]); err != nil {
@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 //go:embed express/package.json express/package-lock.json express/.npmrc express/server.mjs
 var expressFiles embed.FS
 
-// installExpress installs the Express example into a directory of the test's own.
+// installExpress installs the Express example into a temporary directory.
 func installExpress(t *testing.T) (dir string) {
 	t.Helper()
 	for _, program := range []string{"node", "npm"} {
@@ -52,7 +52,7 @@ func start(t *testing.T, kind, express string, fake *anchortest.Server) (address
 	t.Helper()
 	address, end, err := startServer(t.Context(), kind, express, fake)
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = end() }) // Its context ends before, which kills it.
+	t.Cleanup(func() { _ = end() }) // The context ends first and kills it.
 	return address
 }
 
@@ -79,7 +79,7 @@ func TestServersConnectAndTag(t *testing.T) {
 			require.Greater(t, w.page, w.callback)
 
 			require.Len(t, fake.Identities(), 1)
-			require.Eventually(t, func() bool { // The tag may follow the answer.
+			require.Eventually(t, func() bool { // The tag may follow the response.
 				return fake.Identities()[0].Metadata["externalUserId"] == "ann"
 			}, 10*time.Second, time.Millisecond)
 			require.Equal(t, 1, fake.CountCalls("POST", "/v1/applications/*/tokens"))
@@ -143,7 +143,7 @@ func TestDelays(t *testing.T) {
 	}
 }
 
-// The lock file is for every registry.
+// The lock file works with every registry.
 func TestLockFileNamesNoRegistry(t *testing.T) {
 	t.Parallel()
 	lock, err := expressFiles.ReadFile("express/package-lock.json")

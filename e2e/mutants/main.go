@@ -1,14 +1,13 @@
-// Mutants breaks the guards of connect one at a time, and tells which tests
-// notice: every one of them must be noticed.
+// Mutants breaks the guards of connect one at a time and runs the tests. Some test must
+// fail for each.
 //
 //	go run ./e2e/mutants
 //
-// What it breaks is read off the code. In each function of the list below every
-// condition is a guard: of an if, of a case without a tag, and the answer of a
-// function that returns a bool. A mutant takes one of them out, or one operand of
-// it. The flags of the state cookie are guards too. All mutants are compiled at
-// once, into a test program that has one of them switched on by a variable of the
-// environment, so a run takes minutes.
+// It finds the guards in the source. In each function of the list below, every condition
+// is a guard: of an if, of a case without a tag, and the result of a function that returns
+// a bool. A mutant removes one of them, or one of its operands. The flags of the state
+// cookie are guards too. All mutants are compiled into one test program, and an environment
+// variable selects one, so a run takes minutes.
 package main
 
 import (
@@ -30,15 +29,14 @@ import (
 	"sync"
 )
 
-// A target is a package and what is broken in it.
+// A target is a package and its guards.
 type target struct {
 	dir string
-	// functions are the names of those that decide, with their receivers' types.
+	// functions are the functions with guards, with their receivers' types.
 	functions []string
-	// fields are those of struct literals that are flags: the value a mutant gives.
+	// fields are the flags in struct literals, with the value that a mutant sets.
 	fields map[string]string
-	// quick names tests that take no time and find most mutants. The others run
-	// when these find nothing.
+	// quick matches fast tests that find most mutants. All tests run if these pass.
 	quick string
 }
 
@@ -103,14 +101,14 @@ var targets = []target{
 			// What an identity's cookies are worth.
 			"Server.works", "Server.cookiesOf",
 		},
-		quick: "^Test(NoPageOfAnother|AnUnusableStart|CookiesThat|AnIdentityThatCannot)",
+		quick: "^Test(CDPRefuses|StartErrors|IdentityWithInvalid|IdentityThat)",
 	},
-	// Nothing of sandbox/internal/chromium: a mutant of what decides which processes
-	// are ended would end others of whoever runs this.
+	// Not sandbox/internal/chromium: a mutant that kills the wrong processes would kill
+	// others on this machine.
 }
 
-// equivalent are mutants that change nothing that anybody could notice, by what
-// they break, and why. Each of these guards stands there as a second one.
+// equivalent are mutants that do not change the behaviour, by description, with the reason.
+// Each of these guards is a second check.
 var equivalent = map[string]string{
 	`parsePublicURL: u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "", without: u.Hostname() == ""`:                "browserHost refuses it too",
 	"isLoopback: err == nil && addr.IsLoopback(), without: err == nil":                                                            "an address that was not parsed is not loopback",
@@ -127,8 +125,8 @@ var equivalent = map[string]string{
 
 func main() {
 	root := flag.String("root", ".", "the root of the repository")
-	only := flag.String("only", "", "a regular expression: only mutants whose description it matches")
-	workers := flag.Int("workers", 2, "how many run at once")
+	only := flag.String("only", "", "test only mutants whose description matches this regular `expression`")
+	workers := flag.Int("workers", 2, "the number of concurrent test runs")
 	flag.Parse()
 	log := os.Stdout
 	survivors, total := 0, 0
@@ -141,7 +139,7 @@ func main() {
 		total += killed + len(survived)
 		for _, m := range survived {
 			if why, ok := equivalent[m.what]; ok {
-				fmt.Fprintf(log, "nobody can notice  %s: %s: %s\n", m.at, m.what, why)
+				fmt.Fprintf(log, "equivalent         %s: %s: %s\n", m.at, m.what, why)
 				continue
 			}
 			survivors++
@@ -154,15 +152,15 @@ func main() {
 	}
 }
 
-// A mutant is one guard that is broken.
+// A mutant is a broken guard.
 type mutant struct {
 	id   int
 	at   string // file:line
 	what string
 }
 
-// run compiles the target's tests with all mutants in it, and runs them against
-// each.
+// run runs the target's tests against each mutant that only matches. It returns the number
+// of mutants for which a test failed, and the others.
 func (t target) run(root string, only *regexp.Regexp, workers int) (killed int, survived []mutant, err error) {
 	dir, err := filepath.Abs(filepath.Join(root, t.dir))
 	if err != nil {
@@ -173,23 +171,9 @@ func (t target) run(root string, only *regexp.Regexp, workers int) (killed int, 
 		return 0, nil, err
 	}
 	defer os.RemoveAll(scratch)
-	mutants, overlay, err := t.mutate(dir, scratch)
+	mutants, program, err := t.compile(dir, scratch)
 	if err != nil {
 		return 0, nil, err
-	}
-	overlayFile := filepath.Join(scratch, "overlay.json")
-	text, err := json.Marshal(map[string]any{"Replace": overlay})
-	if err != nil {
-		return 0, nil, err
-	}
-	if err := os.WriteFile(overlayFile, text, 0o600); err != nil {
-		return 0, nil, err
-	}
-	program := filepath.Join(scratch, "tests")
-	build := exec.Command("go", "test", "-c", "-overlay", overlayFile, "-o", program, ".")
-	build.Dir = dir
-	if out, err := build.CombinedOutput(); err != nil {
-		return 0, nil, fmt.Errorf("compile the mutants of %s: %w\n%s", t.dir, err, out)
 	}
 	test := func(id int, tests string) error {
 		cmd := exec.Command(program, "-test.run", tests, "-test.failfast", "-test.timeout", "5m")
@@ -230,7 +214,31 @@ func (t target) run(root string, only *regexp.Regexp, workers int) (killed int, 
 	return killed, survived, nil
 }
 
-// mutate writes the target's files anew, with a switch at each guard.
+// compile compiles the target's tests, with all mutants, into a program in scratch.
+func (t target) compile(dir, scratch string) (mutants []mutant, program string, err error) {
+	mutants, overlay, err := t.mutate(dir, scratch)
+	if err != nil {
+		return nil, "", err
+	}
+	overlayFile := filepath.Join(scratch, "overlay.json")
+	text, err := json.Marshal(map[string]any{"Replace": overlay})
+	if err != nil {
+		return nil, "", err
+	}
+	if err := os.WriteFile(overlayFile, text, 0o600); err != nil {
+		return nil, "", err
+	}
+	program = filepath.Join(scratch, "tests")
+	build := exec.Command("go", "test", "-c", "-overlay", overlayFile, "-o", program, ".")
+	build.Dir = dir
+	if out, err := build.CombinedOutput(); err != nil {
+		return nil, "", fmt.Errorf("compile the mutants of %s: %w\n%s", t.dir, err, out)
+	}
+	return mutants, program, nil
+}
+
+// mutate writes copies of the target's files to scratch, with a switch at each guard. It
+// returns the mutants and the overlay.
 func (t target) mutate(dir, scratch string) ([]mutant, map[string]string, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {
@@ -266,12 +274,12 @@ func (t target) mutate(dir, scratch string) ([]mutant, map[string]string, error)
 	}
 	for _, name := range t.functions {
 		if !w.found[name] {
-			return nil, nil, fmt.Errorf("%s has no function %s any more", t.dir, name)
+			return nil, nil, fmt.Errorf("%s no longer has a function %s", t.dir, name)
 		}
 	}
 	for name := range t.fields {
 		if !w.found[name] {
-			return nil, nil, fmt.Errorf("%s has no field %s in a literal any more", t.dir, name)
+			return nil, nil, fmt.Errorf("%s no longer has a field %s in a literal", t.dir, name)
 		}
 	}
 	path := filepath.Join(scratch, "mutants_switch.go")
@@ -282,7 +290,7 @@ func (t target) mutate(dir, scratch string) ([]mutant, map[string]string, error)
 	return w.mutants, overlay, nil
 }
 
-// switchSource is what the mutated package has beside its own files.
+// switchSource is a file that is added to the mutated package.
 const switchSource = `package %s
 
 import (
@@ -292,7 +300,7 @@ import (
 
 var activeMutant, _ = strconv.Atoi(os.Getenv("MUTANT"))
 
-// broken is the value of a guard, or instead when this mutant is the one.
+// broken returns the value of a guard, or instead if this mutant is active.
 func broken[T any](id int, value, instead T) T {
 	if id == activeMutant {
 		return instead
@@ -300,11 +308,11 @@ func broken[T any](id int, value, instead T) T {
 	return value
 }
 
-// gone tells whether this mutant is the one.
+// gone reports whether this mutant is active.
 func gone(id int) bool { return id == activeMutant }
 `
 
-// A writer puts the switches in.
+// A writer adds the switches.
 type writer struct {
 	target
 	set     *token.FileSet
@@ -388,23 +396,23 @@ func (w *writer) guards(f *ast.FuncDecl, name string) {
 	})
 }
 
-// condition takes a guard out: it never holds. Of several that are joined by "or"
-// each is taken out by itself, of those joined by "and" each is taken for granted.
+// condition breaks a guard: it never holds. Of operands joined by ||, each is broken by
+// itself; of operands joined by &&, each is assumed to hold.
 func (w *writer) condition(e ast.Expr, name string) ast.Expr {
 	if failureOf(e) {
-		return e // A fault that is passed on, not a guard.
+		return e // It returns an error and is not a guard.
 	}
 	whole, at := text(w.set, e), e.Pos()
 	e = w.operands(e, name)
 	return w.broken(e, at, "false", name+" without: "+whole)
 }
 
-// answer has a predicate say yes and no whatever the matter.
+// answer makes a predicate always return true, and always false.
 func (w *writer) answer(e ast.Expr, name string) ast.Expr {
 	whole, at := text(w.set, e), e.Pos()
 	e = w.operands(e, name)
-	e = w.broken(e, at, "true", name+" always says yes: "+whole)
-	return w.broken(e, at, "false", name+" always says no: "+whole)
+	e = w.broken(e, at, "true", name+" always returns true: "+whole)
+	return w.broken(e, at, "false", name+" always returns false: "+whole)
 }
 
 func (w *writer) operands(e ast.Expr, name string) ast.Expr {
@@ -432,8 +440,7 @@ func (w *writer) operands(e ast.Expr, name string) ast.Expr {
 	return both
 }
 
-// broken writes a switch. The value is still computed: what comes later may build
-// on it.
+// broken returns a switch. It still contains the value, so that all variables are used.
 func (w *writer) broken(value ast.Expr, at token.Pos, instead, what string) ast.Expr {
 	id := len(w.mutants) + 1
 	position := w.set.Position(at)
@@ -447,7 +454,7 @@ func (w *writer) broken(value ast.Expr, at token.Pos, instead, what string) ast.
 	}
 	other, err := parser.ParseExpr(instead)
 	if err != nil {
-		panic(err) // It stands above.
+		panic(err) // The values are those of fields.
 	}
 	return call("broken", number, value, other)
 }
@@ -456,7 +463,7 @@ func call(name string, arguments ...ast.Expr) ast.Expr {
 	return &ast.CallExpr{Fun: ast.NewIdent(name), Args: arguments}
 }
 
-// failureOf tells "err != nil" from a guard.
+// failureOf reports whether e is "err != nil", which is not a guard.
 func failureOf(e ast.Expr) bool {
 	compare, ok := e.(*ast.BinaryExpr)
 	return ok && compare.Op == token.NEQ && isIdent(compare.X, "err") && isIdent(compare.Y, "nil")
@@ -467,7 +474,7 @@ func isIdent(e ast.Expr, name string) bool {
 	return ok && ident.Name == name
 }
 
-// text is an expression on one line.
+// text returns an expression on one line.
 func text(set *token.FileSet, e ast.Expr) string {
 	var b bytes.Buffer
 	if err := format.Node(&b, set, e); err != nil {

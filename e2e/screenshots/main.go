@@ -1,4 +1,4 @@
-// Screenshots makes the pictures of the main pages, with the demo and Chromium:
+// Screenshots takes screenshots of the main pages, with the demo and Chromium:
 //
 //	go run ./e2e/screenshots -out docs/images
 package main
@@ -16,14 +16,14 @@ import (
 
 func main() {
 	log.SetFlags(0)
-	out := flag.String("out", "docs/images", "the folder that the pictures go into")
+	out := flag.String("out", "docs/images", "the output `directory`")
 	flag.Parse()
 	if err := run(*out); err != nil {
 		log.Fatal("screenshots: ", err)
 	}
 }
 
-// camera ends the program's work where a test would end.
+// camera is the testing.TB of the tab. Where a test would end, it panics with a failure.
 type camera struct{ cleanups []func() }
 
 type failure struct{ error }
@@ -65,7 +65,12 @@ func run(out string) (err error) {
 		}
 	}()
 
-	tab := browser.NewTab(&c)
+	takeAll(&c, browser.NewTab(&c), app.Origin, out)
+	return nil
+}
+
+// takeAll goes through a flow in the demo and writes screenshots to the directory out.
+func takeAll(c *camera, tab *chromium.Tab, origin, out string) {
 	take := func(name string, width, height int64) {
 		tab.Screen(width, height, 1, false)
 		tab.Run(`document.activeElement.blur()`)
@@ -74,10 +79,10 @@ func run(out string) (err error) {
 		}
 	}
 	tab.ColorScheme("light")
-	tab.Open(app.Origin + "/?return_to=%2Freport")
+	tab.Open(origin + "/?return_to=%2Freport")
 	tab.Fill("[name=user]", "ada")
 	tab.Click("form[action='/login'] button")
-	tab.At(app.Origin + "/connect")
+	tab.At(origin + "/connect")
 	take("connect", 560, 520)
 	tab.ColorScheme("dark")
 	take("connect-dark", 560, 520)
@@ -86,14 +91,14 @@ func run(out string) (err error) {
 	tab.Wait(`document.readyState === "complete" && document.querySelector("button[value=cancel]")`)
 	take("hosted", 560, 640)
 	tab.Click("button[value=cancel]")
-	tab.At(app.Origin + "/identity-callback")
+	tab.At(origin + "/identity-callback")
 	take("cancelled", 560, 520)
 	tab.Click("main a.button")
-	tab.At(app.Origin + "/connect")
+	tab.At(origin + "/connect")
 	tab.Click("form[action='/connect'] button")
 	tab.Click("button[value=approve]")
-	tab.At(app.Origin + "/report")
-	tab.Open(app.Origin + "/dashboard")
+	tab.At(origin + "/report")
+	tab.Open(origin + "/dashboard")
 	tab.Click("summary")
 	tab.Fill("details [name=label]", "home")
 	tab.Click("details [action='/connect/label'] button")
@@ -101,9 +106,8 @@ func run(out string) (err error) {
 	tab.Fill("#new-Mail", "work")
 	tab.Click("#new-Mail + button")
 	tab.Click("button[value=approve]")
-	tab.At(app.Origin + "/dashboard?connected=true")
+	tab.At(origin + "/dashboard?connected=true")
 	take("dashboard", 820, 816)
-	tab.Open(app.Origin + "/connect?return_to=%2Fdashboard")
+	tab.Open(origin + "/connect?return_to=%2Fdashboard")
 	take("accounts", 560, 924)
-	return nil
 }

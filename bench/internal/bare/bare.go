@@ -1,7 +1,5 @@
-// Package bare is connect with nothing but the way there and back: the shortest
-// handler that a developer would write from the two routes of Anchor's own
-// example. It believes whatever the browser brings, and is here to be measured
-// against. Do not use it.
+// Package bare is the baseline of the benchmarks: the shortest handler in the style of
+// Anchor's example. It trusts all parameters of the callback. Do not use it.
 package bare
 
 import (
@@ -25,7 +23,7 @@ type Handler struct {
 	identities map[string]string // by user
 }
 
-// Start issues an identity token and sends the browser to the hosted page.
+// Start issues an identity token and redirects to the hosted page.
 func (h *Handler) Start(w http.ResponseWriter, r *http.Request) {
 	token, err := h.Anchor.CreateIdentityToken(r.Context(), h.ApplicationID, h.PublicURL+"/identity-callback")
 	if err != nil {
@@ -35,7 +33,7 @@ func (h *Handler) Start(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, h.Anchor.HostedPageURL(token.Token, ""), http.StatusSeeOther)
 }
 
-// Callback tags the identity that the browser names and keeps it as the user's.
+// Callback tags the identity in the request and stores it for the user.
 func (h *Handler) Callback(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
 	user := h.User(r)
@@ -64,7 +62,7 @@ func (h *Handler) save(user, identityID string) {
 	h.identities[user] = identityID
 }
 
-// Identity is the user's.
+// Identity returns the user's identity, or "".
 func (h *Handler) Identity(user string) string {
 	h.mu.Lock()
 	defer h.mu.Unlock()

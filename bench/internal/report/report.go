@@ -1,4 +1,4 @@
-// Package report formats what the benchmarks measure.
+// Package report formats the results of benchmarks.
 package report
 
 import (
@@ -20,8 +20,7 @@ func Percentile(took []time.Duration, percent int) time.Duration {
 	return sorted[max(rank, 1)-1]
 }
 
-// At formats a percentile in milliseconds. It is empty if there is nothing to
-// report.
+// At formats a percentile in milliseconds. It returns "" if took is empty.
 func At(took []time.Duration, percent int) string {
 	if len(took) == 0 {
 		return ""
@@ -56,7 +55,7 @@ func Table(columns []string, rows [][]string) string {
 	return b.String()
 }
 
-// Machine names the machine that the figures are of.
+// Machine describes the machine and the Go version.
 func Machine() string {
 	return fmt.Sprintf("%s, %s/%s, %d cores", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
 }

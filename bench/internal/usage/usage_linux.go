@@ -1,4 +1,4 @@
-// Package usage tells what a process uses of the machine, on Linux.
+// Package usage reports the processor time and the memory of this process.
 package usage
 
 import (
@@ -7,22 +7,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Process is how long processors have worked for the process so far. Unlike the
-// time of day it leaves out the time that the machine gave to others. Elsewhere it
-// is the time of day.
+// Process returns the processor time of the process. On other systems than Linux it
+// returns the elapsed time.
 func Process() time.Duration { return clock(unix.CLOCK_PROCESS_CPUTIME_ID) }
 
-// PeakMemory is the most that the process has held of the machine's memory, in
-// bytes. Elsewhere it is zero.
+// PeakMemory returns the peak resident memory of the process, in bytes. On other systems
+// than Linux it returns zero.
 func PeakMemory() uint64 {
 	var used unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &used); err != nil {
-		panic(err) // It was asked for in the one way there is.
+		panic(err) // The arguments are valid.
 	}
 	return uint64(used.Maxrss) * 1024
 }
 
-// clock reads one of the clocks that Linux has had since long.
+// clock reads a clock.
 func clock(id int32) time.Duration {
 	var now unix.Timespec
 	if err := unix.ClockGettime(id, &now); err != nil {

@@ -1,15 +1,14 @@
 //go:build !linux
 
-// Package usage tells what a process uses of the machine. What only Linux tells
-// is made up for elsewhere.
+// Package usage reports the processor time and the memory of this process, on Linux.
 package usage
 
 import "time"
 
 var begun = time.Now()
 
-// Process is the time of day: it is known on Linux only.
+// Process returns the elapsed time: processor time is known only on Linux.
 func Process() time.Duration { return time.Since(begun) }
 
-// PeakMemory is zero: it is known on Linux only.
+// PeakMemory returns zero: it is known only on Linux.
 func PeakMemory() uint64 { return 0 }

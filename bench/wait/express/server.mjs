@@ -1,5 +1,5 @@
-// Anchor's own example, to be measured against: two routes that believe whatever
-// the browser brings. Do not use it.
+// Anchor's example, as a baseline: two routes that trust all parameters of the callback.
+// Do not use it.
 import Anchorbrowser from 'anchorbrowser';
 import express from 'express';
 
