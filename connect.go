@@ -180,7 +180,8 @@ type Config struct {
 	//     few are normal; many may be an attack or a wrong configuration.
 	//   - "connect: not finished" (Info) is a user who cancelled, came too late, or has to
 	//     sign in or connect first.
-	//   - "connect: request cancelled" (Info) is a browser that went away.
+	//   - "connect: request cancelled" (Info) is a fault of a request whose browser went
+	//     away; its other errors are logged as Info, too.
 	//
 	// The attribute code is that of [Explain]. Defaults to slog.Default().
 	Logger *slog.Logger

@@ -18,7 +18,7 @@
 //
 // The app provides a function that returns who is signed in (Config.User; [SessionUser]
 // reads a gorilla session) and a [Store]: [NewMemoryStore] for a first try, or the module
-// sqlstore for SQLite, PostgreSQL and MySQL.
+// sqlstore for SQLite, PostgreSQL, MySQL and MariaDB.
 //
 // # The flow
 //

@@ -1,7 +1,6 @@
 package connect
 
 import (
-	"regexp"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -86,7 +85,7 @@ func TestNewConnectionIDIsRandomAndFitsIntoURLs(t *testing.T) {
 	seen := map[string]bool{}
 	for range 100 {
 		id := newConnectionID()
-		require.Regexp(t, regexp.MustCompile(`^[a-z2-7]{26}$`), id)
+		require.Regexp(t, `^[a-z2-7]{26}$`, id)
 		require.False(t, seen[id])
 		seen[id] = true
 	}

@@ -36,8 +36,11 @@ func (a *Application) fail(w http.ResponseWriter, r *http.Request, err error) {
 func (h *Handler) logError(r *http.Request, err error) {
 	e := Explain(err)
 	level, message := logClass(err, e.Status)
-	if r.Context().Err() != nil {
-		level, message = slog.LevelInfo, "connect: request cancelled" // The user has closed the tab.
+	if r.Context().Err() != nil { // The user has closed the tab.
+		if level == slog.LevelError {
+			message = "connect: request cancelled"
+		}
+		level = slog.LevelInfo
 	}
 	// The URL is left out: a callback's path holds the state.
 	args := []any{"code", e.Code, "status", e.Status, "error", clipError(err)}

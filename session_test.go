@@ -127,7 +127,7 @@ func TestNewSessionReturnsAnErrorForEachReason(t *testing.T) {
 			if errors.As(err, &limit) {
 				require.Equal(t, 90*time.Second, limit.RetryAfter)
 			}
-			require.Equal(t, test.want == connect.ErrRateLimited, limit != nil)
+			require.Equal(t, errors.Is(test.want, connect.ErrRateLimited), limit != nil)
 		})
 	}
 	t.Run("a store that failed", func(t *testing.T) {

@@ -88,7 +88,7 @@ func TestStateCookieDistinguishesStatesOfOneMark(t *testing.T) {
 	s := sealedState{state: newState(), tokenHash: "hash"}
 	r := requestWith(sealed(t, c, s, noon)...)
 	mark := s.state[len(s.state)-stateMark:]
-	require.Equal(t, 8, len(mark))
+	require.Len(t, mark, 8)
 	for _, state := range []string{"", mark[1:], mark, newState()[stateMark:] + mark} {
 		_, err := c.find(r, state)
 		require.ErrorIs(t, err, ErrNoStateCookie)

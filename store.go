@@ -6,8 +6,8 @@ import (
 )
 
 // A Store stores pending flows, connections, and tasks: calls to Anchor that are still to be
-// made. [NewMemoryStore] suffices for tests. The module sqlstore serves SQLite, PostgreSQL
-// and MySQL, and can run a hook of the app in its transactions. An app with another kind of
+// made. [NewMemoryStore] suffices for tests. The module sqlstore serves SQLite, PostgreSQL,
+// MySQL and MariaDB, and can run a hook of the app in its transactions. An app with another kind of
 // database implements Store. Package storetest tests any implementation.
 //
 // The rules that every method follows:

@@ -23,7 +23,7 @@ func TestTaggedMetadataKeepsWhatWasThere(t *testing.T) {
 	require.Equal(t, map[string]any{
 		"plan": "pro", "deep": map[string]any{"x": "y"}, "externalUserId": "ada", "connectedAt": "2026-05-04T12:00:00Z",
 	}, after)
-	require.Equal(t, "", before[externalUserID], "what was read is not written to")
+	require.Empty(t, before[externalUserID], "what was read is not written to")
 	after, err = h.taggedMetadata(t.Context(), User{ID: "ada"}, nil, Connection{UserID: "ada"})
 	require.NoError(t, err)
 	require.Len(t, after, 2)

@@ -30,7 +30,8 @@ type User struct {
 	// the owner acts. One of only spaces, zeros and hyphens means that nobody is signed in.
 	// It has at most 255 bytes.
 	Actor string
-	// Name becomes the identity's name at Anchor. It may be empty.
+	// Name is shown on the connect page, and becomes the identity's name at Anchor. It may
+	// be empty.
 	Name string
 }
 

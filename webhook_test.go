@@ -122,7 +122,7 @@ func FuzzWebhook(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body string) {
 		event, err := readWebhookEvent([]byte(body), noon)
 		if err != nil || event.health == "" {
-			require.Zero(t, event.identityID)
+			require.Empty(t, event.identityID)
 			return
 		}
 		require.NoError(t, event.health.Validate())

@@ -275,7 +275,7 @@ func (b *busyTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 // unwrapAll is err and everything that it wraps.
 func unwrapAll(err error) []error {
 	all := []error{err}
-	switch x := err.(type) {
+	switch x := err.(type) { //nolint:errorlint // It unwraps by itself.
 	case interface{ Unwrap() error }:
 		if inner := x.Unwrap(); inner != nil {
 			all = append(all, unwrapAll(inner)...)

@@ -38,7 +38,7 @@
 //
 // # Connections
 //
-// All clients of a process that are not given a transport share one, so an application
+// All clients of a process that are not given a transport share one, so an app
 // may create as many clients as it likes. The shared transport is a clone of
 // [http.DefaultTransport] with two changes:
 //
@@ -48,9 +48,9 @@
 //
 // The environment's proxies work as usual ([http.ProxyFromEnvironment]).
 //
-// http.DefaultTransport itself is not modified. Settings that an application makes on
+// http.DefaultTransport itself is not modified. Settings that an app makes on
 // it apply here too if they are made before the first call, which is also when that
-// transport requires them. An application or a test may replace http.DefaultTransport
+// transport requires them. An app or a test may replace http.DefaultTransport
 // at any time. Another [http.Transport] is cloned in the same way. Any other
 // [http.RoundTripper], such as a stub or one that traces, is used as it is. See
 // [WithHTTPClient] to use your own transport.

@@ -32,7 +32,12 @@ type IdentityToken struct {
 	IssuedAt time.Time `json:"issued_at"`
 }
 
-// Format implements [fmt.Formatter]. It leaves out Token and Hash, with every verb.
+// String and GoString leave out Token and Hash, for printers other than fmt's.
+func (t IdentityToken) String() string   { return fmt.Sprintf("%+v", t) }
+func (t IdentityToken) GoString() string { return fmt.Sprintf("%#v", t) }
+
+// Format implements [fmt.Formatter]. It leaves out Token and Hash with every verb for
+// values; %p, %w and an unexported field of another struct print them all the same.
 func (t IdentityToken) Format(s fmt.State, verb rune) {
 	type plain IdentityToken
 	t.Token, t.Hash = hide(t.Token), hide(t.Hash)

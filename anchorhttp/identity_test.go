@@ -128,6 +128,7 @@ func TestIdentityTokenIsNotPrinted(t *testing.T) {
 	for _, v := range []any{v, &v} {
 		text := printed(t, v)
 		requireHidden(t, text, token, tokenSHA256)
+		requireHidden(t, v.(fmt.Stringer).String()+v.(fmt.GoStringer).GoString(), token, tokenSHA256)
 		require.Contains(t, text, "2026-01-02 03:19:05 +0000 UTC", "the rest is shown")
 	}
 	require.NotContains(t, fmt.Sprint(anchorhttp.IdentityToken{}), "redacted", "an empty one has nothing to hide")

@@ -25,7 +25,12 @@ type Session struct {
 	Date time.Time `json:"-"`
 }
 
-// Format implements [fmt.Formatter]. It leaves out the URLs, with every verb.
+// String and GoString leave out the URLs, for printers other than fmt's.
+func (s Session) String() string   { return fmt.Sprintf("%+v", s) }
+func (s Session) GoString() string { return fmt.Sprintf("%#v", s) }
+
+// Format implements [fmt.Formatter]. It leaves out the URLs with every verb for values;
+// %p, %w and an unexported field of another struct print them all the same.
 func (s Session) Format(f fmt.State, verb rune) {
 	type plain Session
 	s.CDPURL, s.LiveViewURL = hide(s.CDPURL), hide(s.LiveViewURL)

@@ -100,7 +100,7 @@ func (s *Store) callHook(ctx context.Context, tx *sql.Tx, change Change) (err er
 	case slices.ContainsFunc(answers, func(answer error) bool { return errors.Is(err, answer) }):
 		// The hook may have called connect. If wrapped, the error would look like this
 		// store's own.
-		return fmt.Errorf("the hook: %v", err)
+		return fmt.Errorf("the hook: %v", err) //nolint:errorlint // See above.
 	}
 	return fmt.Errorf("the hook: %w", err)
 }

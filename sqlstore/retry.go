@@ -70,7 +70,7 @@ func (s *Store) doOver(ctx context.Context, doing string, op func() error) error
 	return s.do(ctx, doing, func() error {
 		for n := 1; ; n++ {
 			err := op()
-			if err != errOvertaken || n == maxOvertaken || !wait(ctx, min(n, 3)) {
+			if !errors.Is(err, errOvertaken) || n == maxOvertaken || !wait(ctx, min(n, 3)) {
 				return err
 			}
 		}

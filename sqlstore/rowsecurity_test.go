@@ -525,7 +525,7 @@ func TestRowSecurityPoliciesAsPostgreSQLSeesThem(t *testing.T) {
 			} else if n, err = send(t.Context(), app, commands[right]); err != nil {
 				requireDenied(t, err, commands[right])
 			}
-			require.Equal(t, n == 1 && err == nil, want, "%s with %q", right, made)
+			require.Equal(t, want, n == 1 && err == nil, "%s with %q", right, made)
 			err = nil
 			seen[want]++
 		}

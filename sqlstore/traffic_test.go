@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"sync"
 	"testing"
 
@@ -129,7 +130,7 @@ func (c *watchedConn) ExecContext(ctx context.Context, query string, args []driv
 		return nil, err
 	}
 	result, err := c.Conn.(driver.ExecerContext).ExecContext(ctx, query, args)
-	if err == driver.ErrSkip {
+	if errors.Is(err, driver.ErrSkip) {
 		c.w.unsend()
 	}
 	return result, err
@@ -140,7 +141,7 @@ func (c *watchedConn) QueryContext(ctx context.Context, query string, args []dri
 		return nil, err
 	}
 	rows, err := c.Conn.(driver.QueryerContext).QueryContext(ctx, query, args)
-	if err == driver.ErrSkip {
+	if errors.Is(err, driver.ErrSkip) {
 		c.w.unsend()
 	}
 	return rows, err

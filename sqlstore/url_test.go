@@ -145,7 +145,7 @@ func TestParseURLRefuses(t *testing.T) {
 			require.ErrorContains(t, err, "want file:…, postgres://…, postgresql://… or mysql://…")
 			require.NotContains(t, err.Error(), "cret")
 			require.NotContains(t, err.Error(), "\n")
-			require.Zero(t, driver+dsn+string(dialect))
+			require.Empty(t, driver+dsn+string(dialect))
 		})
 	}
 }

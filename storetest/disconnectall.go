@@ -184,10 +184,10 @@ var disconnectAllGroup = group{"Disconnect all", []check{
 	}},
 
 	{"of several calls the latest At counts, in any order", func(t tb, s connect.Store) {
-		for i, minutes := range [][]time.Duration{{1, 2, 3}, {3, 2, 1}, {2, 3, 1}, {3, 3, 3}} {
+		for i, minutes := range [][]int{{1, 2, 3}, {3, 2, 1}, {2, 3, 1}, {3, 3, 3}} {
 			user := fmt.Sprint("user ", i)
 			for _, m := range minutes {
-				requireDisconnect(t, s, endAll(app, user, disconnectedAt.Add(m*time.Minute)))
+				requireDisconnect(t, s, endAll(app, user, disconnectedAt.Add(time.Duration(m)*time.Minute)))
 			}
 			latest := disconnectedAt.Add(3 * time.Minute)
 			late, p := begunAt(user, user+", late", latest.Add(-micro)), begunAt(user, user, latest)

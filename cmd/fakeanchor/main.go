@@ -1,10 +1,10 @@
 // Command fakeanchor serves a fake of Anchor (the API, the hosted page and the webhook),
-// to try an application without an account. It is meant for front-end work and for
+// to try an app without an account at Anchor. It is meant for front-end work and for
 // programs in other languages, which may use Anchor's official SDKs.
 //
 //	go run ./cmd/fakeanchor -addr 127.0.0.1:9797
 //
-// It prints the configuration for an application, as lines that a shell can source, and
+// It prints the configuration for an app, as lines of a shell script, and
 // serves until it is interrupted:
 //
 //	ANCHORBROWSER_BASE_URL=http://127.0.0.1:9797
@@ -12,7 +12,7 @@
 //	ANCHORBROWSER_API_KEY=sk-fake-key-for-development-only
 //	ANCHOR_APPLICATION_ID=fa4e0000-0000-4000-8000-000000000001
 //
-// With -webhook-url it sends an event to the application when a sign-in succeeds or
+// With -webhook-url it sends an event to the app when a sign-in succeeds or
 // fails. It prints the secret that signs the events, which is random unless
 // -webhook-secret is given:
 //
@@ -57,7 +57,7 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// defaultAddr is fixed, so that an application's configuration stays valid after a
+// defaultAddr is fixed, so that an app's configuration stays valid after a
 // restart.
 const defaultAddr = "127.0.0.1:9797"
 
@@ -178,7 +178,7 @@ func (c *commandLine) register(flags *flag.FlagSet) {
 		c.repeated = append(c.repeated, anchortest.WithSwitch(name, value))
 		return nil
 	})
-	flags.IntVar(&c.orphans, "orphans", 0, "`number` of identities whose users signed in two days ago and never returned to the application")
+	flags.IntVar(&c.orphans, "orphans", 0, "`number` of identities whose users signed in two days ago and never returned to the app")
 	flags.StringVar(&c.webhookURL, "webhook-url", "", "`URL` that receives an event when a sign-in succeeds or fails (default none)")
 	flags.StringVar(&c.webhookSecret, "webhook-secret", "", "`secret` that signs events (default a random one)")
 	flags.BoolVar(&c.browser, "browser", false, "print how to run the sandbox, whose sessions are real browsers")

@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"errors"
 	"sync"
 	"testing"
 
@@ -58,7 +59,7 @@ func inEachBrowser(t *testing.T, test func(t *testing.T, vera tab)) {
 	t.Run("Firefox", func(t *testing.T) {
 		t.Parallel()
 		browser, err := startFirefox()
-		if err == firefox.ErrNotInstalled {
+		if errors.Is(err, firefox.ErrNotInstalled) {
 			t.Skip(err)
 		}
 		require.NoError(t, err)

@@ -75,6 +75,18 @@ func describe(e connect.Event, label string) string {
 			return account + " signs in again"
 		}
 		return account + " needs a new sign-in"
+	case connect.Started:
+		return account + ": a sign-in was started"
+	case connect.Cancelled:
+		return account + ": the sign-in was cancelled"
+	case connect.SignInFailed:
+		return account + ": the sign-in failed"
+	case connect.Expired:
+		return account + ": the sign-in took too long"
+	case connect.SessionOpened:
+		return account + ": a browser session was opened"
+	case connect.SessionRefused:
+		return account + ": a browser session was refused"
 	case connect.Refused:
 		return fmt.Sprintf("A callback was refused, proof %d: %s", e.Proof, connect.Explain(e.Reason).Title)
 	}

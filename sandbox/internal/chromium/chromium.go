@@ -113,7 +113,6 @@ func (b *Browser) start(program string, width, height int) error {
 	if Unsandboxed() {
 		all = append(all, "--no-sandbox")
 	}
-	//nolint:noctx // The browser outlives the call that starts it; Close ends it.
 	b.cmd = exec.Command(program, append(all, "about:blank")...)
 	// The crash reporter leaves the process group; owns finds it by this directory.
 	b.cmd.Env = append(environment(os.Environ()), "BREAKPAD_DUMP_LOCATION="+b.scratch.crashes())
