@@ -32,8 +32,10 @@ type IdentityToken struct {
 	IssuedAt time.Time `json:"issued_at"`
 }
 
-// String and GoString leave out Token and Hash, for printers other than fmt's.
-func (t IdentityToken) String() string   { return fmt.Sprintf("%+v", t) }
+// String implements [fmt.Stringer]. It leaves out Token and Hash.
+func (t IdentityToken) String() string { return fmt.Sprintf("%+v", t) }
+
+// GoString implements [fmt.GoStringer]. It leaves out Token and Hash.
 func (t IdentityToken) GoString() string { return fmt.Sprintf("%#v", t) }
 
 // Format implements [fmt.Formatter]. It leaves out Token and Hash with every verb for

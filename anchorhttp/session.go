@@ -25,8 +25,10 @@ type Session struct {
 	Date time.Time `json:"-"`
 }
 
-// String and GoString leave out the URLs, for printers other than fmt's.
-func (s Session) String() string   { return fmt.Sprintf("%+v", s) }
+// String implements [fmt.Stringer]. It leaves out the URLs.
+func (s Session) String() string { return fmt.Sprintf("%+v", s) }
+
+// GoString implements [fmt.GoStringer]. It leaves out the URLs.
 func (s Session) GoString() string { return fmt.Sprintf("%#v", s) }
 
 // Format implements [fmt.Formatter]. It leaves out the URLs with every verb for values;
