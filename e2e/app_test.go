@@ -22,8 +22,8 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// An app is somebody's app with connect in it, in front of a fake of Anchor. All
-// addresses are those that browsers see, whatever a proxy or a router strips.
+// An app is an app with connect and a fake of Anchor. All URLs and paths are those that
+// browsers see, whatever a proxy or a router strips.
 type app struct {
 	fake *anchortest.Server
 	// origin is scheme, host and port.
@@ -39,17 +39,16 @@ type app struct {
 	proto int
 }
 
-// parts are what the wiring of a router puts together.
+// parts are the handlers that a wiring mounts on a router.
 type parts struct {
 	connect *connect.Handler
-	// login signs in who posts user= to /login.
+	// login signs in the user of the form field "user".
 	login http.Handler
-	// reports answers "reports of" and the identity's id. It is what
-	// RequireIdentity guards.
+	// reports, which RequireIdentity guards, answers "reports of" and the identity's ID.
 	reports http.Handler
 }
 
-// A wiring is one way to put connect into an app.
+// A wiring is a way to mount connect in an app.
 type wiring struct {
 	name string
 	// base, prefix and reports are the paths of an app.
@@ -66,8 +65,8 @@ func newFake(t *testing.T) *anchortest.Server {
 	return fake
 }
 
-// newParts makes what goes into an app whose connect is found at publicURL. The
-// options change its configuration.
+// newParts returns the parts of an app whose connect is at publicURL. The options change
+// its configuration.
 func newParts(t *testing.T, fake *anchortest.Server, publicURL string, options ...func(*connect.Config)) parts {
 	t.Helper()
 	store := sessions.NewCookieStore(bytes.Repeat([]byte("s"), 32))
@@ -118,8 +117,7 @@ func startApp(t *testing.T, w wiring, proto int, options ...func(*connect.Config
 	}
 }
 
-// A visitor is somebody's browser as far as HTTP goes: a cookie jar, and no
-// redirect followed that the test does not follow.
+// A visitor is a user's HTTP client, with a cookie jar. It follows no redirects.
 type visitor struct {
 	t      *testing.T
 	app    app
@@ -137,14 +135,14 @@ func (a app) visitor(t *testing.T) *visitor {
 	return v
 }
 
-// answer is what came back, read.
+// answer is a response with its body.
 type answer struct {
 	status   int
 	body     string
 	location string // the Location, made absolute
 }
 
-// do makes a request. A path is one of the app's. header comes in pairs.
+// do makes a request. A path is relative to the app. header has names and values.
 func (v *visitor) do(method, address, body string, header ...string) answer {
 	v.t.Helper()
 	if strings.HasPrefix(address, "/") {
@@ -153,7 +151,7 @@ func (v *visitor) do(method, address, body string, header ...string) answer {
 	r, err := http.NewRequestWithContext(v.t.Context(), method, address, strings.NewReader(body))
 	require.NoError(v.t, err)
 	r.Header.Set("Accept", "text/html")
-	// Anybody can send these, and what they say is never believed.
+	// Any client can send these headers, and connect must ignore them.
 	r.Header.Set("X-Forwarded-Host", "evil.test")
 	r.Header.Set("X-Forwarded-Proto", "http")
 	r.Header.Set("X-Forwarded-Prefix", "/evil")
@@ -182,7 +180,7 @@ func (v *visitor) get(address string) answer {
 	return v.do(http.MethodGet, address, "")
 }
 
-// submit sends a form as a page of the app's does.
+// submit sends a form as a page of the app does.
 func (v *visitor) submit(address string, form url.Values) answer {
 	v.t.Helper()
 	return v.do(http.MethodPost, address, form.Encode(),
@@ -196,8 +194,8 @@ func (v *visitor) signIn(user string) {
 	require.Equal(v.t, http.StatusOK, a.status, a.body)
 }
 
-// approve signs in on the fake's hosted page, as a person does, and returns
-// where the browser is sent.
+// approve signs in on the fake's hosted page, as a user does, and returns the callback
+// URL.
 func (v *visitor) approve(hosted string) string {
 	v.t.Helper()
 	a := v.get(hosted)
@@ -219,7 +217,7 @@ var (
 	attribute = regexp.MustCompile(`(name|value|action)="([^"]*)"`)
 )
 
-// readForm returns where the first form of a page goes and what its fields hold.
+// readForm returns the action and the fields of the first form of a page.
 func readForm(t *testing.T, page string) (action string, fields url.Values) {
 	t.Helper()
 	attributes := func(tag string) map[string]string {

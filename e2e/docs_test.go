@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The code of docs/routers.md is what stands between "docs: name" and "docs: end"
-// in the tests, which run it: all of it, and nothing else.
+// The code blocks of docs/routers.md are exactly the regions between "docs: name" and
+// "docs: end" in the tests, which run them.
 func TestDocsShowTheRecipesOfTheTests(t *testing.T) {
 	t.Parallel()
 	recipe := regexp.MustCompile(`(?ms)^(\t*)(?://|#) docs: [^\n]+\n(.*?)\n\t*(?://|#) docs: end$`)

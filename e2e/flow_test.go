@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// requireFlow goes through everything that a person does with connect in an app,
-// and checks that each step leads to the next at the address that browsers see.
+// requireFlow goes through everything that a user does with connect in an app, and checks
+// that each step leads to the next, at the URLs that browsers see.
 func requireFlow(t *testing.T, a app) {
 	t.Helper()
 	ada := a.visitor(t)
@@ -35,7 +35,7 @@ func requireFlow(t *testing.T, a app) {
 	ada.signIn("ada")
 	require.False(t, status().Connected)
 
-	// The guarded page leads to the connect page, whose form starts.
+	// The guarded page redirects to the connect page, whose form starts a flow.
 	reports := a.reports + "?year=2026&q=a+b"
 	got = ada.get(reports)
 	require.Equal(t, http.StatusSeeOther, got.status, got.body)
@@ -54,7 +54,8 @@ func requireFlow(t *testing.T, a app) {
 	require.Equal(t, http.StatusSeeOther, got.status, got.body)
 	requireCallbackURL(t, a)
 
-	// The hosted page leads to the callback. A link checker's HEAD spends nothing.
+	// The hosted page redirects to the callback. A link checker's HEAD does not spend the
+	// flow.
 	callback := ada.approve(got.location)
 	require.True(t, strings.HasPrefix(callback, a.origin+a.prefix+"/identity-callback/"), callback)
 	head = ada.do(http.MethodHead, callback, "")
@@ -77,7 +78,7 @@ func requireFlow(t *testing.T, a app) {
 	require.Equal(t, http.StatusOK, got.status, got.body)
 	require.Equal(t, "reports of "+first.IdentityID, got.body)
 
-	// Once more as a script does, in a browser from before Sec-Fetch-Site.
+	// Again from a script, in a browser without Sec-Fetch-Site.
 	a.fake.ForgetCalls()
 	got = ada.do(http.MethodPost, start, `{"return_to":"/elsewhere"}`,
 		"Content-Type", "application/json", "Accept", "application/json", "Origin", a.origin)
@@ -92,7 +93,7 @@ func requireFlow(t *testing.T, a app) {
 	require.True(t, second.Connected)
 	require.NotEqual(t, first.IdentityID, second.IdentityID)
 
-	// A page of another origin gets nowhere.
+	// Requests from a page of another origin are refused.
 	for _, path := range []string{start, a.prefix + "/disconnect"} {
 		got = ada.do(http.MethodPost, path, "", "Origin", "https://evil.test", "Sec-Fetch-Site", "cross-site")
 		require.Equal(t, http.StatusForbidden, got.status, got.body)
@@ -113,7 +114,7 @@ func requireFlow(t *testing.T, a app) {
 	require.Contains(t, got.body, `"connectUrl":"`+start+`"`)
 }
 
-// requireNothingElse checks that what connect does not serve is told as such.
+// requireNothingElse checks that connect answers 404 and 405 for other requests.
 func requireNothingElse(t *testing.T, a app) {
 	t.Helper()
 	v := a.visitor(t)
@@ -124,8 +125,8 @@ func requireNothingElse(t *testing.T, a app) {
 	require.Equal(t, http.StatusMethodNotAllowed, v.get(a.prefix+"/disconnect").status)
 }
 
-// requireCallbackURL checks which callback address Anchor was told, in the one
-// call since the calls were forgotten.
+// requireCallbackURL checks the callback URL in the only call to Anchor since the calls
+// were reset.
 func requireCallbackURL(t *testing.T, a app) {
 	t.Helper()
 	calls := a.fake.Calls()

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A router that strips a path keeps what the browser asked for in RequestURI.
+// A router that strips a path keeps the browser's path in RequestURI.
 func TestMountingUnderAStrippedPath(t *testing.T) {
 	t.Parallel()
 	requireFlow(t, startApp(t, wiring{
@@ -21,8 +21,8 @@ func TestMountingUnderAStrippedPath(t *testing.T) {
 	}, 1))
 }
 
-// Behind something that strips the path of the whole app, the app's own router
-// leaves the rest of PublicURL's path on.
+// A proxy strips the path of the whole app; the app's router keeps the rest of PublicURL's
+// path.
 func TestMountingUnderAPartlyStrippedPath(t *testing.T) {
 	t.Parallel()
 	for name, wire := range map[string]func(parts) http.Handler{
@@ -50,8 +50,8 @@ func TestMountingUnderAPartlyStrippedPath(t *testing.T) {
 	}
 }
 
-// "GET /" is how many apps serve their front end. A ServeMux refuses a pattern
-// that is narrower in its path and wider in its methods than another one.
+// Many apps serve their front end at "GET /". A ServeMux refuses a pattern with a narrower
+// path and wider methods than another one.
 func TestRegisterBesideAPageForAllOtherPaths(t *testing.T) {
 	t.Parallel()
 	frontEnd := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {})
@@ -66,8 +66,7 @@ func TestRegisterBesideAPageForAllOtherPaths(t *testing.T) {
 	}, 1))
 }
 
-// An app that connects accounts at two sites has two handlers, each under a path
-// of its own.
+// An app can have two handlers, each under its own path.
 func TestRegisterTwoHandlers(t *testing.T) {
 	t.Parallel()
 	fake := newFake(t)

@@ -26,7 +26,7 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// The recipes: what stands in a server of nginx.conf.
+// The recipes: lines of a server block in nginx.conf.
 const (
 	nginxStripped = `
 # docs: nginx, stripped
@@ -45,7 +45,7 @@ location /tools/ {
 )
 
 // docs: nginx, guard
-// addPrefix puts back what a proxy has stripped.
+// addPrefix adds the prefix that a proxy has stripped.
 func addPrefix(prefix string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r = r.Clone(r.Context())
@@ -66,7 +66,7 @@ func serveMuxBehindAProxy(mux *http.ServeMux, h *connect.Handler, reports http.H
 	// docs: end
 }
 
-// nginxConf is a server of its own, which needs no other file and no rights.
+// nginxConf is a complete configuration, which needs no other file and no privileges.
 var nginxConf = template.Must(template.New("nginx.conf").Parse(`
 daemon off;
 master_process off;
@@ -89,14 +89,14 @@ http {
 }
 `))
 
-// startNginx starts an nginx that speaks TLS and HTTP/2, with these lines in its
-// server, and returns its origin and a client that trusts it.
+// startNginx starts an nginx with TLS and HTTP/2 and these lines in its server block. It
+// returns its origin and a client that trusts it.
 func startNginx(t *testing.T, program, server string) (origin string, client *http.Client) {
 	t.Helper()
 	dir := t.TempDir()
 	trusted := makeCertificate(t, dir)
 
-	// nginx takes no port 0, and a free port may be taken before it gets there.
+	// nginx does not accept port 0, and another process may take a free port first.
 	for range 5 {
 		addr := freeAddr(t)
 		var conf bytes.Buffer
@@ -113,7 +113,7 @@ func startNginx(t *testing.T, program, server string) (origin string, client *ht
 	return "", nil
 }
 
-// runNginx runs nginx until the test ends, and tells whether it got to listen.
+// runNginx runs nginx until the test ends. It reports whether nginx listens.
 func runNginx(t *testing.T, program, dir, addr string) bool {
 	t.Helper()
 	cmd := exec.Command(program, "-e", filepath.Join(dir, "error.log"), "-p", dir, "-c", filepath.Join(dir, "nginx.conf"))
@@ -123,7 +123,7 @@ func runNginx(t *testing.T, program, dir, addr string) bool {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = cmd.Wait() // It ends when it is killed, or too early, which is told below.
+		_ = cmd.Wait() // It was killed, or ended too early, which is reported below.
 	}()
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()

@@ -30,19 +30,18 @@ import (
 	"github.com/anchorconnect/connect/anchortest"
 )
 
-// Where the document is silent and other sources are not (Anchor's own SDK and
-// command line), both sides follow those. All that is let through is here.
+// If the document lacks something that Anchor's SDK or command line has, both sides follow
+// those. These are all exceptions.
 var (
-	// undocumentedOperations: the part of the document that connect needs leaves
-	// it out.
+	// undocumentedOperations are missing in the document.
 	undocumentedOperations = []string{"POST /v1/identities/{identityId}/reauthenticate"}
 
-	// undocumentedParameters: Anchor's own command line sends them.
+	// undocumentedParameters are sent by Anchor's command line.
 	undocumentedParameters = map[string][]string{
 		"GET /v1/applications/{applicationId}/identities": {"page", "limit"},
 	}
 
-	// undocumentedFields: of a request to open a session.
+	// undocumentedFields are fields of a request to open a session.
 	undocumentedFields = map[string][]string{"SessionCreateRequestSchema": {"identity_skip_validation"}}
 
 	// undocumentedStatuses, the empty operation being all of them: every one wants
@@ -60,7 +59,8 @@ var (
 	}
 )
 
-// A contract is Anchor's OpenAPI document between a client and a server.
+// A contract checks the requests and responses of a client and a server against Anchor's
+// OpenAPI document.
 type contract struct {
 	t      *testing.T
 	doc    *openapi3.T
@@ -68,19 +68,18 @@ type contract struct {
 	apiKey string
 
 	mu sync.Mutex
-	// seen has the statuses that each operation was answered with.
+	// seen has the response statuses of each operation.
 	seen map[string][]int
 }
 
-// loadContract reads the document, and holds both sides to what it lists: a
-// request may have no other fields, and an answer has all of them and no others.
-// The document itself demands next to none.
+// loadContract reads the document and makes it stricter: requests may have no unlisted
+// fields, and responses must have exactly the listed ones. The document itself requires
+// almost none.
 func loadContract(t *testing.T, path string) *contract {
 	t.Helper()
 	text, err := os.ReadFile(path)
 	require.NoError(t, err, "ANCHOR_OPENAPI")
-	// It calls itself 3.1, where null is a type, but writes "nullable: true",
-	// which only 3.0 knows.
+	// It declares version 3.1, where null is a type, but uses "nullable: true" of 3.0.
 	text = bytes.Replace(text, []byte("openapi: 3.1.0"), []byte("openapi: 3.0.3"), 1)
 	doc, err := openapi3.NewLoader().LoadFromData(text)
 	require.NoError(t, err)
@@ -116,8 +115,8 @@ func loadContract(t *testing.T, path string) *contract {
 	return &contract{t: t, doc: doc, router: router, seen: map[string][]int{}}
 }
 
-// tighten closes an object to fields that are not listed and, in answers, makes
-// all that are listed required. An object of which none is listed stays open.
+// tighten forbids unlisted fields and, in responses, requires all listed ones. An object
+// without listed fields stays open.
 func tighten(ref *openapi3.SchemaRef, answer bool) {
 	schema := ref.Value
 	for _, inner := range slices.Concat(schema.OneOf, schema.AnyOf, schema.AllOf) {
@@ -138,7 +137,7 @@ func tighten(ref *openapi3.SchemaRef, answer bool) {
 	}
 }
 
-// formats are those of the document, none of which is checked by default.
+// formats are the formats of the document, none of which is checked by default.
 var formats = []openapi3.SchemaValidationOption{
 	openapi3.EnableFormatValidation(),
 	openapi3.WithStringFormatValidator("uuid", openapi3.NewCallbackValidator(func(s string) error {
@@ -160,11 +159,11 @@ var formats = []openapi3.SchemaValidationOption{
 	})),
 }
 
-// wrong is a header that marks a request that is wrong on purpose, so that only
-// its answer is checked.
+// wrong is a header that marks an intentionally wrong request: only its response is
+// checked.
 const wrong = "X-Test-Wrong"
 
-// between checks every request to next and every answer.
+// between checks every request to next and every response.
 func (c *contract) between(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -252,7 +251,7 @@ func (c *contract) check(r *http.Request, checkRequest bool, answer *httptest.Re
 	return nil
 }
 
-// documentedErrors are the statuses of an operation that are no success.
+// documentedErrors returns the error statuses of an operation.
 func (c *contract) documentedErrors(operation string) (statuses []int) {
 	method, path, _ := strings.Cut(operation, " ")
 	for code := range c.doc.Paths.Value(path).GetOperation(method).Responses.Map() {
@@ -263,8 +262,7 @@ func (c *contract) documentedErrors(operation string) (statuses []int) {
 	return statuses
 }
 
-// matches tells whether a request is for an operation, written as the document
-// writes it.
+// matches reports whether a request is for an operation, in the document's notation.
 func matches(operation string, r *http.Request) bool {
 	method, path, _ := strings.Cut(operation, " ")
 	return method == r.Method && slices.EqualFunc(strings.Split(path, "/"), strings.Split(r.URL.Path, "/"), func(want, got string) bool {
@@ -290,7 +288,7 @@ func newUpstream(t *testing.T, document string) upstream {
 	return u
 }
 
-// do makes a call without the client, and returns the answer.
+// do makes a call without the client and returns the response.
 func (u upstream) do(t *testing.T, status int, method, path, body string, header ...string) (answer map[string]any) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, u.fake.URL()+path, strings.NewReader(body))
@@ -318,7 +316,7 @@ type clientCall struct {
 	call      func(ctx context.Context, u upstream) error
 }
 
-// clientCalls has every method that makes a call.
+// clientCalls returns a call of every method of the client.
 var clientCalls = map[string]clientCall{
 	"Application": {"GET /v1/applications/{applicationId}", func(ctx context.Context, u upstream) error {
 		_, err := u.anchor.Application(ctx, u.fake.ApplicationID())
@@ -411,7 +409,7 @@ var clientCalls = map[string]clientCall{
 	}},
 }
 
-// sessionRequests set every field that a request has.
+// sessionRequests set every field of a request.
 func sessionRequests(identityID string) []anchorhttp.SessionRequest {
 	on := &anchorhttp.Toggle{Active: true}
 	return []anchorhttp.SessionRequest{
@@ -439,7 +437,7 @@ func sessionRequests(identityID string) []anchorhttp.SessionRequest {
 	}
 }
 
-// The client and the fake both keep to Anchor's own description of its API.
+// The client and the fake both follow Anchor's OpenAPI document.
 func TestOpenAPI(t *testing.T) {
 	t.Parallel()
 	path := os.Getenv("ANCHOR_OPENAPI")

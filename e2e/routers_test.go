@@ -19,8 +19,8 @@ import (
 	"github.com/anchorconnect/connect"
 )
 
-// The recipes. In each, connect is found at the root of PublicURL's host, or
-// under /tools where the name says so.
+// The recipes. In each, connect is at the root of PublicURL's host, or under /tools if the
+// name says so.
 
 func serveMuxAtTheRoot(mux *http.ServeMux, h *connect.Handler, reports http.Handler) {
 	// docs: net/http
@@ -157,7 +157,7 @@ func echoStripped(e *echo.Echo, h *connect.Handler, reports http.Handler) {
 	e.GET("/reports", echo.WrapHandler(reports), echo.WrapMiddleware(h.RequireIdentity))
 }
 
-// echo v4 is wired in the very words of v5.
+// echo v4 is wired exactly as v5.
 
 func echoV4AtTheRoot(e *echov4.Echo, h *connect.Handler, reports http.Handler) {
 	for method, path := range h.Routes(":state") {
@@ -195,8 +195,8 @@ func fiberAnywhere(f *fiber.App, h *connect.Handler, reports http.Handler) {
 	// docs: end
 }
 
-// served serves a fiber app by its own server, which is not net/http's, behind a proxy
-// that does TLS.
+// served serves a fiber app with its own server, which is not net/http's, behind a proxy
+// that terminates TLS.
 func served(f *fiber.App) http.Handler {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -207,8 +207,8 @@ func served(f *fiber.App) http.Handler {
 	return &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
 }
 
-// wiringsOf are the ways of one router. newRouter makes one on which people can
-// sign in.
+// wiringsOf returns the wirings of one router. newRouter returns a router with a login
+// route.
 func wiringsOf[R http.Handler](name string, newRouter func(login http.Handler) R, reportsUnderThePath string,
 	atTheRoot, underAPath, stripped func(R, *connect.Handler, http.Handler),
 ) []wiring {
@@ -276,7 +276,7 @@ func newServeMux(login http.Handler) *http.ServeMux {
 	return mux
 }
 
-// adapted takes a recipe for chi's interface as one for its router.
+// adapted turns a recipe for chi's interface into one for its router.
 func adapted(recipe func(chi.Router, *connect.Handler, http.Handler)) func(*chi.Mux, *connect.Handler, http.Handler) {
 	return func(r *chi.Mux, h *connect.Handler, reports http.Handler) { recipe(r, h, reports) }
 }

@@ -89,13 +89,13 @@ func echoUser(next echo.HandlerFunc) echo.HandlerFunc {
 
 // docs: end
 
-// userCase is one way to tell who is signed in.
+// userCase is a way to identify the signed-in user.
 type userCase struct {
 	name string
 	cfg  connect.Config
-	// wire puts the app together, with a sign-in of its own.
+	// wire returns the app, with its own sign-in.
 	wire func(parts) http.Handler
-	// forged are cookies that say that somebody is signed in who is not.
+	// forged are cookies that must not sign anybody in.
 	forged []string
 }
 

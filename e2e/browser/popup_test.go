@@ -11,8 +11,8 @@ import (
 	"github.com/anchorconnect/connect/e2e/internal/chromium"
 )
 
-// openPopup presses the button that connects in a popup, and waits until that shows
-// the hosted page.
+// openPopup clicks the button that connects in a popup, and waits for the hosted page in
+// it.
 func openPopup(a *app, tab *chromium.Tab) *chromium.Tab {
 	tab.Run(`delete document.body.dataset.outcome`)
 	tab.Click(popupButton)
@@ -21,7 +21,7 @@ func openPopup(a *app, tab *chromium.Tab) *chromium.Tab {
 	return popup
 }
 
-// outcome waits for what the page that opened a popup was told.
+// outcome waits for the outcome in the page that opened a popup.
 func outcome(t *testing.T, tab *chromium.Tab) string {
 	t.Helper()
 	tab.Wait(`document.body.dataset.outcome`)
@@ -60,7 +60,7 @@ func TestPopupThatDoesNotConnect(t *testing.T) {
 	require.Equal(t, "cancelled", outcome(t, tab))
 	tab.Windows(1)
 
-	// One that failed stays, and says why.
+	// A popup of a failed flow stays open and shows the reason.
 	popup := openPopup(a, tab)
 	popup.Click(failButton)
 	require.Equal(t, "failed", outcome(t, tab))
@@ -138,7 +138,7 @@ func TestPopupWithAStrictSessionCookie(t *testing.T) {
 	tab.Windows(1)
 }
 
-// Signing in comes first, in the popup too, and leads to the same end.
+// In a popup, too, a user who is signed out first signs in.
 func TestPopupInWhichTheUserSignsIn(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, setup{})

@@ -119,8 +119,8 @@ func TestCallbackLinkInAPageOfAnotherSite(t *testing.T) {
 	require.Equal(t, identity, a.connection(t, "vera"))
 }
 
-// Somebody starts, signs in to an account of theirs, and has another person open
-// the way back: whatever she had under way, it would connect their account to her.
+// An attacker starts a flow, signs in to their own account, and makes a user open the
+// callback, which would connect the attacker's account to the user.
 func TestCallbackLinkOfAnAttacker(t *testing.T) {
 	t.Parallel()
 	for name, started := range map[string]bool{"nothing begun": false, "a start open": true} {
@@ -164,7 +164,7 @@ func TestCallbackLinkOfAnAttacker(t *testing.T) {
 	}
 }
 
-// The same browser has the cookie of the start, whoever is signed in to it by then.
+// The browser keeps the state cookie when another user signs in to the app.
 func TestCallbackInABrowserOfAnotherUser(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, setup{})
@@ -179,14 +179,14 @@ func TestCallbackInABrowserOfAnotherUser(t *testing.T) {
 	require.Empty(t, a.connection(t, "vera"))
 	callback := a.origin + a.last(t, http.MethodGet, "/identity-callback/").RequestURI
 
-	// It is over for whoever began it, too.
+	// The flow is also spent for the user who started it.
 	signIn(a, vera, "mallory")
 	vera.Open(callback)
 	requireNotice(t, vera, connect.ErrStateSpent)
 	require.Empty(t, a.connection(t, "mallory"))
 }
 
-// Nobody puts a page with a button of ours under a picture of theirs.
+// Clickjacking: no other site can frame a page with a button.
 func TestPagesAreNotFramed(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, setup{sameSite: http.SameSiteNoneMode})
@@ -214,8 +214,8 @@ func TestPagesAreNotFramed(t *testing.T) {
 	}
 }
 
-// A page that has opened the app's page has a hold of it for good. It can send it
-// messages, and knows, let us say, the secret name that the popup goes by.
+// A page that has opened the app's page keeps a reference to it. It can send it messages;
+// assume that it also knows the popup's secret name.
 func TestPopupIgnoresThePageThatOpenedTheApp(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, setup{})
@@ -259,7 +259,7 @@ func TestPopupIgnoresThePageThatOpenedTheApp(t *testing.T) {
 	require.Equal(t, "cancelled", outcome(t, tab))
 	require.Empty(t, vera.Text(`heard.join()`))
 
-	// A popup's last page says its word to nobody else, whoever has opened it.
+	// A popup's last page sends its message to no other page, whoever has opened it.
 	openPopup(a, tab).Click(approveButton)
 	require.Equal(t, "connected", outcome(t, tab))
 	callback := a.origin + a.last(t, http.MethodGet, "/identity-callback/").RequestURI
@@ -273,7 +273,7 @@ func TestPopupIgnoresThePageThatOpenedTheApp(t *testing.T) {
 	require.Equal(t, "its own", vera.Text(`heard.join()`))
 }
 
-// anotherIdentity is somebody's account at the same application, as new as any.
+// anotherIdentity returns a new identity of another user of the same application.
 func anotherIdentity(a *app) anchortest.Identity {
 	return anchortest.Identity{ApplicationID: a.fake.ApplicationID(), Name: "mallory"}
 }

@@ -1,5 +1,5 @@
-// Package chromium drives a real browser, Debian's Chromium, as a person does: it
-// opens addresses, presses buttons and looks at what the page says.
+// Package chromium drives a real Chromium as a user does: it opens URLs, clicks buttons
+// and reads pages.
 package chromium
 
 import (
@@ -13,7 +13,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// ErrNotInstalled says that there is no Chromium to drive.
+// ErrNotInstalled is returned if Chromium is not installed.
 var ErrNotInstalled = errors.New("no Chromium is installed: apt-get install chromium")
 
 // The hosts that browsers of this package find on this machine. They are sites of
@@ -32,8 +32,8 @@ type Browser struct {
 	cancel context.CancelFunc
 }
 
-// flags are what every browser is started with. Nothing is said that would make a
-// page do what it does not in front of a person: popups are blocked as ever.
+// flags are the flags of every browser. None changes what pages can do: popups are blocked
+// as usual.
 var flags = map[string]any{
 	"headless":                      true, // the new mode: the browser itself, without a window
 	"no-first-run":                  true,
@@ -94,7 +94,7 @@ func Start() (*Browser, error) {
 	return b, nil
 }
 
-// Close ends the browser.
+// Close closes the browser.
 func (b *Browser) Close() { b.cancel() }
 
 // TB is the part of a testing.TB that is needed.

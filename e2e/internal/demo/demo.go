@@ -1,4 +1,4 @@
-// Package demo runs the demo, examples/stdlib, as a process of its own.
+// Package demo runs the demo, examples/stdlib, as a process.
 package demo
 
 import (
@@ -11,9 +11,9 @@ import (
 	"strings"
 )
 
-// A Demo is the demo, running with nothing configured.
+// A Demo is a running demo without configuration.
 type Demo struct {
-	// Origin is where it is found.
+	// Origin is its URL.
 	Origin string
 
 	dir string
@@ -21,8 +21,8 @@ type Demo struct {
 	log bytes.Buffer
 }
 
-// Start builds and starts the demo. Automations are not run, unless env, which is
-// added to the environment, has an empty DEMO_BROWSER. Close removes the database.
+// Start builds and starts the demo, with env added to its environment. Automations do not
+// run unless env has an empty DEMO_BROWSER. Close removes the database.
 func Start(env ...string) (_ *Demo, err error) {
 	dir, err := os.MkdirTemp("", "connect-demo")
 	if err != nil {
@@ -45,7 +45,7 @@ func Start(env ...string) (_ *Demo, err error) {
 		return nil, fmt.Errorf("build the demo: %w: %s", err, out)
 	}
 	d.cmd = exec.Command(program)
-	// Nothing of anybody's own account at Anchor.
+	// It must not use the developer's own account at Anchor.
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "ANCHOR") {
 			d.cmd.Env = append(d.cmd.Env, v)
@@ -80,8 +80,8 @@ func (d *Demo) Close() {
 	_ = os.RemoveAll(d.dir)
 }
 
-// wait waits for the end of the process, and returns what it has said.
+// wait waits for the end of the process and returns its output.
 func (d *Demo) wait() string {
-	_ = d.cmd.Wait() // It was killed, or has said why it ended.
+	_ = d.cmd.Wait() // It was killed, or has printed why it ended.
 	return d.log.String()
 }
