@@ -45,7 +45,7 @@ location /tools/ {
 )
 
 // docs: nginx, guard
-// addPrefix adds the prefix that a proxy has stripped.
+// addPrefix puts back what a proxy has stripped.
 func addPrefix(prefix string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r = r.Clone(r.Context())
