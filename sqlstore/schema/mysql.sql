@@ -9,7 +9,7 @@ CREATE TABLE IF NOT EXISTS connect_schema (
     version INT NOT NULL PRIMARY KEY
 ) ENGINE=InnoDB;
 
--- Pending flows: what was promised to a user when an identity token was issued.
+-- Pending flows: what is known when an identity token is issued.
 CREATE TABLE IF NOT EXISTS connect_pending (
     token_hash     VARBINARY(255)  NOT NULL PRIMARY KEY,
     application_id VARBINARY(255)  NOT NULL,
@@ -48,8 +48,8 @@ CREATE TABLE IF NOT EXISTS connect_connections (
     INDEX connect_connections_list (application_id, id)
 ) ENGINE=InnoDB;
 
--- Tasks: calls owed to Anchor. An identity is owed its tag while it is
--- connected and its deletion afterwards, never both, so it is the key alone.
+-- Tasks: calls to Anchor that are still to be made. An identity has a tag task while
+-- it is connected and a deletion afterwards, never both, so it is the key alone.
 CREATE TABLE IF NOT EXISTS connect_tasks (
     identity_id    VARBINARY(255) NOT NULL PRIMARY KEY,
     kind           VARBINARY(16)  NOT NULL,

@@ -7,7 +7,7 @@ CREATE TABLE IF NOT EXISTS connect_schema (
     version INTEGER NOT NULL PRIMARY KEY
 );
 
--- Pending flows: what was promised to a user when an identity token was issued.
+-- Pending flows: what is known when an identity token is issued.
 CREATE TABLE IF NOT EXISTS connect_pending (
     token_hash     TEXT COLLATE "C" NOT NULL PRIMARY KEY,
     application_id TEXT COLLATE "C" NOT NULL,
@@ -50,8 +50,8 @@ CREATE TABLE IF NOT EXISTS connect_connections (
 
 CREATE INDEX IF NOT EXISTS connect_connections_list ON connect_connections (application_id, id);
 
--- Tasks: calls owed to Anchor. An identity is owed its tag while it is
--- connected and its deletion afterwards, never both, so it is the key alone.
+-- Tasks: calls to Anchor that are still to be made. An identity has a tag task while
+-- it is connected and a deletion afterwards, never both, so it is the key alone.
 CREATE TABLE IF NOT EXISTS connect_tasks (
     identity_id    TEXT COLLATE "C" NOT NULL PRIMARY KEY,
     kind           TEXT COLLATE "C" NOT NULL,

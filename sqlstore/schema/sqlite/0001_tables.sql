@@ -6,7 +6,7 @@ CREATE TABLE IF NOT EXISTS connect_schema (
     version INTEGER NOT NULL PRIMARY KEY
 ) STRICT, WITHOUT ROWID;
 
--- Starts: what was promised to a user when an identity token was issued.
+-- Pending flows: what is known when an identity token is issued.
 CREATE TABLE IF NOT EXISTS connect_pending (
     token_hash     TEXT    NOT NULL PRIMARY KEY,
     application_id TEXT    NOT NULL,
@@ -34,8 +34,8 @@ CREATE TABLE IF NOT EXISTS connect_connections (
     PRIMARY KEY (user_id, application_id)
 ) STRICT, WITHOUT ROWID;
 
--- Tasks: calls owed to Anchor. An identity is owed its tag while it is
--- connected and its deletion afterwards, never both, so it is the key alone.
+-- Tasks: calls to Anchor that are still to be made. An identity has a tag task while
+-- it is connected and a deletion afterwards, never both, so it is the key alone.
 CREATE TABLE IF NOT EXISTS connect_tasks (
     identity_id    TEXT    NOT NULL PRIMARY KEY,
     kind           TEXT    NOT NULL,
