@@ -53,7 +53,7 @@ func TestHostedPage(t *testing.T) {
 		require.NotContains(t, r.body, "<script")
 	})
 
-	t.Run("its headers let nothing in and nothing out but the way back", func(t *testing.T) {
+	t.Run("its headers let nothing in and nothing out but the return link", func(t *testing.T) {
 		t.Parallel()
 		s := start(t)
 		r := show(t, s, "token="+newToken(t, s, "http://localhost:8080/cb"))

@@ -128,7 +128,7 @@ func TestSignInsThatStopWorking(t *testing.T) {
 		for how, again := range map[string]func(*testing.T, string){
 			"a test says so":   func(t *testing.T, id string) { require.NoError(t, s.Reauthenticate(t.Context(), id)) },
 			"the API signs in": func(t *testing.T, id string) { require.NoError(t, s.Client().Reauthenticate(t.Context(), id)) },
-			"the person signs in": func(t *testing.T, id string) {
+			"the user signs in": func(t *testing.T, id string) {
 				_, err := s.Approve(t.Context(), hosted(t, s, callback), WithExistingIdentity(id))
 				require.NoError(t, err)
 			},

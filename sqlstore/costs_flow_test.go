@@ -89,7 +89,7 @@ func TestRoundTripsOfAFlow(t *testing.T) {
 		}
 		tasks, err := s.Claim(t.Context(), fake.ApplicationID(), time.Now().AddDate(1, 0, 0), time.Now().AddDate(2, 0, 0), 10)
 		require.NoError(t, err)
-		require.Len(t, tasks, 1, "the deletion of the first identity is owed")
+		require.Len(t, tasks, 1, "the deletion of the first identity is queued")
 		require.Equal(t, connect.DeleteIdentity, tasks[0].Kind)
 	})
 }

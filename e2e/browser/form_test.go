@@ -307,7 +307,7 @@ func TestFormAtAnotherAddressThanPublicURL(t *testing.T) {
 	require.NotEmpty(t, a.connection(t, "ada"))
 }
 
-// signOut ends the session, in every tab of the person.
+// signOut ends the session, in every tab of the user.
 func signOut(a *app, tab *chromium.Tab) {
 	tab.Open(a.origin + "/sign-out")
 }

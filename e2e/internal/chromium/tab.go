@@ -323,7 +323,7 @@ func (tab *Tab) Popup() *Tab {
 	return popup
 }
 
-// Windows waits until the person has so many tabs and popups open.
+// Windows waits until the user has so many tabs and popups open.
 func (tab *Tab) Windows(n int) {
 	tab.t.Helper()
 	have := 0
@@ -332,12 +332,12 @@ func (tab *Tab) Windows(n int) {
 	}
 }
 
-// targets are the person's tabs and popups.
+// targets are the user's tabs and popups.
 func (tab *Tab) targets(ctx context.Context) []*target.Info {
 	return tab.find(ctx, "")
 }
 
-// find returns the tab or popup with an id, or all of the person's for none.
+// find returns the tab or popup with an id, or all of the user's for none.
 func (tab *Tab) find(ctx context.Context, id target.ID) (found []*target.Info) {
 	all, err := chromedp.CallBrowser(ctx, target.GetTargets, target.GetTargetsParams{})
 	if err != nil {
@@ -382,7 +382,7 @@ func (tab *Tab) Screen(width, height int64, scale float64, phone bool) {
 	}))
 }
 
-// ColorScheme makes the person prefer "light" or "dark".
+// ColorScheme makes the user prefer "light" or "dark".
 func (tab *Tab) ColorScheme(scheme string) {
 	tab.t.Helper()
 	tab.do("change the colour scheme", chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
