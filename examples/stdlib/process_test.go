@@ -241,7 +241,8 @@ func (p *program) await() {
 		if err != nil {
 			return false
 		}
-		return res.Body.Close() == nil
+		// What it printed before may arrive a moment later.
+		return res.Body.Close() == nil && strings.Contains(p.output.String(), "\nOpen http")
 	}, 20*time.Second, 20*time.Millisecond, "the demo does not answer: %s", p.output)
 }
 
