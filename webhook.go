@@ -73,7 +73,7 @@ func (h *Handler) Webhook(secrets ...string) http.Handler {
 		status, err := h.receive(ctx, keys, r.Header, body, r.ContentLength, func() { hasRead(w) })
 		if err != nil {
 			level, message := slog.LevelWarn, "connect: webhook event refused"
-			if status >= 500 && ctx.Err() == nil {
+			if status >= 500 && r.Context().Err() == nil { // A store that hangs until ctx ends is a fault, too.
 				level, message = slog.LevelError, "connect: fault in a webhook"
 			}
 			h.log.Log(ctx, level, message, "status", status, "error", clipError(err))
